@@ -1,0 +1,380 @@
+"""The graph: nodes, recording modes, and the backward sweep.
+
+While recording is on, every operation on a tensor that requires a gradient leaves a :class:`Node` that points at the
+nodes of its inputs. Pointers run from results to inputs only and a node never holds its own result, so there are no
+reference cycles: dropping the last tensor frees its graph at once.
+
+:func:`sweep` walks the graph from results to leaves in topological order. It keeps its own stack, so depth costs
+memory, not recursion, and its time is linear in the number of edges.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from minigrad.tensor import Array, Shape, Tensor
+
+if TYPE_CHECKING:
+    from minigrad.ops.primitive import Primitive
+
+Hook = Callable[[Tensor], Tensor | None]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Context variables give every thread and every asynchronous task its own modes.
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_on_arrays: ContextVar[bool] = ContextVar("on_arrays", default=False)
+
+
+class Scope(NamedTuple):
+    """Where in the user's modules an operation ran: a linked list from the innermost call outwards."""
+
+    label: str  # the attribute name under which the module is known to its parent
+    kind: str  # the module's class name
+    parent: Scope | None
+    backward: bool = False  # recorded while a derivative was taken
+
+
+scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread or task."""
+    return _recording.get()
+
+
+def on_arrays() -> bool:
+    """Whether a first-order derivative is being computed, on plain arrays and without recording."""
+    return _on_arrays.get()
+
+
+class _GradMode:
+    """A recording mode for a ``with`` block or a decorated function; what was before returns, also after an error."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_recording.get())
+        _recording.set(self.mode)
+
+    def __exit__(self, *exception: object) -> None:
+        _recording.set(self._before.pop())
+
+    def __call__(self, function: Function) -> Function:
+        mode = self.mode
+
+        @functools.wraps(function)
+        def in_mode(*args: Any, **kwargs: Any) -> Any:
+            with _GradMode(mode):  # one of its own for each call: calls nest and overlap
+                return function(*args, **kwargs)
+
+        return in_mode  # type: ignore[return-value]  # the same signature, by functools.wraps
+
+
+class no_grad(_GradMode):
+    """Do not record: results need no gradient and keep nothing alive.
+
+    A context manager and a decorator. Threads and asynchronous tasks do not see each other's modes.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(3.0, requires_grad=True)
+        >>> with mg.no_grad():
+        ...     y = x * x
+        >>> y.requires_grad
+        False
+    """
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(_GradMode):
+    """Record, also inside a ``no_grad`` block. A context manager and a decorator."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+class set_grad_enabled(_GradMode):
+    """Turn recording on or off at once; as a context manager or decorator, until the block or call ends."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        super().__enter__()
+
+    def __enter__(self) -> None:
+        _recording.set(self.mode)
+
+    def __call__(self, function: Function) -> Function:
+        self.__exit__()
+        return super().__call__(function)
+
+
+Vertex = "Node | Tensor"  # a leaf stands for itself in the graph
+
+
+class Node:
+    """One recorded operation: what it computed, from what, and what its derivative needs.
+
+    ``inputs`` has an entry for each input: ``(vertex, index)`` when that input requires a gradient, else None.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_stamp",
+        "_watched",
+        "hooks",
+        "inputs",
+        "op",
+        "output_dtypes",
+        "output_shapes",
+        "params",
+        "saved",
+        "scope",
+        "shapes",
+        "dtypes",
+    )
+
+    def __init__(
+        self,
+        op: Primitive,
+        inputs: tuple[tuple[Any, int] | None, ...],
+        shapes: tuple[Shape, ...],
+        dtypes: tuple[Any, ...],
+        params: dict[str, Any],
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.shapes = shapes
+        self.dtypes = dtypes
+        self.params = params
+        self.saved: dict[str, Any] | None = None
+        self.output_shapes: tuple[Shape, ...] = ()
+        self.output_dtypes: tuple[Any, ...] = ()
+        self.hooks: dict[int, list[Hook]] | None = None
+        self.scope = scope.get()
+        self._watched: tuple[list[int], ...] = ()
+        self._stamp = 0
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name}>"
+
+    def save(self, values: dict[str, Any], versions: tuple[list[int], ...]) -> None:
+        """Keep what the derivative needs, and remember the versions of the buffers it shares."""
+        self.saved = values
+        self._watched = versions
+        self._stamp = sum(version[0] for version in versions)  # versions only grow, so a sum misses no change
+
+    def recall(self) -> dict[str, Any]:
+        """What was saved.
+
+        Raises:
+            RuntimeError: it was freed by an earlier backward pass, or its data was changed in place since.
+        """
+        if self.saved is None:
+            raise RuntimeError(
+                f"backward: the graph through '{self.op.name}' has been freed by an earlier backward pass; "
+                "pass retain_graph=True to the earlier one to go through it again"
+            )
+        if sum(version[0] for version in self._watched) != self._stamp:
+            raise RuntimeError(
+                f"backward: a tensor that the derivative of '{self.op.name}' needs was changed in place after it was "
+                "used; change a copy instead"
+            )
+        return self.saved
+
+    def free(self) -> None:
+        self.saved = None
+        self._watched = ()
+
+
+def edge(tensor: Tensor) -> tuple[Any, int]:
+    """Where a tensor's gradient goes: to a result of the node that made it, or to the leaf itself."""
+    return (tensor, 0) if tensor.node is None else (tensor.node, tensor.index)
+
+
+class _Sum:
+    """The running sum of what the uses of one tensor contribute to its gradient."""
+
+    __slots__ = ("owned", "value")
+
+    def __init__(self, value: Any, owned: bool) -> None:
+        self.value = value
+        self.owned = owned  # nobody else can see this buffer, so it may be changed in place
+
+    def add(self, value: Any, owned: bool) -> None:
+        if self.owned and isinstance(self.value, np.ndarray):
+            np.add(self.value, value, out=self.value)
+        else:
+            self.value = self.value + value
+            self.owned = True
+
+
+def _vertices(roots: Iterable[Any]) -> list[Any]:
+    """Every vertex reachable from the roots, each after all the vertices it was computed from."""
+    order: list[Any] = []
+    seen: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(root, False) for root in roots]
+    while stack:
+        vertex, finished = stack.pop()
+        if finished:
+            order.append(vertex)
+        elif id(vertex) not in seen:
+            seen.add(id(vertex))
+            stack.append((vertex, True))
+            if isinstance(vertex, Node):
+                stack.extend((source[0], False) for source in vertex.inputs if source is not None)
+    return order
+
+
+def sweep(
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    targets: Sequence[Tensor] | None = None,
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> list[Tensor | None]:
+    """Propagate cotangents from outputs to leaves, or to the targets only.
+
+    Args:
+        outputs: tensors that require a gradient.
+        cotangents: one for each output, of its shape and dtype.
+        targets: where gradients are wanted, leaves or not. None: add into ``grad`` of every leaf.
+        retain_graph: keep what the derivatives need, for another sweep.
+        create_graph: record the derivatives too, so that they can be differentiated.
+
+    Returns:
+        The gradient of each target, None for a target that the outputs do not depend on.
+    """
+    order = _vertices(output_edge[0] for output_edge in map(edge, outputs))
+    wanted = None if targets is None else [edge(target) for target in targets]
+    needed = _needed(order, wanted)
+    sums: dict[tuple[int, int], _Sum] = {}
+    found: dict[tuple[int, int], _Sum] = {}
+    wanted_keys = {(id(vertex), index) for vertex, index in wanted or ()}
+
+    def contribute(vertex: Any, index: int, value: Any, owned: bool) -> None:
+        key = (id(vertex), index)
+        total = sums.get(key)
+        if total is None:
+            sums[key] = _Sum(value, owned)
+        else:
+            total.add(value, owned)
+
+    with _GradMode(create_graph), _derivative_on_arrays(not create_graph):
+        for output, cotangent in zip(outputs, cotangents, strict=True):
+            contribute(*edge(output), cotangent if create_graph else cotangent.data, False)
+        for vertex in reversed(order):
+            if id(vertex) not in needed:
+                continue
+            results = len(vertex.output_shapes) if isinstance(vertex, Node) else 1
+            totals = [sums.pop((id(vertex), index), None) for index in range(results)]
+            _run_hooks(vertex, totals)
+            for index, total in enumerate(totals):
+                if total is not None and (id(vertex), index) in wanted_keys:
+                    found[id(vertex), index] = total
+            if not isinstance(vertex, Node):
+                if wanted is None and totals[0] is not None:
+                    _accumulate(vertex, totals[0])
+                continue
+            if all(total is None for total in totals):
+                continue
+            needs = tuple(source is not None and id(source[0]) in needed for source in vertex.inputs)
+            if any(needs):
+                values = [None if total is None else total.value for total in totals]
+                with _backward_scope(vertex, create_graph):
+                    gradients = vertex.op.pull(vertex, values, needs)
+                seen = {id(value) for value in values}
+                for source, gradient in zip(vertex.inputs, gradients, strict=True):
+                    if source is None or gradient is None:
+                        continue
+                    # A fresh array, not a view and not handed on from above or to a sibling, belongs to the sweep.
+                    owned = type(gradient) is np.ndarray and gradient.base is None and id(gradient) not in seen
+                    seen.add(id(gradient))
+                    contribute(*source, gradient, owned)
+            if not retain_graph:
+                vertex.free()
+    return [_as_gradient(found.get((id(vertex), index))) for vertex, index in wanted or ()]
+
+
+def _needed(order: list[Any], wanted: list[tuple[Any, int]] | None) -> set[int]:
+    """The vertices on a path to a target; all of them when every leaf is a target."""
+    if wanted is None:
+        return {id(vertex) for vertex in order}
+    needed = {id(vertex) for vertex, _ in wanted}
+    for vertex in order:
+        if isinstance(vertex, Node) and any(s is not None and id(s[0]) in needed for s in vertex.inputs):
+            needed.add(id(vertex))
+    return needed
+
+
+def _run_hooks(vertex: Any, totals: list[_Sum | None]) -> None:
+    """Show each finished gradient to the hooks on its tensor; what a hook returns takes its place."""
+    hooks = vertex.hooks if isinstance(vertex, Node) else vertex._hooks and {0: vertex._hooks}
+    for index, registered in (hooks or {}).items():
+        total = totals[index]
+        if total is None:
+            continue
+        with _derivative_on_arrays(False):
+            for hook in list(registered):
+                gradient = total.value if isinstance(total.value, Tensor) else Tensor(np.asarray(total.value))
+                replacement = hook(gradient)
+                total.owned = False  # the hook may have kept what it saw
+                if replacement is not None:
+                    total.value = replacement if isinstance(total.value, Tensor) else replacement.data
+
+
+def _as_gradient(total: _Sum | None) -> Tensor | None:
+    """The finished sum as a tensor whose buffer nobody shares."""
+    if total is None:
+        return None
+    if isinstance(total.value, Tensor):
+        return total.value
+    return Tensor(np.asarray(total.value) if total.owned else np.array(total.value))
+
+
+def _accumulate(leaf: Tensor, total: _Sum) -> None:
+    """Add a finished gradient into ``leaf.grad``; in place, unless it is being recorded."""
+    if leaf.grad is None:
+        leaf.grad = _as_gradient(total)
+    elif isinstance(total.value, Tensor):
+        leaf.grad = leaf.grad + total.value
+    else:
+        leaf.grad.data += total.value
+        leaf.grad.version[0] += 1
+
+
+@contextmanager
+def _derivative_on_arrays(mode: bool) -> Iterator[None]:
+    before = _on_arrays.get()
+    _on_arrays.set(mode)
+    try:
+        yield
+    finally:
+        _on_arrays.set(before)
+
+
+@contextmanager
+def _backward_scope(node: Node, recorded: bool) -> Iterator[None]:
+    """Recorded derivatives belong to the module whose forward pass they differentiate."""
+    if not recorded:
+        yield
+        return
+    token = scope.set(Scope("backward", node.op.name, node.scope, backward=True))
+    try:
+        yield
+    finally:
+        scope.reset(token)

@@ -1,0 +1,119 @@
+"""Tensors to files and back, as safetensors: plain data that cannot run code when read.
+
+Files are written beside their destination and renamed into place, so that a crash leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.numpy
+
+from minigrad.ops.creation import tensor
+from minigrad.tensor import Tensor, as_array
+
+_PENDING = ".pending-"
+_COMMIT = ".commit"
+
+
+def save(tensors: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write named tensors to a safetensors file, replacing it only once the new one is complete.
+
+    Example:
+        >>> import minigrad as mg, tempfile
+        >>> path = tempfile.mkdtemp() + "/weights.safetensors"
+        >>> mg.save({"w": mg.ones(3)}, path)
+        >>> mg.load(path)
+        {'w': tensor([1., 1., 1.])}
+    """
+    path = Path(path)
+    replace_file(path, to_bytes(tensors))
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read the named tensors of a safetensors file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a whole safetensors file.
+    """
+    try:
+        return from_bytes(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+
+def to_bytes(tensors: Mapping[str, Any]) -> bytes:
+    """Named tensors in the safetensors format."""
+    return bytes(safetensors.numpy.save({name: as_array(value).copy(order="C") for name, value in tensors.items()}))
+
+
+def from_bytes(data: bytes) -> dict[str, Tensor]:
+    """The named tensors that :func:`to_bytes` wrote.
+
+    Raises:
+        ValueError: the data is damaged or cut short.
+    """
+    try:
+        return {name: tensor(array) for name, array in safetensors.numpy.load(data).items()}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"not a complete safetensors file ({error})") from None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write one file; what was there before stays until the new content is on disk."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path.parent}: no such directory") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files private
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def replace_files(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Write several files of a directory that belong together: all of them change, or none.
+
+    The new files are written under pending names first; then one commit file, renamed into place, decides; then they
+    are renamed. A crash before the commit leaves the old files, a crash after it is completed by the next reader.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    _roll_forward(directory)
+    for name, content in contents.items():
+        replace_file(directory / (_PENDING + name), content)
+    replace_file(directory / _COMMIT, "\n".join(contents).encode())
+    _roll_forward(directory)
+
+
+def files_in(directory: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where to read files that :func:`replace_files` wrote, after a crash too, and in a read-only directory."""
+    try:
+        _roll_forward(directory)
+    except PermissionError:
+        committed = (directory / _COMMIT).read_text("utf-8").split("\n")
+        pending = {name: directory / (_PENDING + name) for name in committed}
+        return {name: p if (p := pending.get(name, directory / name)).exists() else directory / name for name in names}
+    return {name: directory / name for name in names}
+
+
+def _roll_forward(directory: Path) -> None:
+    """Complete a change that was committed but not carried out."""
+    commit = directory / _COMMIT
+    if commit.exists():
+        for name in commit.read_text("utf-8").split("\n"):
+            pending = directory / (_PENDING + name)
+            if pending.exists():
+                os.replace(pending, directory / name)
+        commit.unlink()

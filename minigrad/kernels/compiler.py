@@ -1,0 +1,132 @@
+"""The one decorator that compiles a kernel, and where its machine code is kept.
+
+Numba checks only the file a function stands in before it trusts cached machine code. A kernel here is built from
+intrinsics and helpers of several files, so the cache folder is named by a fingerprint of them all, of the compiler and
+of the CPU: an edit anywhere starts a fresh folder and never meets stale code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+from numba.core import config, event
+from numba.core.registry import cpu_target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(*, parallel: bool = False, fastmath: bool | set[str] = False) -> Callable[[F], F]:
+    """Compile a function with Numba, keeping the machine code in the user's cache folder.
+
+    The GIL stays held (no ``nogil``): two Python threads then never enter the parallel runtime at once, which Numba's
+    workqueue threading layer answers with an abort. It also lets kernels share workspaces without locks.
+
+    The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Where it
+    cannot be written the kernels work uncached, and one line on standard error says so.
+    """
+
+    def compile_lazily(function: F) -> F:
+        folder = _cache_folder()
+        compiled = numba.njit(error_model="numpy", parallel=parallel, fastmath=fastmath)(function)
+        if folder is not None:
+            _enable_cache(compiled, folder)
+        _announce_compilation()
+        return compiled  # type: ignore[no-any-return]
+
+    return compile_lazily
+
+
+def target() -> tuple[str, str, str]:
+    """What Numba compiles for: the LLVM triple, the CPU's name and its features, as ``+name,-name,…``."""
+    triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple, cpu, features
+
+
+def address_of(compiled: Any, signature: tuple[Any, ...]) -> int:
+    """Where the machine code of a kernel for these Numba argument types begins, for ``vector.call_at``."""
+    compiled.compile(signature)
+    overload = compiled.overloads[signature]
+    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
+
+
+def _enable_cache(compiled: Any, folder: Path) -> None:
+    # Numba reads these settings when a cache is made: set for that moment, the user's own functions keep theirs.
+    ours = {"CACHE_DIR": str(folder), "CACHE_LOCATOR_CLASSES": ""}
+    theirs = {name: getattr(config, name, "") for name in ours}
+    try:
+        for name, value in ours.items():
+            setattr(config, name, value)
+        compiled.enable_caching()
+    finally:
+        for name, value in theirs.items():
+            setattr(config, name, value)
+
+
+@cache
+def _cache_folder() -> Path | None:
+    """The folder for this build of the kernels, or None (after a warning) if it cannot be written."""
+    try:
+        folder = _cache_root() / _fingerprint()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home directory can be determined
+        _say(f"cannot keep compiled kernels ({error}); they are compiled anew in each process. "
+             "Set MINIGRAD_CACHE_DIR to a folder that can be written.")
+        return None
+    return folder
+
+
+def _cache_root() -> Path:
+    for variable in ("MINIGRAD_CACHE_DIR", "NUMBA_CACHE_DIR"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).absolute()
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"], "minigrad", "Cache")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "minigrad"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "minigrad")
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, target())).encode())
+    sources = sorted((source for source in files(__package__).iterdir() if source.name.endswith(".py")),
+                     key=lambda source: source.name)
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+class _Announcement(event.Listener):  # type: ignore[misc]
+    """Says once that kernels are being compiled; code loaded from the cache raises no such event."""
+
+    said = False
+
+    def on_start(self, compilation: Any) -> None:
+        module = compilation.data["dispatcher"].py_func.__module__ or ""
+        if not self.said and module.startswith(f"{__package__}."):
+            self.said = True
+            folder = _cache_folder()
+            place = f"kept in {folder}" if folder else "not kept"
+            _say(f"compiling kernels for this CPU, {target()[1]} ({place})")
+
+    def on_end(self, compilation: Any) -> None:
+        pass
+
+
+@cache
+def _announce_compilation() -> None:
+    event.register("numba:compile", _Announcement())
+
+
+def _say(message: str) -> None:
+    print(f"minigrad: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,104 @@
+"""The exponential function as plain arithmetic, so that LLVM turns a loop over it into vector code.
+
+exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2)/2, where a short Taylor sum is exact to rounding. The
+reduction follows Cody & Waite, "Software Manual for the Elementary Functions", 1980, ch. 6: ln 2 is split into a part
+with trailing zeros, whose product with n is exact, and the rest. The error stays below 2 units in the last place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+
+def exponential(x):  # type: ignore[no-untyped-def]
+    """e to the power of a float32 or float64 scalar; only for use inside kernels.
+
+    -inf gives 0, +inf gives +inf, NaN gives NaN; results too large or too small become inf, subnormal or 0.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+# No reassociation here whatever the caller allows: it would undo the split of ln 2.
+@overload(exponential, jit_options={"fastmath": {"contract"}})
+def _exponential(x):  # type: ignore[no-untyped-def]
+    return {types.float32: _definition(np.float32), types.float64: _definition(np.float64)}.get(x)
+
+
+def _definition(dtype: Any) -> Callable[..., Any]:
+    info = np.finfo(dtype)
+    # Adding 1.5 * 2^mantissa rounds to an integer, which is left in the low bits of the sum.
+    rounder = dtype(1.5 * 2.0**info.nmant)
+    low, high = dtype((info.minexp - info.nmant - 2) * math.log(2)), dtype((info.maxexp + 1) * math.log(2))
+    per_ln2 = dtype(1 / math.log(2))
+    # ln 2 to so few bits that its product with n, which has no more than maxexp's, needs no rounding.
+    bits = info.nmant - info.maxexp.bit_length() - 1
+    ln2_high = dtype(math.floor(math.log(2) * 2.0**bits) / 2.0**bits)
+    ln2_low = dtype(_LN2_REST + (math.log(2) - float(ln2_high)))
+    c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13 = (dtype(1 / math.factorial(i)) for i in range(2, 14))
+    one = dtype(1)
+
+    def single(x):  # type: ignore[no-untyped-def]
+        x = low if x < low else x
+        x = high if x > high else x
+        shifted = x * per_ln2 + rounder
+        n = shifted - rounder
+        r = (x - n * ln2_high) - n * ln2_low
+        tail = c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))
+        return _scaled(one + (r + r * r * tail), shifted)
+
+    def double(x):  # type: ignore[no-untyped-def]
+        x = low if x < low else x
+        x = high if x > high else x
+        shifted = x * per_ln2 + rounder
+        n = shifted - rounder
+        r = (x - n * ln2_high) - n * ln2_low
+        tail = c8 + r * (c9 + r * (c10 + r * (c11 + r * (c12 + r * c13))))
+        tail = c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * (c7 + r * tail)))))
+        return _scaled(one + (r + r * r * tail), shifted)
+
+    return single if dtype is np.float32 else double
+
+
+_LN2_REST = 2.3190468138462996e-17  # ln 2 - float64(ln 2)
+
+
+@intrinsic
+def _scaled(typingctx, value, shifted):  # type: ignore[no-untyped-def]
+    """value * 2^n, where n stands in the low bits of ``shifted``; in two steps, to reach inf and the subnormals."""
+    info = np.finfo(np.float32 if value == types.float32 else np.float64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        value, shifted = arguments
+        integer = ir.IntType(info.bits)
+        rounder = np.array(1.5 * 2.0**info.nmant, info.dtype).view(f"i{info.bits // 8}")
+
+        def power(n: ir.Value) -> ir.Value:
+            biased = builder.add(n, ir.Constant(integer, int(info.maxexp - 1)))
+            return builder.bitcast(builder.shl(biased, ir.Constant(integer, int(info.nmant))), value.type)
+
+        n = builder.sub(builder.bitcast(shifted, integer), ir.Constant(integer, int(rounder)))
+        half = builder.ashr(n, ir.Constant(integer, 1))
+        return builder.fmul(builder.fmul(value, power(half)), power(builder.sub(n, half)))
+
+    return value(value, value), generate
+
+
+@intrinsic
+def maximum(typingctx, a, b):  # type: ignore[no-untyped-def]
+    """The larger of two floats, NaN if either is: LLVM vectorises a reduction by it without assuming NaN away."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        kind = arguments[0].type
+        name = "llvm.maximum.f32" if isinstance(kind, ir.FloatType) else "llvm.maximum.f64"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, kind]), name)
+        return builder.call(function, arguments)
+
+    return a(a, a), generate

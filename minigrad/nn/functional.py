@@ -1,0 +1,216 @@
+"""Layers as functions, with PyTorch's signatures (``dim`` reads ``axis`` here)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from minigrad.ops import linalg, loss, normalization
+from minigrad.ops.elementwise import relu, sigmoid, softplus, where
+from minigrad.ops.indexing import take_rows
+from minigrad.ops.normalization import log_softmax, softmax
+from minigrad.ops.primitive import primitive
+from minigrad.ops.reductions import logsumexp, mean, sum
+from minigrad.random import Generator, keep_mask
+from minigrad.tensor import Array, Tensor, as_array
+
+Reduction = Literal["none", "mean", "sum"]
+
+__all__ = [
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "layer_norm",
+    "linear",
+    "log_softmax",
+    "logsumexp",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "scaled_dot_product_attention",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+    """``input @ weightᵀ + bias``: (…, in), (out, in) and (out,) give (…, out).
+
+    Raises:
+        ValueError: the last axis of ``input`` is not as long as a row of ``weight``.
+    """
+    if input.shape[-1:] != weight.shape[-1:]:
+        raise ValueError(f"input: expected {weight.shape[-1]} features on the last axis, got shape {input.shape}")
+    product = linalg.matmul(input, weight.mT)
+    return product if bias is None else product + bias  # type: ignore[no-any-return]
+
+
+def embedding(input: Any, weight: Any) -> Tensor:
+    """The rows of ``weight`` (count, D) at integer ``input`` (…): (…, D)."""
+    return take_rows(weight, input)  # type: ignore[no-any-return]
+
+
+def silu(input: Any) -> Tensor:
+    """x · sigmoid(x). Elfwing, Uchibe and Doya, 2017."""
+    return input * sigmoid(input)  # type: ignore[no-any-return]
+
+
+def check_probability(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"p: expected a probability between 0 and 1, got {p}")
+
+
+@primitive
+def _masked_scale(x: Array, /, keep: Array, scale: float) -> Array:
+    return x * (keep * x.dtype.type(scale))  # type: ignore[no-any-return]
+
+
+_masked_scale.vjp(x=lambda g, keep, scale: _masked_scale(g, keep, scale))
+_masked_scale.name = "dropout"
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """In training, zero each element with probability ``p`` and scale the others by 1/(1-p)."""
+    check_probability(p)
+    if not training or p == 0:
+        return input  # type: ignore[no-any-return]
+    keep = keep_mask(input.shape, 1 - p, generator)
+    return _masked_scale(input, keep, 1 / (1 - p) if p < 1 else 0.0)  # type: ignore[no-any-return]
+
+
+def layer_norm(
+    input: Any, normalized_shape: tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """Mean 0 and variance 1 over the last axes, whose sizes are ``normalized_shape``, then ``· weight + bias``."""
+    axes = len(normalized_shape)
+    if not axes or tuple(input.shape[-axes:]) != tuple(normalized_shape):
+        raise ValueError(f"normalized_shape: the last axes of shape {input.shape} are not {tuple(normalized_shape)}")
+    if axes == 1:
+        return normalization.layer_norm(input, weight, bias, eps)  # type: ignore[no-any-return]
+    rows = input.reshape(*input.shape[:-axes], math.prod(normalized_shape))
+    flat = [value if value is None else value.reshape(-1) for value in (weight, bias)]
+    return normalization.layer_norm(rows, *flat, eps).reshape(input.shape)  # type: ignore[no-any-return]
+
+
+def _reduced(losses: Any, reduction: Reduction, count: Any) -> Tensor:
+    if reduction == "none":
+        return losses  # type: ignore[no-any-return]
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+    total = sum(losses)
+    return total if reduction == "sum" else total / count  # type: ignore[no-any-return]
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The cross-entropy of logits against integer classes.
+
+    Args:
+        input: logits, (N, classes).
+        target: classes, (N,) integers in [0, classes), or ``ignore_index``.
+        ignore_index: targets of this value do not count.
+        reduction: "mean" over the targets that count, "sum", or "none" for each row's loss.
+        label_smoothing: ε of Szegedy et al., 2016, section 7.
+
+    Raises:
+        ValueError: shapes do not fit or a class is out of range.
+    """
+    targets = as_array(target)
+    if input.ndim != 2 or targets.shape != input.shape[:1]:
+        raise ValueError(f"target: expected (N,) for input (N, classes), got {targets.shape} for {input.shape}")
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"target: expected integer classes, got {targets.dtype}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing: expected a number between 0 and 1, got {label_smoothing}")
+    counted = targets != ignore_index
+    if (counted & ((targets < 0) | (targets >= input.shape[1]))).any():
+        raise ValueError(f"target: expected classes 0 to {input.shape[1] - 1} or {ignore_index}")
+    losses = loss.row_cross_entropy(input, targets.astype(np.int64), ignore_index, label_smoothing)
+    return _reduced(losses, reduction, int(counted.sum()))
+
+
+def nll_loss(input: Any, target: Any, ignore_index: int = -100, reduction: Reduction = "mean") -> Tensor:
+    """The negative log-likelihood of (N,) classes under (N, classes) log-probabilities."""
+    targets = as_array(target)
+    counted = targets != ignore_index
+    rows = np.arange(len(targets))
+    losses = -input[rows, np.where(counted, targets, 0)] * counted
+    return _reduced(losses, reduction, int(counted.sum()))
+
+
+def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """The squared difference."""
+    difference = input - target
+    return _reduced(difference * difference, reduction, difference.size)
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """The cross-entropy of logits against probabilities: softplus(x) - x·target."""
+    losses = softplus(input) - input * target
+    return _reduced(losses, reduction, losses.size)
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(Q Kᵀ · scale) V. Vaswani et al., 2017, equation 1.
+
+    Args:
+        query: (…, Q, D).
+        key: (…, K, D).
+        value: (…, K, E).
+        attn_mask: boolean, broadcastable to (…, Q, K); True means may attend. Or floating, added to the scores.
+        dropout_p: the probability with which attention weights are zeroed.
+        is_causal: whether position q sees only positions up to q.
+        scale: 1/√D when None.
+
+    Returns:
+        (…, Q, E). A row with nothing to attend to gives zeros and a zero gradient.
+    """
+    return attention_and_weights(query, key, value, attn_mask, dropout_p, is_causal, scale)[0]
+
+
+def attention_and_weights(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    generator: Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`scaled_dot_product_attention` and the attention weights (…, Q, K) that it used."""
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(f"key: expected the query's {query.shape[-1]} features, got shape {key.shape}")
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(f"value: expected the key's {key.shape[-2]} positions, got shape {value.shape}")
+    scores = linalg.matmul(query, key.mT) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
+    if attn_mask is not None:
+        mask = as_array(attn_mask)
+        try:
+            np.broadcast_shapes(mask.shape, scores.shape)
+        except ValueError:
+            raise ValueError(
+                f"attn_mask: expected a shape that broadcasts to {scores.shape}, got {mask.shape}"
+            ) from None
+        scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + attn_mask
+    weights = softmax(scores, -1)
+    return linalg.matmul(dropout(weights, dropout_p, True, generator), value), weights

@@ -1,0 +1,53 @@
+"""Initial values for parameters, in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from minigrad import random
+from minigrad.random import Generator
+from minigrad.tensor import Shape, Tensor
+
+
+def _fill(parameter: Tensor, draw: Callable[[Shape], Tensor]) -> Tensor:
+    parameter.data[...] = draw(parameter.shape).data
+    parameter.version[0] += 1
+    return parameter
+
+
+def uniform_(parameter: Tensor, low: float = 0.0, high: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Uniform on [low, high)."""
+    return _fill(parameter, lambda shape: random.uniform(shape, low, high, parameter.dtype, generator))
+
+
+def normal_(parameter: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Normal with the given mean and standard deviation."""
+    return _fill(parameter, lambda shape: random.normal(shape, mean, std, parameter.dtype, generator))
+
+
+def constant_(parameter: Tensor, value: float) -> Tensor:
+    """One value everywhere."""
+    parameter.data[...] = value
+    parameter.version[0] += 1
+    return parameter
+
+
+def _fans(parameter: Tensor) -> tuple[int, int]:
+    """Inputs and outputs of a weight of shape (out, in, …): what each output sums over and what each input feeds."""
+    if parameter.ndim < 2:
+        raise ValueError(f"parameter: fan-in and fan-out need at least 2 dimensions, got shape {parameter.shape}")
+    window = math.prod(parameter.shape[2:])
+    return parameter.shape[1] * window, parameter.shape[0] * window
+
+
+def xavier_uniform_(parameter: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Uniform with variance 2 / (fan_in + fan_out). Glorot and Bengio, 2010, equation 16."""
+    bound = gain * math.sqrt(6 / sum(_fans(parameter)))
+    return uniform_(parameter, -bound, bound, generator)
+
+
+def kaiming_uniform_(parameter: Tensor, gain: float = math.sqrt(2), generator: Generator | None = None) -> Tensor:
+    """Uniform with variance gain² / fan_in. He et al., 2015, equation 10."""
+    bound = gain * math.sqrt(3 / _fans(parameter)[0])
+    return uniform_(parameter, -bound, bound, generator)

@@ -1,0 +1,242 @@
+"""Modules: functions with parameters that know their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+
+from minigrad import graph
+from minigrad.tensor import Tensor, as_array
+
+Self = TypeVar("Self", bound="Module")
+Child = TypeVar("Child", bound="Module")
+ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
+
+
+class Parameter(Tensor):
+    """A tensor that training changes: assigned to a module, it is found by ``parameters()``."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(as_array(data), requires_grad)
+
+
+class Module:
+    """The base of all layers and models.
+
+    A subclass assigns parameters and other modules to attributes in ``__init__`` and computes in ``forward``. A plain
+    tensor attribute is a buffer: saved with the state, not trained. Attribute names become parameter names
+    (``encoder.layers.0.norm.weight``) and the cluster names in graph pictures.
+
+    Example:
+        >>> import minigrad as mg
+        >>> class Scale(mg.nn.Module):
+        ...     def __init__(self):
+        ...         self.factor = mg.nn.Parameter(mg.ones(1))
+        ...     def forward(self, x):
+        ...         return x * self.factor
+        >>> [name for name, _ in Scale().named_parameters()]
+        ['factor']
+    """
+
+    training: bool = True
+    label: str = ""  # the name under which the parent knows this module
+    _forward_hooks: tuple[ForwardHook, ...] = ()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        token = graph.scope.set(graph.Scope(self.label, type(self).__name__, graph.scope.get()))
+        try:
+            output = self.forward(*args, **kwargs)
+        finally:
+            graph.scope.reset(token)
+        for hook in self._forward_hooks:
+            hook(self, args, output)
+        return output
+
+    def register_forward_hook(self, hook: ForwardHook) -> Callable[[], None]:
+        """Call ``hook(module, arguments, output)`` after each call of this module.
+
+        Returns:
+            A function that removes the hook.
+        """
+        object.__setattr__(self, "_forward_hooks", (*self._forward_hooks, hook))
+
+        def remove() -> None:
+            object.__setattr__(self, "_forward_hooks", tuple(h for h in self._forward_hooks if h is not hook))
+
+        return remove
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Module):
+            value.relabel(name)
+        elif isinstance(value, Tensor):
+            value.name = name
+        super().__setattr__(name, value)
+
+    def relabel(self, label: str) -> None:
+        """Take the name under which the parent knows this module."""
+        object.__setattr__(self, "label", label)
+
+    # Walking the tree
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules held directly, with their attribute names."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names; a shared module once."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                below = [(f"{path}.{name}" if path else name, child) for name, child in module.children()]
+                stack.extend(reversed(below))
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names; a shared one once, under its first name."""
+        return ((name, value) for name, value in self._named_tensors() if isinstance(value, Parameter))
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters; a shared one once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    # State
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and buffers by dotted name, sharing memory with the module."""
+        return {name: value.detach() for name, value in self._named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy values into parameters and buffers, in place.
+
+        Args:
+            state: names to arrays of the same shapes.
+            strict: whether missing and unexpected names are errors.
+
+        Raises:
+            ValueError: names or shapes do not fit; all are checked before anything is changed.
+        """
+        own = dict(self._named_tensors())
+        problems = [f"missing {name} {value.shape}" for name, value in own.items() if strict and name not in state]
+        problems += [f"unexpected {name} {np.shape(state[name])}" for name in state if strict and name not in own]
+        problems += [
+            f"{name}: expected shape {value.shape}, got {np.shape(state[name])}"
+            for name, value in own.items()
+            if name in state and np.shape(state[name]) != value.shape
+        ]
+        if problems:
+            more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise ValueError(f"state does not fit {type(self).__name__}: {'; '.join(problems[:5])}{more}")
+        for name, value in own.items():
+            if name in state:
+                value.data[...] = as_array(state[name])
+                value.version[0] += 1
+
+    # Modes
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Switch to training (dropout on), here and below."""
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self: Self) -> Self:
+        """Switch to evaluation (dropout off), here and below."""
+        return self.train(False)
+
+    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
+        """Call a function on this module and each below it."""
+        for module in list(self.modules()):
+            function(module)
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def astype(self: Self, dtype: Any) -> Self:
+        """Convert all floating parameters and buffers, in place."""
+        for _, value in self._named_tensors():
+            if value.dtype.kind == "f":
+                value.data = value.data.astype(dtype)
+                value.version[0] += 1
+        return self
+
+    def __repr__(self) -> str:
+        inner = "".join(
+            f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()
+        )
+        return f"{type(self).__name__}({self.extra_repr()}{inner}{chr(10) if inner else ''})"
+
+    def extra_repr(self) -> str:
+        """The settings to show in ``repr``."""
+        return ""
+
+
+class ModuleList(Module, Generic[Child]):
+    """A list of modules, named by position."""
+
+    def __init__(self, modules: Iterable[Child] = ()) -> None:
+        self._items: list[Child] = []
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Child) -> None:
+        """Add a module at the end."""
+        self._items.append(module)
+        self.relabel(self.label)
+
+    def relabel(self, label: str) -> None:
+        super().relabel(label)
+        for position, module in enumerate(self._items):
+            module.relabel(f"{label}.{position}" if label else str(position))
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        return ((str(position), module) for position, module in enumerate(self._items))
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Child: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Child]: ...
+    def __getitem__(self, index: int | slice) -> Child | list[Child]:
+        return self._items[index]
+
+
+class Sequential(ModuleList[Module]):
+    """Modules applied one after the other."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x

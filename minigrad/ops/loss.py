@@ -1,0 +1,45 @@
+"""The cross-entropy between predicted logits and integer classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.normalization import log_softmax
+from minigrad.ops.primitive import WithResiduals, primitive
+from minigrad.ops.reductions import mean
+from minigrad.tensor import Array
+
+
+@primitive(dtypes="keep")
+def row_cross_entropy(
+    logits: Array, /, targets: Array, ignore_index: int = -100, label_smoothing: float = 0.0
+) -> WithResiduals:
+    """The loss of each row: (N, V) logits and (N,) int64 classes give (N,) losses, 0 where the target is ignored.
+
+    With label smoothing ε the target distribution is (1 - ε) on the class plus ε/V on every class (Szegedy et al.,
+    2016, section 7). Log-probabilities are never written out: the backward pass needs only the logits and each row's
+    logsumexp.
+    """
+    losses, lse = kernels.cross_entropy(logits, targets, ignore_index, label_smoothing)
+    return WithResiduals(losses, lse=lse)
+
+
+@row_cross_entropy.joint_vjp
+def _row_cross_entropy_vjp(
+    g: Array, logits: Array, targets: Array, lse: Array, ignore_index: int, label_smoothing: float
+) -> list[Any]:
+    return [kernels.cross_entropy_backward(g, logits, targets, lse, ignore_index, label_smoothing)]
+
+
+@row_cross_entropy.composed
+def _row_cross_entropy(logits: Any, targets: Array, ignore_index: int, label_smoothing: float) -> Any:
+    log_probabilities = log_softmax(logits, -1)
+    counted = targets != ignore_index
+    classes = np.where(counted, targets, 0)[:, None]
+    chosen = take_along_axis(log_probabilities, classes, -1)[:, 0]
+    smoothed = (1 - label_smoothing) * chosen + label_smoothing * mean(log_probabilities, axis=-1)
+    return -smoothed * counted.astype(logits.dtype)

@@ -1,0 +1,364 @@
+"""How an operation is defined: its forward on arrays, and beside it its derivative.
+
+    @primitive
+    def multiply(a, b, /):
+        return np.multiply(a, b)
+
+    multiply.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)
+
+The positional-only parameters are the inputs, everything after them is a parameter of the operation. Each keyword of
+``vjp`` names an input and gives its vector-Jacobian product. The names of the lambda's own parameters say what it
+needs, and only that is kept alive for the backward pass:
+
+    ``g``                        the cotangent of the result (a list of them when there are several results)
+    ``out``                      the result (a list when there are several)
+    an input's or parameter's name   its value
+    ``<input>_shape``            the input's shape, without keeping its data
+    ``shapes``, ``needs``        of all inputs: their shapes, and whether a gradient is wanted
+    any other name               a residual: something the forward returned beside its result (:class:`WithResiduals`)
+
+A derivative is written once, in terms of operators and of other operations. It runs on plain arrays in an ordinary
+backward pass, and on tensors, recorded, when it must itself be differentiated. A rule need not undo broadcasting or
+changes of dtype: :meth:`Primitive.pull` does that for all of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from minigrad import graph
+from minigrad.graph import Node
+from minigrad.tensor import Array, Shape, Tensor, as_array, default_float
+
+Rule = Callable[..., Any]
+Promotion = Literal["keep", "numeric", "floating"]
+
+
+class WithResiduals:
+    """What a forward returns when its derivative can use more than inputs and results."""
+
+    __slots__ = ("out", "residuals")
+
+    def __init__(self, out: Any, **residuals: Any) -> None:
+        self.out = out
+        self.residuals = residuals
+
+
+class Primitive:
+    """An operation with its derivative. Call it with tensors, arrays and numbers; see the module's text."""
+
+    def __init__(
+        self, forward: Callable[..., Any], name: str, signature: inspect.Signature, dtypes: Promotion, view: bool
+    ) -> None:
+        self.name = self.__name__ = name
+        self.__doc__ = forward.__doc__
+        self.__module__ = forward.__module__ or __name__
+        self.__signature__ = signature
+        parameters = signature.parameters.values()
+        self.inputs = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._optional_inputs = [p.default for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        self.params = tuple(p.name for p in named)
+        self.defaults = {p.name: p.default for p in named if p.default is not p.empty}
+        self.forward = forward
+        self.dtypes = dtypes
+        self.view = view
+        self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}
+        self.joint_rule: tuple[Rule, tuple[str, ...]] | None = None
+        self.composition: Callable[..., Any] | None = None
+        self._plans: dict[tuple[bool, ...], tuple[str, ...]] = {}
+
+    # Definition
+
+    def vjp(self, **rules: Rule) -> None:
+        """Give the vector-Jacobian product of each differentiable input."""
+        unknown = set(rules) - set(self.inputs)
+        if unknown:
+            raise TypeError(f"vjp: {self.name} has the inputs {self.inputs}, not {sorted(unknown)}")
+        self.rules |= {name: (rule, tuple(inspect.signature(rule).parameters)) for name, rule in rules.items()}
+
+    def joint_vjp(self, rule: Rule) -> Rule:
+        """Decorator: one function that gives the vector-Jacobian products of all inputs, as a sequence."""
+        self.joint_rule = (rule, tuple(inspect.signature(rule).parameters))
+        return rule
+
+    def composed(self, definition: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: the same result in terms of other operations.
+
+        Derivatives of the derivative go through it, and pictures open a fused operation into it.
+        """
+        self.composition = definition
+        return definition
+
+    @property
+    def differentiable(self) -> bool:
+        return bool(self.rules) or self.joint_rule is not None
+
+    # Forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, params = self._bind(args, kwargs)
+        values: list[Any] = []
+        any_tensor = False
+        for arg in args:
+            if isinstance(arg, Tensor):
+                any_tensor = True
+                values.append(arg.data)
+            elif arg is None or isinstance(arg, (np.ndarray, np.generic, bool, int, float)):
+                values.append(arg)
+            else:
+                values.append(as_array(arg))
+        if self.dtypes != "keep":
+            values = _promote(values, floating=self.dtypes == "floating")
+        out = self.forward(*values, **params)
+        if not any_tensor and graph.on_arrays():
+            return out.out if isinstance(out, WithResiduals) else out
+        return self._wrap(args, values, params, out)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Split a call's arguments into the inputs and the operation's own parameters."""
+        if not self.params and len(args) == len(self.inputs) and not kwargs:
+            return args, kwargs
+        if self.variadic:
+            return args, {**self.defaults, **kwargs}
+        count = len(self.inputs)
+        if len(args) < count:
+            args += tuple(self._optional_inputs[len(args) :])
+        params = {**self.defaults, **dict(zip(self.params, args[count:], strict=False)), **kwargs}
+        missing = [name for name, arg in zip(self.inputs, args, strict=False) if arg is inspect.Parameter.empty]
+        missing += [name for name in self.params if name not in params]
+        if missing or len(params) > len(self.params) or len(args) > count + len(self.params):
+            inspect.Signature.bind(self.__signature__, *args[: len(args) - len(missing)], **kwargs)  # its own error
+            raise TypeError(f"{self.name}: missing {', '.join(missing)}")
+        return args[:count], params
+
+    def _wrap(self, args: tuple[Any, ...], values: list[Any], params: dict[str, Any], out: Any) -> Any:
+        """Results as tensors, with a node behind them if recording is on and an input requires a gradient."""
+        residuals: dict[str, Any] = {}
+        if isinstance(out, WithResiduals):
+            out, residuals = out.out, out.residuals
+        several = isinstance(out, (tuple, list))
+        results = [Tensor(np.asarray(result)) for result in (out if several else (out,))]
+        if self.view:
+            for result in results:
+                if result.data.base is not None and isinstance(args[0], Tensor):
+                    result.version = args[0].version
+        if self.differentiable and graph.is_grad_enabled():
+            needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+            if any(needs):
+                self._record(args, values, params, needs, results, residuals, several)
+        return results if several else results[0]
+
+    def _record(
+        self,
+        args: tuple[Any, ...],
+        values: list[Any],
+        params: dict[str, Any],
+        needs: tuple[bool, ...],
+        results: list[Tensor],
+        residuals: dict[str, Any],
+        several: bool,
+    ) -> None:
+        node = Node(
+            self,
+            tuple(graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)),
+            tuple(np.shape(value) for value in values),
+            tuple(getattr(value, "dtype", None) for value in args),
+            params,
+        )
+        node.output_shapes = tuple(result.shape for result in results)
+        node.output_dtypes = tuple(result.dtype for result in results)
+        saved: dict[str, Any] = {}
+        versions: list[list[int]] = []
+        for name in self._plan(needs):
+            if name == "out":
+                saved["out"] = [result.data for result in results] if several else results[0].data
+                versions += [result.version for result in results]
+            elif name in residuals:
+                saved[name] = residuals[name]
+            else:
+                position = self.inputs.index(name)
+                saved[name] = values[position]
+                if isinstance(args[position], Tensor):
+                    versions.append(args[position].version)
+        node.save(saved, tuple(versions))
+        for index, result in enumerate(results):
+            if result.data.dtype.kind == "f":
+                result.requires_grad = True
+                result.node = node
+                result.index = index
+
+    def _plan(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
+        """The names of what must be kept for the derivatives that are needed."""
+        plan = self._plans.get(needs)
+        if plan is None:
+            used = set(self.joint_rule[1]) if self.joint_rule else set()
+            for name, need in zip(self.inputs, needs, strict=False):
+                if need and name in self.rules:
+                    used |= set(self.rules[name][1])
+            if self.composition is not None:
+                used |= set(self.inputs)
+            given = {"g", "shapes", "needs", *self.params, *(f"{name}_shape" for name in self.inputs)}
+            plan = self._plans[needs] = tuple(sorted(used - given))
+        return plan
+
+    # Derivative
+
+    def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
+        """The cotangents of the inputs that need one, each of its input's shape and dtype; None for the others."""
+        saved = node.recall()
+        recording = graph.is_grad_enabled()
+        if recording:
+            saved = self._as_tensors(node, saved)
+        several = len(cotangents) > 1
+        g = _filled(cotangents, node, recording) if several else cotangents[0]
+        if recording and self.composition is not None:
+            gradients = self._pull_composed(node, saved, cotangents, needs)
+        else:
+            given = {"g": g, "shapes": node.shapes, "needs": needs, **node.params, **saved}
+            given |= {f"{name}_shape": shape for name, shape in zip(self.inputs, node.shapes, strict=False)}
+            if self.joint_rule is not None:
+                rule, names = self.joint_rule
+                gradients = rule(*[given[name] for name in names])
+            else:
+                gradients = [None] * len(needs)
+                for position, name in enumerate(self.inputs):
+                    if needs[position] and name in self.rules:
+                        rule, names = self.rules[name]
+                        gradients[position] = rule(*[given[name] for name in names])
+        return [
+            None if gradient is None or not need else _fit(gradient, shape, dtype)
+            for gradient, need, shape, dtype in zip(gradients, needs, node.shapes, node.dtypes, strict=True)
+        ]
+
+    def _as_tensors(self, node: Node, saved: dict[str, Any]) -> dict[str, Any]:
+        """Saved arrays as the tensors they were, connected to the graph, so that derivatives of them are recorded."""
+        tensors: dict[str, Any] = dict(saved)
+        for name, value in saved.items():
+            if name == "out":
+                outs = [_connected(v, (node, i)) for i, v in enumerate(value if isinstance(value, list) else [value])]
+                tensors[name] = outs if isinstance(value, list) else outs[0]
+            elif name in self.inputs:
+                source = node.inputs[self.inputs.index(name)]
+                if source is not None:
+                    tensors[name] = _connected(value, source)
+        return tensors
+
+    def _pull_composed(
+        self, node: Node, saved: dict[str, Any], cotangents: Sequence[Any], needs: tuple[bool, ...]
+    ) -> list[Any]:
+        assert self.composition is not None
+        inputs = [saved[name] for name in self.inputs]
+        outputs = self.composition(*inputs, **node.params)
+        outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+        pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
+        targets = [value for value, need in zip(inputs, needs, strict=True) if need]
+        found = iter(
+            graph.sweep([o for o, _ in pairs], [c for _, c in pairs], targets, retain_graph=True, create_graph=True)
+        )
+        return [next(found) if need else None for need in needs]
+
+
+def _promote(values: list[Any], floating: bool) -> list[Any]:
+    """Bring arrays to one dtype, as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
+
+    NumPy's own float64 scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
+    """
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
+    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    if floats:
+        dtype = floats[0] if len(floats) == 1 else np.result_type(*floats)
+    elif floating or any(isinstance(value, float) for value in values):
+        dtype = default_float
+    elif dtypes:
+        dtype = np.result_type(*dtypes)
+    else:
+        return [np.asarray(value) for value in values]
+    if not arrays:
+        return [np.asarray(value, dtype) for value in values]
+    return [
+        value.astype(dtype, copy=False)
+        if isinstance(value, np.ndarray)
+        else float(value)
+        if isinstance(value, np.float64)
+        else value
+        for value in values
+    ]
+
+
+def _fit(gradient: Any, shape: Shape, dtype: Any) -> Any:
+    """Undo broadcasting and promotion: sum over the axes that were stretched, return to the input's dtype."""
+    if gradient.shape != shape:
+        extra = gradient.ndim - len(shape)
+        stretched = tuple(range(extra)) + tuple(
+            extra + axis for axis, size in enumerate(shape) if size == 1 and gradient.shape[extra + axis] != 1
+        )
+        gradient = gradient.sum(axis=stretched).reshape(shape)
+    if gradient.dtype != dtype:
+        gradient = gradient.astype(dtype)
+    return gradient
+
+
+def _filled(cotangents: Sequence[Any], node: Node, recording: bool) -> list[Any]:
+    """Cotangents of several results; a result that was never used has one of zeros."""
+
+    def zeros(index: int) -> Any:
+        array = np.zeros(node.output_shapes[index], node.output_dtypes[index])
+        return Tensor(array) if recording else array
+
+    return [zeros(index) if value is None else value for index, value in enumerate(cotangents)]
+
+
+def _connected(value: Array, source: tuple[Any, int]) -> Tensor:
+    """A saved array as a tensor whose gradient goes to where the array came from."""
+    vertex, index = source
+    if isinstance(vertex, Tensor):
+        if vertex.data is value:
+            return vertex
+        leaf = vertex  # the operation saw a promoted copy of it, or its data has been replaced since
+        vertex = Node(alias, ((leaf, 0),), (leaf.shape,), (leaf.dtype,), {})
+        vertex.output_shapes, vertex.output_dtypes = (value.shape,), (value.dtype,)
+        vertex.save({}, ())
+        index = 0
+    tensor = Tensor(np.asarray(value))
+    tensor.requires_grad = True
+    tensor.node = vertex
+    tensor.index = index
+    return tensor
+
+
+@overload
+def primitive(forward: Callable[..., Any], /) -> Primitive: ...
+@overload
+def primitive(*, dtypes: Promotion = ..., view: bool = ...) -> Callable[[Callable[..., Any]], Primitive]: ...
+def primitive(
+    forward: Callable[..., Any] | None = None, /, *, dtypes: Promotion = "keep", view: bool = False
+) -> Primitive | Callable[[Callable[..., Any]], Primitive]:
+    """Make an operation of a function of arrays.
+
+    Args:
+        forward: arrays in, array (or a tuple of arrays, or :class:`WithResiduals`) out.
+        dtypes: what happens to the inputs' dtypes first. ``"keep"``: nothing. ``"numeric"``: they are brought to one.
+            ``"floating"``: and that one is floating.
+        view: the result may share its input's memory.
+    """
+
+    def define(function: Callable[..., Any]) -> Primitive:
+        return Primitive(function, function.__name__, inspect.signature(function), dtypes, view)
+
+    return define if forward is None else define(forward)
+
+
+@primitive
+def alias(x: Array, /) -> Array:
+    """The same tensor under another node."""
+    return x
+
+
+alias.vjp(x=lambda g: g)

@@ -1,0 +1,70 @@
+"""Adam and AdamW: steps scaled by running estimates of the gradient's first two moments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.optim.optimizer import Optimizer, Parameters
+from minigrad.tensor import Array
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay. Loshchilov and Hutter, 2019, algorithm 2.
+
+    Args:
+        params: tensors, or groups of them with their own options.
+        lr: the step size.
+        betas: the decay rates of the running means of g and g².
+        eps: added to the denominator.
+        weight_decay: the share of each parameter that ``lr`` times is taken away.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas: expected two numbers in [0, 1), got {betas}")
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def initial_state(self, value: Array) -> dict[str, Array]:
+        return {"mean": np.zeros_like(value), "square": np.zeros_like(value)}
+
+    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
+        kernels.adam(
+            value,
+            gradient,
+            state["mean"],
+            state["square"],
+            lr=options["lr"],
+            betas=options["betas"],
+            eps=options["eps"],
+            weight_decay=options["weight_decay"],
+            step=self.steps,
+        )
+
+
+class Adam(AdamW):
+    """Adam. Kingma and Ba, 2015, algorithm 1; ``weight_decay`` is added to the gradient, as in PyTorch."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
+        if options["weight_decay"]:
+            gradient = gradient + options["weight_decay"] * value
+        super().update(value, gradient, state, {**options, "weight_decay": 0.0})

@@ -1,0 +1,81 @@
+"""Learning rates over the steps of a training, each with a linear warm-up.
+
+A schedule is a function from the step (1, 2, …) to a factor; :class:`LRScheduler` multiplies an optimizer's learning
+rate by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from minigrad.optim.optimizer import Optimizer
+
+Schedule = Callable[[int], float]
+
+
+def noam(model_size: int, warmup: int) -> Schedule:
+    """d^-0.5 · min(step^-0.5, step · warmup^-1.5). Vaswani et al., 2017, equation 3; meant for ``lr=1``."""
+    _check(warmup)
+    return lambda step: model_size**-0.5 * min(step**-0.5, step * warmup**-1.5)
+
+
+def inverse_sqrt(warmup: int) -> Schedule:
+    """Up to 1 over the warm-up, then falling as 1/√step: ``noam`` with its peak at 1."""
+    _check(warmup)
+    return lambda step: min((warmup / step) ** 0.5, step / warmup)
+
+
+def cosine(warmup: int, total: int, final: float = 0.0) -> Schedule:
+    """Up to 1 over the warm-up, then half a cosine down to ``final`` at step ``total``. Loshchilov and Hutter, 2017."""
+    _check(warmup, total)
+    return lambda step: _decaying(step, warmup, total, lambda t: final + (1 - final) * (1 + math.cos(math.pi * t)) / 2)
+
+
+def linear(warmup: int, total: int, final: float = 0.0) -> Schedule:
+    """Up to 1 over the warm-up, then straight down to ``final`` at step ``total``."""
+    _check(warmup, total)
+    return lambda step: _decaying(step, warmup, total, lambda t: 1 - (1 - final) * t)
+
+
+def _check(warmup: int, total: int | None = None) -> None:
+    if warmup < 1:
+        raise ValueError(f"warmup: expected at least 1 step, got {warmup}")
+    if total is not None and total < warmup:
+        raise ValueError(f"total: expected at least the warm-up of {warmup} steps, got {total}")
+
+
+def _decaying(step: int, warmup: int, total: int, decay: Callable[[float], float]) -> float:
+    """The warm-up, then ``decay`` of the share of the remaining steps that is over."""
+    return step / warmup if step < warmup else decay(min((step - warmup) / max(total - warmup, 1), 1.0))
+
+
+class LRScheduler:
+    """Sets an optimizer's learning rate to its initial value times ``schedule(step)``.
+
+    The first step's rate is set at once; call :meth:`step` after each step of the optimizer.
+
+    Example:
+        >>> import minigrad as mg
+        >>> optimizer = mg.optim.SGD([mg.ones(1)], lr=1.0)
+        >>> scheduler = LRScheduler(optimizer, inverse_sqrt(warmup=4))
+        >>> scheduler.step()
+        >>> optimizer.lr
+        0.5
+    """
+
+    def __init__(self, optimizer: Optimizer, schedule: Schedule) -> None:
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.base = [group["lr"] for group in optimizer.groups]
+        self.set(1)
+
+    def set(self, step: int) -> None:
+        """Go to the rate of a step, counted from 1."""
+        self.current = step
+        for group, base in zip(self.optimizer.groups, self.base, strict=True):
+            group["lr"] = base * self.schedule(step)
+
+    def step(self) -> None:
+        """Go to the next step's rate."""
+        self.set(self.current + 1)

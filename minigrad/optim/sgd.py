@@ -1,0 +1,50 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.optim.optimizer import Optimizer, Parameters
+from minigrad.tensor import Array
+
+
+class SGD(Optimizer):
+    """``v ← momentum · v + g``; ``p ← p - lr · v``. Polyak, 1964; Nesterov's variant looks one step ahead.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([4.0], requires_grad=True)
+        >>> optimizer = mg.optim.SGD([x], lr=0.25)
+        >>> (x * x).sum().backward()
+        >>> optimizer.step()
+        >>> x
+        tensor([2.], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        self._momentum = momentum > 0
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+        )
+
+    def initial_state(self, value: Array) -> dict[str, Array]:
+        return {"velocity": np.zeros_like(value)} if self._momentum else {}
+
+    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
+        if options["weight_decay"]:
+            gradient = gradient + options["weight_decay"] * value
+        if state:
+            velocity = state["velocity"]
+            velocity *= options["momentum"]
+            velocity += gradient
+            gradient = gradient + options["momentum"] * velocity if options["nesterov"] else velocity
+        value -= options["lr"] * gradient

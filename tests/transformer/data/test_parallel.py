@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import gzip
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transformer.data.parallel import read_pairs, split_pairs
+
+GREETINGS = "Hi.\tHallo!\nThank you.\tDanke.\n"
+PAIRS = [("Hi.", "Hallo!"), ("Thank you.", "Danke.")]
+TATOEBA = Path(__file__).parents[4] / "shared" / "data" / "tatoeba-deu-eng.zip"
+
+
+def as_text(folder: Path, content: bytes) -> Path:
+    path = folder / "corpus.tsv"
+    path.write_bytes(content)
+    return path
+
+
+def as_gzip(folder: Path, content: bytes) -> Path:
+    path = folder / "corpus.tsv.gz"
+    path.write_bytes(gzip.compress(content))
+    return path
+
+
+def as_zip(folder: Path, content: bytes) -> Path:
+    return zipped(folder, {"_about.txt": b"Made by us", "__MACOSX/data/._corpus.txt": b"", "data/corpus.txt": content})
+
+
+def zipped(folder: Path, files: dict[str, bytes]) -> Path:
+    path = folder / "corpus.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+Write = Callable[[Path, bytes], Path]
+every_container = pytest.mark.parametrize("write", [as_text, as_gzip, as_zip])
+
+
+@every_container
+def test_a_tsv_is_read_plain_compressed_or_zipped(tmp_path: Path, write: Write) -> None:
+    assert read_pairs(write(tmp_path, GREETINGS.encode())) == PAIRS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GREETINGS.replace("\n", "\r\n"),
+        GREETINGS.removesuffix("\n"),
+        "\ufeff" + GREETINGS,
+        GREETINGS.replace("\n", "\tCC-BY 2.0\t\tsomebody\n"),
+        GREETINGS.replace("\t", " \t\u00a0"),
+    ],
+    ids=["CRLF", "no final newline", "byte order mark", "attribution columns", "surrounding space"],
+)
+def test_what_does_not_belong_to_the_sentences_is_ignored(tmp_path: Path, text: str) -> None:
+    assert read_pairs(as_text(tmp_path, text.encode())) == PAIRS
+
+
+def test_sentences_are_normalised_to_nfc(tmp_path: Path) -> None:
+    assert read_pairs(as_text(tmp_path, "Fu\u0308r\tPour c\u0327a\n".encode())) == [("F\u00fcr", "Pour \u00e7a")]
+
+
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    assert read_pairs(as_text(tmp_path, "a\u2028b\x85c\tx\u2028y\n".encode())) == [("a\u2028b\x85c", "x\u2028y")]
+
+
+def test_reverse_swaps_the_columns(tmp_path: Path) -> None:
+    path = as_text(tmp_path, GREETINGS.encode())
+    assert read_pairs(path, reverse=True) == [(target, source) for source, target in PAIRS]
+
+
+def test_repeated_pairs_are_kept_in_file_order(tmp_path: Path) -> None:
+    path = as_text(tmp_path, (GREETINGS * 2).encode())
+    assert read_pairs(path) == PAIRS * 2
+
+
+def parallel_files(folder: Path, source: str, target: str) -> tuple[Path, Path]:
+    paths = folder / "train.en", folder / "train.de"
+    for path, text in zip(paths, (source, target), strict=True):
+        path.write_text(text, encoding="utf-8", newline="")
+    return paths
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_two_parallel_files_are_read_side_by_side(tmp_path: Path, reverse: bool) -> None:
+    paths = parallel_files(tmp_path, "Hi.\nThank you.\n", "Hallo!\r\nDanke.")
+    assert read_pairs(*paths, reverse=reverse) == [pair[::-1] if reverse else pair for pair in PAIRS]
+
+
+@pytest.mark.parametrize(("lines", "target_lines"), [(2, 5), (5, 2), (0, 3), (1_200, 0)])
+def test_parallel_files_of_different_lengths_state_both_counts(tmp_path: Path, lines: int, target_lines: int) -> None:
+    paths = parallel_files(tmp_path, "a\n" * lines, "b\n" * target_lines)
+    with pytest.raises(ValueError, match=rf"train\.en has {lines:,} lines and .*train\.de has {target_lines:,}: "):
+        read_pairs(*paths)
+
+
+def test_an_empty_line_in_a_parallel_file_names_that_file_and_line(tmp_path: Path) -> None:
+    paths = parallel_files(tmp_path, "a\nb\nc\n", "x\n \nz\n")
+    with pytest.raises(ValueError, match=r"train\.de, line 2: expected a sentence, found an empty line"):
+        read_pairs(*paths)
+
+
+@every_container
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("no tab here", 'expected source<TAB>target, found 1 column: "no tab here"'),
+        ("x" * 99, f'found 1 column: "{"x" * 60}…"'),
+        ("", "expected source<TAB>target, found an empty line"),
+        ("\tHallo", r'expected source<TAB>target, found an empty source: "\tHallo"'),
+        ("Hi \t \tCC-BY", r'expected source<TAB>target, found an empty target: "Hi \t \tCC-BY"'),
+    ],
+)
+def test_a_malformed_line_is_named_with_its_number(tmp_path: Path, write: Write, line: str, message: str) -> None:
+    path = write(tmp_path, f"{GREETINGS}{line}\n{GREETINGS}".encode())
+    with pytest.raises(ValueError) as error:
+        read_pairs(path)
+    assert str(error.value).startswith(f"{path}, line 3: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@every_container
+def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path, write: Write) -> None:
+    with pytest.raises(ValueError, match=r", line 2: expected UTF-8, found byte 0xfc at position 2 of the line"):
+        read_pairs(write(tmp_path, b"Hi.\tHallo!\nf\xfcr\tfor\n"))
+
+
+@every_container
+def test_an_empty_file_is_refused(tmp_path: Path, write: Write) -> None:
+    with pytest.raises(ValueError, match=r"corpus\..*: the file is empty"):
+        read_pairs(write(tmp_path, b""))
+
+
+@pytest.mark.parametrize("name", ["none.tsv", "none.tsv.gz", "none.zip"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"{name}: no such file"):
+        read_pairs(tmp_path / name)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a file, found a directory"):
+        read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["corpus.tsv.gz", "corpus.zip"])
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(GREETINGS)
+    with pytest.raises(ValueError, match=rf"{name}, after line 0: damaged {Path(name).suffix} file"):
+        read_pairs(tmp_path / name)
+
+
+def test_a_truncated_gzip_is_refused(tmp_path: Path) -> None:
+    path = as_gzip(tmp_path, GREETINGS.encode() * 1_000)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"corpus\.tsv\.gz, after line \d+: damaged \.gz file"):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, "none"),
+        ({"_about.txt": b"Made by us"}, "none"),
+        ({"a.txt": b"a\tb\n", "b.txt": b"a\tb\n"}, "2: a.txt, b.txt"),
+        ({f"{index}.txt": b"" for index in range(7)}, "7: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, …"),
+    ],
+)
+def test_a_zip_without_exactly_one_text_lists_what_it_holds(
+    tmp_path: Path, files: dict[str, bytes], found: str
+) -> None:
+    with pytest.raises(ValueError, match=f"expected exactly one file besides those .*, found {found}$"):
+        read_pairs(zipped(tmp_path, files))
+
+
+@pytest.mark.skipif(not TATOEBA.exists(), reason="the Tatoeba sentence pairs are not beside this repository")
+def test_the_tatoeba_archive_is_read() -> None:
+    pairs = read_pairs(TATOEBA)
+    assert len(pairs) == 169_813
+    assert pairs[0] == ("Hi.", "Hallo!")
+
+
+sentences = st.text("ab", min_size=1, max_size=3)
+corpora = st.lists(st.tuples(sentences, sentences), max_size=60)
+
+
+@given(pairs=corpora, held_out=st.integers(0, 20), seed=st.integers())
+def test_no_held_out_source_occurs_in_training(pairs: list[tuple[str, str]], held_out: int, seed: int) -> None:
+    try:
+        train, held = split_pairs(pairs, held_out=held_out, seed=seed)
+    except ValueError:
+        return
+    assert not {source for source, _ in train} & {source for source, _ in held}
+    assert sorted(train + held) == sorted(pairs)
+    assert len(held) == held_out
+    assert train
+
+
+@given(seed=st.integers())
+def test_any_number_of_distinct_sources_but_all_can_be_held_out(seed: int) -> None:
+    pairs = [(str(number), "x") for number in range(9)]
+    for held_out in range(9):
+        train, held = split_pairs(pairs, held_out=held_out, seed=seed)
+        assert (len(train), len(held)) == (9 - held_out, held_out)
+
+
+def test_both_parts_keep_the_order_of_the_corpus() -> None:
+    pairs = [(f"{number:03}", "x") for number in range(200)]
+    for part in split_pairs(pairs, held_out=50, seed=0):
+        assert part == sorted(part)
+
+
+def test_a_split_repeats_for_its_seed_and_differs_for_another() -> None:
+    pairs = [(str(number), "x") for number in range(200)]
+    first = split_pairs(pairs, held_out=50, seed=0)
+    assert split_pairs(pairs, held_out=50, seed=0) == first
+    assert split_pairs(pairs, held_out=50, seed=1) != first
+
+
+def test_sources_that_must_train_are_never_held_out() -> None:
+    pairs = [(str(number), "x") for number in range(20)]
+    always = {str(number) for number in range(10)}
+    train, _ = split_pairs(pairs, held_out=10, seed=0, always_train=always)
+    assert {source for source, _ in train} == always
+
+
+@pytest.mark.parametrize("held_out", [-1, 3, 4, 11])
+def test_a_number_that_cannot_be_held_out_is_refused(held_out: int) -> None:
+    pairs = [("a", "1"), ("a", "2"), ("b", "3")]
+    with pytest.raises(ValueError, match=f"^held_out: cannot hold out {held_out} of 3 pairs with 2 distinct sources"):
+        split_pairs(pairs, held_out=held_out, seed=0)

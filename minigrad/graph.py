@@ -274,7 +274,8 @@ def sweep(
         else:
             total.add(value, owned)
 
-    with _GradMode(create_graph), _derivative_on_arrays(not create_graph):
+    # The slopes of branches not taken may be infinite: no news to the user, who saw the forward pass's warnings.
+    with _GradMode(create_graph), _derivative_on_arrays(not create_graph), np.errstate(all="ignore"):
         for output, cotangent in zip(outputs, cotangents, strict=True):
             contribute(*edge(output), cotangent if create_graph else cotangent.data, False)
         for vertex in reversed(order):

@@ -14,28 +14,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+# Where each name lives. No submodule bears a public name: importing it would put the module in the function's place.
 _HOME = {
-    "matmul": "matmul",
-    "softmax": "softmax",
-    "softmax_backward": "softmax",
-    "log_softmax": "softmax",
-    "log_softmax_backward": "softmax",
-    "layer_norm": "layer_norm",
-    "layer_norm_backward": "layer_norm",
-    "cross_entropy": "cross_entropy",
-    "cross_entropy_backward": "cross_entropy",
+    "matmul": "products",
+    "softmax": "softmaxes",
+    "softmax_backward": "softmaxes",
+    "log_softmax": "softmaxes",
+    "log_softmax_backward": "softmaxes",
+    "layer_norm": "norms",
+    "layer_norm_backward": "norms",
+    "cross_entropy": "losses",
+    "cross_entropy_backward": "losses",
     "adam_step": "adam",
     "add_rows": "scatter",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0605
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     function = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = function  # found directly from now on, and again over the submodule that import_module bound here
+    globals()[name] = function  # found directly from now on
     return function
 
 

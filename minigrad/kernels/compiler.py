@@ -15,17 +15,22 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import llvmlite
 import numba
 from numba.core import config, event
 from numba.core.registry import cpu_target
 
-F = TypeVar("F", bound=Callable[..., Any])
+# Fast-math flags for kernels that add up rows: sums may be taken in any order, which vector code needs, while NaN and
+# infinities keep their meaning.
+SUMS = frozenset({"reassoc", "nsz", "contract"})
+
+# Numba's own, with the type that calls from compiled code have: without the typing context.
+intrinsic: Any = numba.extending.intrinsic
 
 
-def kernel(*, parallel: bool = False, fastmath: bool | set[str] = False) -> Callable[[F], F]:
+def kernel(*, parallel: bool = False, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function with Numba, keeping the machine code in the user's cache folder.
 
     The GIL stays held (no ``nogil``): two Python threads then never enter the parallel runtime at once, which Numba's
@@ -35,13 +40,13 @@ def kernel(*, parallel: bool = False, fastmath: bool | set[str] = False) -> Call
     cannot be written the kernels work uncached, and one line on standard error says so.
     """
 
-    def compile_lazily(function: F) -> F:
+    def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        compiled = numba.njit(error_model="numpy", parallel=parallel, fastmath=fastmath)(function)
+        compiled = numba.njit(error_model="numpy", parallel=parallel, fastmath=set(fastmath))(function)
         if folder is not None:
             _enable_cache(compiled, folder)
         _announce_compilation()
-        return compiled  # type: ignore[no-any-return]
+        return compiled
 
     return compile_lazily
 
@@ -106,7 +111,7 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-class _Announcement(event.Listener):  # type: ignore[misc]
+class _Announcement(event.Listener):
     """Says once that kernels are being compiled; code loaded from the cache raises no such event."""
 
     said = False
@@ -125,7 +130,7 @@ class _Announcement(event.Listener):  # type: ignore[misc]
 
 @cache
 def _announce_compilation() -> None:
-    event.register("numba:compile", _Announcement())
+    event.register("numba:compile", _Announcement())  # type: ignore[no-untyped-call]
 
 
 def _say(message: str) -> None:

@@ -5,6 +5,9 @@ reduction follows Cody & Waite, "Software Manual for the Elementary Functions", 
 with trailing zeros, whose product with n is exact, and the rest. The error stays below 2 units in the last place.
 """
 
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
 from __future__ import annotations
 
 import math
@@ -15,10 +18,12 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
+
+from minigrad.kernels.compiler import intrinsic
 
 
-def exponential(x):  # type: ignore[no-untyped-def]
+def exponential(x):
     """e to the power of a float32 or float64 scalar; only for use inside kernels.
 
     -inf gives 0, +inf gives +inf, NaN gives NaN; results too large or too small become inf, subnormal or 0.
@@ -28,7 +33,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 # No reassociation here whatever the caller allows: it would undo the split of ln 2.
 @overload(exponential, jit_options={"fastmath": {"contract"}})
-def _exponential(x):  # type: ignore[no-untyped-def]
+def _exponential(x):
     return {types.float32: _definition(np.float32), types.float64: _definition(np.float64)}.get(x)
 
 
@@ -45,7 +50,7 @@ def _definition(dtype: Any) -> Callable[..., Any]:
     c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13 = (dtype(1 / math.factorial(i)) for i in range(2, 14))
     one = dtype(1)
 
-    def single(x):  # type: ignore[no-untyped-def]
+    def single(x):
         x = low if x < low else x
         x = high if x > high else x
         shifted = x * per_ln2 + rounder
@@ -54,7 +59,7 @@ def _definition(dtype: Any) -> Callable[..., Any]:
         tail = c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))
         return _scaled(one + (r + r * r * tail), shifted)
 
-    def double(x):  # type: ignore[no-untyped-def]
+    def double(x):
         x = low if x < low else x
         x = high if x > high else x
         shifted = x * per_ln2 + rounder
@@ -71,7 +76,7 @@ _LN2_REST = 2.3190468138462996e-17  # ln 2 - float64(ln 2)
 
 
 @intrinsic
-def _scaled(typingctx, value, shifted):  # type: ignore[no-untyped-def]
+def _scaled(typingctx, value, shifted):
     """value * 2^n, where n stands in the low bits of ``shifted``; in two steps, to reach inf and the subnormals."""
     info = np.finfo(np.float32 if value == types.float32 else np.float64)
 
@@ -92,7 +97,7 @@ def _scaled(typingctx, value, shifted):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def maximum(typingctx, a, b):  # type: ignore[no-untyped-def]
+def maximum(typingctx, a, b):
     """The larger of two floats, NaN if either is: LLVM vectorises a reduction by it without assuming NaN away."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:

@@ -5,6 +5,9 @@ copy of it anew. So there is a single parallel loop here for all kernels and all
 through a pointer.
 """
 
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,9 +17,8 @@ from typing import Any
 from llvmlite import ir
 from numba import get_num_threads, prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from minigrad.kernels.compiler import address_of, kernel
+from minigrad.kernels.compiler import address_of, intrinsic, kernel
 
 I64 = ir.IntType(64)
 
@@ -37,13 +39,13 @@ def launcher() -> int:
 
 
 @kernel(parallel=True)
-def _launch(task, parts, arguments):  # type: ignore[no-untyped-def]
+def _launch(task, parts, arguments):
     for part in prange(parts):
         _call_task(task, part, parts, arguments)
 
 
 @intrinsic
-def _call_task(typingctx, task, part, parts, arguments):  # type: ignore[no-untyped-def]
+def _call_task(typingctx, task, part, parts, arguments):
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         kind = ir.FunctionType(ir.VoidType(), [I64] * 3)
         builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
@@ -53,7 +55,7 @@ def _call_task(typingctx, task, part, parts, arguments):  # type: ignore[no-unty
 
 
 @intrinsic(prefer_literal=True)
-def in_parallel(typingctx, launch, parts, worker, arguments):  # type: ignore[no-untyped-def]
+def in_parallel(typingctx, launch, parts, worker, arguments):
     """``worker(part, parts, *arguments)`` for every part; ``worker`` is a kernel that returns and raises nothing.
 
     ``launch`` is ``launcher()``. A single part runs in the calling thread, without waking the others.
@@ -91,6 +93,6 @@ def in_parallel(typingctx, launch, parts, worker, arguments):  # type: ignore[no
 
 
 @kernel()
-def share(size, part, parts):  # type: ignore[no-untyped-def]
+def share(size, part, parts):
     """The bounds of one part's contiguous share of ``range(size)``."""
     return size * part // parts, size * (part + 1) // parts

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.ops.primitive import primitive
-from minigrad.ops.shape import expand_dims, matrix_transpose, squeeze
+from minigrad.ops.shape import expand_dims, flatten, matrix_transpose, reshape, squeeze
 from minigrad.tensor import Array
 
 
@@ -37,6 +37,9 @@ def matmul(a: Any, b: Any) -> Any:
         raise ValueError(f"matmul: expected operands with at least 1 dimension, got {np.shape(a)} and {np.shape(b)}")
     if np.shape(a)[-1] != np.shape(b)[-2 if columns > 1 else -1]:
         raise ValueError(f"matmul: the inner sizes of {np.shape(a)} and {np.shape(b)} differ")
+    if rows > 2 and columns == 2:
+        # One tall product instead of many small ones, and above all one for the gradient of b, not a sum of many.
+        return reshape(_matmul(flatten(a, 0, -2), b), (*np.shape(a)[:-1], np.shape(b)[-1]))
     product = _matmul(expand_dims(a, 0) if rows == 1 else a, expand_dims(b, 1) if columns == 1 else b)
     if columns == 1:
         product = squeeze(product, -1)

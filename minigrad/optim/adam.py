@@ -38,16 +38,18 @@ class AdamW(Optimizer):
         return {"mean": np.zeros_like(value), "square": np.zeros_like(value)}
 
     def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
-        kernels.adam(
+        beta1, beta2 = options["betas"]
+        kernels.adam_step(
             value,
             gradient,
             state["mean"],
             state["square"],
+            step=self.steps,
             lr=options["lr"],
-            betas=options["betas"],
+            beta1=beta1,
+            beta2=beta2,
             eps=options["eps"],
             weight_decay=options["weight_decay"],
-            step=self.steps,
         )
 
 

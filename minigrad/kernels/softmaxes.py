@@ -3,6 +3,9 @@
 A row is processed while it is in cache: its maximum, its exponentials and their sum, then the scaling.
 """
 
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
 from __future__ import annotations
 
 import math
@@ -11,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.compiler import kernel
+from minigrad.kernels.arguments import check_floats, check_shape
+from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.exponential import exponential, maximum
 from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
 
-# Sums may be taken in any order (but NaN and infinities keep their meaning): what vector code needs.
-SUMS = {"reassoc", "nsz", "contract"}
 # Multiply-adds that one element of a softmax costs about as much as.
 WORK = 16
 
@@ -45,12 +47,12 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 @kernel()
-def _softmax(x, y, parts, launch):  # type: ignore[no-untyped-def]
+def _softmax(x, y, parts, launch):
     in_parallel(launch, parts, _softmax_rows, (x, y))
 
 
 @kernel(fastmath=SUMS)
-def _softmax_rows(part, parts, x, y):  # type: ignore[no-untyped-def]
+def _softmax_rows(part, parts, x, y):
     # x, y: (rows, n)
     first, last = share(len(x), part, parts)
     for row in range(first, last):
@@ -62,12 +64,12 @@ def _softmax_rows(part, parts, x, y):  # type: ignore[no-untyped-def]
             for i in range(n):
                 target[i] = weights if source[i] == largest else 0
             continue
-        total = largest * 0
+        total = x.dtype.type(0)
         for i in range(n):
             weight = exponential(source[i] - largest)
             target[i] = weight
             total += weight
-        scale = 1 / total
+        scale = x.dtype.type(1) / total
         for i in range(n):
             target[i] *= scale
 
@@ -84,12 +86,12 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray
 
 
 @kernel()
-def _softmax_backward(y, g, dx, parts, launch):  # type: ignore[no-untyped-def]
+def _softmax_backward(y, g, dx, parts, launch):
     in_parallel(launch, parts, _softmax_backward_rows, (y, g, dx))
 
 
 @kernel(fastmath=SUMS)
-def _softmax_backward_rows(part, parts, y, g, dx):  # type: ignore[no-untyped-def]
+def _softmax_backward_rows(part, parts, y, g, dx):
     # y, g, dx: (rows, n)
     first, last = share(len(y), part, parts)
     for row in range(first, last):
@@ -115,12 +117,12 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 @kernel()
-def _log_softmax(x, y, parts, launch):  # type: ignore[no-untyped-def]
+def _log_softmax(x, y, parts, launch):
     in_parallel(launch, parts, _log_softmax_rows, (x, y))
 
 
 @kernel(fastmath=SUMS)
-def _log_softmax_rows(part, parts, x, y):  # type: ignore[no-untyped-def]
+def _log_softmax_rows(part, parts, x, y):
     # x, y: (rows, n)
     first, last = share(len(x), part, parts)
     for row in range(first, last):
@@ -132,7 +134,7 @@ def _log_softmax_rows(part, parts, x, y):  # type: ignore[no-untyped-def]
             for i in range(n):
                 target[i] = weights if source[i] == largest else -math.inf
             continue
-        total = largest * 0
+        total = x.dtype.type(0)
         for i in range(n):
             total += exponential(source[i] - largest)
         logarithm = math.log(total)
@@ -152,12 +154,12 @@ def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.nda
 
 
 @kernel()
-def _log_softmax_backward(y, g, dx, parts, launch):  # type: ignore[no-untyped-def]
+def _log_softmax_backward(y, g, dx, parts, launch):
     in_parallel(launch, parts, _log_softmax_backward_rows, (y, g, dx))
 
 
 @kernel(fastmath=SUMS)
-def _log_softmax_backward_rows(part, parts, y, g, dx):  # type: ignore[no-untyped-def]
+def _log_softmax_backward_rows(part, parts, y, g, dx):
     # y, g, dx: (rows, n)
     first, last = share(len(y), part, parts)
     for row in range(first, last):
@@ -174,7 +176,7 @@ def _log_softmax_backward_rows(part, parts, y, g, dx):  # type: ignore[no-untype
 
 
 @kernel()
-def _largest(row):  # type: ignore[no-untyped-def]
+def _largest(row):
     largest = row.dtype.type(-math.inf)
     for i in range(len(row)):
         largest = maximum(largest, row[i])
@@ -182,7 +184,7 @@ def _largest(row):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _at_infinity(row, largest):  # type: ignore[no-untyped-def]
+def _at_infinity(row, largest):
     """The weight of each entry equal to an infinite maximum: an even share of one, or nothing if all are -inf."""
     count = 0
     for i in range(len(row)):
@@ -192,14 +194,10 @@ def _at_infinity(row, largest):  # type: ignore[no-untyped-def]
 
 def _along_axis(rows_kernel: Callable[..., Any], axis: int, **arrays: np.ndarray) -> np.ndarray:
     """Apply a kernel over contiguous rows (inputs, output, parts, launcher) along ``axis``."""
+    check_floats(**arrays)
     (name, first), *others = arrays.items()
-    if first.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{name} must be a float32 or float64 array; got {first.dtype}")
     for other, array in others:
-        if array.dtype != first.dtype:
-            raise TypeError(f"{other} must have the dtype of {name}, {first.dtype}; got {array.dtype}")
-        if array.shape != first.shape:
-            raise ValueError(f"{other} must have the shape of {name}, {first.shape}; got {array.shape}")
+        check_shape(other, array, first.shape)
     if not -first.ndim <= axis < first.ndim:
         raise ValueError(f"axis must be an axis of {name}, which has {first.ndim}; got {axis}")
     last = axis in (-1, first.ndim - 1)

@@ -1,0 +1,38 @@
+"""What the kernels ask of the arrays given to them, with errors that name the argument."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def check_floats(**arrays: np.ndarray) -> None:
+    """TypeError unless all are float32 or all are float64."""
+    (name, first), *others = arrays.items()
+    if first.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be a float32 or float64 array; got {first.dtype}")
+    for other, array in others:
+        if array.dtype != first.dtype:
+            raise TypeError(f"{other} must have the dtype of {name}, {first.dtype}; got {array.dtype}")
+
+
+def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
+
+
+def check_indices(name: str, indices: np.ndarray, size: int, ignored: int | None = None) -> None:
+    """Integers of [0, size), and possibly ``ignored``."""
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers; got {indices.dtype}")
+    wrong = (indices < 0) | (indices >= size)
+    if ignored is not None:
+        wrong &= indices != ignored
+    if wrong.any():
+        allowed = f"in [0, {size})" + (f" or {ignored}" if ignored is not None else "")
+        raise IndexError(f"{name} must be {allowed}; got {indices[wrong].flat[0]}")
+
+
+def check_in_place(name: str, array: np.ndarray) -> None:
+    """ValueError unless the array can be written through as one contiguous run."""
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous and writeable, for it is changed in place")

@@ -1,0 +1,250 @@
+"""The blocked matrix product of raw memory: addresses and strides in bytes, the element type from a workspace.
+
+The blocking is BLIS's (Van Zee & van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM
+TOMS 41, 2015): blocks of A and B are packed into panels that stream through the register tile of ``tiles.py``. Small
+operands whose elements lie in the right order are read where they are. Each thread computes its own piece of C with its
+own packed blocks: what little is packed twice costs less than waiting for each other.
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import config
+
+from minigrad.kernels.compiler import kernel
+from minigrad.kernels.parallel import in_parallel
+from minigrad.kernels.tiles import (
+    DOT_STEPS,
+    ROW_STEPS,
+    ROW_VECTORS,
+    TILE_ROWS,
+    TILE_VECTORS,
+    multiply_dots,
+    multiply_tile,
+    transpose_block,
+)
+from minigrad.kernels.vector import MACHINE, address_of_array, address_of_id, move_element, move_vector
+
+# Blocks, in elements. A panel of B (KC x two vectors) stays in the first-level cache while panels of A pass; a block of
+# A (MC x KC, a quarter megabyte in float32) stays in the second level while panels of B pass; a block of B (KC x NC)
+# stays in the last level while blocks of A pass.
+KC = 256
+MC = 20 * TILE_ROWS
+NC = 1024
+# Reading B in place costs less than packing it for this many rows, or where a block of it fits the first-level cache.
+IN_PLACE_ROWS = 2 * TILE_ROWS
+IN_PLACE_BYTES = 1 << 15
+# Reading A in place costs less than packing it for this many columns.
+IN_PLACE_COLUMNS = 512
+# A single row reads B once: in so shallow blocks that it runs along B's rows, as memory likes it.
+ROW_DEPTH = 16
+# Inner products serve up to so many rows, and only where they are long enough to be worth summing up a register.
+DOT_ROWS = 8
+DOT_INNER = 128
+
+_CACHE_LINE = 64
+_THREAD_ROOM = MC * KC + KC * NC  # elements of one thread's packed blocks
+
+
+@cache
+def workspace(dtype: np.dtype[Any]) -> np.ndarray:
+    """Room for all threads' packed blocks, kept for the life of the process; only what is used takes up memory.
+
+    Products share it without a lock, for a kernel holds the GIL.
+    """
+    room = np.empty(config.NUMBA_NUM_THREADS * _THREAD_ROOM + _CACHE_LINE, dtype)  # type: ignore[attr-defined]
+    return room[-room.ctypes.data % _CACHE_LINE // dtype.itemsize :]
+
+
+@kernel()
+def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room, parts, launch):
+    """C (m, n) = A (m, k) @ B (k, n) for the arrays of these ids, C's columns being neighbours.
+
+    ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension, one after the other.
+    """
+    in_parallel(launch, parts, _multiply_part,
+                (address_of_id(a_id), address_of_id(b_id), address_of_id(c_id), m, n, k, a_row, a_column, b_row,
+                 b_column, c_row, batch, room))
+
+
+@kernel()
+def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room):
+    """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
+    item = room.itemsize
+    packed = address_of_array(room) + part * _THREAD_ROOM * item
+    items = 1
+    for dim in range(0, len(batch), 4):
+        items *= batch[dim]
+    first, last = 0, items
+    top, bottom, left, right = 0, m, 0, n
+    if items % parts == 0 or items >= 4 * parts:
+        first, last = items * part // parts, items * (part + 1) // parts
+    else:
+        strip = TILE_VECTORS * _lanes(room)
+        high = _pieces_of_rows(parts, m, n, strip)
+        wide = parts // high
+        top, bottom = _bounds(m, TILE_ROWS, part // wide, high)
+        left, right = _bounds(n, strip, part % wide, wide)
+    for index in range(first, last):
+        a_at, b_at, c_at = a + top * a_row, b + left * b_column, c + top * c_row + left * item
+        rest = index
+        for dim in range(len(batch) - 4, -1, -4):
+            place = rest % batch[dim]
+            rest //= batch[dim]
+            a_at += place * batch[dim + 1]
+            b_at += place * batch[dim + 2]
+            c_at += place * batch[dim + 3]
+        _multiply_piece(a_at, b_at, c_at, bottom - top, right - left, k, a_row, a_column, b_row, b_column, c_row,
+                        packed, room)
+
+
+@kernel()
+def _pieces_of_rows(parts, m, n, strip):
+    """How many pieces to cut C's rows into, and its columns into the rest: even first, then square to pack least."""
+    row_tiles, column_tiles = (m + TILE_ROWS - 1) // TILE_ROWS, (n + strip - 1) // strip
+    best, best_cost = 1, np.inf
+    for high in range(1, parts + 1):
+        wide = parts // high
+        if high * wide == parts:
+            rows, columns = (row_tiles + high - 1) // high, (column_tiles + wide - 1) // wide
+            cost = rows * columns + 1e-6 * (rows * TILE_ROWS + columns * strip)
+            if cost < best_cost:
+                best, best_cost = high, cost
+    return best
+
+
+@kernel()
+def _bounds(size, step, index, count):
+    """Part ``index`` of ``count`` of a range, cut at multiples of ``step``."""
+    steps = (size + step - 1) // step
+    return min(size, steps * index // count * step), min(size, steps * (index + 1) // count * step)
+
+
+@kernel()
+def _lanes(room):
+    return MACHINE.register_bytes // room.itemsize
+
+
+@kernel()
+def _multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, packed, room):
+    """C (m, n) = A (m, k) @ B (k, n) on this thread. A fused epilogue would follow the tile of the last block of k."""
+    item = room.itemsize
+    if m <= DOT_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
+        _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room)
+        return
+    a_in_place = item in (a_row, a_column) and n <= IN_PLACE_COLUMNS
+    b_in_place = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
+    single = m == 1 and b_in_place
+    strip = (ROW_VECTORS if single else TILE_VECTORS) * _lanes(room)
+    block = ROW_DEPTH if single else KC
+    packed_b = packed + MC * KC * item
+    for left in range(0, n, NC):
+        columns = min(NC, n - left)
+        for start in range(0, max(k, 1), block):  # an empty sum is still written
+            depth = min(block, k - start)
+            b_block = b + start * b_row + left * b_column
+            if not b_in_place:
+                _pack_b(columns, depth, b_block, b_column, b_row, packed_b, strip, room)
+            for top in range(0, m, MC):
+                rows = min(MC, m - top)
+                a_block = a + top * a_row + start * a_column
+                if not a_in_place:
+                    _pack_a(rows, depth, a_block, a_row, a_column, packed, room)
+                for column in range(0, columns, strip):
+                    width = min(strip, columns - column)
+                    vectors = _vectors(width, room)
+                    b_panel, b_step = b_block + column * item, b_row
+                    if not b_in_place:
+                        b_panel, b_step = packed_b + column * depth * item, width * item
+                    row = 0
+                    while row < rows:
+                        height = _height(rows - row)
+                        a_panel, a_step, along_k = packed + row * depth * item, height * item, 0
+                        if a_in_place and a_column == item:
+                            a_panel, a_step, along_k = a_block + row * a_row, a_row, 1
+                        elif a_in_place:
+                            a_panel, a_step = a_block + row * item, a_column
+                        c_tile = c + (top + row) * c_row + (left + column) * item
+                        multiply_tile(height, vectors, along_k, width, depth, a_panel, a_step, b_panel, b_step, c_tile,
+                                      c_row, int(start > 0), room)
+                        row += height
+
+
+@kernel()
+def _vectors(width, room):
+    """The narrowest register tile for so many columns."""
+    needed = (width + _lanes(room) - 1) // _lanes(room)
+    return needed if needed <= TILE_VECTORS else ROW_VECTORS
+
+
+@kernel()
+def _height(rows):
+    """The tallest register tile for so many rows."""
+    for step in ROW_STEPS:
+        if step <= rows:
+            return step
+    return 1
+
+
+@kernel()
+def _pack_a(rows, depth, source, row_stride, column_stride, target, room):
+    """Panels of a register tile's rows, each (depth, height)."""
+    row = 0
+    while row < rows:
+        height = _height(rows - row)
+        _pack_panel(height, depth, source + row * row_stride, row_stride, column_stride,
+                    target + row * depth * room.itemsize, room)
+        row += height
+
+
+@kernel()
+def _pack_b(columns, depth, source, column_stride, row_stride, target, strip, room):
+    """Panels of a register tile's columns, each (depth, width)."""
+    for column in range(0, columns, strip):
+        _pack_panel(min(strip, columns - column), depth, source + column * column_stride, column_stride, row_stride,
+                    target + column * depth * room.itemsize, room)
+
+
+@kernel()
+def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
+    """target (depth, width), contiguous, from a source of any strides."""
+    item, lanes = room.itemsize, _lanes(room)
+    whole = 0  # how much of the depth vector code has moved
+    if width_stride == item:
+        whole = depth
+        for part in range(0, width, lanes):
+            count = min(lanes, width - part)
+            for step in range(depth):
+                move_vector(count, source + step * depth_stride + part * item, target + (step * width + part) * item,
+                            room)
+    elif depth_stride == item and (width == TILE_ROWS or width % lanes == 0):
+        whole = depth // lanes * lanes
+        for part in range(0, width, lanes):
+            count = min(lanes, width - part)
+            for step in range(0, whole, lanes):
+                transpose_block(count, source + part * width_stride + step * item, width_stride,
+                                target + (step * width + part) * item, width * item, room)
+    for step in range(whole, depth):
+        for part in range(width):
+            move_element(source + part * width_stride + step * depth_stride, target + (step * width + part) * item,
+                         room)
+
+
+@kernel()
+def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room):
+    column = 0
+    while column < n:
+        columns = DOT_STEPS[0] if column + DOT_STEPS[0] <= n else 1
+        row = 0
+        while row < m:
+            rows = DOT_STEPS[0] if row + DOT_STEPS[0] <= m else 1
+            multiply_dots(rows, columns, k, a + row * a_row, a_row, b + column * b_column, b_column,
+                          c + row * c_row + column * room.itemsize, c_row, room)
+            row += rows
+        column += columns

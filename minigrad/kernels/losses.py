@@ -1,0 +1,150 @@
+"""Cross-entropy between logits and class indices, with label smoothing as in PyTorch.
+
+The target distribution of a row with class t is q = (1 - s) * onehot(t) + s / V, where s is the smoothing (Szegedy et
+al., "Rethinking the Inception Architecture for Computer Vision", 2016, sec. 7, arXiv:1512.00567):
+
+    loss = logsumexp(x) - sum(q * x),    dx = g * (softmax(x) - q)
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigrad.kernels.arguments import check_floats, check_indices, check_shape
+from minigrad.kernels.compiler import SUMS, kernel
+from minigrad.kernels.exponential import exponential, maximum
+from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
+
+WORK = 16  # multiply-adds that one logit costs about as much as
+
+
+def cross_entropy(
+    logits: np.ndarray, targets: np.ndarray, ignore_index: int = -100, label_smoothing: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each row, without any averaging.
+
+    Args:
+        logits: (N, V), float32 or float64.
+        targets: (N,) integers of [0, V), or ``ignore_index``.
+        ignore_index: rows with this target have loss 0.
+        label_smoothing: of [0, 1], the weight spread evenly over all classes.
+
+    Returns:
+        losses (N,), and logsumexp (N,) of each row for the backward pass.
+
+    Raises:
+        TypeError: logits that are neither float32 nor float64, or targets that are no integers.
+        ValueError: a shape or the smoothing does not fit.
+        IndexError: a target outside the classes.
+
+    >>> losses, _ = cross_entropy(np.zeros((2, 4)), np.array([1, -100]))
+    >>> losses.round(4)
+    array([1.3863, 0.    ])
+    """
+    targets = _checked(logits, targets, ignore_index, label_smoothing)
+    losses, logsumexp = np.zeros(len(logits), logits.dtype), np.empty(len(logits), logits.dtype)
+    if logits.size:
+        _cross_entropy(np.ascontiguousarray(logits), targets, ignore_index, label_smoothing, losses, logsumexp,
+                       threads_for(WORK * logits.size), launcher())
+    return losses, logsumexp
+
+
+@kernel()
+def _cross_entropy(logits, targets, ignore_index, smoothing, losses, logsumexp, parts, launch):
+    in_parallel(launch, parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, losses, logsumexp))
+
+
+@kernel(fastmath=SUMS)
+def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, losses, logsumexp):
+    # logits: (N, V); targets, losses, logsumexp: (N,)
+    first, last = share(len(logits), part, parts)
+    for row in range(first, last):
+        x = logits[row]
+        classes = len(x)
+        largest = x.dtype.type(-math.inf)
+        for i in range(classes):
+            largest = maximum(largest, x[i])
+        total = x.dtype.type(0)
+        for i in range(classes):
+            total += exponential(x[i] - largest)
+        # Adding the maximum last would round the loss of a large logit to the spacing of that logit.
+        logarithm = math.log(total)
+        logsumexp[row] = largest + logarithm
+        if targets[row] == ignore_index:
+            continue
+        loss = logarithm + (largest - x[targets[row]])
+        if smoothing > 0:
+            below = x.dtype.type(0)
+            for i in range(classes):
+                below += largest - x[i]
+            loss = (1 - smoothing) * loss + smoothing * (logarithm + below / classes)
+        losses[row] = loss
+
+
+def cross_entropy_backward(
+    g: np.ndarray,
+    logits: np.ndarray,
+    targets: np.ndarray,
+    logsumexp: np.ndarray,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> np.ndarray:
+    """The gradient of ``cross_entropy`` with respect to the logits, (N, V), written once; 0 in ignored rows.
+
+    Args:
+        g: (N,), the gradient with respect to each row's loss.
+        logits: (N, V), as given to the forward pass.
+        targets: (N,), as given to the forward pass.
+        logsumexp: (N,), from the forward pass.
+        ignore_index: as given to the forward pass.
+        label_smoothing: as given to the forward pass.
+    """
+    targets = _checked(logits, targets, ignore_index, label_smoothing)
+    check_floats(logits=logits, g=g, logsumexp=logsumexp)
+    check_shape("g", g, logits.shape[:1])
+    check_shape("logsumexp", logsumexp, logits.shape[:1])
+    dlogits = np.empty(logits.shape, logits.dtype)
+    if logits.size:
+        _cross_entropy_backward(np.ascontiguousarray(g), np.ascontiguousarray(logits), targets,
+                                np.ascontiguousarray(logsumexp), ignore_index, label_smoothing, dlogits,
+                                threads_for(WORK * logits.size), launcher())
+    return dlogits
+
+
+@kernel()
+def _cross_entropy_backward(g, logits, targets, logsumexp, ignore_index, smoothing, dlogits, parts, launch):
+    in_parallel(launch, parts, _cross_entropy_backward_rows,
+                (g, logits, targets, logsumexp, ignore_index, smoothing, dlogits))
+
+
+@kernel(fastmath=SUMS)
+def _cross_entropy_backward_rows(part, parts, g, logits, targets, logsumexp, ignore_index, smoothing, dlogits):
+    # logits, dlogits: (N, V); g, targets, logsumexp: (N,)
+    first, last = share(len(logits), part, parts)
+    for row in range(first, last):
+        x, dx = logits[row], dlogits[row]
+        if targets[row] == ignore_index:
+            dx[:] = 0
+            continue
+        shift, scale = logsumexp[row], g[row]
+        everywhere = x.dtype.type(smoothing / len(x))
+        for i in range(len(x)):
+            dx[i] = scale * (exponential(x[i] - shift) - everywhere)
+        dx[targets[row]] -= scale * x.dtype.type(1 - smoothing)
+
+
+def _checked(logits: np.ndarray, targets: np.ndarray, ignore_index: int, label_smoothing: float) -> np.ndarray:
+    """The targets as contiguous int64, once all arguments are found to fit."""
+    check_floats(logits=logits)
+    if logits.ndim != 2:
+        raise ValueError(f"logits must have shape (N, V); got {logits.shape}")
+    check_shape("targets", targets, logits.shape[:1])
+    check_indices("targets", targets, logits.shape[1], ignore_index)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be in [0, 1]; got {label_smoothing}")
+    return np.ascontiguousarray(targets, np.int64)

@@ -1,0 +1,213 @@
+"""The innermost steps of a matrix product, each a tile of C or a panel of an operand that lives in registers.
+
+``multiply_tile`` is the heart: ``rows x (vectors * lanes)`` accumulators that stay in registers over the whole inner
+loop, where an element of A, broadcast, meets a row of B (Goto & van de Geijn, "Anatomy of High-Performance Matrix
+Multiplication", ACM TOMS 34, 2008, sec. 6).
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+
+from minigrad.kernels.compiler import intrinsic
+from minigrad.kernels.vector import I64, MACHINE, Emitter, choose, element_of, loop
+
+# The vectors of a row of B and a broadcast must fit beside the accumulators: 12 x 2 of 32 registers, 6 x 2 of 16.
+TILE_ROWS = 12 if MACHINE.registers == 32 else 6
+TILE_VECTORS = 2
+# Any number of rows is a greedy sum of these, so that none is computed in vain.
+ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
+# A single row leaves registers for a wider strip of B, whose rows are then read in longer runs.
+ROW_VECTORS = 8
+# Inner products, rows by columns of them: 4 x 4 and the 8 operands fit into 32 registers.
+DOT_STEPS = (4, 1) if MACHINE.registers == 32 else (2, 1)
+
+
+class TileShape(NamedTuple):
+    """A register tile to generate. ``along_k``: neighbours in A are of one row, else of one column."""
+
+    rows: int
+    vectors: int
+    along_k: bool
+    masked: bool
+
+    def key(self) -> int:
+        """The number that ``multiply_tile`` computes to find this shape."""
+        return ((self.rows * 16 + self.vectors) * 2 + self.along_k) * 2 + self.masked
+
+
+def tile_shapes() -> Iterator[TileShape]:
+    for rows in ROW_STEPS:
+        for vectors in (1, TILE_VECTORS, ROW_VECTORS) if rows == 1 else (1, TILE_VECTORS):
+            for along_k in (False, True):
+                for masked in (False, True):
+                    yield TileShape(rows, vectors, along_k, masked)
+
+
+@intrinsic
+def multiply_tile(typingctx, rows, vectors, along_k, columns, inner, a, a_step, b, b_step, c, c_step, more, like):
+    """C[:rows, :columns] (+)= A[:rows, :inner] @ B[:inner, :columns].
+
+    ``rows`` is one of ROW_STEPS; ``vectors`` is 1, TILE_VECTORS or, for a single row, ROW_VECTORS, and no wider than
+    ``columns`` asks for. ``a_step`` is the stride of A's rows if ``along_k``, else of its columns; along the other
+    dimension its elements are neighbours, as are those of the rows of B and C. ``more`` adds to C, else C is new.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, vectors, along_k, *operands, _ = arguments
+        emit = Emitter(builder, element)
+        masked = builder.zext(builder.icmp_signed("!=", operands[0], emit.times(vectors, emit.lanes)), I64)
+        key = rows
+        for part, size in ((vectors, 16), (along_k, 2), (masked, 2)):
+            key = builder.add(emit.times(key, size), part)
+        choose(builder, key, {
+            shape.key(): partial(builder.call, _tile_function(builder.module, element, shape), operands)
+            for shape in tile_shapes()
+        })
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 12, like), generate
+
+
+def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.Function:
+    """The IR of one register tile; arguments as for ``multiply_tile`` from ``columns`` on."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 9), f"tile{shape.key()}_{element}")
+    function.linkage = "internal"
+    columns, inner, a, a_step, b, b_step, c, c_step, more = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    emit = Emitter(builder, element)
+    register = emit.lanes * emit.size
+    # Only the last vector of a tile is ever partial, but the wide strip of a single row may end in any of its vectors.
+    whole = shape.vectors if not shape.masked else 0 if shape.vectors == ROW_VECTORS else shape.vectors - 1
+    masks = [None if v < whole else emit.mask(builder.sub(columns, emit.integer(v * emit.lanes)))
+             for v in range(shape.vectors)]
+
+    def load_row(address: ir.Value) -> list[ir.Value]:
+        parts = [emit.at(address, v * register) for v in range(shape.vectors)]
+        return [emit.load(part) if mask is None else emit.load_masked(part, mask)
+                for part, mask in zip(parts, masks, strict=True)]
+
+    def store_row(values: Sequence[ir.Value], address: ir.Value) -> None:
+        for v, (value, mask) in enumerate(zip(values, masks, strict=True)):
+            part = emit.at(address, v * register)
+            if mask is None:
+                emit.store(value, part)
+            else:
+                emit.store_masked(value, part, mask)
+
+    c_rows = [emit.at(c, emit.times(c_step, row)) for row in range(shape.rows)]
+    for c_row in c_rows:
+        emit.prefetch_for_writing(c_row)
+    # A's element of row r and step k lies at (a + k * element) + r * a_step along k, else at (a + k * a_step) + r.
+    a_rows = [emit.times(a_step, row) if shape.along_k else row * emit.size for row in range(shape.rows)]
+    a_next = emit.size if shape.along_k else a_step
+
+    def step(values: list[ir.Value]) -> list[ir.Value]:
+        a_at, b_at, *sums = values
+        b_row = load_row(b_at)
+        for row, offset in enumerate(a_rows):
+            factor = emit.broadcast(emit.load_element(emit.at(a_at, offset)))
+            for index, part in enumerate(b_row, row * shape.vectors):
+                sums[index] = emit.multiply_add(factor, part, sums[index])
+        return [emit.at(a_at, a_next), emit.at(b_at, b_step), *sums]
+
+    _, _, *sums = loop(builder, inner, [a, b, *[emit.zero] * (shape.rows * shape.vectors)], step)
+    by_row = [sums[first : first + shape.vectors] for first in range(0, len(sums), shape.vectors)]
+    with builder.if_else(builder.icmp_signed("!=", more, emit.integer(0))) as (add, overwrite):
+        with add:
+            present = [load_row(c_row) for c_row in c_rows]
+            for old, new, c_row in zip(present, by_row, c_rows, strict=True):
+                store_row([builder.fadd(*pair) for pair in zip(old, new, strict=True)], c_row)
+        with overwrite:
+            for new, c_row in zip(by_row, c_rows, strict=True):
+                store_row(new, c_row)
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_step, like):
+    """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] as inner products of A's rows and B's columns.
+
+    ``rows`` and ``columns`` are of DOT_STEPS. ``a_step`` and ``b_step`` are the strides of A's rows and B's columns, in
+    which neighbours lie side by side: B is a transposed matrix, read once and as it lies.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, columns, *operands, _ = arguments
+        key = builder.add(builder.mul(rows, ir.Constant(I64, 16)), columns)
+        choose(builder, key, {
+            16 * tall + wide: partial(builder.call, _dots_function(builder.module, element, tall, wide), operands)
+            for tall in DOT_STEPS for wide in DOT_STEPS
+        })
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 9, like), generate
+
+
+def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
+    """The IR of one tile of inner products; arguments as for ``multiply_dots`` from ``inner`` on."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 7), f"dots{rows}x{columns}_{element}")
+    function.linkage = "internal"
+    inner, a, a_step, b, b_step, c, c_step = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    emit = Emitter(builder, element)
+    a_rows = [emit.at(a, emit.times(a_step, row)) for row in range(rows)]
+    b_columns = [emit.at(b, emit.times(b_step, column)) for column in range(columns)]
+
+    def multiply(at: ir.Value, sums: Sequence[ir.Value], load: Callable[[ir.Value], ir.Value]) -> list[ir.Value]:
+        a_parts = [load(emit.at(a_row, at)) for a_row in a_rows]
+        b_parts = [load(emit.at(b_column, at)) for b_column in b_columns]
+        pairs = [(a_part, b_part) for a_part in a_parts for b_part in b_parts]
+        return [emit.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
+
+    def step(values: list[ir.Value]) -> list[ir.Value]:
+        at, *sums = values
+        return [emit.at(at, emit.lanes * emit.size), *multiply(at, sums, emit.load)]
+
+    whole, rest = builder.udiv(inner, emit.integer(emit.lanes)), builder.urem(inner, emit.integer(emit.lanes))
+    at, *sums = loop(builder, whole, [emit.integer(0), *[emit.zero] * (rows * columns)], step)
+    sums = multiply(at, sums, partial(emit.load_masked, mask=emit.mask(rest)))
+    for index, total in enumerate(sums):
+        row, column = divmod(index, columns)
+        emit.store(emit.sum(total), emit.at(emit.at(c, emit.times(c_step, row)), column * emit.size))
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def transpose_block(typingctx, rows, source, source_step, target, target_step, like):
+    """target[:lanes, :rows] = source[:rows, :lanes].T, the steps being strides of rows whose elements are neighbours.
+
+    ``rows`` is one of ``transpose_rows``.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, source, source_step, target, target_step, _ = arguments
+        emit = Emitter(builder, element)
+
+        def transpose(count: int) -> None:
+            columns = emit.transpose([emit.load(emit.at(source, emit.times(source_step, row))) for row in range(count)])
+            for lane, column in enumerate(columns):
+                emit.store(column, emit.at(target, emit.times(target_step, lane)))
+
+        choose(builder, rows, {count: partial(transpose, count) for count in transpose_rows(emit.lanes)})
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, like), generate
+
+
+def transpose_rows(lanes: int) -> list[int]:
+    """Row counts that ``transpose_block`` knows: a full register, and what a register tile's rows are made of."""
+    return sorted({lanes, min(TILE_ROWS, lanes), TILE_ROWS % lanes} - {0})

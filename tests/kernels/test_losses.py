@@ -1,0 +1,92 @@
+"""Cross-entropy and its gradient against NumPy in double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigrad.kernels import cross_entropy, cross_entropy_backward
+
+
+def reference(logits, targets, ignore_index, smoothing):
+    """Losses, logsumexp and the gradients of the losses, from the full target distribution."""
+    x = logits.astype(np.float64)
+    largest = x.max(axis=1, keepdims=True)
+    logsumexp = largest + np.log(np.exp(x - largest).sum(axis=1, keepdims=True))
+    kept = targets != ignore_index
+    distribution = np.full(x.shape, smoothing / x.shape[1])
+    distribution[np.arange(len(x)), np.where(kept, targets, 0)] += 1 - smoothing
+    losses = np.where(kept, (distribution * (logsumexp - x)).sum(axis=1), 0)
+    gradients = np.where(kept[:, None], np.exp(x - logsumexp) - distribution, 0)
+    return losses, logsumexp[:, 0], gradients
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (5, 2), (9, 65), (30, 1000), (400, 33)])
+def test_losses_and_gradients_are_right(dtype, rng, rows, classes, smoothing):
+    logits = (4 * rng.standard_normal((rows, classes))).astype(dtype)
+    targets = rng.integers(0, classes, rows)
+    targets[::5] = -1
+    g = rng.standard_normal(rows).astype(dtype)
+    losses, logsumexp = cross_entropy(logits, targets, -1, smoothing)
+    gradients = cross_entropy_backward(g, logits, targets, logsumexp, -1, smoothing)
+    assert losses.dtype == logsumexp.dtype == gradients.dtype == dtype
+    tolerance = (classes + 50) * np.finfo(dtype).eps
+    exact_losses, exact_logsumexp, exact_gradients = reference(logits, targets, -1, smoothing)
+    np.testing.assert_allclose(losses, exact_losses, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(logsumexp, exact_logsumexp, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(gradients, g[:, None] * exact_gradients, rtol=0, atol=4 * tolerance)
+
+
+def test_ignored_rows_have_no_loss_and_no_gradient_whatever_they_hold(dtype):
+    logits = np.array([[1, 2, 3], [np.nan, np.inf, -np.inf]], dtype)
+    targets = np.array([0, -100])
+    losses, logsumexp = cross_entropy(logits, targets)
+    assert losses[1] == 0
+    assert (cross_entropy_backward(np.ones(2, dtype), logits, targets, logsumexp)[1] == 0).all()
+
+
+def test_a_small_loss_beside_a_huge_logit_keeps_its_digits(dtype):
+    logits = np.array([[1e4, 1e4 - 1]], dtype)
+    losses, _ = cross_entropy(logits, np.array([0]))
+    np.testing.assert_allclose(losses, np.log1p(np.exp(-1.0)), rtol=10 * np.finfo(dtype).eps)
+
+
+def test_a_forbidden_class_has_probability_zero_and_no_gradient(dtype):
+    logits = np.array([[0, -np.inf, 0]], dtype)
+    losses, logsumexp = cross_entropy(logits, np.array([2]))
+    np.testing.assert_allclose(losses, np.log(2), rtol=1e-6)
+    assert cross_entropy_backward(np.ones(1, dtype), logits, np.array([2]), logsumexp).tolist() == [[0.5, 0, -0.5]]
+    assert cross_entropy(logits, np.array([1]))[0].tolist() == [np.inf]
+
+
+def test_any_strides_and_integer_types(dtype, rng):
+    logits = rng.standard_normal((20, 12)).astype(dtype)
+    targets = rng.integers(0, 20, 24)[::2]
+    losses, logsumexp = cross_entropy(logits.T, targets.astype(np.int16))
+    expected, _ = cross_entropy(logits.T.copy(), targets.copy())
+    assert np.array_equal(losses, expected)
+    g = np.ones(24, dtype)[::2]
+    assert np.array_equal(cross_entropy_backward(g, logits.T, targets, logsumexp),
+                          cross_entropy_backward(g.copy(), logits.T.copy(), targets.copy(), logsumexp))
+
+
+def test_no_rows(dtype):
+    losses, logsumexp = cross_entropy(np.empty((0, 5), dtype), np.empty(0, np.int64))
+    assert losses.shape == logsumexp.shape == (0,)
+
+
+def test_what_does_not_fit_is_named():
+    logits, targets = np.ones((2, 3)), np.array([0, 1])
+    with pytest.raises(IndexError, match=r"targets must be in \[0, 3\) or -100; got 3"):
+        cross_entropy(logits, np.array([0, 3]))
+    with pytest.raises(TypeError, match="targets must be integers; got float64"):
+        cross_entropy(logits, np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match=r"targets must have shape \(2,\); got \(3,\)"):
+        cross_entropy(logits, np.array([0, 1, 2]))
+    with pytest.raises(ValueError, match=r"logits must have shape \(N, V\); got \(3,\)"):
+        cross_entropy(logits[0], targets)
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\]; got 2"):
+        cross_entropy(logits, targets, label_smoothing=2)
+    with pytest.raises(ValueError, match=r"g must have shape \(2,\); got \(1,\)"):
+        cross_entropy_backward(np.ones(1), logits, targets, np.ones(2))

@@ -1,0 +1,127 @@
+"""Optimizers, schedules and clipping against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import minigrad as mg
+import numpy as np
+import pytest
+from minigrad.nn import Parameter
+from minigrad.optim import SGD, Adam, AdamW, clip_grad_norm_, clip_grad_value_, lr_scheduler
+
+
+def _parameter(rng: np.random.Generator) -> Parameter:
+    return Parameter(rng.standard_normal(7))
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_momentum_is_its_recurrence(nesterov: bool, rng: np.random.Generator) -> None:
+    parameter = _parameter(rng)
+    p, v = parameter.data.copy(), np.zeros(7)
+    optimizer = SGD([parameter], lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=nesterov)
+    for _ in range(4):
+        g = rng.standard_normal(7)
+        parameter.grad = mg.tensor(g)
+        optimizer.step()
+        g = g + 0.01 * p
+        v = 0.9 * v + g
+        p = p - 0.1 * (g + 0.9 * v if nesterov else v)
+    np.testing.assert_allclose(parameter.data, p, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_adam_is_the_papers_algorithm(kind: type[AdamW], rng: np.random.Generator) -> None:
+    parameter = _parameter(rng)
+    p, m, v = parameter.data.copy(), np.zeros(7), np.zeros(7)
+    optimizer = kind([parameter], lr=0.05, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.1)
+    for t in range(1, 5):
+        g = rng.standard_normal(7)
+        parameter.grad = mg.tensor(g)
+        optimizer.step()
+        if kind is Adam:
+            g = g + 0.1 * p
+        else:
+            p = p - 0.05 * 0.1 * p
+        m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g * g
+        p = p - 0.05 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.98**t)) + 1e-9)
+    np.testing.assert_allclose(parameter.data, p, rtol=1e-10)
+
+
+def test_a_saved_state_continues_exactly(rng: np.random.Generator) -> None:
+    first, second = _parameter(rng), Parameter(np.zeros(7))
+    one, two = Adam([first]), Adam([second])
+    gradients = rng.standard_normal((4, 7))
+    for g in gradients[:2]:
+        first.grad = mg.tensor(g)
+        one.step()
+    second.data[...] = first.data
+    two.load_state_dict({name: array.copy() for name, array in one.state_dict().items()})
+    for g in gradients[2:]:
+        for parameter, optimizer in ((first, one), (second, two)):
+            parameter.grad = mg.tensor(g)
+            optimizer.step()
+    np.testing.assert_array_equal(first.data, second.data)
+    with pytest.raises(ValueError, match="does not fit"):
+        two.load_state_dict({"steps": 1})
+
+
+def test_groups_have_their_own_options_and_unset_gradients_are_passed_over() -> None:
+    a, b, c = (Parameter(np.ones(1)) for _ in range(3))
+    optimizer = SGD([{"params": [a], "lr": 1.0}, {"params": [b, c]}], lr=0.5)
+    a.grad = b.grad = mg.ones(1, dtype=mg.float64)
+    optimizer.step()
+    assert [p.item() for p in (a, b, c)] == [0.0, 0.5, 1.0]
+    with pytest.raises(ValueError, match="unknown option"):
+        SGD([{"params": [a], "rate": 1.0}])
+    with pytest.raises(ValueError, match="at least one"):
+        SGD([])
+
+
+def test_clipping_by_norm_scales_all_gradients_together_and_returns_the_norm() -> None:
+    a, b = Parameter(np.zeros(2)), Parameter(np.zeros(1))
+    a.grad, b.grad = mg.tensor(np.array([3.0, 0.0])), mg.tensor(np.array([4.0]))
+    assert clip_grad_norm_([a, b, Parameter(np.zeros(1))], 1.0) == 5.0
+    np.testing.assert_allclose(a.grad.numpy(), [0.6, 0])
+    np.testing.assert_allclose(b.grad.numpy(), [0.8])
+    assert clip_grad_norm_([a, b], 10.0) == pytest.approx(1.0)
+    np.testing.assert_allclose(b.grad.numpy(), [0.8])
+    with pytest.raises(ValueError, match="positive"):
+        clip_grad_norm_([a], 0)
+
+
+def test_clipping_by_norm_survives_huge_float32_gradients() -> None:
+    a = Parameter(np.zeros(2, np.float32))
+    a.grad = mg.full(2, 1e30)
+    assert clip_grad_norm_([a], 1.0) == pytest.approx(1e30 * math.sqrt(2), rel=1e-6)
+    np.testing.assert_allclose(a.grad.numpy(), math.sqrt(0.5), rtol=1e-6)
+
+
+def test_clipping_by_value_limits_each_element() -> None:
+    a = Parameter(np.zeros(3))
+    a.grad = mg.tensor(np.array([-3.0, 0.5, 3.0]))
+    clip_grad_value_([a], 1.0)
+    np.testing.assert_array_equal(a.grad.numpy(), [-1, 0.5, 1])
+
+
+def test_schedules_warm_up_to_their_peak_and_decay() -> None:
+    noam = lr_scheduler.noam(512, 4000)
+    assert noam(4000) == pytest.approx(512**-0.5 * 4000**-0.5)
+    assert noam(2000) == pytest.approx(noam(4000) / 2)
+    assert noam(16000) == pytest.approx(noam(4000) / 2)
+    inverse = lr_scheduler.inverse_sqrt(10)
+    assert [inverse(5), inverse(10), inverse(40)] == [0.5, 1.0, 0.5]
+    for decay in (lr_scheduler.cosine(10, 110, 0.1), lr_scheduler.linear(10, 110, 0.1)):
+        assert [decay(1), decay(10), decay(60), decay(110), decay(500)] == pytest.approx([0.1, 1, 0.55, 0.1, 0.1])
+    with pytest.raises(ValueError, match="at least the warm-up"):
+        lr_scheduler.cosine(10, 5)
+
+
+def test_the_scheduler_sets_the_optimizers_rate() -> None:
+    optimizer = SGD([Parameter(np.ones(1))], lr=2.0)
+    scheduler = lr_scheduler.LRScheduler(optimizer, lr_scheduler.inverse_sqrt(4))
+    rates = [optimizer.lr]
+    for _ in range(3):
+        scheduler.step()
+        rates.append(optimizer.lr)
+    assert rates == [0.5, 1.0, 1.5, 2.0]

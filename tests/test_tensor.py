@@ -1,0 +1,92 @@
+"""Tensors: how they are made, shown, and given back to NumPy."""
+
+from __future__ import annotations
+
+import minigrad as mg
+import numpy as np
+import pytest
+
+
+def test_default_dtypes() -> None:
+    assert mg.tensor(1.5).dtype == mg.float32
+    assert mg.tensor([1, 2]).dtype == mg.int64
+    assert mg.tensor([True]).dtype == mg.bool
+    assert mg.tensor(np.ones(2)).dtype == mg.float64
+    assert mg.arange(3).dtype == mg.int64
+    assert mg.arange(0.0, 1.0, 0.5).dtype == mg.float32
+    for made in (mg.zeros(2), mg.ones(2), mg.full(2, 1.5), mg.eye(2), mg.linspace(0, 1, 3), mg.empty((1,))):
+        assert made.dtype == mg.float32
+    assert mg.zeros_like(mg.ones(2, dtype=mg.float64)).dtype == mg.float64
+
+
+def test_complex_numbers_and_strings_are_refused() -> None:
+    for data in (1j, ["a"]):
+        with pytest.raises(TypeError, match="expected boolean, integer or real floating"):
+            mg.tensor(data)
+
+
+def test_tensor_copies_and_asarray_shares() -> None:
+    array = np.zeros(2, np.float32)
+    copied, shared = mg.tensor(array), mg.asarray(array)
+    array[0] = 1
+    assert copied.tolist() == [0, 0]
+    assert shared.tolist() == [1, 0]
+    assert mg.asarray(shared) is shared
+
+
+def test_a_tensor_prints_its_values_and_what_matters() -> None:
+    assert repr(mg.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert repr(mg.tensor([1.0], dtype=mg.float64)) == "tensor([1.], dtype=float64)"
+    x = mg.tensor([1.0], requires_grad=True)
+    assert repr(x) == "tensor([1.], requires_grad=True)"
+    assert repr(x * 2) == "tensor([2.], grad_fn=<multiply>)"
+
+
+def test_numpy_is_refused_where_a_gradient_would_be_lost_silently() -> None:
+    x = mg.ones(2).requires_grad_()
+    with pytest.raises(RuntimeError, match=r"use .detach\(\).numpy\(\)"):
+        x.numpy()
+    with pytest.raises(RuntimeError):
+        np.asarray(x)
+    np.testing.assert_array_equal(np.asarray(x.detach()), [1, 1])
+
+
+def test_arrays_on_the_left_leave_the_work_to_the_tensor() -> None:
+    x = mg.ones(2, dtype=mg.float64).requires_grad_()
+    for result in (np.ones(2) * x, np.float64(2) + x, np.ones((3, 2)) @ x, 1 - x):
+        assert isinstance(result, mg.Tensor)
+        assert result.requires_grad
+
+
+def test_saving_and_loading_gives_back_every_bit(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "tensors.safetensors"
+    tensors = {"a": mg.random.normal((3, 4)), "b": mg.arange(5), "c": mg.tensor(np.ones((2, 3)).T)}
+    mg.save(tensors, path)
+    loaded = mg.load(path)
+    assert set(loaded) == set(tensors)
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(loaded[name].numpy(), value.numpy())
+        assert loaded[name].dtype == value.dtype
+
+
+def test_damaged_and_missing_files_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "tensors.safetensors"
+    mg.save({"a": mg.ones(100)}, path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
+        mg.load(path)
+    with pytest.raises(FileNotFoundError):
+        mg.load(tmp_path / "nothing")
+
+
+def test_generators_repeat_and_resume() -> None:
+    first = mg.random.normal((3,)).tolist()
+    state = mg.random.default_generator.state
+    second = mg.random.uniform((3,)).tolist()
+    mg.random.default_generator.state = state
+    assert mg.random.uniform((3,)).tolist() == second
+    mg.manual_seed(0)
+    assert mg.random.normal((3,)).tolist() == first
+    own = mg.random.Generator(5)
+    assert mg.random.randint(0, 9, 4, generator=own).shape == (4,)
+    assert sorted(mg.random.permutation(5, own).tolist()) == [0, 1, 2, 3, 4]

@@ -1,0 +1,28 @@
+"""The Transformer of "Attention Is All You Need" on minigrad, readable top to bottom.
+
+config → positions → attention → layers → models is the architecture; tokenizers and data bring text in; train, decode,
+evaluate, pretrained and draw are what one does with a model.
+"""
+
+from transformer.attention import MultiHeadAttention, record_attention
+from transformer.config import TransformerConfig
+from transformer.decode import generate
+from transformer.models import Decoder, Encoder, Transformer
+from transformer.pretrained import from_pretrained, save_pretrained
+from transformer.tokenizers import Tokenizer
+from transformer.train import Trainer, TrainingConfig
+
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "MultiHeadAttention",
+    "Tokenizer",
+    "Trainer",
+    "TrainingConfig",
+    "Transformer",
+    "TransformerConfig",
+    "from_pretrained",
+    "generate",
+    "record_attention",
+    "save_pretrained",
+]

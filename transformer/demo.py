@@ -1,0 +1,79 @@
+"""``transformer demo``: from nothing to a trained translator and a picture of its attention."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer import console
+from transformer.curve import save_loss_curve
+from transformer.data import cldr
+from transformer.draw import draw_attention
+from transformer.extras import require
+from transformer.task import ModelSizes, evaluate_translator, report, train_translator
+from transformer.train import TrainingConfig
+
+SHOWN = 12  # held-out translations in the table
+PICTURES = ("svg", "png", "dot")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """What the demo trains on, and for how long."""
+
+    source: str = "en"
+    target: str = "de"
+    steps: int = 2000
+    count: int = 40_000  # pairs to generate
+    held_out: int = 1000
+    seed: int = 0
+    out: Path = Path("demo")
+
+
+def run(config: DemoConfig, sizes: ModelSizes, training: TrainingConfig) -> None:
+    """Generate the corpus, train, evaluate, write the pictures, and say what to try next."""
+    start = time.perf_counter()
+    for module, extra in (("tokenizers", "text"), ("sacrebleu", "text"), ("matplotlib", "draw")):
+        require(module, extra)  # before the training, not after it
+    config.out.mkdir(parents=True, exist_ok=True)
+    with console.err.status("generating phrases that the Unicode CLDR translates"):
+        train, held_out = cldr.corpus(
+            config.source, config.target, count=config.count, held_out=config.held_out, seed=config.seed
+        )
+    model_directory = config.out / "model"
+    trained = train_translator(train, held_out, sizes, training, model_directory)
+    if trained.interrupted:
+        console.err.print(f"interrupted after step {len(trained.steps)}; the model so far is in {model_directory}")
+        raise KeyboardInterrupt
+    translations, score = evaluate_translator(trained.model, trained.tokenizer, held_out)
+    rows = [(s, r, t) for (s, r), t in zip(held_out, translations, strict=True)]
+    console.out.print(console.translations_table(rows[:SHOWN]))
+    console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report(score)}")
+    save_loss_curve(trained.steps, config.out / "loss.png")
+    picture = draw_attention(trained.model, trained.tokenizer, _short([source for source, _, _ in rows]))
+    for suffix in PICTURES:
+        picture.save(config.out / f"attention.{suffix}")
+    console.out.print(f"{time.perf_counter() - start:.0f} seconds in all\n")
+    _say_where(config.out, rows[1][0])
+
+
+def _short(sources: list[str]) -> str:
+    """The first held-out source of a handful of words: enough to see something, few enough for a picture."""
+    return next((source for source in sources if 3 <= len(source.split()) <= 5), sources[0])
+
+
+def _say_where(out: Path, sentence: str) -> None:
+    """Where the files are, and three commands that work as printed."""
+    command = "transformer" if shutil.which("transformer") else "python -m transformer"
+    console.out.print(
+        f"""model      {out / "model"}
+loss       {out / "loss.png"}
+attention  {", ".join(str(out / f"attention.{suffix}") for suffix in PICTURES)}
+
+next, try:
+  {command} translate --model {out / "model"} "{sentence}"
+  {command} train translate --data YOUR.tsv --out my-model
+  {command} draw --model {out / "model"} --layer encoder.layers.0.self_attention "{sentence}" -o picture.svg"""
+    )

@@ -130,5 +130,3 @@ from minigrad.random import manual_seed
 from minigrad.tensor import Tensor
 
 __version__ = "0.1.0"
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("io", "graph", "ops", "dtypes")]

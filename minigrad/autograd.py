@@ -28,7 +28,9 @@ def _cotangents(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
         if not isinstance(output, Tensor):
             raise TypeError(f"outputs: expected tensors, got {type(output).__name__}")
         if not output.requires_grad:
-            raise RuntimeError("outputs: this tensor does not require a gradient and was not computed from one that does")
+            raise RuntimeError(
+                "outputs: this tensor does not require a gradient and was not computed from one that does"
+            )
         if value is None:
             if output.size != 1:
                 raise RuntimeError(f"gradient: needed for an output that is not a scalar; this one is {output.shape}")

@@ -33,7 +33,7 @@ def jvp(
     """
     with enable_grad():
         value = function(*primals)
-        outputs = [output for output in _outputs(value)]
+        outputs = _outputs(value)
         cotangents = [zeros_like(output).requires_grad_() for output in outputs]
         moving = [(x, v) for x, v in zip(primals, tangents, strict=True) if x.requires_grad]
         depending = [(y, u) for y, u in zip(outputs, cotangents, strict=True) if y.requires_grad]
@@ -42,10 +42,12 @@ def jvp(
         gradients = autograd.grad(
             [y for y, _ in depending], [x for x, _ in moving], [u for _, u in depending], None, True, True
         )
-        along = [(gradient * v).sum() for gradient, (_, v) in zip(gradients, moving, strict=True) if gradient is not None]
+        along = [
+            (gradient * v).sum() for gradient, (_, v) in zip(gradients, moving, strict=True) if gradient is not None
+        ]
         total = along[0] if along else None
         for term in along[1:]:
-            total = total + term  # type: ignore[operator]  # not None: there is a first term
+            total = total + term
     if total is None or not total.requires_grad:
         return value, tuple(zeros_like(output) for output in outputs)
     found = autograd.grad(total, cotangents, retain_graph=True, create_graph=True, allow_unused=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minigrad.tensor import Array, Shape, Tensor
+from minigrad.tensor import Shape, Tensor
 
 if TYPE_CHECKING:
     from minigrad.ops.primitive import Primitive
@@ -131,6 +131,7 @@ class Node:
         "__weakref__",
         "_stamp",
         "_watched",
+        "dtypes",
         "hooks",
         "inputs",
         "op",
@@ -140,7 +141,6 @@ class Node:
         "saved",
         "scope",
         "shapes",
-        "dtypes",
     )
 
     def __init__(

@@ -73,9 +73,7 @@ def _reshape(self: Tensor, *sizes: Any) -> Any:
     return shape.reshape(self, sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes)
 
 
-def _backward(
-    self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
-) -> None:
+def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
     autograd.backward(self, gradient, retain_graph, create_graph)
 
 

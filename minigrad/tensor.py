@@ -127,7 +127,9 @@ class Tensor:
             RuntimeError: the tensor requires a gradient, which would be lost; call ``detach()`` first.
         """
         if self.requires_grad:
-            raise RuntimeError("numpy(): this tensor requires a gradient, which NumPy would lose; use .detach().numpy()")
+            raise RuntimeError(
+                "numpy(): this tensor requires a gradient, which NumPy would lose; use .detach().numpy()"
+            )
         return self.data
 
     def item(self) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+import minigrad as mg
 
 settings.register_profile(
     "repeatable",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 
-import minigrad as mg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import minigrad as mg
 from minigrad.ops.primitive import primitive
 from minigrad.testing import GradientError, gradcheck, strategies
 
 
 @primitive
-def _cube(x, /, factor=3.0, power=2):  # type: ignore[no-untyped-def]
+def _cube(x, /, factor=3.0, power=2):
     return x**3
 
 
@@ -29,7 +30,9 @@ def test_a_right_derivative_passes_to_second_order() -> None:
 def test_a_wrong_factor_is_named_with_input_element_and_both_numbers() -> None:
     with pytest.raises(GradientError) as caught:
         gradcheck(lambda y, x: _cube(x, 6.0) + y, (AT, AT))
-    found = re.search(r"input 1, element \[\d\]: the gradient is ([-\d.]+), the difference quotient ([-\d.]+)", str(caught.value))
+    found = re.search(
+        r"input 1, element \[\d\]: the gradient is ([-\d.]+), the difference quotient ([-\d.]+)", str(caught.value)
+    )
     assert found is not None
     assert float(found[1]) == pytest.approx(2 * float(found[2]), rel=1e-4)
     assert "constant factor of 2 too much" in str(caught.value)
@@ -47,7 +50,7 @@ def test_a_missing_term_is_named() -> None:
 
 def test_a_wrong_second_derivative_is_found_though_the_first_is_right() -> None:
     @primitive
-    def square(x, /):  # type: ignore[no-untyped-def]
+    def square(x, /):
         return x * x
 
     square.vjp(x=lambda g, x: g * 2 * (x.detach() if isinstance(x, mg.Tensor) else x))

@@ -7,9 +7,10 @@ import threading
 import weakref
 from collections.abc import Iterator
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad import Tensor, autograd
 
 
@@ -25,7 +26,7 @@ def _leaf(value: object = 3.0) -> Tensor:
     return mg.tensor(value, dtype=mg.float64, requires_grad=True)
 
 
-def _grad(x: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+def _grad(x: Tensor) -> np.ndarray:
     assert x.grad is not None
     return x.grad.numpy()
 
@@ -81,7 +82,7 @@ def test_grads_of_every_order_through_create_graph() -> None:
     x = _leaf(2.0)
     value = x**4
     for expected in (32, 48, 48, 24):
-        (value,) = autograd.grad(value, x, create_graph=True)  # type: ignore[assignment]
+        (value,) = autograd.grad(value, x, create_graph=True)
         assert value.item() == pytest.approx(expected)
 
 
@@ -118,7 +119,7 @@ def test_a_tensor_without_a_graph_says_so() -> None:
 def test_hooks_see_the_whole_gradient_and_may_replace_it() -> None:
     x = _leaf()
     seen: list[float] = []
-    remove = x.register_hook(lambda g: seen.append(g.item()))  # type: ignore[func-returns-value,arg-type]
+    remove = x.register_hook(lambda g: seen.append(g.item()))
     middle = x * 1
     middle.register_hook(lambda g: g * 100)
     (middle * middle + middle).backward()
@@ -192,7 +193,7 @@ def test_a_chain_of_100_000_operations_backpropagates_and_is_freed_without_the_c
     y = x
     for _ in range(100_000):
         y = y * 1.0
-    node = weakref.ref(y.node)  # type: ignore[arg-type]
+    node = weakref.ref(y.node)
     y.backward()
     assert _grad(x) == 1
     del y
@@ -210,7 +211,7 @@ def test_dropping_the_last_tensor_frees_its_graph_by_reference_counting() -> Non
     layer = mg.nn.Linear(4, 4)
     y = layer(mg.ones((2, 4)))
     z = mg.softmax(y.exp()).sum()
-    nodes = [weakref.ref(y.node), weakref.ref(z.node)]  # type: ignore[arg-type]
+    nodes = [weakref.ref(y.node), weakref.ref(z.node)]
     z.backward()
     del y, z
     assert [node() for node in nodes] == [None, None]
@@ -231,7 +232,7 @@ def test_float32_gradients_are_float32_without_a_detour_through_float64() -> Non
     x = mg.ones((3, 4)).requires_grad_()
     dtypes: list[object] = []
     middle = mg.softmax(mg.exp(x) / np.sqrt(2)) * 2.0
-    middle.register_hook(lambda g: dtypes.append(g.dtype))  # type: ignore[func-returns-value,arg-type]
+    middle.register_hook(lambda g: dtypes.append(g.dtype))
     mg.maximum(middle, 0.1).mean().backward()
     assert dtypes == [mg.float32]
     assert _grad(x).dtype == np.float32

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad.nn import Parameter
 from minigrad.optim import SGD, Adam, AdamW, clip_grad_norm_, clip_grad_value_, lr_scheduler
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 
 
 def test_default_dtypes() -> None:
@@ -58,7 +59,7 @@ def test_arrays_on_the_left_leave_the_work_to_the_tensor() -> None:
         assert result.requires_grad
 
 
-def test_saving_and_loading_gives_back_every_bit(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_saving_and_loading_gives_back_every_bit(tmp_path) -> None:
     path = tmp_path / "tensors.safetensors"
     tensors = {"a": mg.random.normal((3, 4)), "b": mg.arange(5), "c": mg.tensor(np.ones((2, 3)).T)}
     mg.save(tensors, path)
@@ -69,7 +70,7 @@ def test_saving_and_loading_gives_back_every_bit(tmp_path) -> None:  # type: ign
         assert loaded[name].dtype == value.dtype
 
 
-def test_damaged_and_missing_files_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_and_missing_files_are_named(tmp_path) -> None:
     path = tmp_path / "tensors.safetensors"
     mg.save({"a": mg.ones(100)}, path)
     path.write_bytes(path.read_bytes()[:-50])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import minigrad as mg
 import numpy as np
+
+import minigrad as mg
 from minigrad import Tensor, nn
 
 
@@ -90,7 +91,7 @@ class MultiHeadAttention(nn.Module):
         new = None if memory is None else (self._split(self.key(memory)), self._split(self.value(memory)))
         k, v = (cache or KeyValueCache()).extend(new)
         context, _ = self.attend(q, k, v, mask)  # (B, H, Q, D)
-        return self.output(context.transpose(0, 2, 1, 3).reshape(query.shape))  # type: ignore[no-any-return]
+        return self.output(context.transpose(0, 2, 1, 3).reshape(query.shape))
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, H·D) to (B, H, T, D)."""

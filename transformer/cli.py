@@ -15,7 +15,7 @@ from transformer.draw import draw_attention
 from transformer.evaluate import translate
 from transformer.pretrained import from_pretrained
 from transformer.task import ModelSizes, evaluate_translator, report, train_translator
-from transformer.train import TrainingConfig
+from transformer.train import SCHEDULES, TrainingConfig
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -49,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text.split(".")[0].lower(), description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        name,
+        help=text.split(".", maxsplit=1)[0].lower(),
+        description=text,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser
@@ -65,7 +68,8 @@ def _add_settings(parser: argparse.ArgumentParser, title: str, defaults: Any, te
             if isinstance(value, bool):
                 group.add_argument(option, action="store_true", default=value, help=texts[field.name])
             else:
-                group.add_argument(option, type=type(value), default=value, metavar="N", help=texts[field.name])
+                metavar = "NAME" if isinstance(value, str) else "N"
+                group.add_argument(option, type=type(value), default=value, metavar=metavar, help=texts[field.name])
 
 
 def _settings(args: argparse.Namespace, defaults: Any) -> Any:
@@ -89,6 +93,7 @@ TRAINING = {
     "steps": "updates of the parameters",
     "batch_tokens": "padded tokens of a batch, on the longer side",
     "warmup": "steps until the learning rate's peak",
+    "schedule": f"of the learning rate: {', '.join(SCHEDULES)}",
     "lr_factor": "factor on the paper's learning rate",
     "label_smoothing": "probability spread over wrong tokens",
     "clip_norm": "limit on the gradients' joint norm",
@@ -207,8 +212,12 @@ def _add_draw(commands: Any) -> None:
     _add_model(parser)
     parser.add_argument("sentence", metavar="SENTENCE", help="the source")
     parser.add_argument("--target", metavar="TEXT", help="the target; the model's own translation unless given")
-    parser.add_argument("--layer", metavar="NAME", help="an attention layer; the decoder's last cross-attention unless given")
-    parser.add_argument("-o", "--output", type=Path, default=Path("attention.svg"), metavar="FILE", help=".svg .png .pdf .dot")
+    parser.add_argument(
+        "--layer", metavar="NAME", help="an attention layer; the decoder's last cross-attention unless given"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("attention.svg"), metavar="FILE", help=".svg .png .pdf .dot"
+    )
 
 
 def _run_draw(args: argparse.Namespace) -> None:

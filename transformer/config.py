@@ -47,12 +47,16 @@ class TransformerConfig:
         if self.d_model % self.num_heads:
             raise ValueError(f"num_heads: {self.num_heads} heads cannot share d_model={self.d_model} evenly")
         if self.d_model % 2:
-            raise ValueError(f"d_model: sinusoidal positions come in pairs, expected an even number, got {self.d_model}")
+            raise ValueError(
+                f"d_model: sinusoidal positions come in pairs, expected an even number, got {self.d_model}"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a probability in [0, 1), got {self.dropout}")
         for name in ("pad_id", "bos_id", "eos_id"):
             if not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name}: expected a token below vocab_size={self.vocab_size}, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name}: expected a token below vocab_size={self.vocab_size}, got {getattr(self, name)}"
+                )
 
     @property
     def head_size(self) -> int:

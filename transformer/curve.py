@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from minigrad.io import replace_file
 
+from minigrad.io import replace_file
 from transformer.extras import require
 from transformer.train import Step
 

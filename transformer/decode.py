@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import minigrad as mg
 import numpy as np
-from minigrad import no_grad
 
+import minigrad as mg
+from minigrad import no_grad
 from transformer.models import DecoderCache, Ids, Transformer
 
 Scores = np.ndarray[Any, np.dtype[np.float64]]
@@ -75,8 +75,8 @@ def generate(
     steps = min(source.shape[1] + 50, limit) if max_new_tokens is None else max_new_tokens
     if not 1 <= steps <= limit:
         raise ValueError(f"max_new_tokens: expected 1 to {limit}, got {max_new_tokens}")
-    if num_beams < 1 or num_beams > model.config.vocab_size - 1:
-        raise ValueError(f"num_beams: expected 1 to {model.config.vocab_size - 1}, got {num_beams}")
+    if num_beams < 1:
+        raise ValueError(f"num_beams: expected at least 1, got {num_beams}")
     was_training = model.training
     model.eval()
     try:
@@ -114,9 +114,7 @@ def _greedy(model: Transformer, source: Ids, steps: int) -> list[Hypothesis]:
     return [Hypothesis(ids[i], float(total[i]), bool(finished[i])) for i in range(len(source))]
 
 
-def _beam_search(
-    model: Transformer, source: Ids, steps: int, beams: int, length_penalty: float
-) -> list[Hypothesis]:
+def _beam_search(model: Transformer, source: Ids, steps: int, beams: int, length_penalty: float) -> list[Hypothesis]:
     """Keep the ``beams`` likeliest beginnings; end when no beginning can still beat what has ended."""
     eos, batch = model.config.eos_id, len(source)
     decoder = _Decoder(model, source, beams)
@@ -133,7 +131,7 @@ def _beam_search(
         best = np.argsort(-scores.reshape(batch, -1), axis=-1, kind="stable")[:, : 2 * beams]
         origin = np.zeros((batch, beams), np.int64)
         chosen = np.full((batch, beams), model.config.pad_id)
-        for b in np.flatnonzero(growing):
+        for b in np.flatnonzero(growing).tolist():
             kept = 0
             for rank, candidate in enumerate(best[b]):
                 beam, token = divmod(int(candidate), vocab)
@@ -155,9 +153,7 @@ def _beam_search(
         tokens = chosen.ravel()
     results = []
     for b in range(batch):
-        unfinished = [
-            Hypothesis(ids[b, k].tolist(), float(totals[b, k]), False) for k in range(beams) if growing[b]
-        ]
+        unfinished = [Hypothesis(ids[b, k].tolist(), float(totals[b, k]), False) for k in range(beams) if growing[b]]
         candidates = ended[b] or [h for h in unfinished if h.log_probability > -np.inf]
         results.append(max(candidates, key=lambda hypothesis: hypothesis.score(length_penalty)))
     return results

@@ -21,11 +21,10 @@ PICTURES = ("svg", "png", "dot")
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """What the demo trains on, and for how long."""
+    """What the demo trains on, and where its results go."""
 
     source: str = "en"
     target: str = "de"
-    steps: int = 2000
     count: int = 40_000  # pairs to generate
     held_out: int = 1000
     seed: int = 0

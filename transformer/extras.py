@@ -15,7 +15,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError:
-        package = module.split(".")[0]
+        package = module.split(".", maxsplit=1)[0]
         raise ModuleNotFoundError(
             f"{package} is not installed; it comes with: pip install 'minigrad[{extra}]'", name=package
         ) from None

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.nn import functional as F
-
 from transformer.attention import KeyValueCache, MultiHeadAttention
 from transformer.config import TransformerConfig
 
@@ -21,7 +20,7 @@ class FeedForward(nn.Module):
         self.contract = nn.Linear(d_ff, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.contract(F.relu(self.expand(x)))  # type: ignore[no-any-return]
+        return self.contract(F.relu(self.expand(x)))
 
 
 class Residual(nn.Module):
@@ -38,7 +37,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         if self.norm_first:
             return x + self.dropout(sublayer(self.norm(x)))
-        return self.norm(x + self.dropout(sublayer(x)))  # type: ignore[no-any-return]
+        return self.norm(x + self.dropout(sublayer(x)))
 
 
 class EncoderLayer(nn.Module):
@@ -53,7 +52,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, S, D) to (B, S, D); ``mask`` hides the padding."""
         x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask))
-        return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+        return self.feed_forward_residual(x, self.feed_forward)
 
 
 class LayerCache(NamedTuple):
@@ -86,7 +85,7 @@ class DecoderLayer(nn.Module):
         own, cross = cache or (None, None)
         x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask, own))
         x = self.cross_attention_residual(x, lambda y: self.cross_attention(y, memory, memory_mask, cross))
-        return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+        return self.feed_forward_residual(x, self.feed_forward)
 
 
 class TokenEmbedding(nn.Module):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import minigrad as mg
 import numpy as np
-from minigrad import Tensor, nn
 
+import minigrad as mg
+from minigrad import Tensor, nn
 from transformer.attention import KeyValueCache, causal_mask, padding_mask
 from transformer.config import TransformerConfig
 from transformer.layers import DecoderLayer, EncoderLayer, LayerCache, TokenEmbedding
@@ -93,7 +93,7 @@ class Transformer(nn.Module):
         """Source tokens (B, S) to the memory (B, S, D). Padding is hidden."""
         source = self._tokens("source", source)
         x = self.dropout(self.positions(self.embedding(source)))
-        return self.encoder(x, padding_mask(source, self.config.pad_id))  # type: ignore[no-any-return]
+        return self.encoder(x, padding_mask(source, self.config.pad_id))
 
     def decode(self, target: Any, memory: Tensor, source: Any, cache: DecoderCache | None = None) -> Tensor:
         """Logits (B, T, V) for the token after each target token (B, T).
@@ -129,5 +129,7 @@ class Transformer(nn.Module):
     def _tokens(self, name: str, ids: Any) -> Ids:
         array = mg.asarray(ids).data
         if array.ndim != 2 or array.dtype.kind not in "iu":
-            raise ValueError(f"{name}: expected integer token ids of shape (batch, length), got {array.dtype} {array.shape}")
+            raise ValueError(
+                f"{name}: expected integer token ids of shape (batch, length), got {array.dtype} {array.shape}"
+            )
         return array

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
+
+import minigrad as mg
 from minigrad import Tensor, nn
 
 

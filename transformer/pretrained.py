@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from minigrad.io import files_in, from_bytes, replace_files, to_bytes
-
 from transformer.config import TransformerConfig
 from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer

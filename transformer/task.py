@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import minigrad as mg
 from rich.text import Text
 
+import minigrad as mg
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.data import Pair

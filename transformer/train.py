@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import minigrad as mg
 import numpy as np
+
+import minigrad as mg
 from minigrad import Tensor
 from minigrad.nn import functional as F
 from minigrad.optim import Adam, clip_grad_norm_, lr_scheduler
-
 from transformer.data.batches import Batch, EncodedPair, batches
 from transformer.models import Transformer
+
+
+SCHEDULES: dict[str, Callable[[int, int], lr_scheduler.Schedule]] = {  # of warm-up and all steps, with peak 1
+    "noam": lambda warmup, steps: lr_scheduler.inverse_sqrt(warmup),
+    "linear": lr_scheduler.linear,
+    "cosine": lr_scheduler.cosine,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +34,8 @@ class TrainingConfig:
     steps: int  # updates of the parameters
     batch_tokens: int = 2048  # padded positions of a batch, on the longer of its two sides
     warmup: int = 400  # steps until the learning rate's peak
-    lr_factor: float = 1.0  # on the paper's schedule
+    schedule: str = "noam"  # the paper's; or "linear" or "cosine", which end at 0 and get more from few steps
+    lr_factor: float = 1.0  # on the peak of the paper's schedule
     label_smoothing: float = 0.1
     clip_norm: float = 1.0  # limit on the norm of all gradients together
     seed: int = 0  # of the order of the batches and of dropout
@@ -36,6 +44,10 @@ class TrainingConfig:
         for name in ("steps", "batch_tokens", "warmup"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        if self.schedule != "noam" and self.warmup > self.steps:
+            raise ValueError(f"warmup: expected at most the {self.steps} steps of the training, got {self.warmup}")
         for name in ("lr_factor", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
@@ -95,11 +107,11 @@ class Trainer:
         self.model = model
         self.pairs = pairs
         self.config = config
-        # Section 5.3: the paper's betas, epsilon and schedule.
-        self.optimizer = Adam(model.parameters(), lr=config.lr_factor, betas=(0.9, 0.98), eps=1e-9)
-        self.scheduler = lr_scheduler.LRScheduler(
-            self.optimizer, lr_scheduler.noam(model.config.d_model, config.warmup)
-        )
+        # Section 5.3: the paper's betas, epsilon and peak.
+        peak = config.lr_factor * lr_scheduler.noam(model.config.d_model, config.warmup)(config.warmup)
+        self.optimizer = Adam(model.parameters(), lr=peak, betas=(0.9, 0.98), eps=1e-9)
+        schedule = SCHEDULES[config.schedule](config.warmup, config.steps)
+        self.scheduler = lr_scheduler.LRScheduler(self.optimizer, schedule)
 
     def __iter__(self) -> Iterator[Step]:
         mg.manual_seed(self.config.seed)

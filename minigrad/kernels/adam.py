@@ -71,11 +71,27 @@ def adam_step(
         raise ValueError(f"step must be at least 1; got {step}")
     root = math.sqrt(1 - beta2**step)
     scalars = np.array(
-        [beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * weight_decay, lr * root / (1 - beta1**step), eps * root,
-         gradient_scale], parameter.dtype,
+        [
+            beta1,
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            1 - lr * weight_decay,
+            lr * root / (1 - beta1**step),
+            eps * root,
+            gradient_scale,
+        ],
+        parameter.dtype,
     )
-    _adam(parameter.reshape(-1), np.ascontiguousarray(gradient).reshape(-1), m.reshape(-1), v.reshape(-1), scalars,
-          threads_for(WORK * parameter.size), launcher())
+    _adam(
+        parameter.reshape(-1),
+        np.ascontiguousarray(gradient).reshape(-1),
+        m.reshape(-1),
+        v.reshape(-1),
+        scalars,
+        threads_for(WORK * parameter.size),
+        launcher(),
+    )
 
 
 @kernel()

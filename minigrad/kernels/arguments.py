@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+
 
 def check_floats(**arrays: np.ndarray) -> None:
     """TypeError unless all are float32 or all are float64."""
     (name, first), *others = arrays.items()
-    if first.dtype not in (np.float32, np.float64):
+    if first.dtype not in FLOATS:
         raise TypeError(f"{name} must be a float32 or float64 array; got {first.dtype}")
     for other, array in others:
         if array.dtype != first.dtype:

@@ -21,29 +21,33 @@ from minigrad.kernels.compiler import kernel
 from minigrad.kernels.parallel import in_parallel
 from minigrad.kernels.tiles import (
     DOT_STEPS,
+    ROW_DEPTHS,
     ROW_STEPS,
-    ROW_VECTORS,
     TILE_ROWS,
     TILE_VECTORS,
     multiply_dots,
+    multiply_row,
     multiply_tile,
     transpose_block,
 )
 from minigrad.kernels.vector import MACHINE, address_of_array, address_of_id, move_element, move_vector
 
-# Blocks, in elements. A panel of B (KC x two vectors) stays in the first-level cache while panels of A pass; a block of
-# A (MC x KC, a quarter megabyte in float32) stays in the second level while panels of B pass; a block of B (KC x NC)
-# stays in the last level while blocks of A pass.
-KC = 256
-MC = 20 * TILE_ROWS
+# Blocks, in elements. A panel of B (KC x two vectors) passes through the first-level cache once for all panels of a
+# block of A (MC x KC, 220 kilobytes in float32), which stays in the second level meanwhile; a block of B (KC x NC)
+# stays in the last level while blocks of A pass. A tile's sums are so long that loading and storing it hardly counts.
+KC = 384
+MC = 12 * TILE_ROWS
 NC = 1024
 # Reading B in place costs less than packing it for this many rows, or where a block of it fits the first-level cache.
-IN_PLACE_ROWS = 2 * TILE_ROWS
+IN_PLACE_ROWS = 64
 IN_PLACE_BYTES = 1 << 15
-# Reading A in place costs less than packing it for this many columns.
-IN_PLACE_COLUMNS = 512
-# A single row reads B once: in so shallow blocks that it runs along B's rows, as memory likes it.
-ROW_DEPTH = 16
+# Reading A in place costs less than packing it for this many columns, or for more where a tile reads along rows that
+# lie close together: rows a page apart would share one set of the first-level cache.
+IN_PLACE_COLUMNS = 128
+IN_PLACE_COLUMNS_ALONG = 384
+IN_PLACE_ROW_BYTES = 1 << 11
+# A single row's part of C: it stays near while rows of B are added to it, and memory likes long runs of those.
+ROW_COLUMNS = 1 << 13
 # Inner products serve up to so many rows, and only where they are long enough to be worth summing up a register.
 DOT_ROWS = 8
 DOT_INNER = 128
@@ -68,9 +72,26 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
 
     ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension, one after the other.
     """
-    in_parallel(launch, parts, _multiply_part,
-                (address_of_id(a_id), address_of_id(b_id), address_of_id(c_id), m, n, k, a_row, a_column, b_row,
-                 b_column, c_row, batch, room))
+    in_parallel(
+        launch,
+        parts,
+        _multiply_part,
+        (
+            address_of_id(a_id),
+            address_of_id(b_id),
+            address_of_id(c_id),
+            m,
+            n,
+            k,
+            a_row,
+            a_column,
+            b_row,
+            b_column,
+            c_row,
+            batch,
+            room,
+        ),
+    )
 
 
 @kernel()
@@ -86,7 +107,7 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
     if items % parts == 0 or items >= 4 * parts:
         first, last = items * part // parts, items * (part + 1) // parts
     else:
-        strip = TILE_VECTORS * _lanes(room)
+        strip = TILE_VECTORS * (MACHINE.register_bytes // item)
         high = _pieces_of_rows(parts, m, n, strip)
         wide = parts // high
         top, bottom = _bounds(m, TILE_ROWS, part // wide, high)
@@ -100,8 +121,9 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
             a_at += place * batch[dim + 1]
             b_at += place * batch[dim + 2]
             c_at += place * batch[dim + 3]
-        _multiply_piece(a_at, b_at, c_at, bottom - top, right - left, k, a_row, a_column, b_row, b_column, c_row,
-                        packed, room)
+        _multiply_piece(
+            a_at, b_at, c_at, bottom - top, right - left, k, a_row, a_column, b_row, b_column, c_row, packed, room
+        )
 
 
 @kernel()
@@ -127,22 +149,21 @@ def _bounds(size, step, index, count):
 
 
 @kernel()
-def _lanes(room):
-    return MACHINE.register_bytes // room.itemsize
-
-
-@kernel()
 def _multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, packed, room):
     """C (m, n) = A (m, k) @ B (k, n) on this thread. A fused epilogue would follow the tile of the last block of k."""
     item = room.itemsize
     if m <= DOT_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
         _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room)
         return
-    a_in_place = item in (a_row, a_column) and n <= IN_PLACE_COLUMNS
+    if m == 1 and b_column == item:
+        _multiply_row(a, b, c, n, k, a_column, b_row, room)
+        return
+    along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
+    a_in_place = item in (a_row, a_column) and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
     b_in_place = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
-    single = m == 1 and b_in_place
-    strip = (ROW_VECTORS if single else TILE_VECTORS) * _lanes(room)
-    block = ROW_DEPTH if single else KC
+    lanes = MACHINE.register_bytes // item
+    strip = TILE_VECTORS * lanes
+    block = _even_block(k)
     packed_b = packed + MC * KC * item
     for left in range(0, n, NC):
         columns = min(NC, n - left)
@@ -158,7 +179,7 @@ def _multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, p
                     _pack_a(rows, depth, a_block, a_row, a_column, packed, room)
                 for column in range(0, columns, strip):
                     width = min(strip, columns - column)
-                    vectors = _vectors(width, room)
+                    vectors = (width + lanes - 1) // lanes
                     b_panel, b_step = b_block + column * item, b_row
                     if not b_in_place:
                         b_panel, b_step = packed_b + column * depth * item, width * item
@@ -171,16 +192,29 @@ def _multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, p
                         elif a_in_place:
                             a_panel, a_step = a_block + row * item, a_column
                         c_tile = c + (top + row) * c_row + (left + column) * item
-                        multiply_tile(height, vectors, along_k, width, depth, a_panel, a_step, b_panel, b_step, c_tile,
-                                      c_row, int(start > 0), room)
+                        multiply_tile(
+                            height,
+                            vectors,
+                            along_k,
+                            width,
+                            depth,
+                            a_panel,
+                            a_step,
+                            b_panel,
+                            b_step,
+                            c_tile,
+                            c_row,
+                            int(start > 0),
+                            room,
+                        )
                         row += height
 
 
 @kernel()
-def _vectors(width, room):
-    """The narrowest register tile for so many columns."""
-    needed = (width + _lanes(room) - 1) // _lanes(room)
-    return needed if needed <= TILE_VECTORS else ROW_VECTORS
+def _even_block(k):
+    """The depth of blocks that cut ``k`` evenly."""
+    blocks = (k + KC - 1) // KC
+    return (k + blocks - 1) // blocks if blocks > 0 else 1
 
 
 @kernel()
@@ -198,8 +232,15 @@ def _pack_a(rows, depth, source, row_stride, column_stride, target, room):
     row = 0
     while row < rows:
         height = _height(rows - row)
-        _pack_panel(height, depth, source + row * row_stride, row_stride, column_stride,
-                    target + row * depth * room.itemsize, room)
+        _pack_panel(
+            height,
+            depth,
+            source + row * row_stride,
+            row_stride,
+            column_stride,
+            target + row * depth * room.itemsize,
+            room,
+        )
         row += height
 
 
@@ -207,33 +248,71 @@ def _pack_a(rows, depth, source, row_stride, column_stride, target, room):
 def _pack_b(columns, depth, source, column_stride, row_stride, target, strip, room):
     """Panels of a register tile's columns, each (depth, width)."""
     for column in range(0, columns, strip):
-        _pack_panel(min(strip, columns - column), depth, source + column * column_stride, column_stride, row_stride,
-                    target + column * depth * room.itemsize, room)
+        _pack_panel(
+            min(strip, columns - column),
+            depth,
+            source + column * column_stride,
+            column_stride,
+            row_stride,
+            target + column * depth * room.itemsize,
+            room,
+        )
 
 
 @kernel()
 def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
     """target (depth, width), contiguous, from a source of any strides."""
-    item, lanes = room.itemsize, _lanes(room)
+    item, lanes = room.itemsize, MACHINE.register_bytes // room.itemsize
     whole = 0  # how much of the depth vector code has moved
     if width_stride == item:
         whole = depth
         for part in range(0, width, lanes):
             count = min(lanes, width - part)
             for step in range(depth):
-                move_vector(count, source + step * depth_stride + part * item, target + (step * width + part) * item,
-                            room)
+                move_vector(
+                    count, source + step * depth_stride + part * item, target + (step * width + part) * item, room
+                )
     elif depth_stride == item and (width == TILE_ROWS or width % lanes == 0):
         whole = depth // lanes * lanes
         for part in range(0, width, lanes):
             count = min(lanes, width - part)
             for step in range(0, whole, lanes):
-                transpose_block(count, source + part * width_stride + step * item, width_stride,
-                                target + (step * width + part) * item, width * item, room)
+                transpose_block(
+                    count,
+                    source + part * width_stride + step * item,
+                    width_stride,
+                    target + (step * width + part) * item,
+                    width * item,
+                    room,
+                )
     for step in range(whole, depth):
         for part in range(width):
-            move_element(source + part * width_stride + step * depth_stride, target + (step * width + part) * item,
-                         room)
+            move_element(
+                source + part * width_stride + step * depth_stride, target + (step * width + part) * item, room
+            )
+
+
+@kernel()
+def _multiply_row(a, b, c, n, k, a_column, b_row, room):
+    """A single row of A, where B's rows are contiguous: B is read once, as it lies."""
+    item = room.itemsize
+    for left in range(0, n, ROW_COLUMNS):
+        columns = min(ROW_COLUMNS, n - left)
+        start = 0
+        while start < max(k, 1):  # an empty sum is still written
+            depth = ROW_DEPTHS[0] if start + ROW_DEPTHS[0] <= k else min(k, 1)
+            multiply_row(
+                depth,
+                columns,
+                a + start * a_column,
+                a_column,
+                b + start * b_row + left * item,
+                b_row,
+                c + left * item,
+                int(start > 0),
+                room,
+            )
+            start += max(depth, 1)
 
 
 @kernel()
@@ -244,7 +323,17 @@ def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room):
         row = 0
         while row < m:
             rows = DOT_STEPS[0] if row + DOT_STEPS[0] <= m else 1
-            multiply_dots(rows, columns, k, a + row * a_row, a_row, b + column * b_column, b_column,
-                          c + row * c_row + column * room.itemsize, c_row, room)
+            multiply_dots(
+                rows,
+                columns,
+                k,
+                a + row * a_row,
+                a_row,
+                b + column * b_column,
+                b_column,
+                c + row * c_row + column * room.itemsize,
+                c_row,
+                room,
+            )
             row += rows
         column += columns

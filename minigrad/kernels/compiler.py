@@ -85,8 +85,10 @@ def _cache_folder() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except (OSError, RuntimeError) as error:  # RuntimeError: no home directory can be determined
-        _say(f"cannot keep compiled kernels ({error}); they are compiled anew in each process. "
-             "Set MINIGRAD_CACHE_DIR to a folder that can be written.")
+        _say(
+            f"cannot keep compiled kernels ({error}); they are compiled anew in each process. "
+            "Set MINIGRAD_CACHE_DIR to a folder that can be written."
+        )
         return None
     return folder
 
@@ -104,8 +106,10 @@ def _cache_root() -> Path:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, target())).encode())
-    sources = sorted((source for source in files(__package__).iterdir() if source.name.endswith(".py")),
-                     key=lambda source: source.name)
+    sources = sorted(
+        (source for source in files(__package__).iterdir() if source.name.endswith(".py")),
+        key=lambda source: source.name,
+    )
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

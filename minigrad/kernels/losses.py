@@ -49,8 +49,16 @@ def cross_entropy(
     targets = _checked(logits, targets, ignore_index, label_smoothing)
     losses, logsumexp = np.zeros(len(logits), logits.dtype), np.empty(len(logits), logits.dtype)
     if logits.size:
-        _cross_entropy(np.ascontiguousarray(logits), targets, ignore_index, label_smoothing, losses, logsumexp,
-                       threads_for(WORK * logits.size), launcher())
+        _cross_entropy(
+            np.ascontiguousarray(logits),
+            targets,
+            ignore_index,
+            label_smoothing,
+            losses,
+            logsumexp,
+            threads_for(WORK * logits.size),
+            launcher(),
+        )
     return losses, logsumexp
 
 
@@ -110,16 +118,25 @@ def cross_entropy_backward(
     check_shape("logsumexp", logsumexp, logits.shape[:1])
     dlogits = np.empty(logits.shape, logits.dtype)
     if logits.size:
-        _cross_entropy_backward(np.ascontiguousarray(g), np.ascontiguousarray(logits), targets,
-                                np.ascontiguousarray(logsumexp), ignore_index, label_smoothing, dlogits,
-                                threads_for(WORK * logits.size), launcher())
+        _cross_entropy_backward(
+            np.ascontiguousarray(g),
+            np.ascontiguousarray(logits),
+            targets,
+            np.ascontiguousarray(logsumexp),
+            ignore_index,
+            label_smoothing,
+            dlogits,
+            threads_for(WORK * logits.size),
+            launcher(),
+        )
     return dlogits
 
 
 @kernel()
 def _cross_entropy_backward(g, logits, targets, logsumexp, ignore_index, smoothing, dlogits, parts, launch):
-    in_parallel(launch, parts, _cross_entropy_backward_rows,
-                (g, logits, targets, logsumexp, ignore_index, smoothing, dlogits))
+    in_parallel(
+        launch, parts, _cross_entropy_backward_rows, (g, logits, targets, logsumexp, ignore_index, smoothing, dlogits)
+    )
 
 
 @kernel(fastmath=SUMS)

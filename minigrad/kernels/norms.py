@@ -1,6 +1,6 @@
 """Layer normalisation over the last axis (Ba, Kiros & Hinton, "Layer Normalization", 2016, arXiv:1607.06450).
 
-    y = (x - mean) * rstd * weight + bias,    rstd = 1 / sqrt(variance + eps)
+y = (x - mean) * rstd * weight + bias,    rstd = 1 / sqrt(variance + eps)
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -53,8 +53,17 @@ def layer_norm(
     y, mean, rstd = np.empty(x.shape, x.dtype), np.empty(lead, x.dtype), np.empty(lead, x.dtype)
     if x.size:
         rows = np.ascontiguousarray(x).reshape(-1, n)
-        _layer_norm(rows, scale, shift, eps, y.reshape(-1, n), mean.reshape(-1), rstd.reshape(-1),
-                    threads_for(WORK * x.size), launcher())
+        _layer_norm(
+            rows,
+            scale,
+            shift,
+            eps,
+            y.reshape(-1, n),
+            mean.reshape(-1),
+            rstd.reshape(-1),
+            threads_for(WORK * x.size),
+            launcher(),
+        )
     return y, mean, rstd
 
 
@@ -112,9 +121,15 @@ def layer_norm_backward(
     parts = threads_for(WORK * x.size)
     sums = np.zeros((parts, 2, n), x.dtype)  # each part's own dweight and dbias
     if x.size:
-        _layer_norm_backward(*(np.ascontiguousarray(array).reshape(-1, n) for array in (g, x)), scale,
-                             *(np.ascontiguousarray(array).reshape(-1) for array in (mean, rstd)), dx.reshape(-1, n),
-                             sums, parts, launcher())
+        _layer_norm_backward(
+            *(np.ascontiguousarray(array).reshape(-1, n) for array in (g, x)),
+            scale,
+            *(np.ascontiguousarray(array).reshape(-1) for array in (mean, rstd)),
+            dx.reshape(-1, n),
+            sums,
+            parts,
+            launcher(),
+        )
     dweight, dbias = sums.sum(axis=0)
     return dx, dweight, dbias
 

@@ -74,8 +74,9 @@ def in_parallel(typingctx, launch, parts, worker, arguments):
         overload = worker.dispatcher.overloads[called.args]
         context.active_code_library.add_linking_library(overload.library)
         function = context.declare_function(builder.module, overload.fndesc)
-        context.call_conv.call_function(inside, function, types.none, called.args,
-                                        [part, count, *cgutils.unpack_tuple(inside, tuple_value)])
+        context.call_conv.call_function(
+            inside, function, types.none, called.args, [part, count, *cgutils.unpack_tuple(inside, tuple_value)]
+        )
         inside.ret_void()
 
         place = builder.ptrtoint(cgutils.alloca_once_value(builder, packed), I64)
@@ -85,8 +86,13 @@ def in_parallel(typingctx, launch, parts, worker, arguments):
             with together:
                 kinds = (types.int64,) * 3
                 function = context.call_conv.get_function_type(types.none, kinds)
-                context.call_conv.call_function(builder, builder.inttoptr(launch, function.as_pointer()), types.none,
-                                                kinds, [builder.ptrtoint(task, I64), parts, place])
+                context.call_conv.call_function(
+                    builder,
+                    builder.inttoptr(launch, function.as_pointer()),
+                    types.none,
+                    kinds,
+                    [builder.ptrtoint(task, I64), parts, place],
+                )
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, worker, arguments), generate

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats
+from minigrad.kernels.arguments import FLOATS, check_floats
 from minigrad.kernels.blocks import multiply, workspace
 from minigrad.kernels.parallel import launcher, threads_for
 
@@ -32,10 +32,12 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     array([[1., 2.],
            [3., 4.]], dtype=float32)
     """
-    check_floats(a=a, b=b)
+    dtype = a.dtype
+    if b.dtype != dtype or dtype not in FLOATS:  # a small product takes but microseconds: errors are worded on demand
+        check_floats(a=a, b=b)
     if a.ndim == 2 and b.ndim == 2:
         shape = _product_shape(a, b, a.shape, b.shape)
-        result = np.empty(shape, a.dtype) if out is None else _target(out, shape, a, b)
+        result = np.empty(shape, dtype) if out is None else _target(out, shape, a, b)
         _multiply(a, b, result, (*shape, a.shape[1]), a.strides, b.strides, result.strides, ())
     else:
         result = _matmul_nd(a, b, out)
@@ -98,8 +100,23 @@ def _multiply(
         a_row, a_column, b_row, b_column, c_row = b_column, b_row, a_column, a_row, c_column
         dims = [(size, b_step, a_step, c_step) for size, a_step, b_step, c_step in dims]
     batch = np.array(dims, np.int64).ravel() if dims else _NO_BATCH
-    multiply(id(a), id(b), id(c), m, n, k, a_row, a_column, b_row, b_column, c_row, batch, workspace(c.dtype),
-             threads_for(work), launcher())
+    multiply(
+        id(a),
+        id(b),
+        id(c),
+        m,
+        n,
+        k,
+        a_row,
+        a_column,
+        b_row,
+        b_column,
+        c_row,
+        batch,
+        workspace(c.dtype),
+        threads_for(work),
+        launcher(),
+    )
 
 
 _NO_BATCH = np.empty(0, np.int64)

@@ -42,8 +42,13 @@ def add_rows(out: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarr
     check_indices("indices", indices, out.shape[0])
     check_shape("rows", rows, (*indices.shape, out.shape[1]))
     if rows.size:
-        _add_rows(out, np.ascontiguousarray(indices, np.int64).reshape(-1),
-                  np.ascontiguousarray(rows).reshape(-1, out.shape[1]), threads_for(2 * rows.size), launcher())
+        _add_rows(
+            out,
+            np.ascontiguousarray(indices, np.int64).reshape(-1),
+            np.ascontiguousarray(rows).reshape(-1, out.shape[1]),
+            threads_for(2 * rows.size),
+            launcher(),
+        )
     return out
 
 

@@ -205,6 +205,10 @@ def _along_axis(rows_kernel: Callable[..., Any], axis: int, **arrays: np.ndarray
     result = np.empty_like(inputs[0])
     if result.size:
         shape = (-1, result.shape[-1])
-        rows_kernel(*(array.reshape(shape) for array in inputs), result.reshape(shape),
-                    threads_for(WORK * result.size), launcher())
+        rows_kernel(
+            *(array.reshape(shape) for array in inputs),
+            result.reshape(shape),
+            threads_for(WORK * result.size),
+            launcher(),
+        )
     return result if last else np.moveaxis(result, -1, axis)

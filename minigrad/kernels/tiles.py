@@ -25,8 +25,8 @@ TILE_ROWS = 12 if MACHINE.registers == 32 else 6
 TILE_VECTORS = 2
 # Any number of rows is a greedy sum of these, so that none is computed in vain.
 ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
-# A single row leaves registers for a wider strip of B, whose rows are then read in longer runs.
-ROW_VECTORS = 8
+# How many rows of B a single row of A meets at once, read side by side from end to end as memory likes it.
+ROW_DEPTHS = (8, 1, 0)
 # Inner products, rows by columns of them: 4 x 4 and the 8 operands fit into 32 registers.
 DOT_STEPS = (4, 1) if MACHINE.registers == 32 else (2, 1)
 
@@ -46,7 +46,7 @@ class TileShape(NamedTuple):
 
 def tile_shapes() -> Iterator[TileShape]:
     for rows in ROW_STEPS:
-        for vectors in (1, TILE_VECTORS, ROW_VECTORS) if rows == 1 else (1, TILE_VECTORS):
+        for vectors in (1, TILE_VECTORS):
             for along_k in (False, True):
                 for masked in (False, True):
                     yield TileShape(rows, vectors, along_k, masked)
@@ -56,9 +56,9 @@ def tile_shapes() -> Iterator[TileShape]:
 def multiply_tile(typingctx, rows, vectors, along_k, columns, inner, a, a_step, b, b_step, c, c_step, more, like):
     """C[:rows, :columns] (+)= A[:rows, :inner] @ B[:inner, :columns].
 
-    ``rows`` is one of ROW_STEPS; ``vectors`` is 1, TILE_VECTORS or, for a single row, ROW_VECTORS, and no wider than
-    ``columns`` asks for. ``a_step`` is the stride of A's rows if ``along_k``, else of its columns; along the other
-    dimension its elements are neighbours, as are those of the rows of B and C. ``more`` adds to C, else C is new.
+    ``rows`` is one of ROW_STEPS; ``vectors`` is 1 or TILE_VECTORS, no more than ``columns`` need. ``a_step`` is the
+    stride of A's rows if ``along_k``, else of its columns; along the other dimension its elements are neighbours, as
+    are those of the rows of B and C. ``more`` adds to C, else C is new.
     """
     element = element_of(like)
 
@@ -69,10 +69,14 @@ def multiply_tile(typingctx, rows, vectors, along_k, columns, inner, a, a_step, 
         key = rows
         for part, size in ((vectors, 16), (along_k, 2), (masked, 2)):
             key = builder.add(emit.times(key, size), part)
-        choose(builder, key, {
-            shape.key(): partial(builder.call, _tile_function(builder.module, element, shape), operands)
-            for shape in tile_shapes()
-        })
+        choose(
+            builder,
+            key,
+            {
+                shape.key(): partial(builder.call, _tile_function(builder.module, element, shape), operands)
+                for shape in tile_shapes()
+            },
+        )
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 12, like), generate
@@ -86,15 +90,16 @@ def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit = Emitter(builder, element)
     register = emit.lanes * emit.size
-    # Only the last vector of a tile is ever partial, but the wide strip of a single row may end in any of its vectors.
-    whole = shape.vectors if not shape.masked else 0 if shape.vectors == ROW_VECTORS else shape.vectors - 1
-    masks = [None if v < whole else emit.mask(builder.sub(columns, emit.integer(v * emit.lanes)))
-             for v in range(shape.vectors)]
+    masks: list[ir.Value | None] = [None] * shape.vectors
+    if shape.masked:
+        masks[-1] = emit.mask(builder.sub(columns, emit.integer((shape.vectors - 1) * emit.lanes)))
 
     def load_row(address: ir.Value) -> list[ir.Value]:
         parts = [emit.at(address, v * register) for v in range(shape.vectors)]
-        return [emit.load(part) if mask is None else emit.load_masked(part, mask)
-                for part, mask in zip(parts, masks, strict=True)]
+        return [
+            emit.load(part) if mask is None else emit.load_masked(part, mask)
+            for part, mask in zip(parts, masks, strict=True)
+        ]
 
     def store_row(values: Sequence[ir.Value], address: ir.Value) -> None:
         for v, (value, mask) in enumerate(zip(values, masks, strict=True)):
@@ -135,6 +140,46 @@ def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.
 
 
 @intrinsic
+def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, more, like):
+    """C[:columns] (+)= A[:depth] @ B[:depth, :columns] for a single row of A and C, ``depth`` being of ROW_DEPTHS.
+
+    ``a_step`` is the stride of A's elements, ``b_step`` of B's rows; neighbours in those rows, and in C, lie side by
+    side. ``more`` adds to C, else C is new.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        depth, columns, a, a_step, b, b_step, c, more, _ = arguments
+        emit = Emitter(builder, element)
+        new = builder.icmp_signed("==", more, emit.integer(0))
+
+        def multiply(count: int) -> None:
+            factors = [emit.broadcast(emit.load_element(emit.at(a, emit.times(a_step, row)))) for row in range(count)]
+            b_rows = [emit.at(b, emit.times(b_step, row)) for row in range(count)]
+
+            def sums(at: ir.Value, load: Callable[[ir.Value], ir.Value]) -> ir.Value:
+                total = builder.select(new, emit.zero, load(emit.at(c, at)))
+                for factor, b_row in zip(factors, b_rows, strict=True):
+                    total = emit.multiply_add(factor, load(emit.at(b_row, at)), total)
+                return total
+
+            def step(values: list[ir.Value]) -> list[ir.Value]:
+                (at,) = values
+                emit.store(sums(at, emit.load), emit.at(c, at))
+                return [emit.at(at, emit.lanes * emit.size)]
+
+            whole, rest = (divide(columns, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
+            (at,) = loop(builder, whole, [emit.integer(0)], step)
+            mask = emit.mask(rest)
+            emit.store_masked(sums(at, partial(emit.load_masked, mask=mask)), emit.at(c, at), mask)
+
+        choose(builder, depth, {count: partial(multiply, count) for count in ROW_DEPTHS})
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8, like), generate
+
+
+@intrinsic
 def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_step, like):
     """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] as inner products of A's rows and B's columns.
 
@@ -146,10 +191,15 @@ def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_st
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         rows, columns, *operands, _ = arguments
         key = builder.add(builder.mul(rows, ir.Constant(I64, 16)), columns)
-        choose(builder, key, {
-            16 * tall + wide: partial(builder.call, _dots_function(builder.module, element, tall, wide), operands)
-            for tall in DOT_STEPS for wide in DOT_STEPS
-        })
+        choose(
+            builder,
+            key,
+            {
+                16 * tall + wide: partial(builder.call, _dots_function(builder.module, element, tall, wide), operands)
+                for tall in DOT_STEPS
+                for wide in DOT_STEPS
+            },
+        )
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 9, like), generate
@@ -175,7 +225,7 @@ def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int)
         at, *sums = values
         return [emit.at(at, emit.lanes * emit.size), *multiply(at, sums, emit.load)]
 
-    whole, rest = builder.udiv(inner, emit.integer(emit.lanes)), builder.urem(inner, emit.integer(emit.lanes))
+    whole, rest = (divide(inner, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
     at, *sums = loop(builder, whole, [emit.integer(0), *[emit.zero] * (rows * columns)], step)
     sums = multiply(at, sums, partial(emit.load_masked, mask=emit.mask(rest)))
     for index, total in enumerate(sums):

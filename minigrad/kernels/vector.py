@@ -89,13 +89,19 @@ class Emitter:
     def load_masked(self, address: ir.Value, mask: ir.Value) -> ir.Value:
         """Zero in the lanes left out, whose memory is not touched."""
         pointer = self.vector.as_pointer()
-        return self._call(f"llvm.masked.load.{self._suffix}.p0", self.vector,
-                          [self.builder.inttoptr(address, pointer), ir.Constant(I32, 1), mask, self.zero])
+        return self._call(
+            f"llvm.masked.load.{self._suffix}.p0",
+            self.vector,
+            [self.builder.inttoptr(address, pointer), ir.Constant(I32, 1), mask, self.zero],
+        )
 
     def store_masked(self, value: ir.Value, address: ir.Value, mask: ir.Value) -> None:
         pointer = self.vector.as_pointer()
-        self._call(f"llvm.masked.store.{self._suffix}.p0", ir.VoidType(),
-                   [value, self.builder.inttoptr(address, pointer), ir.Constant(I32, 1), mask])
+        self._call(
+            f"llvm.masked.store.{self._suffix}.p0",
+            ir.VoidType(),
+            [value, self.builder.inttoptr(address, pointer), ir.Constant(I32, 1), mask],
+        )
 
     def broadcast(self, scalar: ir.Value) -> ir.Value:
         empty = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
@@ -149,8 +155,12 @@ def element_of(like: Any) -> ir.Type:
     return {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}[like.dtype]
 
 
-def loop(builder: ir.IRBuilder, count: ir.Value, carried: Sequence[ir.Value],
-         body: Callable[[list[ir.Value]], list[ir.Value]]) -> list[ir.Value]:
+def loop(
+    builder: ir.IRBuilder,
+    count: ir.Value,
+    carried: Sequence[ir.Value],
+    body: Callable[[list[ir.Value]], list[ir.Value]],
+) -> list[ir.Value]:
     """``for _ in range(count): carried = body(carried)``, the carried values in registers."""
     before = builder.block
     head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))

@@ -12,7 +12,7 @@ from minigrad.ops.elementwise import relu, sigmoid, softplus, where
 from minigrad.ops.indexing import take_rows
 from minigrad.ops.normalization import log_softmax, softmax
 from minigrad.ops.primitive import primitive
-from minigrad.ops.reductions import logsumexp, mean, sum
+from minigrad.ops.reductions import logsumexp, sum
 from minigrad.random import Generator, keep_mask
 from minigrad.tensor import Array, Tensor, as_array
 
@@ -46,17 +46,17 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     if input.shape[-1:] != weight.shape[-1:]:
         raise ValueError(f"input: expected {weight.shape[-1]} features on the last axis, got shape {input.shape}")
     product = linalg.matmul(input, weight.mT)
-    return product if bias is None else product + bias  # type: ignore[no-any-return]
+    return product if bias is None else product + bias
 
 
 def embedding(input: Any, weight: Any) -> Tensor:
     """The rows of ``weight`` (count, D) at integer ``input`` (…): (…, D)."""
-    return take_rows(weight, input)  # type: ignore[no-any-return]
+    return take_rows(weight, input)
 
 
 def silu(input: Any) -> Tensor:
     """x · sigmoid(x). Elfwing, Uchibe and Doya, 2017."""
-    return input * sigmoid(input)  # type: ignore[no-any-return]
+    return input * sigmoid(input)
 
 
 def check_probability(p: float) -> None:
@@ -66,7 +66,7 @@ def check_probability(p: float) -> None:
 
 @primitive
 def _masked_scale(x: Array, /, keep: Array, scale: float) -> Array:
-    return x * (keep * x.dtype.type(scale))  # type: ignore[no-any-return]
+    return x * (keep * x.dtype.type(scale))
 
 
 _masked_scale.vjp(x=lambda g, keep, scale: _masked_scale(g, keep, scale))
@@ -77,9 +77,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Genera
     """In training, zero each element with probability ``p`` and scale the others by 1/(1-p)."""
     check_probability(p)
     if not training or p == 0:
-        return input  # type: ignore[no-any-return]
+        return input
     keep = keep_mask(input.shape, 1 - p, generator)
-    return _masked_scale(input, keep, 1 / (1 - p) if p < 1 else 0.0)  # type: ignore[no-any-return]
+    return _masked_scale(input, keep, 1 / (1 - p) if p < 1 else 0.0)
 
 
 def layer_norm(
@@ -90,19 +90,19 @@ def layer_norm(
     if not axes or tuple(input.shape[-axes:]) != tuple(normalized_shape):
         raise ValueError(f"normalized_shape: the last axes of shape {input.shape} are not {tuple(normalized_shape)}")
     if axes == 1:
-        return normalization.layer_norm(input, weight, bias, eps)  # type: ignore[no-any-return]
+        return normalization.layer_norm(input, weight, bias, eps)
     rows = input.reshape(*input.shape[:-axes], math.prod(normalized_shape))
     flat = [value if value is None else value.reshape(-1) for value in (weight, bias)]
-    return normalization.layer_norm(rows, *flat, eps).reshape(input.shape)  # type: ignore[no-any-return]
+    return normalization.layer_norm(rows, *flat, eps).reshape(input.shape)
 
 
 def _reduced(losses: Any, reduction: Reduction, count: Any) -> Tensor:
     if reduction == "none":
-        return losses  # type: ignore[no-any-return]
+        return losses
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
     total = sum(losses)
-    return total if reduction == "sum" else total / count  # type: ignore[no-any-return]
+    return total if reduction == "sum" else total / count
 
 
 def cross_entropy(

@@ -185,9 +185,7 @@ class Module:
         return self
 
     def __repr__(self) -> str:
-        inner = "".join(
-            f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()
-        )
+        inner = "".join(f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children())
         return f"{type(self).__name__}({self.extra_repr()}{inner}{chr(10) if inner else ''})"
 
     def extra_repr(self) -> str:

@@ -89,7 +89,8 @@ def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: npt.DTypeL
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """Evenly spaced values; int64 for integers, float32 as soon as one bound is a float."""
-    array = np.arange(start, stop, step, dtype) if stop is not None else np.arange(0, start, step, dtype)
+    bounds: tuple[Any, ...] = (start, stop, step) if stop is not None else (0, start, step)
+    array = np.arange(*bounds, dtype=dtype)
     return Tensor(array if dtype or array.dtype != np.float64 else array.astype(default_float))
 
 

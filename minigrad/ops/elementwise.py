@@ -44,6 +44,20 @@ def _binary(
     return op
 
 
+# Choosing
+
+
+@primitive
+def where(condition: Array, a: Array, b: Array, /) -> Array:
+    """``a`` where the condition holds, ``b`` elsewhere; the branch not taken gets a gradient of 0."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.dtype != b.dtype:
+        dtypes = [x.dtype for x in (a, b) if x.dtype.kind == "f"] or [a.dtype, b.dtype]
+        a, b = (x.astype(np.result_type(*dtypes), copy=False) for x in (a, b))
+    return np.where(condition, a, b)
+
+
+where.vjp(a=lambda g, condition: where(condition, g, 0), b=lambda g, condition: where(condition, 0, g))
+
 # Arithmetic
 
 add = _binary(np.add, "add", lambda g: g, lambda g: g)
@@ -52,7 +66,7 @@ multiply = _binary(np.multiply, "multiply", lambda g, b: g * b, lambda g, a: g *
 divide = _binary(np.true_divide, "divide", lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), "floating")
 floor_divide = _binary(np.floor_divide, "floor_divide")
 remainder = _binary(np.remainder, "remainder", lambda g: g, lambda g, a, b: -g * floor(a / b))
-pow = _binary(
+pow: Primitive = _binary(
     np.power,
     "pow",
     lambda g, a, b: g * where(b == 0, 0, b * pow(a, where(b == 0, 1, b - 1))),
@@ -77,8 +91,8 @@ reciprocal = _floating(np.reciprocal, "reciprocal", lambda g, out: -g * out * ou
 
 # Without slope: integers, booleans, or steps whose derivative is zero wherever it exists
 
-sign = _unary(np.sign, "sign", lambda g: g * 0, "keep")
-floor = _unary(np.floor, "floor", lambda g: g * 0, "keep")
+sign: Primitive = _unary(np.sign, "sign", lambda g: g * 0, "keep")
+floor: Primitive = _unary(np.floor, "floor", lambda g: g * 0, "keep")
 ceil = _unary(np.ceil, "ceil", lambda g: g * 0, "keep")
 round = _unary(np.round, "round", lambda g: g * 0, "keep")
 trunc = _unary(np.trunc, "trunc", lambda g: g * 0, "keep")
@@ -118,7 +132,7 @@ def _softplus(x: Array) -> Array:
 
 exp = _floating(np.exp, "exp", lambda g, out: g * out)
 expm1 = _floating(np.expm1, "expm1", lambda g, out: g * (out + 1))
-log = _floating(np.log, "log", lambda g, x: g / x)
+log: Primitive = _floating(np.log, "log", lambda g, x: g / x)
 log1p = _floating(np.log1p, "log1p", lambda g, x: g / (1 + x))
 log2 = _floating(np.log2, "log2", lambda g, x: g / (x * float(np.log(2))))
 log10 = _floating(np.log10, "log10", lambda g, x: g / (x * float(np.log(10))))
@@ -129,33 +143,21 @@ softplus = _floating(_softplus, "softplus", lambda g, x: g * sigmoid(x))
 # Trigonometric and hyperbolic functions
 
 sin = _floating(np.sin, "sin", lambda g, x: g * cos(x))
-cos = _floating(np.cos, "cos", lambda g, x: -g * sin(x))
+cos: Primitive = _floating(np.cos, "cos", lambda g, x: -g * sin(x))
 tan = _floating(np.tan, "tan", lambda g, out: g * (1 + out * out))
 asin = _floating(np.arcsin, "asin", lambda g, x: g / sqrt(1 - x * x))
 acos = _floating(np.arccos, "acos", lambda g, x: -g / sqrt(1 - x * x))
 atan = _floating(np.arctan, "atan", lambda g, x: g / (1 + x * x))
 sinh = _floating(np.sinh, "sinh", lambda g, x: g * cosh(x))
-cosh = _floating(np.cosh, "cosh", lambda g, x: g * sinh(x))
+cosh: Primitive = _floating(np.cosh, "cosh", lambda g, x: g * sinh(x))
 tanh = _floating(np.tanh, "tanh", lambda g, out: g * (1 - out * out))
 asinh = _floating(np.arcsinh, "asinh", lambda g, x: g / sqrt(x * x + 1))
 acosh = _floating(np.arccosh, "acosh", lambda g, x: g / sqrt(x * x - 1))
 atanh = _floating(np.arctanh, "atanh", lambda g, x: g / (1 - x * x))
 
-# Choosing
+# Cut off at bounds
 
-relu = _unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: where(out > 0, g, 0), "keep")
-
-
-@primitive
-def where(condition: Array, a: Array, b: Array, /) -> Array:
-    """``a`` where the condition holds, ``b`` elsewhere; the branch not taken gets a gradient of 0."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.dtype != b.dtype:
-        dtypes = [x.dtype for x in (a, b) if x.dtype.kind == "f"] or [a.dtype, b.dtype]
-        a, b = (x.astype(np.result_type(*dtypes), copy=False) for x in (a, b))
-    return np.where(condition, a, b)
-
-
-where.vjp(a=lambda g, condition: where(condition, g, 0), b=lambda g, condition: where(condition, 0, g))
+relu = _unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out > 0), "keep")
 
 
 @primitive

@@ -28,7 +28,7 @@ def _is_basic(index: Any) -> bool:
 
 @primitive(view=True)
 def _getitem(x: Array, /, index: Any) -> Array:
-    return x[index]  # type: ignore[no-any-return]
+    return x[index]
 
 
 @primitive
@@ -55,7 +55,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 @primitive
 def _take_rows(x: Array, /, indices: Array) -> Array:
-    return x[indices]  # type: ignore[no-any-return]
+    return x[indices]
 
 
 @primitive
@@ -82,7 +82,7 @@ def take_rows(x: Any, indices: Any) -> Any:
     if indices.dtype.kind not in "iu":
         raise TypeError(f"indices: expected integers, got {indices.dtype}")
     count = np.shape(x)[0]
-    if indices.size and not (0 <= indices.min() and indices.max() < count):
+    if indices.size and not (indices.min() >= 0 and indices.max() < count):
         raise IndexError(f"indices: expected 0 to {count - 1}, got {indices.min()} to {indices.max()}")
     return _take_rows(x, indices.astype(np.int64, copy=False))
 

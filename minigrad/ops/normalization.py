@@ -33,9 +33,7 @@ softmax.vjp(x=lambda g, out, axis: _softmax_vjp(g, out, axis))
 # diag(y) - y yᵀ is symmetric, so in h this operation is its own transpose.
 _softmax_vjp.vjp(
     h=lambda g, y, axis: _softmax_vjp(g, y, axis),
-    y=lambda g, h, y, axis: (
-        g * (h - sum(h * y, axis=axis, keepdims=True)) - h * sum(g * y, axis=axis, keepdims=True)
-    ),
+    y=lambda g, h, y, axis: g * (h - sum(h * y, axis=axis, keepdims=True)) - h * sum(g * y, axis=axis, keepdims=True),
 )
 
 

@@ -265,7 +265,7 @@ class Primitive:
 
 
 def _promote(values: list[Any], floating: bool) -> list[Any]:
-    """Bring arrays to one dtype, as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
+    """Bring arrays to one dtype as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
 
     NumPy's own float64 scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
     """

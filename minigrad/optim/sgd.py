@@ -32,9 +32,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         self._momentum = momentum > 0
-        super().__init__(
-            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-        )
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
     def initial_state(self, value: Array) -> dict[str, Array]:
         return {"velocity": np.zeros_like(value)} if self._momentum else {}

@@ -21,7 +21,9 @@ from hypothesis.extra import numpy as hnp
 from minigrad.tensor import Array, Shape
 
 FLOATS: tuple[type[Any], ...] = (np.float32, np.float64)
-INTEGERS: tuple[type[Any], ...] = tuple(np.dtype(f"{kind}{bits}").type for kind in ("int", "uint") for bits in (8, 16, 32, 64))
+INTEGERS: tuple[type[Any], ...] = tuple(
+    np.dtype(f"{kind}{bits}").type for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+)
 
 
 def dtypes(kinds: str = "biuf") -> st.SearchStrategy[np.dtype[Any]]:

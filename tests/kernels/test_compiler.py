@@ -25,8 +25,9 @@ def run(code: str, root: Path = PACKAGE.parents[1], **variables: str) -> subproc
     unset = {"MINIGRAD_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     environment = {**kept, "PYTHONPATH": str(root), **variables}
-    return subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True,
-                          check=True)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True, check=True
+    )
 
 
 def copied_package(root: Path) -> Path:
@@ -106,11 +107,14 @@ print((config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES) == before)
 
 
 def test_the_users_own_compilations_are_not_announced(tmp_path):
-    code = ADD_ROWS + """
+    code = (
+        ADD_ROWS
+        + """
 import numba, sys
 print('mine', file=sys.stderr)
 numba.njit(lambda x: x + 1)(1)
 """
+    )
     run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
     assert run(code, MINIGRAD_CACHE_DIR=str(tmp_path)).stderr == "mine\n"
 
@@ -130,10 +134,13 @@ def test_every_public_name_is_found_and_callable():
         _ = minigrad.kernels.nothing
 
 
-@pytest.mark.parametrize("cpu", [
-    {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-    {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2"},
-])
+@pytest.mark.parametrize(
+    "cpu",
+    [
+        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2"},
+    ],
+)
 def test_products_and_softmax_are_right_on_lesser_cpus(tmp_path, cpu):
     code = """
 import numpy as np

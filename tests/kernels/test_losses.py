@@ -67,8 +67,10 @@ def test_any_strides_and_integer_types(dtype, rng):
     expected, _ = cross_entropy(logits.T.copy(), targets.copy())
     assert np.array_equal(losses, expected)
     g = np.ones(24, dtype)[::2]
-    assert np.array_equal(cross_entropy_backward(g, logits.T, targets, logsumexp),
-                          cross_entropy_backward(g.copy(), logits.T.copy(), targets.copy(), logsumexp))
+    assert np.array_equal(
+        cross_entropy_backward(g, logits.T, targets, logsumexp),
+        cross_entropy_backward(g.copy(), logits.T.copy(), targets.copy(), logsumexp),
+    )
 
 
 def test_no_rows(dtype):

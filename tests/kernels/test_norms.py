@@ -45,8 +45,9 @@ def test_backward_is_right(dtype, rng, shape):
     weight = rng.standard_normal(shape[-1]).astype(dtype)
     _, mean, rstd = layer_norm(x, weight, None, 1e-2)
     rows = int(np.prod(shape[:-1]))
-    for result, expected in zip(layer_norm_backward(g, x, weight, mean, rstd), reference_backward(g, x, weight, 1e-2),
-                                strict=True):
+    for result, expected in zip(
+        layer_norm_backward(g, x, weight, mean, rstd), reference_backward(g, x, weight, 1e-2), strict=True
+    ):
         assert result.dtype == dtype
         np.testing.assert_allclose(result, expected, rtol=0, atol=100 * (shape[-1] + rows + 10) * np.finfo(dtype).eps)
 

@@ -8,9 +8,15 @@ import pytest
 from minigrad.kernels import add_rows
 
 
-@pytest.mark.parametrize(("size", "width", "shape"), [
-    (1, 1, (5,)), (7, 3, (4, 10)), (50, 33, (2, 3, 40)), (100, 256, (900,)),
-])
+@pytest.mark.parametrize(
+    ("size", "width", "shape"),
+    [
+        (1, 1, (5,)),
+        (7, 3, (4, 10)),
+        (50, 33, (2, 3, 40)),
+        (100, 256, (900,)),
+    ],
+)
 def test_repeated_indices_add_every_time(dtype, rng, size, width, shape):
     indices = rng.integers(0, size, shape)
     rows = rng.integers(-50, 50, (*shape, width)).astype(dtype)  # small integers: sums are exact in any order
@@ -29,8 +35,9 @@ def test_the_same_bits_on_every_run(dtype, rng):
 
 def test_any_strides(dtype, rng):
     indices, rows = rng.integers(0, 5, 40)[::-2], rng.standard_normal((8, 20)).astype(dtype).T
-    assert np.array_equal(add_rows(np.zeros((5, 8), dtype), indices, rows),
-                          add_rows(np.zeros((5, 8), dtype), indices.copy(), rows.copy()))
+    assert np.array_equal(
+        add_rows(np.zeros((5, 8), dtype), indices, rows), add_rows(np.zeros((5, 8), dtype), indices.copy(), rows.copy())
+    )
 
 
 def test_nothing_to_add(dtype):

@@ -19,8 +19,12 @@ def reference(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=60)
-@given(shape=st.lists(st.integers(1, 9), min_size=1, max_size=4), data=st.data(),
-       precision=st.sampled_from([np.float32, np.float64]), scale=st.sampled_from([0.0, 1.0, 30.0]))
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    data=st.data(),
+    precision=st.sampled_from([np.float32, np.float64]),
+    scale=st.sampled_from([0.0, 1.0, 30.0]),
+)
 def test_values_and_gradients_are_right_along_any_axis(shape, data, precision, scale):
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     rng = np.random.default_rng(shape)
@@ -65,8 +69,9 @@ def test_rows_of_infinities(dtype):
     x = np.array([[-inf, -inf, -inf], [1, inf, inf], [-inf, 0, 0], [nan, 1, 2], [0, 0, -inf]], dtype)
     half = np.log(dtype(0.5))
     np.testing.assert_allclose(softmax(x), [[0, 0, 0], [0, 0.5, 0.5], [0, 0.5, 0.5], [nan] * 3, [0.5, 0.5, 0]])
-    np.testing.assert_allclose(log_softmax(x), [[-inf] * 3, [-inf, half, half], [-inf, half, half], [nan] * 3,
-                                                [half, half, -inf]], rtol=1e-6)
+    np.testing.assert_allclose(
+        log_softmax(x), [[-inf] * 3, [-inf, half, half], [-inf, half, half], [nan] * 3, [half, half, -inf]], rtol=1e-6
+    )
 
 
 def test_a_row_with_nothing_to_attend_has_no_gradient(dtype):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional as F
 
@@ -92,7 +93,7 @@ def test_forward_hooks_see_every_call_until_removed() -> None:
 def test_nodes_remember_the_modules_they_were_recorded_in() -> None:
     node = Tiny()(mg.ones((1, 3))).node
     assert node is not None
-    product = node.inputs[0][0]  # type: ignore[index]
+    product = node.inputs[0][0]
     while product.op.name != "matmul":
         product = product.inputs[0][0]
     scope = product.scope

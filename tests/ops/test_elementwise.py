@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-import minigrad as mg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import minigrad as mg
 from minigrad.ops import elementwise
 from minigrad.ops.primitive import Primitive
 from minigrad.testing import gradcheck, strategies
@@ -114,7 +115,7 @@ def test_where_and_clip_derivatives_agree_with_differences(data: st.DataObject) 
 
 def _slope(function: object, at: float) -> float:
     x = mg.tensor(at, dtype=mg.float64, requires_grad=True)
-    function(x).backward()  # type: ignore[operator]
+    function(x).backward()
     assert x.grad is not None
     return x.grad.item()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import minigrad as mg
 from minigrad.testing import gradcheck, strategies
 
 SMOOTH = ("sum", "mean", "logsumexp", "max", "min")

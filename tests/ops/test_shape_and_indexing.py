@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+import minigrad as mg
 from minigrad.ops.indexing import take_rows
 from minigrad.testing import gradcheck, strategies
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import minigrad as mg
 import numpy as np
 import pytest
 
+import minigrad as mg
 from transformer import Tokenizer, Transformer, TransformerConfig
 
 PAIRS = [
@@ -24,7 +24,7 @@ def tokenizer() -> Tokenizer:
 
 def small(**changes: object) -> TransformerConfig:
     sizes = {"vocab_size": 300, "d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 2, "decoder_layers": 2}
-    return TransformerConfig(**{**sizes, "max_length": 64, **changes})  # type: ignore[arg-type]
+    return TransformerConfig(**{**sizes, "max_length": 64, **changes})
 
 
 def model_in_float64(**changes: object) -> Transformer:
@@ -43,10 +43,10 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 
 @pytest.fixture
-def source() -> np.ndarray:  # type: ignore[type-arg]
+def source() -> np.ndarray:
     return np.array([[5, 6, 7, 8, 2], [9, 10, 2, 0, 0]])
 
 
 @pytest.fixture
-def target() -> np.ndarray:  # type: ignore[type-arg]
+def target() -> np.ndarray:
     return np.array([[1, 11, 12, 13], [1, 14, 0, 0]])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import minigrad as mg
 import numpy as np
 import pytest
-from minigrad.testing import gradcheck
 
+import minigrad as mg
+from minigrad.testing import gradcheck
 from tests.transformer.conftest import model_in_float64, small
 from transformer import Transformer, TransformerConfig, record_attention
 from transformer.attention import MultiHeadAttention, causal_mask
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Paper:
-    """"Attention Is All You Need", sections 3.1 to 3.5, one sentence and one position at a time."""
+    """ "Attention Is All You Need", sections 3.1 to 3.5, one sentence and one position at a time."""
 
     def __init__(self, model: Transformer) -> None:
         self.w = {name: value.numpy() for name, value in model.state_dict().items()}
@@ -33,7 +33,11 @@ class Paper:
 
     def attention(self, name: str, x: Array, memory: Array, causal: bool) -> Array:
         size = self.config.head_size
-        q, k, v = self.linear(f"{name}.query", x), self.linear(f"{name}.key", memory), self.linear(f"{name}.value", memory)
+        q, k, v = (
+            self.linear(f"{name}.query", x),
+            self.linear(f"{name}.key", memory),
+            self.linear(f"{name}.value", memory),
+        )
         heads = []
         for h in range(self.config.num_heads):
             part = slice(h * size, (h + 1) * size)
@@ -136,7 +140,9 @@ def test_cached_decoding_gives_the_logits_of_uncached(model: Transformer, source
     np.testing.assert_allclose(np.concatenate(steps, axis=1), whole, atol=1e-12)
 
 
-def test_the_whole_models_gradient_agrees_with_differences(source: Array, target: Array, rng: np.random.Generator) -> None:
+def test_the_whole_models_gradient_agrees_with_differences(
+    source: Array, target: Array, rng: np.random.Generator
+) -> None:
     model = model_in_float64(encoder_layers=1, decoder_layers=1, vocab_size=24, d_ff=8)
 
     def loss() -> mg.Tensor:

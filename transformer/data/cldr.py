@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from transformer.data.parallel import Pair, split_pairs
+from transformer.extras import require
 
 T = TypeVar("T")
 
@@ -451,18 +452,10 @@ class Speaker:
 
 
 def _import_babel() -> ModuleType:
-    try:
-        import babel.core
-        import babel.dates
-        import babel.lists
-        import babel.localedata
-        import babel.numbers
-        import babel.units
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(
-            'the corpus of CLDR phrases needs Babel: pip install "minigrad[text]"', name=missing.name
-        ) from missing
-    return babel
+    """Babel with the parts that are used here."""
+    for part in ("dates", "lists", "localedata", "numbers", "units"):
+        require(f"babel.{part}", "text")
+    return require("babel", "text")
 
 
 def _parse_locale(babel: ModuleType, argument: str, name: str) -> Any:

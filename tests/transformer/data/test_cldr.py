@@ -160,7 +160,7 @@ def test_missing_babel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     for module in [name for name in sys.modules if name.partition(".")[0] == "babel"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "babel", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "minigrad\[text\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'minigrad\[text\]'"):
         cldr.phrases()
 
 

@@ -24,13 +24,13 @@ from transformer.train import Step, Trainer, TrainingConfig
 class ModelSizes:
     """The part of a :class:`TransformerConfig` that does not follow from the tokenizer."""
 
-    d_model: int = 128
+    d_model: int
+    d_ff: int
+    layers: int  # in the encoder and in the decoder
+    vocab_size: int
     num_heads: int = 4
-    d_ff: int = 512
-    layers: int = 3  # in the encoder and in the decoder
     dropout: float = 0.1
     norm_first: bool = False
-    vocab_size: int = 2000
 
 
 @dataclass(frozen=True)

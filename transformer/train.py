@@ -15,7 +15,6 @@ from minigrad.optim import Adam, clip_grad_norm_, lr_scheduler
 from transformer.data.batches import Batch, EncodedPair, batches
 from transformer.models import Transformer
 
-
 SCHEDULES: dict[str, Callable[[int, int], lr_scheduler.Schedule]] = {  # of warm-up and all steps, with peak 1
     "noam": lambda warmup, steps: lr_scheduler.inverse_sqrt(warmup),
     "linear": lr_scheduler.linear,

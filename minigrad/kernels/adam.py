@@ -19,7 +19,7 @@ import numpy as np
 
 from minigrad.kernels.arguments import check_floats, check_in_place, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
+from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 WORK = 8  # multiply-adds that one parameter costs about as much as
 
@@ -90,13 +90,12 @@ def adam_step(
         v.reshape(-1),
         scalars,
         threads_for(WORK * parameter.size),
-        launcher(),
     )
 
 
 @kernel()
-def _adam(parameter, gradient, m, v, scalars, parts, launch):
-    in_parallel(launch, parts, _adam_range, (parameter, gradient, m, v, scalars))
+def _adam(parameter, gradient, m, v, scalars, parts):
+    in_parallel(parts, _adam_range, (parameter, gradient, m, v, scalars))
 
 
 @kernel(fastmath=SUMS)

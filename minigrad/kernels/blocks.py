@@ -67,13 +67,12 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
 
 @kernel()
-def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room, parts, launch):
+def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room, parts):
     """C (m, n) = A (m, k) @ B (k, n) for the arrays of these ids, C's columns being neighbours.
 
     ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension, one after the other.
     """
     in_parallel(
-        launch,
         parts,
         _multiply_part,
         (

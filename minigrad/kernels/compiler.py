@@ -30,11 +30,11 @@ SUMS = frozenset({"reassoc", "nsz", "contract"})
 intrinsic: Any = numba.extending.intrinsic
 
 
-def kernel(*, parallel: bool = False, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[..., Any]], Any]:
+def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function with Numba, keeping the machine code in the user's cache folder.
 
-    The GIL stays held (no ``nogil``): two Python threads then never enter the parallel runtime at once, which Numba's
-    workqueue threading layer answers with an abort. It also lets kernels share workspaces without locks.
+    The GIL stays held (no ``nogil``): two kernels never run at once, so they share threads and workspaces without locks
+    (see ``parallel.py``).
 
     The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Where it
     cannot be written the kernels work uncached, and one line on standard error says so.
@@ -42,7 +42,7 @@ def kernel(*, parallel: bool = False, fastmath: frozenset[str] = frozenset()) ->
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        compiled = numba.njit(error_model="numpy", parallel=parallel, fastmath=set(fastmath))(function)
+        compiled = numba.njit(error_model="numpy", fastmath=set(fastmath))(function)
         if folder is not None:
             _enable_cache(compiled, folder)
         _announce_compilation()
@@ -55,13 +55,6 @@ def target() -> tuple[str, str, str]:
     """What Numba compiles for: the LLVM triple, the CPU's name and its features, as ``+name,-name,…``."""
     triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
     return triple, cpu, features
-
-
-def address_of(compiled: Any, signature: tuple[Any, ...]) -> int:
-    """Where the machine code of a kernel for these Numba argument types begins, for ``vector.call_at``."""
-    compiled.compile(signature)
-    overload = compiled.overloads[signature]
-    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
 
 
 def _enable_cache(compiled: Any, folder: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from minigrad.kernels.arguments import check_floats, check_indices, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.exponential import exponential, maximum
-from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
+from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 WORK = 16  # multiply-adds that one logit costs about as much as
 
@@ -57,14 +57,13 @@ def cross_entropy(
             losses,
             logsumexp,
             threads_for(WORK * logits.size),
-            launcher(),
         )
     return losses, logsumexp
 
 
 @kernel()
-def _cross_entropy(logits, targets, ignore_index, smoothing, losses, logsumexp, parts, launch):
-    in_parallel(launch, parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, losses, logsumexp))
+def _cross_entropy(logits, targets, ignore_index, smoothing, losses, logsumexp, parts):
+    in_parallel(parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, losses, logsumexp))
 
 
 @kernel(fastmath=SUMS)
@@ -127,16 +126,13 @@ def cross_entropy_backward(
             label_smoothing,
             dlogits,
             threads_for(WORK * logits.size),
-            launcher(),
         )
     return dlogits
 
 
 @kernel()
-def _cross_entropy_backward(g, logits, targets, logsumexp, ignore_index, smoothing, dlogits, parts, launch):
-    in_parallel(
-        launch, parts, _cross_entropy_backward_rows, (g, logits, targets, logsumexp, ignore_index, smoothing, dlogits)
-    )
+def _cross_entropy_backward(g, logits, targets, logsumexp, ignore_index, smoothing, dlogits, parts):
+    in_parallel(parts, _cross_entropy_backward_rows, (g, logits, targets, logsumexp, ignore_index, smoothing, dlogits))
 
 
 @kernel(fastmath=SUMS)

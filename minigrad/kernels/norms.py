@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.kernels.arguments import check_floats, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
+from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 WORK = 4  # multiply-adds that one element costs about as much as
 
@@ -54,22 +54,14 @@ def layer_norm(
     if x.size:
         rows = np.ascontiguousarray(x).reshape(-1, n)
         _layer_norm(
-            rows,
-            scale,
-            shift,
-            eps,
-            y.reshape(-1, n),
-            mean.reshape(-1),
-            rstd.reshape(-1),
-            threads_for(WORK * x.size),
-            launcher(),
+            rows, scale, shift, eps, y.reshape(-1, n), mean.reshape(-1), rstd.reshape(-1), threads_for(WORK * x.size)
         )
     return y, mean, rstd
 
 
 @kernel()
-def _layer_norm(x, weight, bias, eps, y, mean, rstd, parts, launch):
-    in_parallel(launch, parts, _layer_norm_rows, (x, weight, bias, eps, y, mean, rstd))
+def _layer_norm(x, weight, bias, eps, y, mean, rstd, parts):
+    in_parallel(parts, _layer_norm_rows, (x, weight, bias, eps, y, mean, rstd))
 
 
 @kernel(fastmath=SUMS)
@@ -128,15 +120,14 @@ def layer_norm_backward(
             dx.reshape(-1, n),
             sums,
             parts,
-            launcher(),
         )
     dweight, dbias = sums.sum(axis=0)
     return dx, dweight, dbias
 
 
 @kernel()
-def _layer_norm_backward(g, x, weight, mean, rstd, dx, sums, parts, launch):
-    in_parallel(launch, parts, _layer_norm_backward_rows, (g, x, weight, mean, rstd, dx, sums))
+def _layer_norm_backward(g, x, weight, mean, rstd, dx, sums, parts):
+    in_parallel(parts, _layer_norm_backward_rows, (g, x, weight, mean, rstd, dx, sums))
 
 
 @kernel(fastmath=SUMS)

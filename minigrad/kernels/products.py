@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.kernels.arguments import FLOATS, check_floats
 from minigrad.kernels.blocks import multiply, workspace
-from minigrad.kernels.parallel import launcher, threads_for
+from minigrad.kernels.parallel import threads_for
 
 Dimension = tuple[int, int, int, int]  # a leading dimension: its size and the strides of a, b and the result
 
@@ -115,7 +115,6 @@ def _multiply(
         batch,
         workspace(c.dtype),
         threads_for(work),
-        launcher(),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.kernels.arguments import check_floats, check_in_place, check_indices, check_shape
 from minigrad.kernels.compiler import kernel
-from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
+from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 
 def add_rows(out: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -47,14 +47,13 @@ def add_rows(out: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarr
             np.ascontiguousarray(indices, np.int64).reshape(-1),
             np.ascontiguousarray(rows).reshape(-1, out.shape[1]),
             threads_for(2 * rows.size),
-            launcher(),
         )
     return out
 
 
 @kernel()
-def _add_rows(out, indices, rows, parts, launch):
-    in_parallel(launch, parts, _add_columns, (out, indices, rows))
+def _add_rows(out, indices, rows, parts):
+    in_parallel(parts, _add_columns, (out, indices, rows))
 
 
 @kernel()

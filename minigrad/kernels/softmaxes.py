@@ -17,7 +17,7 @@ import numpy as np
 from minigrad.kernels.arguments import check_floats, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.exponential import exponential, maximum
-from minigrad.kernels.parallel import in_parallel, launcher, share, threads_for
+from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 # Multiply-adds that one element of a softmax costs about as much as.
 WORK = 16
@@ -47,8 +47,8 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 @kernel()
-def _softmax(x, y, parts, launch):
-    in_parallel(launch, parts, _softmax_rows, (x, y))
+def _softmax(x, y, parts):
+    in_parallel(parts, _softmax_rows, (x, y))
 
 
 @kernel(fastmath=SUMS)
@@ -86,8 +86,8 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray
 
 
 @kernel()
-def _softmax_backward(y, g, dx, parts, launch):
-    in_parallel(launch, parts, _softmax_backward_rows, (y, g, dx))
+def _softmax_backward(y, g, dx, parts):
+    in_parallel(parts, _softmax_backward_rows, (y, g, dx))
 
 
 @kernel(fastmath=SUMS)
@@ -117,8 +117,8 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 @kernel()
-def _log_softmax(x, y, parts, launch):
-    in_parallel(launch, parts, _log_softmax_rows, (x, y))
+def _log_softmax(x, y, parts):
+    in_parallel(parts, _log_softmax_rows, (x, y))
 
 
 @kernel(fastmath=SUMS)
@@ -154,8 +154,8 @@ def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.nda
 
 
 @kernel()
-def _log_softmax_backward(y, g, dx, parts, launch):
-    in_parallel(launch, parts, _log_softmax_backward_rows, (y, g, dx))
+def _log_softmax_backward(y, g, dx, parts):
+    in_parallel(parts, _log_softmax_backward_rows, (y, g, dx))
 
 
 @kernel(fastmath=SUMS)
@@ -193,7 +193,7 @@ def _at_infinity(row, largest):
 
 
 def _along_axis(rows_kernel: Callable[..., Any], axis: int, **arrays: np.ndarray) -> np.ndarray:
-    """Apply a kernel over contiguous rows (inputs, output, parts, launcher) along ``axis``."""
+    """Apply a kernel over contiguous rows (inputs, output, parts) along ``axis``."""
     check_floats(**arrays)
     (name, first), *others = arrays.items()
     for other, array in others:
@@ -205,10 +205,5 @@ def _along_axis(rows_kernel: Callable[..., Any], axis: int, **arrays: np.ndarray
     result = np.empty_like(inputs[0])
     if result.size:
         shape = (-1, result.shape[-1])
-        rows_kernel(
-            *(array.reshape(shape) for array in inputs),
-            result.reshape(shape),
-            threads_for(WORK * result.size),
-            launcher(),
-        )
+        rows_kernel(*(array.reshape(shape) for array in inputs), result.reshape(shape), threads_for(WORK * result.size))
     return result if last else np.moveaxis(result, -1, axis)

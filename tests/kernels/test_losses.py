@@ -22,7 +22,7 @@ def reference(logits, targets, ignore_index, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (5, 2), (9, 65), (30, 1000), (400, 33)])
+@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (5, 2), (9, 65), (30, 1000), (2001, 33)])
 def test_losses_and_gradients_are_right(dtype, rng, rows, classes, smoothing):
     logits = (4 * rng.standard_normal((rows, classes))).astype(dtype)
     targets = rng.integers(0, classes, rows)

@@ -88,6 +88,12 @@ def test_huge_values_do_not_overflow(dtype):
     assert log_softmax(np.array([0, -1000], dtype)).tolist() == [0, -1000]
 
 
+def test_nan_beside_infinities_fills_its_row(dtype):
+    x = np.array([[nan, inf, 0], [-inf, nan, -inf], [inf, 0, nan]], dtype)
+    assert np.isnan(softmax(x)).all()
+    assert np.isnan(log_softmax(x)).all()
+
+
 def test_nan_anywhere_fills_its_row_only(dtype, rng):
     for place in range(40):
         x = rng.standard_normal((3, 40)).astype(dtype)

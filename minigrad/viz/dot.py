@@ -1,0 +1,170 @@
+"""How a picture looks: the palette, and the DOT document."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import graphviz
+
+from minigrad.tensor import Shape
+from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, count_text, shape_text
+
+FONT = "Helvetica"
+PAPER = "#FBFAF7"  # its own background, so that it reads on white and on dark pages
+TEXT = "#1D2A35"
+FAINT = "#5B6873"
+FORWARD = "#2B5C8A"
+BACKWARD = "#B8431F"
+BOXES = ("#F0F3F5", "#E4EAEF")  # nested boxes alternate
+BOX_LINE = "#A9B6C1"
+SAVED = "#7F8C98"
+
+
+class Look(NamedTuple):
+    """How a kind of vertex is drawn, and what the legend calls it."""
+
+    fill: str
+    line: str
+    legend: str
+    shape: str = "box"
+    style: str = "rounded,filled"
+
+
+LOOKS: dict[Kind, Look] = {
+    "op": Look("#FFFFFF", FORWARD, "operation"),
+    "plumbing": Look("#F4F6F8", "#8593A0", "rearrangement"),
+    "module": Look("#CFE0F0", FORWARD, "module"),
+    "parameter": Look("#FBEBC8", "#A9781C", "parameter", style="filled"),
+    "input": Look("#D6EBDD", "#33785A", "data", style="filled"),
+    "constant": Look("#EDEAE4", "#7D766A", "constant", style="filled,dashed"),
+    "output": Look("#D6EBDD", "#33785A", "", style="filled"),
+    "figure": Look(PAPER, BOX_LINE, "", "plain", ""),
+}
+DERIVATIVE = Look("#FBE3DA", BACKWARD, "derivative")
+
+
+def to_dot(picture: Picture, title: str, subtitle: str = "", *, legend: bool = True) -> graphviz.Digraph:
+    """The picture as a DOT document, top to bottom."""
+    document = graphviz.Digraph(
+        "minigrad",
+        graph_attr={
+            "bgcolor": PAPER,
+            "rankdir": "TB",
+            "ranksep": "0.32",
+            "nodesep": "0.28",
+            "pad": "0.3",
+            "fontname": FONT,
+            "fontcolor": TEXT,
+            "labelloc": "t",
+            "label": heading(title, subtitle, _legend(picture) if legend else ""),
+        },
+        node_attr={"fontname": FONT, "fontsize": "11", "fontcolor": TEXT, "height": "0.3", "margin": "0.12,0.05"},
+        edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": FAINT, "color": FORWARD, "arrowsize": "0.6"},
+    )
+    names = {vertex: f"v{number}" for number, vertex in enumerate(picture.vertices)}
+    _draw_boxes(document, picture, names)
+    told: set[tuple[Vertex, Shape | None]] = set()
+    for edge in picture.edges:
+        # A tensor that goes several ways has its shape on the first of them.
+        _draw_edge(document, edge, names, (edge.tail, edge.shape) not in told)
+        told.add((edge.tail, edge.shape))
+    return document
+
+
+def heading(title: str, subtitle: str, legend: str) -> str:
+    """The label above the picture, as an HTML-like table."""
+    lines = [f'<FONT POINT-SIZE="18"><B>{html.escape(title)}</B></FONT>']
+    if subtitle:
+        lines.append(f'<FONT POINT-SIZE="11" COLOR="{FAINT}">{html.escape(subtitle)}</FONT>')
+    if legend:
+        lines.append(legend)
+    rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2">{rows}</TABLE>>'
+
+
+def _legend(picture: Picture) -> str:
+    """A cell for each kind of vertex that is in the picture, and for each ink."""
+    kinds = {vertex.kind for vertex in picture.vertices if not vertex.backward}
+    looks = [look for kind, look in LOOKS.items() if kind in kinds and look.legend]
+    backward = any(vertex.backward for vertex in picture.vertices)
+    cells = [_legend_cell(look) for look in (*looks, *([DERIVATIVE] if backward else []))]
+    if backward:
+        arrows = ((FORWARD, "↓ forward"), (BACKWARD, "↑ backward"), (FAINT, "… saved for backward"))
+        cells += [f'<TD><FONT COLOR="{ink}" POINT-SIZE="9">{text}</FONT></TD>' for ink, text in arrows]
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="5"><TR>{"".join(cells)}</TR></TABLE>'
+
+
+def _legend_cell(look: Look) -> str:
+    style = ' STYLE="ROUNDED"' if "rounded" in look.style else ""
+    text = f'<FONT POINT-SIZE="9">{look.legend}</FONT>'
+    return f'<TD BORDER="1"{style} BGCOLOR="{look.fill}" COLOR="{look.line}">{text}</TD>'
+
+
+def _draw_boxes(document: graphviz.Digraph, picture: Picture, names: Mapping[Vertex, str]) -> None:
+    """Clusters inside clusters. Inner ones are finished first, because a cluster is added when it is complete."""
+    clusters: dict[Block, graphviz.Digraph] = {}
+    for number, block in enumerate(picture.blocks):
+        cluster = graphviz.Digraph(f"cluster_{number}")
+        depth = len(block.ancestry()) - 1
+        cluster.attr(
+            label=_lines(_title(block, picture), ()),
+            labeljust="l",
+            style="rounded,filled",
+            fillcolor=BOXES[depth % 2],
+            color=BOX_LINE,
+            margin="10",
+        )
+        clusters[block] = cluster
+    for vertex in picture.vertices:
+        _draw_vertex(clusters.get(vertex.block, document) if vertex.block else document, vertex, picture, names)
+    for block in reversed(picture.blocks):
+        (clusters[block.parent] if block.parent else document).subgraph(clusters[block])
+
+
+def _draw_vertex(
+    where: graphviz.Digraph, vertex: Vertex, picture: Picture, names: Mapping[Vertex, str]
+) -> None:
+    look = DERIVATIVE if vertex.backward else LOOKS[vertex.kind]
+    attributes = {"shape": look.shape, "style": look.style, "fillcolor": look.fill, "color": look.line}
+    if vertex.kind == "module":
+        attributes["penwidth"] = "1.6"
+    small = vertex.kind in ("plumbing", "constant")
+    label = f"<{vertex.html}>" if vertex.html else _lines(_title(vertex, picture), vertex.details, 9 if small else 11)
+    where.node(names[vertex], label, **attributes)
+
+
+def _title(item: Item, picture: Picture) -> str:
+    """Such as ``layers.0 … layers.5 · EncoderLayer × 6``."""
+    repeat = picture.repeats.get(item)
+    name = item.label
+    if repeat and repeat.last_label != name:
+        name = f"{name} … {repeat.last_label}"
+    if isinstance(item, Block):
+        name = " · ".join(filter(None, (name, item.kind)))
+    elif item.kind == "module" and item.backward:
+        name = f"∂ {name}"
+    return f"{name} × {repeat.count}" if repeat else name
+
+
+def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
+    """A title, and smaller lines below it."""
+    first = f'<FONT POINT-SIZE="{size}">{html.escape(title)}</FONT>'
+    below = "".join(f'<BR/><FONT POINT-SIZE="9" COLOR="{FAINT}">{html.escape(line)}</FONT>' for line in details)
+    return f"<{first}{below}>"
+
+
+def _draw_edge(document: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, str], labelled: bool) -> None:
+    # The spaces keep the text off the line.
+    label = f"  {shape_text(edge.shape)} " if labelled and edge.shape is not None else ""
+    tail, head = names[edge.tail], names[edge.head]
+    if edge.saved:
+        document.edge(tail, head, color=SAVED, style="dotted", arrowhead="none", minlen="0", weight="0")
+    elif edge.backward:
+        # Upside down: gradients flow up beside the values that flow down.
+        document.edge(head, tail, label, color=BACKWARD, fontcolor=BACKWARD, dir="back", weight="2")
+    elif edge.tail.kind in ("parameter", "constant"):  # their own lines give the shape
+        document.edge(tail, head, color=LOOKS[edge.tail.kind].line)
+    else:
+        document.edge(tail, head, label, weight="4" if labelled else "1")

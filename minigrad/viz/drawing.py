@@ -1,0 +1,147 @@
+"""The public entry: from a tensor or a module to a picture."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Scope, enable_grad, scope
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor, as_array
+from minigrad.viz.dot import to_dot
+from minigrad.viz.fold import close, fold, level
+from minigrad.viz.picture import Picture, count_text
+from minigrad.viz.render import Graph
+from minigrad.viz.trace import trace
+
+READABLE = 48  # vertices that fit on a page
+
+
+def graph(
+    output_or_module: Any, *inputs: Any, depth: int | None = None, backward: bool = False, name: str | None = None
+) -> Graph:
+    """Draw the graph that the engine recorded: modules as nested boxes, operations, parameters, shapes on the edges.
+
+    Args:
+        output_or_module: a computed tensor, a sequence of them, or a module, which is then run.
+        inputs: what to call the module with.
+        depth: how many levels of modules to open below the outermost; deeper ones are drawn closed. By default as many
+            as fit on a page.
+        backward: also differentiate, and draw what that records in a second ink.
+        name: the title.
+
+    Returns:
+        A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
+
+    Raises:
+        TypeError: the first argument is neither a tensor nor a module, or an input came with a tensor.
+        ValueError: nothing was recorded, or ``depth`` is negative.
+
+    Example:
+        >>> import minigrad as mg
+        >>> picture = mg.viz.graph(mg.nn.Linear(3, 5), mg.ones((2, 3)))
+        >>> "matmul" in picture.to_dot()
+        True
+    """
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
+        raise ValueError(f"depth: expected a number of levels, 0 or more, or None, got {depth!r}")
+    if isinstance(output_or_module, Module):
+        whole = _trace_module(output_or_module, inputs, backward)
+        kind = type(output_or_module).__name__
+        title = name or " · ".join(filter(None, (output_or_module.label, kind)))
+    elif inputs:
+        raise TypeError(f"output_or_module: inputs are for a module, got {type(output_or_module).__name__}")
+    else:
+        outputs = _named_outputs(output_or_module)
+        whole = trace(outputs, backward=backward)
+        title = name or " and ".join(label for label, _ in outputs)
+    return Graph(to_dot(_fitted(whole, depth), title, count_text(whole.parameters)))
+
+
+def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool) -> Picture:
+    """Run the module and read what it recorded, without a box for the module itself: the whole picture is in it."""
+    names = _argument_names(module, len(inputs))
+    arguments = [_recorded(value, name) for value, name in zip(inputs, names, strict=True)]
+    outside = Scope("", "", None)
+    token = scope.set(outside)
+    try:
+        with enable_grad():
+            outputs = _named_outputs(module(*arguments))
+    finally:
+        scope.reset(token)
+    given = list(zip(names, arguments, strict=True))
+    return trace(
+        outputs,
+        inputs=[(name, value) for name, value in given if isinstance(value, Tensor) and value.requires_grad],
+        data=[(name, as_array(value)) for name, value in given if _is_data(value)],
+        root=_called_in(outside, outputs[0][1]),
+        backward=backward,
+    )
+
+
+def _called_in(outside: Scope, tensor: Tensor) -> Scope | None:
+    """The outermost call, inside ``outside``, that computed a tensor."""
+    call = tensor.node.scope if tensor.node else None
+    while call is not None and call.parent is not outside:
+        call = call.parent
+    return call
+
+
+def _argument_names(module: Module, count: int) -> list[str]:
+    """What ``forward`` calls its first arguments."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    return names + [f"input {position}" for position in range(len(names), count)]
+
+
+def _recorded(value: Any, name: str) -> Any:
+    """A floating input as a tensor whose uses are recorded, so that the picture shows where it goes."""
+    data = value.data if isinstance(value, Tensor) else value
+    floating = isinstance(data, np.ndarray) and data.dtype.kind == "f"
+    if not floating or (isinstance(value, Tensor) and value.requires_grad):
+        return value
+    tensor = Tensor(data, requires_grad=True)
+    tensor.name = name
+    return tensor
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or (isinstance(value, Tensor) and not value.requires_grad)
+
+
+def _named_outputs(result: Any) -> list[tuple[str, Tensor]]:
+    """The tensors in a result, however nested, that have a graph."""
+    found = [(name.removeprefix("."), tensor) for name, tensor in _tensors("", result)]
+    recorded = [(name, tensor) for name, tensor in found if tensor.node is not None]
+    if not found:
+        raise TypeError(f"output_or_module: expected a tensor, several, or a module, got {type(result).__name__}")
+    if not recorded:
+        raise ValueError(
+            "output_or_module: nothing was recorded; the result must be computed from something with "
+            "requires_grad=True, outside of no_grad()"
+        )
+    return [(tensor.name or f"output {name}".rstrip(), tensor) for name, tensor in recorded]
+
+
+def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _tensors(f"{name}.{key}", item)
+
+
+def _fitted(whole: Picture, depth: int | None) -> Picture:
+    """Closed below ``depth`` and folded; by default as deep as stays readable."""
+    deepest = max((level(block) for block in whole.blocks), default=0)
+    best = None
+    for opened in range(deepest + 1) if depth is None else [depth]:
+        picture = fold(close(whole, lambda block, opened=opened: level(block) > opened))  # type: ignore[misc]
+        if best is not None and len(picture.vertices) > READABLE:
+            break
+        best = picture
+    assert best is not None
+    return best

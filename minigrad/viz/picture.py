@@ -1,0 +1,132 @@
+"""What a picture shows, before anyone has decided how it looks: vertices, edges, and the boxes they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal, NamedTuple
+
+from minigrad.tensor import Shape
+
+Kind = Literal["op", "plumbing", "module", "parameter", "input", "constant", "output", "figure"]
+
+
+@dataclass(eq=False)
+class Block:
+    """One call of a module: a box around what ran inside it."""
+
+    label: str  # the attribute name under which the parent knows the module
+    kind: str  # its class
+    parent: Block | None = None
+
+    def ancestry(self) -> list[Block]:
+        """From the outermost box to this one."""
+        path: list[Block] = []
+        block: Block | None = self
+        while block is not None:
+            path.append(block)
+            block = block.parent
+        return path[::-1]
+
+
+@dataclass(eq=False)
+class Vertex:
+    """Something that is drawn: an operation, a closed module, a parameter, data."""
+
+    kind: Kind
+    label: str
+    block: Block | None = None  # the innermost box it stands in
+    details: tuple[str, ...] = ()  # further lines
+    backward: bool = False  # part of a derivative
+    parameters: Mapping[int, int] = field(default_factory=dict)  # what it holds: identity to number of elements
+    module: Block | None = None  # the closed module that it stands for
+    html: str = ""  # the inside of an HTML-like label, for figures
+
+
+Steps = tuple[tuple[Shape, Block | None], ...]  # a tensor's shapes on its way, each with the box where it is used next
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A tensor on its way from the vertex that made it to one that uses it."""
+
+    tail: Vertex
+    head: Vertex
+    shape: Shape | None  # as it arrives
+    steps: Steps = field(default=(), compare=False)  # through reshapes and the like
+
+    @property
+    def backward(self) -> bool:
+        """Whether a gradient flows along it."""
+        return self.tail.backward
+
+    @property
+    def saved(self) -> bool:
+        """Whether it brings a value of the forward pass to a derivative."""
+        return self.head.backward and not self.tail.backward
+
+
+class Repeat(NamedTuple):
+    """How many equal blocks or vertices the one that is drawn stands for."""
+
+    count: int
+    last_label: str
+
+
+Item = Block | Vertex
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Vertices, the edges between them, and which of them, or of their boxes, stand for several."""
+
+    vertices: list[Vertex]
+    edges: list[Edge]
+    parameters: int = 0  # how many numbers are trained, each counted once
+    repeats: Mapping[Item, Repeat] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Every box that something stands in, outer ones first."""
+        found = (block for vertex in self.vertices if vertex.block for block in vertex.block.ancestry())
+        return list(dict.fromkeys(found))
+
+
+def shape_text(shape: Shape) -> str:
+    """Such as ``2×8×128``."""
+    return "×".join(map(str, shape)) if shape else "scalar"
+
+
+def count_text(count: int) -> str:
+    """Such as ``66,048 parameters``."""
+    return f"{count:,} parameter{'' if count == 1 else 's'}"
+
+
+def merged(edges: Iterable[Edge]) -> list[Edge]:
+    """The edges without loops, and one for those that agree in ends and shape; saved values have their shape nearby."""
+    plain = (replace(edge, shape=None) if edge.saved else edge for edge in edges if edge.tail is not edge.head)
+    return list(dict.fromkeys(plain))
+
+
+def common_block(blocks: Iterable[Block | None]) -> Block | None:
+    """The innermost box around all of them."""
+    paths = [block.ancestry() if block else [] for block in blocks]
+    shared = None
+    for level in zip(*paths, strict=False):
+        if any(block is not level[0] for block in level):
+            break
+        shared = level[0]
+    return shared
+
+
+def in_order(picture: Picture) -> list[Vertex]:
+    """The vertices, each after those it was computed from."""
+    before: dict[Vertex, list[Vertex]] = {vertex: [] for vertex in picture.vertices}
+    for edge in picture.edges:
+        if edge.head.kind not in ("parameter", "input"):  # gradients return there
+            before[edge.head].append(edge.tail)
+    try:
+        return list(TopologicalSorter(before).static_order())
+    except CycleError:  # a module that was left and entered again, drawn closed
+        return picture.vertices

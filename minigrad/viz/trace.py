@@ -1,0 +1,284 @@
+"""From the engine's recorded graph to a picture: nothing is drawn that was not recorded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Node, Scope, edge, sweep
+from minigrad.nn.module import Parameter
+from minigrad.tensor import Array, Shape, Tensor
+from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
+
+# They move elements about and compute nothing: an edge whose shape changes says the same.
+PLUMBING = frozenset({"reshape", "permute_dims", "broadcast_to", "astype", "alias"})
+SCALAR_TEXT = {"add": "+ {}", "subtract": "− {}", "multiply": "× {}", "divide": "÷ {}", "pow": "^ {}"}
+
+Key = tuple[int, int]  # the identity of a node or leaf, and which of its results
+Source = tuple[Vertex | Tensor, Steps]  # where a tensor comes from, and how it was reshaped on the way
+
+
+def trace(
+    outputs: Sequence[tuple[str, Tensor]],
+    *,
+    inputs: Sequence[tuple[str, Tensor]] = (),
+    data: Sequence[tuple[str, Array]] = (),
+    root: Scope | None = None,
+    keep: Callable[[Node], bool] = lambda node: False,
+    backward: bool = False,
+) -> Picture:
+    """Read the graph behind some tensors.
+
+    Args:
+        outputs: names and tensors that require a gradient.
+        inputs: names and tensors at which to stop.
+        data: names of arrays that were passed in; an operation that reads one shows it under its name.
+        root: the call whose box is left out, because the whole picture is inside it.
+        keep: which reshapes and the like to draw; the others become part of an edge.
+        backward: also differentiate the outputs with respect to all leaves, and read what that recorded.
+    """
+    tracer = _Tracer(inputs, data, root, keep)
+    forward = _order((edge(tensor) for _, tensor in outputs), tracer.stops)
+    for vertex in forward:
+        if isinstance(vertex, Node):
+            tracer.add(vertex)
+    for name, tensor in outputs:
+        end = tracer.draw(Vertex("output", name, details=(shape_text(tensor.shape),)))
+        tracer.connect(edge(tensor), tensor.shape, end)
+    if backward:
+        tracer.differentiate([tensor for _, tensor in outputs], forward)
+    tracer.finish()
+    trained = {id(leaf): leaf.size for leaf in forward if isinstance(leaf, Parameter)}
+    return Picture(tracer.vertices, merged(tracer.edges), sum(trained.values()))
+
+
+def _order(roots: Iterable[tuple[Any, int]], stops: dict[Key, Vertex]) -> list[Any]:
+    """Nodes and leaves behind the roots, each after those it was computed from. Not recursive: graphs are deep."""
+    order: list[Any] = []
+    seen: set[int] = set()
+    stack = [(vertex, False) for vertex, index in roots if (id(vertex), index) not in stops]
+    while stack:
+        vertex, finished = stack.pop()
+        if finished:
+            order.append(vertex)
+        elif id(vertex) not in seen:
+            seen.add(id(vertex))
+            stack.append((vertex, True))
+            if isinstance(vertex, Node):
+                sources = [source for source in vertex.inputs if source is not None]
+                stack.extend((v, False) for v, i in reversed(sources) if (id(v), i) not in stops)
+    return order
+
+
+class _Tracer:
+    """The picture so far, and where in it each recorded result comes from."""
+
+    def __init__(
+        self,
+        inputs: Sequence[tuple[str, Tensor]],
+        data: Sequence[tuple[str, Array]],
+        root: Scope | None,
+        keep: Callable[[Node], bool],
+    ) -> None:
+        self.vertices: list[Vertex] = []
+        self.edges: list[Edge] = []
+        self.data = data
+        self.root = root
+        self.keep = keep
+        self.blocks: dict[int, Block] = {}  # by the identity of the scope: each call of a module has its own
+        self.sources: dict[Key, Source] = {}
+        self.leaves: dict[Key, Vertex] = {}  # a leaf is drawn once in each box that uses it: (its identity, the box's)
+        self.named: dict[str, Vertex] = {}
+        self.operations: dict[Vertex, list[str]] = {}  # what the vertex of a derivative stands for
+        self.derivatives: dict[int, Vertex] = {}
+        self.sums: set[Vertex] = set()
+        self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives
+        self.stops: dict[Key, Vertex] = {}
+        for name, tensor in inputs:
+            self.stop(tensor, Vertex("input", name, details=(shape_text(tensor.shape),)))
+
+    def draw(self, vertex: Vertex) -> Vertex:
+        self.vertices.append(vertex)
+        return vertex
+
+    def stop(self, tensor: Tensor, vertex: Vertex) -> None:
+        """What a tensor was computed from is not of interest."""
+        source, index = edge(tensor)
+        if (id(source), index) not in self.stops:
+            self.stops[id(source), index] = self.draw(vertex)
+            self.sources[id(source), index] = (vertex, ())
+
+    def block(self, scope: Scope | None) -> Block | None:
+        """The box of a call, inside those of the calls around it."""
+        missing = []
+        while scope is not None and scope is not self.root and id(scope) not in self.blocks:
+            missing.append(scope)
+            scope = scope.parent
+        block = None if scope is None or scope is self.root else self.blocks[id(scope)]
+        for inner in reversed(missing):
+            block = self.blocks[id(inner)] = Block(inner.label, inner.kind, block)
+        return block
+
+    def add(self, node: Node) -> None:
+        """Draw a node of the forward graph."""
+        block = self.block(node.scope)
+        if self.is_edge(node):
+            self.pass_through(node, block)
+            return
+        kind: Kind = "plumbing" if node.op.name in PLUMBING or node.op.name == "getitem" else "op"
+        vertex = self.draw(Vertex(kind, node.op.name.strip("_"), block, _scalars(node)))
+        self.connect_inputs(node, vertex, block)
+        for position, (source, shape) in enumerate(zip(node.inputs, node.shapes, strict=True)):
+            if source is None and shape:
+                self.constant(_constant_name(node, position), shape, vertex)
+        for name, value in node.params.items():
+            if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim:
+                self.datum(name, value, vertex)
+
+    def is_edge(self, node: Node) -> bool:
+        return node.op.name in PLUMBING and not self.keep(node) and node.inputs[0] is not None
+
+    def pass_through(self, node: Node, block: Block | None) -> None:
+        assert node.inputs[0] is not None
+        source, steps = self.source(node.inputs[0])
+        self.sources[id(node), 0] = (source, (*steps, (node.shapes[0], block)))
+
+    def connect_inputs(self, node: Node, vertex: Vertex, block: Block | None) -> None:
+        for index in range(len(node.output_shapes)):
+            self.sources[id(node), index] = (vertex, ())
+        for source, shape in zip(node.inputs, node.shapes, strict=True):
+            if source is not None:
+                self.connect(source, shape, vertex, block)
+
+    def source(self, graph_edge: tuple[Any, int]) -> Source:
+        return self.sources.get((id(graph_edge[0]), graph_edge[1]), (graph_edge[0], ()))
+
+    def connect(self, graph_edge: tuple[Any, int], shape: Shape, head: Vertex, block: Block | None = None) -> None:
+        source, steps = self.source(graph_edge)
+        tail = self.leaf(source, block) if isinstance(source, Tensor) else source
+        self.edges.append(Edge(tail, head, shape, (*steps, (shape, block))))
+
+    def leaf(self, tensor: Tensor, block: Block | None) -> Vertex:
+        """A parameter, beside the operations that use it; or a free tensor."""
+        trained = isinstance(tensor, Parameter)
+        block = block if trained else None
+        key = (id(tensor), id(block))
+        if key not in self.leaves:
+            self.kept_alive.append(tensor)
+            kind: Kind = "parameter" if trained else "input"
+            text = shape_text(tensor.shape) + (f" · {tensor.size:,}" if trained and tensor.ndim > 1 else "")
+            vertex = Vertex(kind, tensor.name or ("parameter" if trained else "tensor"), block, (text,))
+            vertex.parameters = {id(tensor): tensor.size} if trained else {}
+            self.leaves[key] = self.draw(vertex)
+        return self.leaves[key]
+
+    def constant(self, name: str, shape: Shape, head: Vertex) -> None:
+        tail = self.draw(Vertex("constant", name, head.block, (shape_text(shape),)))
+        self.edges.append(Edge(tail, head, shape, ((shape, head.block),)))
+
+    def datum(self, parameter: str, array: Array, head: Vertex) -> None:
+        """Integers that an operation reads: token ids, classes."""
+        name = next((name for name, given in self.data if np.may_share_memory(given, array)), None)
+        if name is None:
+            self.constant(parameter, array.shape, head)
+            return
+        if name not in self.named:
+            self.named[name] = self.draw(Vertex("input", name, details=(shape_text(array.shape),)))
+        self.edges.append(Edge(self.named[name], head, array.shape, ((array.shape, head.block),)))
+
+    # Derivatives
+
+    def differentiate(self, outputs: Sequence[Tensor], forward: Sequence[Any]) -> None:
+        """Sweep backward with recording on; each derivative that was recorded becomes a vertex."""
+        # They require a gradient themselves, so that derivatives of linear operations are recorded too.
+        cotangents = [Tensor(np.ones(output.shape, output.dtype), requires_grad=True) for output in outputs]
+        for cotangent in cotangents:
+            self.stop(cotangent, Vertex("input", "∂ output", details=(shape_text(cotangent.shape),), backward=True))
+        leaves = [leaf for leaf in forward if isinstance(leaf, Tensor)]
+        gradients = sweep(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        self.kept_alive += [*cotangents, *gradients]
+        known = {id(vertex) for vertex in forward}
+        for node in _order((edge(gradient) for gradient in gradients if gradient is not None), self.stops):
+            if isinstance(node, Node) and id(node) not in known:
+                self.add_derivative(node)
+        first_drawn = {identity: vertex for (identity, _), vertex in reversed(self.leaves.items())}
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            if gradient is not None:
+                head = first_drawn[id(leaf)]
+                self.connect(edge(gradient), gradient.shape, head, head.block)
+
+    def add_derivative(self, node: Node) -> None:
+        scope = _derived_scope(node.scope)
+        block = None if scope is None else self.block(scope.parent)
+        if self.is_edge(node):
+            self.pass_through(node, block)
+            return
+        if scope is None:
+            vertex = self.sum_of(node)
+        elif id(scope) in self.derivatives:
+            vertex = self.derivatives[id(scope)]
+        else:
+            vertex = self.draw(Vertex("op", f"∂ {scope.kind.strip('_')}", block, backward=True))
+            self.derivatives[id(scope)] = vertex
+        if scope is not None:
+            self.operations.setdefault(vertex, []).append(node.op.name.strip("_"))
+        self.connect_inputs(node, vertex, block)
+
+    def sum_of(self, node: Node) -> Vertex:
+        """The sweep itself adds up the gradients of a tensor that was used several times, two at a time."""
+        for graph_edge in node.inputs:
+            begun = self.source(graph_edge)[0] if graph_edge is not None else None
+            if isinstance(begun, Vertex) and begun in self.sums:
+                return begun
+        vertex = self.draw(Vertex("op", "add", None, ("gradients of all uses",), backward=True))
+        self.sums.add(vertex)
+        return vertex
+
+    def finish(self) -> None:
+        """What is known only at the end."""
+        for vertex in self.sums:
+            vertex.block = common_block(e.tail.block for e in self.edges if e.head is vertex and e.tail is not vertex)
+        for vertex, names in self.operations.items():
+            vertex.details = (_summary(names),)
+        uses = Counter(identity for identity, _ in self.leaves)
+        for (identity, _), vertex in self.leaves.items():
+            if uses[identity] > 1:
+                vertex.details += ("shared",)
+
+
+def _derived_scope(scope: Scope | None) -> Scope | None:
+    """The outermost derivative that a node belongs to: those of composed operations nest."""
+    found = None
+    while scope is not None:
+        if scope.backward:
+            found = scope
+        scope = scope.parent
+    return found
+
+
+def _summary(names: Sequence[str]) -> str:
+    """Such as ``2 matmul + sum``."""
+    counts = Counter(names)
+    if len(counts) > 3:
+        return f"{len(names)} operations"
+    return " + ".join(name if count == 1 else f"{count} {name}" for name, count in counts.items())
+
+
+def _scalars(node: Node) -> tuple[str, ...]:
+    """The plain numbers among a node's inputs, as far as they were kept for its derivative."""
+    saved = node.saved or {}
+    template = SCALAR_TEXT.get(node.op.name)
+    values = [
+        saved[name]
+        for name, source, shape in zip(node.op.inputs, node.inputs, node.shapes, strict=False)
+        if source is None and not shape and saved.get(name) is not None
+    ]
+    return tuple(template.format(f"{float(value):.4g}") for value in values) if template else ()
+
+
+def _constant_name(node: Node, position: int) -> str:
+    dtype = node.dtypes[position]
+    return "mask" if dtype is not None and np.dtype(dtype).kind == "b" else "constant"

@@ -7,6 +7,7 @@ evaluate, pretrained and draw are what one does with a model.
 from transformer.attention import MultiHeadAttention, record_attention
 from transformer.config import TransformerConfig
 from transformer.decode import generate
+from transformer.draw import draw_attention
 from transformer.models import Decoder, Encoder, Transformer
 from transformer.pretrained import from_pretrained, save_pretrained
 from transformer.tokenizers import Tokenizer
@@ -21,6 +22,7 @@ __all__ = [
     "TrainingConfig",
     "Transformer",
     "TransformerConfig",
+    "draw_attention",
     "from_pretrained",
     "generate",
     "record_attention",

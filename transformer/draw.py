@@ -7,17 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from minigrad import Tensor, enable_grad
-from minigrad.graph import Node, Scope
-from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
 
+from minigrad import Tensor, enable_grad, nn
+from minigrad.graph import Scope
+from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
 from transformer.attention import MultiHeadAttention, record_attention
 from transformer.decode import generate
-from transformer.heatmap import heatmaps, mask_picture
+from transformer.heatmap import heatmaps, mask_table
 from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
 
-LANES = {"query": ("Q", "queries"), "key": ("K", "keys"), "value": ("V", "values")}
+# The box of each projection; its title is where no edge passes.
+LANES = {
+    "query": Block("Q", "queries", title_at="bl"),
+    "key": Block("K", "keys", title_at="br"),
+    "value": Block("V", "values", title_at="br"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,14 @@ class _Call:
 
     @property
     def crosses(self) -> bool:
+        """Whether one sequence attends to another."""
         return self.arguments[0] is not self.arguments[1]
+
+    @property
+    def axes(self) -> str:
+        if self.crosses:
+            return "rows: the token being written · columns: the source"
+        return "rows: the position that looks · columns: where it looks"
 
 
 def draw_attention(
@@ -84,8 +96,8 @@ def draw_attention(
     finally:
         model.train(was_training)
     parameters = sum(parameter.size for parameter in call.layer.parameters())
-    heads = f"{call.layer.num_heads} head{'s' if call.layer.num_heads > 1 else ''}"
-    return Graph(to_dot(_picture(call, max_tokens), f"{source} → {translation}", f"{name} · {heads} · {count_text(parameters)}"))
+    subtitle = f"{name} · {call.layer.num_heads} heads · {count_text(parameters)}"
+    return Graph(to_dot(_picture(call, max_tokens), f"{source} → {translation}", subtitle))
 
 
 def _translate(
@@ -140,32 +152,92 @@ def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
 def _picture(call: _Call, max_tokens: int) -> Picture:
     """The recorded graph of the call, arranged and named as in the paper's figure."""
     query, memory = call.arguments[:2]
-
-    def moves_heads(node: Node) -> bool:
-        return node.scope is call.scope
-
-    sources = [("encoder output", memory), ("decoder state", query)] if call.crosses else [("input", query)]
-    whole = trace([("output", call.output)], inputs=sources, root=call.scope, keep=moves_heads)
+    sources = [("decoder state", query), ("encoder output", memory)] if call.crosses else [("input", query)]
+    whole = trace(
+        [("output", call.output)], inputs=sources, root=call.scope, keep=lambda node: node.scope is call.scope
+    )
     picture = _one_vertex_for_heads(close(whole, lambda block: block.kind == "Linear"), call.layer.num_heads)
     _name_projections(picture, call.layer)
-    _arrange_lanes(picture)
+    picture = _in_lanes(picture)
     _name_operations(picture, call)
-    _show_mask(picture, call, max_tokens)
-    return _with_weights(picture, call, max_tokens)
+    return _with_weights(_with_mask(picture, call, max_tokens), call, max_tokens)
 
 
 def _one_vertex_for_heads(picture: Picture, heads: int) -> Picture:
-    """Reshape and permute together split the width into heads, or concatenate them again."""
+    """Reshape and permute_dims, one after the other, split the width into heads or put them together again."""
     following = {edge.tail: edge.head for edge in picture.edges if edge.tail.kind == edge.head.kind == "plumbing"}
     for first, last in following.items():
-        before = next(edge.shape for edge in picture.edges if edge.head is first)
-        after = next(edge.shape for edge in picture.edges if edge.tail is last)
-        splits = before is not None and after is not None and len(after) > len(before)
+        splits = first.label == "reshape"
+        last.details = (f"{first.label}, {last.label}",)
         last.label = f"split into {heads} heads" if splits else f"concatenate {heads} heads"
-        last.details = (f"{first.label}, {last.label}",) if False else ("reshape, permute_dims",)
     edges = [
         replace(edge, tail=following.get(edge.tail, edge.tail), head=following.get(edge.head, edge.head))
         for edge in picture.edges
     ]
-    vertices = [vertex for vertex in picture.vertices if vertex not in following]
-    return Picture(vertices, merged(edges), picture.parameters)
+    return Picture([v for v in picture.vertices if v not in following], merged(edges), picture.parameters)
+
+
+def _name_projections(picture: Picture, layer: MultiHeadAttention) -> None:
+    projections = dict(layer.children())
+    for vertex in picture.vertices:
+        if vertex.kind == "module" and isinstance(linear := projections.get(vertex.label), nn.Linear):
+            bias = "" if linear.bias is None else f" + bias {shape_text(linear.bias.shape)}"
+            count = count_text(sum(vertex.parameters.values()))
+            vertex.details = (f"Linear · weight {shape_text(linear.weight.shape)}{bias}", count)
+
+
+def _in_lanes(picture: Picture) -> Picture:
+    """A box each for Q, K and V, side by side: the projection and the split into heads behind it."""
+    lanes = {edge.tail.label: edge for edge in picture.edges if edge.tail.kind == "module" and edge.tail.label in LANES}
+    for name, edge in lanes.items():
+        edge.tail.block = edge.head.block = LANES[name]
+    in_order = [lanes[name] for name in LANES if name in lanes]
+    return replace(picture, rows=[[edge.tail for edge in in_order], [edge.head for edge in in_order]])
+
+
+def _name_operations(picture: Picture, call: _Call) -> None:
+    """What the operations mean here; their own names go to the second line."""
+    head_size = call.layer.query.out_features // call.layer.num_heads
+    softmax = next((vertex for vertex in picture.vertices if vertex.label == "softmax"), None)
+    for vertex in picture.vertices:
+        if vertex.label == "matmul":
+            weighs = any(edge.head is vertex and edge.tail is softmax for edge in picture.edges)
+            vertex.label, vertex.details = ("weights · V" if weighs else "Q Kᵀ"), ("matmul",)
+        elif vertex.label == "divide":
+            vertex.label = f"scale by 1/√{head_size}"
+            vertex.details = (f"divide {vertex.details[0]}" if vertex.details else "divide",)
+        elif vertex.label == "where":
+            vertex.label, vertex.details = "mask", ("where: hidden scores become −∞",)
+        elif vertex is softmax:
+            vertex.details = ("over the keys: each row sums to 1",)
+
+
+def _with_mask(picture: Picture, call: _Call, max_tokens: int) -> Picture:
+    """The mask itself in place of the constant."""
+    mask = call.arguments[2] if len(call.arguments) > 2 else None
+    constant = next((v for v in picture.vertices if v.kind == "constant" and v.label == "mask"), None)
+    if mask is None or constant is None:
+        return picture
+    constant.kind = "figure"
+    shown = np.atleast_2d(mask.data.squeeze())[:max_tokens, :max_tokens]
+    constant.html = mask_table(shown, shape_text(mask.shape))
+    edges = [replace(edge, shape=None) if edge.tail is constant else edge for edge in picture.edges]
+    return replace(picture, edges=edges)
+
+
+def _with_weights(picture: Picture, call: _Call, max_tokens: int) -> Picture:
+    """The heatmaps, on the way from the softmax to the values."""
+    after = next((edge for edge in picture.edges if edge.tail.label == "softmax"), None)
+    if after is None:
+        return picture
+    rows, columns = call.rows[:max_tokens], call.columns[:max_tokens]
+    notes = [call.axes, *_shortened("rows", rows, call.rows), *_shortened("columns", columns, call.columns)]
+    html = heatmaps(call.weights[:, : len(rows), : len(columns)], rows, columns, " · ".join(notes))
+    figure = Vertex("figure", "attention weights", after.tail.block, html=html)
+    edges = [replace(edge, tail=figure) if edge is after else edge for edge in picture.edges]
+    edges.append(Edge(after.tail, figure, after.shape))
+    return replace(picture, vertices=[*picture.vertices, figure], edges=edges)
+
+
+def _shortened(what: str, shown: Sequence[str], tokens: Sequence[str]) -> list[str]:
+    return [f"the first {len(shown)} of {len(tokens)} {what}"] if len(shown) < len(tokens) else []

@@ -167,39 +167,33 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """softmax(Q Kᵀ · scale) V. Vaswani et al., 2017, equation 1.
 
     Args:
-        query: (…, Q, D).
-        key: (…, K, D).
-        value: (…, K, E).
-        attn_mask: boolean, broadcastable to (…, Q, K); True means may attend. Or floating, added to the scores.
+        query: (…, H, Q, D).
+        key: (…, H, K, D).
+        value: (…, H, K, E).
+        attn_mask: boolean, broadcastable to (…, H, Q, K); True means may attend. Or floating, added to the scores.
         dropout_p: the probability with which attention weights are zeroed.
         is_causal: whether position q sees only positions up to q.
         scale: 1/√D when None.
+        enable_gqa: let groups of query heads share a head of keys and values, of which there are then fewer (Ainslie
+            et al., 2023).
 
     Returns:
-        (…, Q, E). A row with nothing to attend to gives zeros and a zero gradient.
+        (…, H, Q, E). A row with nothing to attend to gives zeros and a zero gradient.
+
+    Raises:
+        ValueError: shapes do not fit; the message names the argument.
     """
-    return attention_and_weights(query, key, value, attn_mask, dropout_p, is_causal, scale)[0]
-
-
-def attention_and_weights(
-    query: Any,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    generator: Generator | None = None,
-) -> tuple[Tensor, Tensor]:
-    """:func:`scaled_dot_product_attention` and the attention weights (…, Q, K) that it used."""
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"key: expected the query's {query.shape[-1]} features, got shape {key.shape}")
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"value: expected the key's {key.shape[-2]} positions, got shape {value.shape}")
+    if enable_gqa:
+        key, value = (_shared_heads(name, x, query.shape[-3]) for name, x in (("key", key), ("value", value)))
     scores = linalg.matmul(query, key.mT) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if is_causal:
         scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
@@ -212,5 +206,13 @@ def attention_and_weights(
                 f"attn_mask: expected a shape that broadcasts to {scores.shape}, got {mask.shape}"
             ) from None
         scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + attn_mask
-    weights = softmax(scores, -1)
-    return linalg.matmul(dropout(weights, dropout_p, True, generator), value), weights
+    return linalg.matmul(dropout(softmax(scores, -1), dropout_p), value)
+
+
+def _shared_heads(name: str, x: Any, heads: int) -> Any:
+    """(…, G, K, D) as (…, H, K, D): each of the G heads serves H / G query heads in a row."""
+    *batch, groups, length, width = x.shape
+    if heads % groups:
+        raise ValueError(f"{name}: its {groups} heads cannot serve {heads} query heads evenly")
+    wide = broadcast_to(x.reshape(*batch, groups, 1, length, width), (*batch, groups, heads // groups, length, width))
+    return wide.reshape(*batch, heads, length, width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from minigrad.tensor import Array, Tensor
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """The base of all optimizers.
 
     Args:
@@ -44,9 +45,9 @@ class Optimizer:
         """The named arrays to keep for a parameter."""
         return {}
 
+    @abstractmethod
     def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
         """Change one parameter in place."""
-        raise NotImplementedError(f"{type(self).__name__} defines no update()")
 
     @property
     def lr(self) -> float:

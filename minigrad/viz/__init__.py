@@ -1,6 +1,29 @@
-"""Pictures of the engine's real graph: :func:`graph` draws what was recorded."""
+"""Pictures of the engine's real graph.
 
+:func:`graph` draws what was recorded. It goes through stages that also serve pictures of one's own: :func:`trace` reads
+the graph into a :class:`Picture`, :func:`close` and :func:`fold` make it smaller, :func:`to_dot` writes it, and a
+:class:`Graph` renders and saves.
+"""
+
+from minigrad.viz.dot import to_dot
 from minigrad.viz.drawing import graph
+from minigrad.viz.fold import close, fold
+from minigrad.viz.picture import Block, Edge, Picture, Vertex, count_text, merged, shape_text
 from minigrad.viz.render import Graph
+from minigrad.viz.trace import trace
 
-__all__ = ["Graph", "graph"]
+__all__ = [
+    "Block",
+    "Edge",
+    "Graph",
+    "Picture",
+    "Vertex",
+    "close",
+    "count_text",
+    "fold",
+    "graph",
+    "merged",
+    "shape_text",
+    "to_dot",
+    "trace",
+]

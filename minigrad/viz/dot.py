@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import graphviz
 
 from minigrad.tensor import Shape
-from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, count_text, shape_text
+from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, shape_text
 
 FONT = "Helvetica"
 PAPER = "#FBFAF7"  # its own background, so that it reads on white and on dark pages
@@ -45,7 +47,7 @@ LOOKS: dict[Kind, Look] = {
 DERIVATIVE = Look("#FBE3DA", BACKWARD, "derivative")
 
 
-def to_dot(picture: Picture, title: str, subtitle: str = "", *, legend: bool = True) -> graphviz.Digraph:
+def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph:
     """The picture as a DOT document, top to bottom."""
     document = graphviz.Digraph(
         "minigrad",
@@ -58,7 +60,7 @@ def to_dot(picture: Picture, title: str, subtitle: str = "", *, legend: bool = T
             "fontname": FONT,
             "fontcolor": TEXT,
             "labelloc": "t",
-            "label": heading(title, subtitle, _legend(picture) if legend else ""),
+            "label": heading(title, subtitle, _legend(picture)),
         },
         node_attr={"fontname": FONT, "fontsize": "11", "fontcolor": TEXT, "height": "0.3", "margin": "0.12,0.05"},
         edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": FAINT, "color": FORWARD, "arrowsize": "0.6"},
@@ -70,7 +72,16 @@ def to_dot(picture: Picture, title: str, subtitle: str = "", *, legend: bool = T
         # A tensor that goes several ways has its shape on the first of them.
         _draw_edge(document, edge, names, (edge.tail, edge.shape) not in told)
         told.add((edge.tail, edge.shape))
+    for row in picture.rows:
+        _align(document, [names[vertex] for vertex in row])
     return document
+
+
+def _align(document: graphviz.Digraph, names: Sequence[str]) -> None:
+    document.attr(newrank="true")  # otherwise vertices of different boxes cannot share a row
+    with document.subgraph(graph_attr={"rank": "same"}) as row:
+        for left, right in pairwise(names):
+            row.edge(left, right, style="invis")
 
 
 def heading(title: str, subtitle: str, legend: str) -> str:
@@ -78,8 +89,7 @@ def heading(title: str, subtitle: str, legend: str) -> str:
     lines = [f'<FONT POINT-SIZE="18"><B>{html.escape(title)}</B></FONT>']
     if subtitle:
         lines.append(f'<FONT POINT-SIZE="11" COLOR="{FAINT}">{html.escape(subtitle)}</FONT>')
-    if legend:
-        lines.append(legend)
+    lines.append(legend)
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2">{rows}</TABLE>>'
 
@@ -89,11 +99,14 @@ def _legend(picture: Picture) -> str:
     kinds = {vertex.kind for vertex in picture.vertices if not vertex.backward}
     looks = [look for kind, look in LOOKS.items() if kind in kinds and look.legend]
     backward = any(vertex.backward for vertex in picture.vertices)
-    cells = [_legend_cell(look) for look in (*looks, *([DERIVATIVE] if backward else []))]
-    if backward:
-        arrows = ((FORWARD, "↓ forward"), (BACKWARD, "↑ backward"), (FAINT, "… saved for backward"))
-        cells += [f'<TD><FONT COLOR="{ink}" POINT-SIZE="9">{text}</FONT></TD>' for ink, text in arrows]
-    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="5"><TR>{"".join(cells)}</TR></TABLE>'
+    looks += [DERIVATIVE] if backward else []
+    arrows = ((FORWARD, "↓ forward"), (BACKWARD, "↑ backward"), (FAINT, "… saved for backward")) if backward else ()
+    cells = [_legend_cell(look) for look in looks]
+    cells += [f'<TD><FONT COLOR="{ink}" POINT-SIZE="9">{text}</FONT></TD>' for ink, text in arrows]
+    letters = sum(len(look.legend) for look in looks) + sum(len(text) for _, text in arrows)
+    # A fixed size, or its cells would stretch below a long title.
+    size = f'FIXEDSIZE="TRUE" WIDTH="{round(4.4 * letters) + 12 * len(cells)}" HEIGHT="28"'
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="5" {size}><TR>{"".join(cells)}</TR></TABLE>'
 
 
 def _legend_cell(look: Look) -> str:
@@ -110,7 +123,8 @@ def _draw_boxes(document: graphviz.Digraph, picture: Picture, names: Mapping[Ver
         depth = len(block.ancestry()) - 1
         cluster.attr(
             label=_lines(_title(block, picture), ()),
-            labeljust="l",
+            labelloc=block.title_at[0],
+            labeljust=block.title_at[1],
             style="rounded,filled",
             fillcolor=BOXES[depth % 2],
             color=BOX_LINE,
@@ -118,14 +132,17 @@ def _draw_boxes(document: graphviz.Digraph, picture: Picture, names: Mapping[Ver
         )
         clusters[block] = cluster
     for vertex in picture.vertices:
-        _draw_vertex(clusters.get(vertex.block, document) if vertex.block else document, vertex, picture, names)
-    for block in reversed(picture.blocks):
-        (clusters[block.parent] if block.parent else document).subgraph(clusters[block])
+        _draw_vertex(clusters[vertex.block] if vertex.block else document, vertex, picture, names)
+    inside: dict[Block | None, list[Block]] = defaultdict(list)
+    for block in picture.blocks:
+        inside[block.parent].append(block)
+    boxes: list[Block | None] = [*reversed(picture.blocks), None]
+    for box in boxes:
+        for inner in inside[box]:
+            (clusters[box] if box else document).subgraph(clusters[inner])
 
 
-def _draw_vertex(
-    where: graphviz.Digraph, vertex: Vertex, picture: Picture, names: Mapping[Vertex, str]
-) -> None:
+def _draw_vertex(where: graphviz.Digraph, vertex: Vertex, picture: Picture, names: Mapping[Vertex, str]) -> None:
     look = DERIVATIVE if vertex.backward else LOOKS[vertex.kind]
     attributes = {"shape": look.shape, "style": look.style, "fillcolor": look.fill, "color": look.line}
     if vertex.kind == "module":
@@ -145,7 +162,7 @@ def _title(item: Item, picture: Picture) -> str:
         name = " · ".join(filter(None, (name, item.kind)))
     elif item.kind == "module" and item.backward:
         name = f"∂ {name}"
-    return f"{name} × {repeat.count}" if repeat else name
+    return f"{name} × {repeat.times}" if repeat else name
 
 
 def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
@@ -167,4 +184,4 @@ def _draw_edge(document: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, st
     elif edge.tail.kind in ("parameter", "constant"):  # their own lines give the shape
         document.edge(tail, head, color=LOOKS[edge.tail.kind].line)
     else:
-        document.edge(tail, head, label, weight="4" if labelled else "1")
+        document.edge(tail, head, label, weight="4" if label else "1")

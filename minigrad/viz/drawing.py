@@ -58,7 +58,7 @@ def graph(
         outputs = _named_outputs(output_or_module)
         whole = trace(outputs, backward=backward)
         title = name or " and ".join(label for label, _ in outputs)
-    return Graph(to_dot(_fitted(whole, depth), title, count_text(whole.parameters)))
+    return Graph(to_dot(_fitted(whole, depth), title, count_text(whole.parameters) if whole.parameters else ""))
 
 
 def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool) -> Picture:

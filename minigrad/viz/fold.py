@@ -71,7 +71,9 @@ class _Folder:
         self.children: dict[Block | None, dict[Item, None]] = defaultdict(dict)  # what stands directly in a box
         self.incoming: dict[Vertex, list[Edge]] = defaultdict(list)
         self.outgoing: dict[Vertex, list[Edge]] = defaultdict(list)
-        for vertex in in_order(picture):
+        order = in_order(picture)
+        self.position = {vertex: position for position, vertex in enumerate(order)}
+        for vertex in order:
             item: Item = vertex
             self.content[vertex].append(vertex)
             for block in reversed(vertex.block.ancestry() if vertex.block else []):
@@ -107,7 +109,8 @@ class _Folder:
         for item in items:
             alike[self.likeness(item)].append(item)
         for group in alike.values():
-            if _is_module(group[0]):
+            # Operations in a row are one "× N" only if nothing else flows in between them.
+            if _is_module(group[0]) or len(self.incoming[self.content[group[0]][0]]) == 1:
                 for chain in self.chains(group):
                     self.keep_first(chain)
         left = self.left_of(items)
@@ -143,7 +146,7 @@ class _Folder:
     def chains(self, group: list[Item]) -> list[list[Item]]:
         """Runs in which each item uses a result of the one before."""
         runs: list[list[Item]] = []
-        for item in group:
+        for item in sorted(group, key=self.finished):
             inside = set(self.content[item])
             before = self.content[runs[-1][-1]] if runs else []
             if any(edge.head in inside for vertex in before for edge in self.outgoing[vertex]):
@@ -151,6 +154,11 @@ class _Folder:
             else:
                 runs.append([item])
         return runs
+
+    def finished(self, item: Item) -> int:
+        """When an item's result is there: that of its forward pass, if it has one."""
+        forward = [vertex for vertex in self.content[item] if not vertex.backward]
+        return self.position[(forward or self.content[item])[-1]]
 
     def neighbours(self, item: Item) -> Hashable:
         inside = self.content[item]
@@ -164,9 +172,10 @@ class _Folder:
             return
         first = items[0]
         owner = {vertex: item for item in items for vertex in self.content[item]}
-        for vertex, item in owner.items():  # between them, and inside all but the first
+        for vertex, item in owner.items():
             for edge in self.outgoing[vertex]:
-                if edge.head in owner and not item is owner[edge.head] is first:
+                inside_first = item is first and owner.get(edge.head) is first
+                if edge.head in owner and not inside_first:  # between two of them, or inside one that is not drawn
                     self.left_out.add(edge)
         drawn = self.in_signature_order(first)
         for item in items[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, NamedTuple
@@ -19,6 +19,7 @@ class Block:
     label: str  # the attribute name under which the parent knows the module
     kind: str  # its class
     parent: Block | None = None
+    title_at: Literal["tl", "bl", "br"] = "tl"  # the corner of its title: top left, bottom left, bottom right
 
     def ancestry(self) -> list[Block]:
         """From the outermost box to this one."""
@@ -70,7 +71,7 @@ class Edge:
 class Repeat(NamedTuple):
     """How many equal blocks or vertices the one that is drawn stands for."""
 
-    count: int
+    times: int
     last_label: str
 
 
@@ -85,6 +86,7 @@ class Picture:
     edges: list[Edge]
     parameters: int = 0  # how many numbers are trained, each counted once
     repeats: Mapping[Item, Repeat] = field(default_factory=dict)
+    rows: Sequence[Sequence[Vertex]] = ()  # vertices to draw side by side, from left to right
 
     @property
     def blocks(self) -> list[Block]:

@@ -69,7 +69,7 @@ def render(document: graphviz.Digraph, form: str) -> bytes:
         document.graph_attr["dpi"] = PNG_DPI
     if shutil.which("dot"):
         try:
-            content = bytes(document.pipe(format=form))
+            content = bytes(document.pipe(format=form, quiet=True))
         except graphviz.CalledProcessError as error:
             raise RuntimeError(f"dot failed: {error.stderr}") from None
     else:

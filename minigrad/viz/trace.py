@@ -239,8 +239,12 @@ class _Tracer:
 
     def finish(self) -> None:
         """What is known only at the end."""
-        for vertex in self.sums:
-            vertex.block = common_block(e.tail.block for e in self.edges if e.head is vertex and e.tail is not vertex)
+        summands: dict[Vertex, list[Block | None]] = {vertex: [] for vertex in self.sums}
+        for graph_edge in self.edges:
+            if graph_edge.head in summands and graph_edge.tail is not graph_edge.head:
+                summands[graph_edge.head].append(graph_edge.tail.block)
+        for vertex, blocks in summands.items():
+            vertex.block = common_block(blocks)
         for vertex, names in self.operations.items():
             vertex.details = (_summary(names),)
         uses = Counter(identity for identity, _ in self.leaves)

@@ -124,6 +124,29 @@ def test_attention_derivatives_agree_with_differences_to_second_order(rng: np.ra
     assert gradcheck(lambda q, k, v: attend(q, k, v, is_causal=True), (query, key, value), order=2)
 
 
+def test_grouped_query_heads_share_keys_and_values(rng: np.random.Generator) -> None:
+    query, key, value = (rng.standard_normal(shape) for shape in ((1, 4, 3, 2), (1, 2, 5, 2), (1, 2, 5, 2)))
+
+    def attend(q: mg.Tensor, k: mg.Tensor, v: mg.Tensor) -> mg.Tensor:
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    repeated = F.scaled_dot_product_attention(*(mg.asarray(x) for x in (query, key.repeat(2, 1), value.repeat(2, 1))))
+    np.testing.assert_allclose(attend(*map(mg.asarray, (query, key, value))).numpy(), repeated.numpy())
+    assert gradcheck(attend, (query, key, value), order=2)
+    with pytest.raises(ValueError, match="its 2 heads cannot serve 3 query heads evenly"):
+        attend(mg.ones((1, 3, 3, 2)), mg.asarray(key), mg.asarray(value))
+
+
+def test_attention_operands_that_do_not_fit_are_named() -> None:
+    q, k = mg.ones((2, 3, 4)), mg.ones((2, 5, 4))
+    with pytest.raises(ValueError, match="key: expected the query's 4 features"):
+        F.scaled_dot_product_attention(q, mg.ones((2, 5, 3)), k)
+    with pytest.raises(ValueError, match="value: expected the key's 5 positions"):
+        F.scaled_dot_product_attention(q, k, mg.ones((2, 6, 4)))
+    with pytest.raises(ValueError, match=r"attn_mask: expected a shape that broadcasts to \(2, 3, 5\), got \(7,\)"):
+        F.scaled_dot_product_attention(q, k, k, np.ones(7, np.bool_))
+
+
 def test_other_losses_agree_with_differences(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((2, 6)), rng.random((2, 6))
     assert gradcheck(F.mse_loss, (x, y), order=2)

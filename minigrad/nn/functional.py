@@ -13,6 +13,7 @@ from minigrad.ops.indexing import take_rows
 from minigrad.ops.normalization import log_softmax, softmax
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import logsumexp, sum
+from minigrad.ops.shape import broadcast_to
 from minigrad.random import Generator, keep_mask
 from minigrad.tensor import Array, Tensor, as_array
 

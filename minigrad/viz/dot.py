@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -14,6 +15,7 @@ from minigrad.tensor import Shape
 from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, shape_text
 
 FONT = "Helvetica"
+TITLE_WIDTH = 64  # letters
 PAPER = "#FBFAF7"  # its own background, so that it reads on white and on dark pages
 TEXT = "#1D2A35"
 FAINT = "#5B6873"
@@ -86,7 +88,8 @@ def _align(document: graphviz.Digraph, names: Sequence[str]) -> None:
 
 def heading(title: str, subtitle: str, legend: str) -> str:
     """The label above the picture, as an HTML-like table."""
-    lines = [f'<FONT POINT-SIZE="18"><B>{html.escape(title)}</B></FONT>']
+    wrapped = "<BR/>".join(map(html.escape, textwrap.wrap(title, TITLE_WIDTH) or [""]))
+    lines = [f'<FONT POINT-SIZE="18"><B>{wrapped}</B></FONT>']
     if subtitle:
         lines.append(f'<FONT POINT-SIZE="11" COLOR="{FAINT}">{html.escape(subtitle)}</FONT>')
     lines.append(legend)

@@ -48,9 +48,7 @@ def model(corpus: Path) -> Path:
 
 def test_the_demo_writes_model_curve_and_pictures_and_says_what_to_try_next(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    done = _command(
-        *("demo", "--steps", 3, "--warmup", 2, "--count", 1500, "--held-out", 20, "--out", out), *TINY
-    )
+    done = _command(*("demo", "--steps", 3, "--warmup", 2, "--count", 1500, "--held-out", 20, "--out", out), *TINY)
     for name in ("model/config.json", "model/model.safetensors", "model/tokenizer.json", "loss.png"):
         assert (out / name).stat().st_size, name
     for suffix in ("svg", "png", "dot"):
@@ -126,9 +124,10 @@ def test_a_truncated_model_directory_and_unknown_layers_are_named(model: Path, t
         (tmp_path / name).write_bytes((model / name).read_bytes())
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
-    assert "model.safetensors: not a complete safetensors file" in _command(
-        "translate", "--model", tmp_path, "x", code=2
-    ).stderr
+    assert (
+        "model.safetensors: not a complete safetensors file"
+        in _command("translate", "--model", tmp_path, "x", code=2).stderr
+    )
     done = _command("draw", "--model", model, "--layer", "attention", "1 and 2", code=2)
     assert "encoder.layers.0.self_attention" in done.stderr and done.stderr.count("\n") == 1
 

@@ -138,13 +138,22 @@ def register_hook(tensor: Tensor, hook: Hook) -> Callable[[], None]:
 
 def retain_grad(tensor: Tensor) -> None:
     """Fill ``grad`` of a computed tensor too, as leaves have it filled."""
-    if tensor.node is None:
-        return
-    reference = weakref.ref(tensor)  # the node must not keep its own result alive
+    if not tensor.requires_grad:
+        raise RuntimeError("retain_grad: this tensor does not require a gradient")
+    if tensor.node is not None:
+        hooks = (tensor.node.hooks or {}).get(tensor.index, [])
+        if not any(isinstance(hook, _Keep) and hook.tensor() is tensor for hook in hooks):
+            register_hook(tensor, _Keep(tensor))
 
-    def keep(gradient: Tensor) -> None:
-        alive = reference()
+
+class _Keep:
+    """The hook that fills ``grad``. The node must not keep its own result alive, so it knows it weakly."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)
+
+    def __call__(self, gradient: Tensor) -> None:
+        alive = self.tensor()
         if alive is not None:
-            alive.grad = gradient if alive.grad is None else alive.grad + gradient
-
-    register_hook(tensor, keep)
+            own = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
+            alive.grad = own if alive.grad is None else alive.grad + own

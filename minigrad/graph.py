@@ -109,16 +109,16 @@ class set_grad_enabled(_GradMode):
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
         super().__enter__()
+        self._in_effect = True
 
     def __enter__(self) -> None:
-        _recording.set(self.mode)
+        if not self._in_effect:  # used again
+            super().__enter__()
+        self._in_effect = False
 
     def __call__(self, function: Function) -> Function:
         self.__exit__()
         return super().__call__(function)
-
-
-Vertex = "Node | Tensor"  # a leaf stands for itself in the graph
 
 
 class Node:
@@ -222,10 +222,10 @@ class _Sum:
             self.owned = True
 
 
-def _vertices(roots: Iterable[Any]) -> list[Any]:
-    """Every vertex reachable from the roots, each after all the vertices it was computed from."""
-    order: list[Any] = []
-    seen: set[int] = set()
+def _vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
+    """Every vertex between the roots and the ends, each after all the vertices it was computed from."""
+    order: list[Any] = list(ends)
+    seen = set(map(id, order))
     stack: list[tuple[Any, bool]] = [(root, False) for root in roots]
     while stack:
         vertex, finished = stack.pop()
@@ -246,6 +246,7 @@ def sweep(
     *,
     retain_graph: bool = False,
     create_graph: bool = False,
+    cut: bool = False,
 ) -> list[Tensor | None]:
     """Propagate cotangents from outputs to leaves, or to the targets only.
 
@@ -255,12 +256,14 @@ def sweep(
         targets: where gradients are wanted, leaves or not. None: add into ``grad`` of every leaf.
         retain_graph: keep what the derivatives need, for another sweep.
         create_graph: record the derivatives too, so that they can be differentiated.
+        cut: look no further than the targets, none of which may depend on another.
 
     Returns:
         The gradient of each target, None for a target that the outputs do not depend on.
     """
-    order = _vertices(output_edge[0] for output_edge in map(edge, outputs))
     wanted = None if targets is None else [edge(target) for target in targets]
+    ends = [vertex for vertex, _ in wanted] if cut and wanted else []
+    order = _vertices([edge(output)[0] for output in outputs], ends)
     needed = _needed(order, wanted)
     sums: dict[tuple[int, int], _Sum] = {}
     found: dict[tuple[int, int], _Sum] = {}
@@ -298,17 +301,22 @@ def sweep(
                 values = [None if total is None else total.value for total in totals]
                 with _backward_scope(vertex, create_graph):
                     gradients = vertex.op.pull(vertex, values, needs)
-                seen = {id(value) for value in values}
+                known = [id(value) for value in (*values, *gradients)]
                 for source, gradient in zip(vertex.inputs, gradients, strict=True):
-                    if source is None or gradient is None:
-                        continue
-                    # A fresh array, not a view and not handed on from above or to a sibling, belongs to the sweep.
-                    owned = type(gradient) is np.ndarray and gradient.base is None and id(gradient) not in seen
-                    seen.add(id(gradient))
-                    contribute(*source, gradient, owned)
-            if not retain_graph:
-                vertex.free()
+                    if source is not None and gradient is not None:
+                        # A fresh array, no view and not handed on from above or to a sibling, belongs to the sweep.
+                        fresh = type(gradient) is np.ndarray and gradient.base is None
+                        contribute(*source, gradient, fresh and known.count(id(gradient)) == 1)
+                if not retain_graph:
+                    vertex.free()
     return [_as_gradient(found.get((id(vertex), index))) for vertex, index in wanted or ()]
+
+
+def pull_recorded(
+    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], targets: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """The recorded gradients of independent targets, without a look at what lies behind them."""
+    return sweep(outputs, cotangents, targets, retain_graph=True, create_graph=True, cut=True)
 
 
 def _needed(order: list[Any], wanted: list[tuple[Any, int]] | None) -> set[int]:
@@ -335,7 +343,19 @@ def _run_hooks(vertex: Any, totals: list[_Sum | None]) -> None:
                 replacement = hook(gradient)
                 total.owned = False  # the hook may have kept what it saw
                 if replacement is not None:
+                    _check_replacement(replacement, gradient)
                     total.value = replacement if isinstance(total.value, Tensor) else replacement.data
+
+
+def _check_replacement(replacement: Any, gradient: Tensor) -> None:
+    """A hook may change a gradient's values, not what it is."""
+    if not isinstance(replacement, Tensor):
+        raise TypeError(f"hook: expected a tensor or None in return, got {type(replacement).__name__}")
+    if (replacement.shape, replacement.dtype) != (gradient.shape, gradient.dtype):
+        raise ValueError(
+            f"hook: expected shape {gradient.shape} and dtype {gradient.dtype} in return, "
+            f"got {replacement.shape} and {replacement.dtype}"
+        )
 
 
 def _as_gradient(total: _Sum | None) -> Tensor | None:

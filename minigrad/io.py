@@ -101,7 +101,7 @@ def files_in(directory: Path, names: Iterable[str]) -> dict[str, Path]:
     """Where to read files that :func:`replace_files` wrote, after a crash too, and in a read-only directory."""
     try:
         _roll_forward(directory)
-    except PermissionError:
+    except OSError:  # no permission, or a read-only file system
         committed = (directory / _COMMIT).read_text("utf-8").split("\n")
         pending = {name: directory / (_PENDING + name) for name in committed}
         return {name: p if (p := pending.get(name, directory / name)).exists() else directory / name for name in names}

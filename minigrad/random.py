@@ -67,7 +67,7 @@ def uniform(
 ) -> Tensor:
     """Uniform on [low, high)."""
     draws = _numpy(generator).random(shape, np.dtype(dtype or default_float))  # type: ignore[arg-type]
-    return Tensor(np.asarray(low + (high - low) * draws))
+    return Tensor(np.asarray(float(low) + (float(high) - float(low)) * draws))
 
 
 def normal(
@@ -79,7 +79,7 @@ def normal(
 ) -> Tensor:
     """Normal with the given mean and standard deviation."""
     draws = _numpy(generator).standard_normal(shape, np.dtype(dtype or default_float))  # type: ignore[arg-type]
-    return Tensor(np.asarray(mean + std * draws))
+    return Tensor(np.asarray(float(mean) + float(std) * draws))
 
 
 def randint(low: int, high: int, shape: int | Shape, generator: Generator | None = None) -> Tensor:
@@ -94,6 +94,6 @@ def permutation(count: int, generator: Generator | None = None) -> Tensor:
 
 def keep_mask(shape: Shape, probability: float, generator: Generator | None = None) -> npt.NDArray[np.bool_]:
     """An ndarray that is True with the given probability, element by element: what dropout keeps."""
-    # Sixteen random bits an element are enough to hit any probability within 2⁻¹⁷, at a quarter of a float's cost.
+    # Sixteen random bits an element are enough to hit any probability within 2⁻¹⁶, at a quarter of a float's cost.
     draws = _numpy(generator).integers(0, 1 << 16, shape, np.uint16)
     return draws < np.float32(probability * (1 << 16))

@@ -236,3 +236,83 @@ def test_float32_gradients_are_float32_without_a_detour_through_float64() -> Non
     mg.maximum(middle, 0.1).mean().backward()
     assert dtypes == [mg.float32]
     assert _grad(x).dtype == np.float32
+
+
+def test_a_fused_operations_recorded_gradient_counts_related_inputs_once() -> None:
+    x = _leaf([0.5, -1.0, 2.0])
+
+    def loss() -> Tensor:
+        return (mg.nn.functional.layer_norm(x * x, (3,), x) * mg.asarray(np.arange(3.0))).sum()
+
+    (plain,) = autograd.grad(loss(), x)
+    (recorded,) = autograd.grad(loss(), x, create_graph=True)
+    assert plain is not None and recorded is not None
+    np.testing.assert_allclose(recorded.detach().numpy(), plain.numpy(), rtol=1e-12)
+
+
+def test_hooks_run_once_also_on_the_input_of_a_fused_operation() -> None:
+    x = _leaf([0.5, -1.0, 2.0])
+    middle = x * 1
+    calls: list[Tensor] = []
+    middle.register_hook(calls.append)
+    autograd.grad((mg.nn.functional.layer_norm(middle, (3,)) ** 2).sum(), x, create_graph=True)
+    assert len(calls) == 1
+
+
+def test_promoted_inputs_return_to_their_dtype_in_recorded_gradients() -> None:
+    x = mg.ones(3).requires_grad_()
+    w = _leaf([1.0, 2.0, 3.0])
+    y = mg.softmax(x * 2) * w
+    (first,) = autograd.grad((y * y).sum(), w, create_graph=True)
+    assert first is not None
+    (second,) = autograd.grad(first.sum(), x)
+    assert second is not None
+    assert second.dtype == mg.float32
+
+
+def test_a_target_of_grad_keeps_its_own_graph() -> None:
+    x = _leaf()
+    middle = x * x
+    autograd.grad(middle * 5, middle)
+    middle.backward()
+    assert _grad(x) == 6
+
+
+def test_retain_grad_is_idempotent_and_shares_no_buffer() -> None:
+    x = _leaf([1.0, 2.0])
+    y = x * 2
+    z = y + 1
+    for tensor in (y, y, z):
+        tensor.retain_grad()
+    seed = mg.ones(2, dtype=mg.float64)
+    z.backward(seed)
+    np.testing.assert_array_equal(_grad(y), [1, 1])
+    assert not np.shares_memory(_grad(y), _grad(z))
+    assert not np.shares_memory(_grad(z), seed.numpy())
+    with pytest.raises(RuntimeError, match="does not require"):
+        mg.ones(1).retain_grad()
+
+
+def test_what_a_hook_returns_must_be_a_gradient_of_the_same_kind() -> None:
+    for wrong, error in ((np.ones(2), TypeError), (mg.ones((7, 2), dtype=mg.float64), ValueError)):
+        x = _leaf([1.0, 2.0])
+        x.register_hook(lambda g, wrong=wrong: wrong)
+        with pytest.raises(error, match="hook: expected"):
+            (x * 2).sum().backward()
+
+
+def test_set_grad_enabled_can_be_entered_again() -> None:
+    mode = mg.set_grad_enabled(False)
+    for _ in range(2):
+        with mode:
+            assert not mg.is_grad_enabled()
+        assert mg.is_grad_enabled()
+
+
+def test_indices_changed_after_use_do_not_change_the_gradient() -> None:
+    x = _leaf([1.0, 2.0, 3.0])
+    index = np.array([0, 1])
+    y = x[index]
+    index[0] = 2
+    y.sum().backward()
+    np.testing.assert_array_equal(_grad(x), [1, 1, 0])

@@ -79,6 +79,15 @@ def test_groups_have_their_own_options_and_unset_gradients_are_passed_over() -> 
         SGD([])
 
 
+def test_a_groups_own_momentum_counts() -> None:
+    a = Parameter(np.zeros(1))
+    optimizer = SGD([{"params": [a], "momentum": 0.9}], lr=1.0)
+    for _ in range(2):
+        a.grad = mg.ones(1, dtype=mg.float64)
+        optimizer.step()
+    assert a.item() == pytest.approx(-2.9)
+
+
 def test_clipping_by_norm_scales_all_gradients_together_and_returns_the_norm() -> None:
     a, b = Parameter(np.zeros(2)), Parameter(np.zeros(1))
     a.grad, b.grad = mg.tensor(np.array([3.0, 0.0])), mg.tensor(np.array([4.0]))

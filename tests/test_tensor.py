@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+
 import numpy as np
 import pytest
 
@@ -91,3 +94,22 @@ def test_generators_repeat_and_resume() -> None:
     own = mg.random.Generator(5)
     assert mg.random.randint(0, 9, 4, generator=own).shape == (4,)
     assert sorted(mg.random.permutation(5, own).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_type_checkers_see_every_operator_and_method_that_the_class_has() -> None:
+    (definition,) = ast.parse(inspect.getsource(mg.Tensor)).body
+    assert isinstance(definition, ast.ClassDef)
+    (block,) = (part for part in definition.body if isinstance(part, ast.If))
+    declared = {part.name if isinstance(part, ast.FunctionDef) else part.target.id for part in block.body}
+    written = {part.name for part in definition.body if isinstance(part, ast.FunctionDef)}
+    given = {"__module__", "__doc__", "__slots__", "__annotations__", "__array_priority__", *mg.Tensor.__slots__}
+    assert declared == set(vars(mg.Tensor)) - written - given
+
+
+def test_asarray_converts_a_tensor_to_the_dtype_asked_for() -> None:
+    assert mg.asarray(mg.ones(2), dtype=mg.float64).dtype == mg.float64
+
+
+def test_draws_stay_float32_beside_numpys_scalars() -> None:
+    assert mg.random.normal((2,), std=np.sqrt(2)).dtype == mg.float32
+    assert mg.random.uniform((2,), high=np.float64(3)).dtype == mg.float32

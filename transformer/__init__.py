@@ -9,7 +9,7 @@ from transformer.config import TransformerConfig
 from transformer.decode import generate
 from transformer.draw import draw_attention
 from transformer.models import Decoder, Encoder, Transformer
-from transformer.pretrained import from_pretrained, save_pretrained
+from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
 from transformer.tokenizers import Tokenizer
 from transformer.train import Trainer, TrainingConfig
 
@@ -17,6 +17,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "MultiHeadAttention",
+    "PretrainedModel",
     "Tokenizer",
     "Trainer",
     "TrainingConfig",
@@ -25,6 +26,6 @@ __all__ = [
     "draw_attention",
     "from_pretrained",
     "generate",
+    "load_tokenizer",
     "record_attention",
-    "save_pretrained",
 ]

@@ -49,6 +49,8 @@ class ScaledDotProductAttention(nn.Module):
 
         ``mask`` is boolean and broadcasts to the weights; True means *may attend*.
         """
+        if mask is not None and mask.dtype != mg.bool:
+            raise TypeError(f"mask: expected booleans, True where a query may attend, got {mask.dtype}")
         scores = (query @ key.mT) / float(np.sqrt(query.shape[-1]))  # (B, H, Q, K)
         if mask is not None:
             scores = mg.where(mask, scores, -mg.inf)
@@ -87,6 +89,8 @@ class MultiHeadAttention(nn.Module):
             mask: boolean, broadcastable to (B, H, Q, K); True means *may attend*.
             cache: keys and values of earlier calls, extended here.
         """
+        if query.ndim != 3:
+            raise ValueError(f"query: expected shape (batch, length, d_model), got {query.shape}")
         q = self._split(self.query(query))
         new = None if memory is None else (self._split(self.key(memory)), self._split(self.value(memory)))
         k, v = (cache or KeyValueCache()).extend(new)

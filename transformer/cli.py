@@ -13,8 +13,10 @@ from transformer import console, demo
 from transformer.data import read_pairs, split_pairs
 from transformer.draw import draw_attention
 from transformer.evaluate import translate
-from transformer.pretrained import from_pretrained
+from transformer.models import Transformer
+from transformer.pretrained import from_pretrained, load_tokenizer
 from transformer.task import ModelSizes, evaluate_translator, report, train_translator
+from transformer.tokenizers import Tokenizer
 from transformer.train import SCHEDULES, TrainingConfig
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -91,6 +93,7 @@ SIZES = {
     "dropout": "probability of dropping an element in training",
     "norm_first": "normalise before each sublayer instead of after it",
     "vocab_size": "tokens of the byte-pair encoding",
+    "max_length": "tokens of the longest sentence",
 }
 TRAINING = {
     "steps": "updates of the parameters",
@@ -159,9 +162,6 @@ def _run_train(args: argparse.Namespace) -> None:
     sizes, training = _settings(args, OWN_SIZES), _settings(args, OWN_TRAINING)
     train, held_out = _corpus(args)
     trained = train_translator(train, held_out, sizes, training, args.out)
-    if trained.interrupted:
-        console.err.print(f"interrupted after step {len(trained.steps)}; the model so far is in {args.out}")
-        raise KeyboardInterrupt
     if held_out:
         _, score = evaluate_translator(trained.model, trained.tokenizer, held_out)
         console.out.print(f"{score.count:,} held-out pairs: {report(score)}")
@@ -170,6 +170,13 @@ def _run_train(args: argparse.Namespace) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model directory")
+
+
+def _translator(directory: Path) -> tuple[Transformer, Tokenizer]:
+    model = from_pretrained(directory)
+    if not isinstance(model, Transformer):
+        raise ValueError(f"{directory}: expected a translation model, got {type(model).__name__}")
+    return model, load_tokenizer(directory)
 
 
 def _add_beams(parser: argparse.ArgumentParser) -> None:
@@ -186,12 +193,12 @@ def _add_translate(commands: Any) -> None:
 
 
 def _run_translate(args: argparse.Namespace) -> None:
-    model, tokenizer = from_pretrained(args.model)
+    model, tokenizer = _translator(args.model)
     sentences = args.sentences or [line.rstrip("\n") for line in sys.stdin]
     for translation in translate(
         model, tokenizer, sentences, num_beams=args.num_beams, length_penalty=args.length_penalty
     ):
-        print(translation)
+        print(" ".join(translation.split("\n")))  # a line each, whatever an untrained model writes
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -202,7 +209,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
-    model, tokenizer = from_pretrained(args.model)
+    model, tokenizer = _translator(args.model)
     _, held_out = _corpus(args)
     _, score = evaluate_translator(model, tokenizer, held_out, args.num_beams, args.length_penalty)
     console.out.print(report(score))
@@ -223,7 +230,7 @@ def _add_draw(commands: Any) -> None:
 
 
 def _run_draw(args: argparse.Namespace) -> None:
-    model, tokenizer = from_pretrained(args.model)
+    model, tokenizer = _translator(args.model)
     draw_attention(model, tokenizer, args.sentence, args.target, layer=args.layer).save(args.output)
     console.out.print(f"wrote {args.output}")
 
@@ -238,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; there is nobody to tell
         return 0
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, IndexError, OSError, ImportError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"transformer {args.command}: error: {message}", file=sys.stderr)
         return 2

@@ -7,6 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {  # of the fields below, by annotation
+    "int": ((int,), "an integer"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -39,8 +45,9 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         for name, kind in self.__annotations__.items():
             value = getattr(self, name)
-            if kind == "int" and (not isinstance(value, int) or isinstance(value, bool)):
-                raise ValueError(f"{name}: expected an integer, got {value!r}")
+            types, words = KINDS[kind]
+            if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+                raise ValueError(f"{name}: expected {words}, got {value!r}")
         for name in ("vocab_size", "d_model", "num_heads", "d_ff", "encoder_layers", "decoder_layers", "max_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")

@@ -16,8 +16,11 @@ from rich.text import Text
 from transformer.train import Step
 
 # Results go to standard output, progress and errors to standard error.
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+PIPE_WIDTH = 120  # columns of a table that goes to a file
+out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, highlight=False, markup=False)
+
+Example = Callable[[], Text] | None  # what to show of a model as it learns
 
 PIPE_SECONDS = 10.0  # between the lines of a progress that nobody watches live
 SMOOTHING = 0.98  # of the loss and speed shown: an average over the last fifty steps or so
@@ -43,7 +46,7 @@ def watch(
     steps: Iterable[Step],
     total: int,
     record: Callable[[Step], None],
-    example: Callable[[], Text] | None = None,
+    example: Example = None,
     every: int = 100,
 ) -> None:
     """Run a training to its end and show how it goes: step, loss, tokens/s, time left.
@@ -52,11 +55,11 @@ def watch(
         steps: a trainer.
         total: how many steps it will make.
         record: told each step as it is made.
-        example: what to show below the figures: a sentence as it is translated by now. Asked every ``every`` steps.
-        every: see ``example``.
+        example: what to show below the figures: a sentence as it is translated by now.
+        every: how many steps a live display waits before it asks for the example again.
     """
     loss, seconds, tokens = _Average(), _Average(), _Average()
-    with _display(total) as show:
+    with _display(total, every) as show:
         for step in steps:
             record(step)
             loss.add(step.loss)
@@ -64,12 +67,11 @@ def watch(
                 seconds.add(step.seconds)
                 tokens.add(step.tokens)
             speed = tokens.value / seconds.value if seconds.value else 0.0
-            asked = example is not None and (step.number % every == 0 or step.number == total)
-            show(step.number, loss.value, speed, example() if asked and example else None)
+            show(step.number, loss.value, speed, example)
 
 
 @contextmanager
-def _display(total: int) -> Iterator[Callable[[int, float, float, Text | None], None]]:
+def _display(total: int, every: int) -> Iterator[Callable[[int, float, float, Example], None]]:
     """How to show one step: a live panel in a terminal, now and then a line elsewhere."""
     if err.is_terminal:
         progress = Progress(
@@ -85,26 +87,25 @@ def _display(total: int) -> Iterator[Callable[[int, float, float, Text | None], 
         task = progress.add_task("", total=total, loss=float("nan"), speed=0.0)
         with Live(progress, console=err, refresh_per_second=4) as live:
 
-            def show_live(number: int, loss: float, speed: float, example: Text | None) -> None:
+            def show_live(number: int, loss: float, speed: float, example: Example) -> None:
                 progress.update(task, completed=number, loss=loss, speed=speed)
-                if example is not None:
-                    live.update(Group(progress, example))
+                if example is not None and (number % every == 0 or number == total):
+                    live.update(Group(progress, example()))
 
             yield show_live
         return
 
     start = printed = time.perf_counter()
 
-    def show_line(number: int, loss: float, speed: float, example: Text | None) -> None:
+    def show_line(number: int, loss: float, speed: float, example: Example) -> None:
         nonlocal printed
         now = time.perf_counter()
         if number in (1, total) or now - printed >= PIPE_SECONDS:
             printed = now
             left = (now - start) / number * (total - number)
             line = f"step {number}/{total}  loss {loss:.3f}  {speed:,.0f} tokens/s  {left:.0f} s left"
-            print(line, file=sys.stderr, flush=True)
-        if example is not None and number == total:
-            print(example.plain, file=sys.stderr, flush=True)
+            said = f"\n  {example().plain}" if example is not None and number > 1 else ""
+            print(line + said, file=sys.stderr, flush=True)
 
     yield show_line
 
@@ -132,7 +133,7 @@ def translations_table(rows: Sequence[tuple[str, str, str]]) -> Table:
         table.add_row(
             Text(source),
             Text(reference),
-            Text("=" if exact else translation, style="green" if exact else "red"),
+            Text(translation, style="green" if exact else "red"),
             Text("✓" if exact else "✗", style="green" if exact else "red"),
         )
     return table

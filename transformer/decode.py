@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import no_grad
-from transformer.models import DecoderCache, Ids, Transformer
 
+if TYPE_CHECKING:
+    from transformer.models import DecoderCache, Transformer
+
+Ids = np.ndarray[Any, Any]
 Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -70,22 +73,17 @@ def generate(
 
     Cost grows with (targets' length) · (B · num_beams) decoder steps; keys and values are cached.
     """
-    source = np.asarray(source)
+    source = model.check_tokens("source", source)
     limit = model.config.max_length - 1
     steps = min(source.shape[1] + 50, limit) if max_new_tokens is None else max_new_tokens
     if not 1 <= steps <= limit:
         raise ValueError(f"max_new_tokens: expected 1 to {limit}, got {max_new_tokens}")
     if num_beams < 1:
         raise ValueError(f"num_beams: expected at least 1, got {num_beams}")
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            if num_beams == 1:
-                return _greedy(model, source, steps)
-            return _beam_search(model, source, steps, num_beams, length_penalty)
-    finally:
-        model.train(was_training)
+    with no_grad(), model.evaluating():
+        if num_beams == 1:
+            return _greedy(model, source, steps)
+        return _beam_search(model, source, steps, num_beams, length_penalty)
 
 
 def _greedy(model: Transformer, source: Ids, steps: int) -> list[Hypothesis]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import shlex
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import graphviz
+
+from minigrad.viz import render
 from transformer import console
 from transformer.curve import save_loss_curve
 from transformer.data import cldr
@@ -16,6 +20,7 @@ from transformer.task import ModelSizes, evaluate_translator, report, train_tran
 from transformer.train import TrainingConfig
 
 SHOWN = 12  # held-out translations in the table
+PICTURED = 32  # characters of a phrase that a picture has room for
 PICTURES = ("svg", "png", "dot")
 
 
@@ -34,8 +39,10 @@ class DemoConfig:
 def run(config: DemoConfig, sizes: ModelSizes, training: TrainingConfig) -> None:
     """Generate the corpus, train, evaluate, write the pictures, and say what to try next."""
     start = time.perf_counter()
-    for module, extra in (("tokenizers", "text"), ("sacrebleu", "text"), ("matplotlib", "draw")):
-        require(module, extra)  # before the training, not after it
+    if config.held_out < 1:
+        raise ValueError(f"held_out: expected at least 1, got {config.held_out}")
+    require("matplotlib", "draw")  # what is missing is better known before the training than after it
+    render(graphviz.Digraph(), "svg")
     config.out.mkdir(parents=True, exist_ok=True)
     with console.err.status("generating phrases that the Unicode CLDR translates"):
         train, held_out = cldr.corpus(
@@ -43,36 +50,36 @@ def run(config: DemoConfig, sizes: ModelSizes, training: TrainingConfig) -> None
         )
     model_directory = config.out / "model"
     trained = train_translator(train, held_out, sizes, training, model_directory)
-    if trained.interrupted:
-        console.err.print(f"interrupted after step {len(trained.steps)}; the model so far is in {model_directory}")
-        raise KeyboardInterrupt
     translations, score = evaluate_translator(trained.model, trained.tokenizer, held_out)
     rows = [(s, r, t) for (s, r), t in zip(held_out, translations, strict=True)]
     console.out.print(console.translations_table(rows[:SHOWN]))
     console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report(score)}")
     save_loss_curve(trained.steps, config.out / "loss.png")
-    picture = draw_attention(trained.model, trained.tokenizer, _short([source for source, _, _ in rows]))
+    picture = draw_attention(trained.model, trained.tokenizer, _telling(rows))
     for suffix in PICTURES:
         picture.save(config.out / f"attention.{suffix}")
     console.out.print(f"{time.perf_counter() - start:.0f} seconds in all\n")
-    _say_where(config.out, rows[1][0])
+    _say_where(config.out, rows[0][0])
 
 
-def _short(sources: list[str]) -> str:
-    """The first held-out source of a handful of words: enough to see something, few enough for a picture."""
-    return next((source for source in sources if 3 <= len(source.split()) <= 5), sources[0])
+def _telling(rows: list[tuple[str, str, str]]) -> str:
+    """The longest source among the first exact translations that still fits a picture."""
+    exact = [source for source, reference, translation in rows[:100] if translation == reference]
+    return max((source for source in exact if len(source) <= PICTURED), key=len, default=rows[0][0])
 
 
 def _say_where(out: Path, sentence: str) -> None:
     """Where the files are, and three commands that work as printed."""
-    command = "transformer" if shutil.which("transformer") else "python -m transformer"
+    started = Path(sys.argv[0])
+    command = f"{shlex.quote(sys.executable)} -m transformer" if started.suffix == ".py" else shlex.quote(str(started))
+    model, phrase = shlex.quote(str(out / "model")), shlex.quote(sentence)
     console.out.print(
         f"""model      {out / "model"}
 loss       {out / "loss.png"}
 attention  {", ".join(str(out / f"attention.{suffix}") for suffix in PICTURES)}
 
 next, try:
-  {command} translate --model {out / "model"} "{sentence}"
+  {command} translate --model {model} {phrase}
   {command} train translate --data YOUR.tsv --out my-model
-  {command} draw --model {out / "model"} --layer encoder.layers.0.self_attention "{sentence}" -o picture.svg"""
+  {command} draw --model {model} --layer encoder.layers.0.self_attention {phrase} -o picture.svg"""
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from minigrad.viz import escape
 
 Array = np.ndarray[Any, Any]
 
@@ -82,7 +83,7 @@ def colour(weight: float) -> str:
 
 
 def _small(text: str, ink: str = TEXT) -> str:
-    return f'<FONT POINT-SIZE="9" COLOR="{ink}">{html.escape(text)}</FONT>'
+    return f'<FONT POINT-SIZE="9" COLOR="{ink}">{escape(text)}</FONT>'
 
 
 def _short(token: str) -> str:

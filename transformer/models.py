@@ -10,8 +10,10 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from transformer.attention import KeyValueCache, causal_mask, padding_mask
 from transformer.config import TransformerConfig
+from transformer.decode import Hypothesis, generate
 from transformer.layers import DecoderLayer, EncoderLayer, LayerCache, TokenEmbedding
 from transformer.positions import SinusoidalPositions
+from transformer.pretrained import PretrainedModel
 
 Ids = np.ndarray[Any, Any]
 
@@ -65,7 +67,7 @@ class DecoderCache:
                 attention.reorder(rows)
 
 
-class Transformer(nn.Module):
+class Transformer(PretrainedModel, model_type="transformer"):
     """The encoder-decoder model.
 
     Example:
@@ -91,7 +93,7 @@ class Transformer(nn.Module):
 
     def encode(self, source: Any) -> Tensor:
         """Source tokens (B, S) to the memory (B, S, D). Padding is hidden."""
-        source = self._tokens("source", source)
+        source = self.check_tokens("source", source)
         x = self.dropout(self.positions(self.embedding(source)))
         return self.encoder(x, padding_mask(source, self.config.pad_id))
 
@@ -104,10 +106,15 @@ class Transformer(nn.Module):
             source: the source tokens, whose padding is hidden from cross-attention.
             cache: keys and values of earlier calls, extended here.
         """
-        target = self._tokens("target", target)
+        target, source = self.check_tokens("target", target), self.check_tokens("source", source)
+        if not len(target) == len(source) == len(memory) or source.shape[1] != memory.shape[1]:
+            raise ValueError(
+                f"target: expected as many rows as source and memory, and a memory of the source's length; got target "
+                f"{target.shape}, source {source.shape} and memory {memory.shape}"
+            )
         start = cache.length if cache else 0
         mask = causal_mask(target.shape[1], start + target.shape[1])
-        memory_mask = padding_mask(self._tokens("source", source), self.config.pad_id)
+        memory_mask = padding_mask(source, self.config.pad_id)
         x = self.dropout(self.positions(self.embedding(target), start))
         known = cache is not None and start > 0  # the memory's keys and values are in the cache already
         x = self.decoder(x, None if known else memory, mask, memory_mask, cache)
@@ -122,11 +129,25 @@ class Transformer(nn.Module):
         """
         return self.decode(target, self.encode(source), source)
 
+    def generate(
+        self,
+        input_ids: Any,
+        *,
+        max_new_tokens: int | None = None,
+        num_beams: int = 1,
+        length_penalty: float = 0.6,
+    ) -> list[Hypothesis]:
+        """The best target for each source (B, S): see :func:`transformer.decode.generate`."""
+        return generate(
+            self, input_ids, max_new_tokens=max_new_tokens, num_beams=num_beams, length_penalty=length_penalty
+        )
+
     def new_cache(self) -> DecoderCache:
         """An empty cache for :meth:`decode`."""
         return DecoderCache(self.config.decoder_layers)
 
-    def _tokens(self, name: str, ids: Any) -> Ids:
+    def check_tokens(self, name: str, ids: Any) -> Ids:
+        """Token ids as an array, or an error that names the argument."""
         array = mg.asarray(ids).data
         if array.ndim != 2 or array.dtype.kind not in "iu":
             raise ValueError(

@@ -2,62 +2,106 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
+from minigrad import nn
 from minigrad.io import files_in, from_bytes, replace_files, to_bytes
 from transformer.config import TransformerConfig
-from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 
 
-def save_pretrained(model: Transformer, tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> None:
-    """Write a model directory.
+class PretrainedModel(nn.Module):
+    """A model that is defined by its configuration and can be written to a directory and read back.
 
-    The three files take the place of earlier ones together; a crash leaves the previous model, and other files in the
-    directory stay untouched.
+    A subclass names its ``model_type``, by which :func:`from_pretrained` finds it.
     """
-    replace_files(
-        Path(directory),
-        {
-            CONFIG: model.config.to_json().encode(),
-            TOKENIZER: tokenizer.to_json().encode(),
-            WEIGHTS: to_bytes(model.state_dict()),
-        },
-    )
+
+    config: TransformerConfig
+    types: ClassVar[dict[str, type[PretrainedModel]]] = {}
+
+    def __init_subclass__(cls, model_type: str, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        PretrainedModel.types[model_type] = cls
+
+    def __init__(self, config: TransformerConfig) -> None:
+        self.config = config
+
+    def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
+        """Write the model, and the tokenizer if one is given.
+
+        The files take the place of earlier ones together; a crash leaves the previous model, and other files in the
+        directory stay untouched.
+
+        Raises:
+            ValueError: the tokenizer has not as many tokens as the model.
+        """
+        contents = {CONFIG: self.config.to_json().encode(), WEIGHTS: to_bytes(self.state_dict())}
+        if tokenizer is not None:
+            _check_vocabulary(self.config, tokenizer, Path(directory))
+            contents[TOKENIZER] = tokenizer.to_json().encode()
+        replace_files(Path(directory), contents)
+
+    def load_weights(self, path: Path) -> Self:
+        """Read the weights of a safetensors file; returns the model, in evaluation mode."""
+        try:
+            self.load_state_dict(from_bytes(path.read_bytes()))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return self.eval()
 
 
-def from_pretrained(directory: str | os.PathLike[str]) -> tuple[Transformer, Tokenizer]:
-    """Load the model, in evaluation mode, and the tokenizer of a model directory.
+def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
+    """Load the model of a directory, in evaluation mode.
 
     Raises:
         FileNotFoundError: the directory or one of its files is missing.
         ValueError: a file is damaged, or the files do not fit together.
     """
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise FileNotFoundError(f"{directory}: no such model directory")
-    paths = files_in(directory, (CONFIG, WEIGHTS, TOKENIZER))
-    for name, path in paths.items():
-        if not path.is_file():
-            raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
+    paths = _files(directory, CONFIG, WEIGHTS)
+    text = paths[CONFIG].read_text("utf-8")
     try:
-        config = TransformerConfig.from_json(paths[CONFIG].read_text("utf-8"))
+        config = TransformerConfig.from_json(text)
     except ValueError as error:
-        raise ValueError(f"{directory / CONFIG}: {error}") from None
+        raise ValueError(f"{paths[CONFIG]}: {error}") from None
+    model = PretrainedModel.types[json.loads(text).get("model_type", "transformer")](config)
+    return model.load_weights(paths[WEIGHTS])
+
+
+def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
+    """Load the tokenizer of a model directory.
+
+    Raises:
+        FileNotFoundError: the directory or the file is missing.
+        ValueError: the file is damaged, or does not fit the model beside it.
+    """
+    paths = _files(directory, CONFIG, TOKENIZER)
     try:
         tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{directory / TOKENIZER}: {error}") from None
+        raise ValueError(f"{paths[TOKENIZER]}: {error}") from None
+    _check_vocabulary(TransformerConfig.from_json(paths[CONFIG].read_text("utf-8")), tokenizer, Path(directory))
+    return tokenizer
+
+
+def _files(directory: str | os.PathLike[str], *names: str) -> dict[str, Path]:
+    """Where the files of a model directory are to be read."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory}: no such model directory")
+    paths = files_in(directory, names)
+    for name, path in paths.items():
+        if not path.is_file():
+            raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
+    return paths
+
+
+def _check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer, directory: Path) -> None:
     if tokenizer.vocab_size != config.vocab_size:
         raise ValueError(
-            f"{directory}: {CONFIG} says vocab_size={config.vocab_size}, {TOKENIZER} has {tokenizer.vocab_size} tokens"
+            f"{directory}: the model has vocab_size={config.vocab_size}, the tokenizer {tokenizer.vocab_size} tokens"
         )
-    model = Transformer(config)
-    try:
-        model.load_state_dict(from_bytes(paths[WEIGHTS].read_bytes()))
-    except ValueError as error:
-        raise ValueError(f"{directory / WEIGHTS}: {error}") from None
-    return model.eval(), tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from transformer import console
 from transformer.config import TransformerConfig
 from transformer.data import Pair
 from transformer.evaluate import Score, score, translate
+from transformer.extras import require
 from transformer.models import Transformer
-from transformer.pretrained import save_pretrained
 from transformer.tokenizers import Tokenizer
 from transformer.train import Step, Trainer, TrainingConfig
 
@@ -31,6 +32,7 @@ class ModelSizes:
     num_heads: int = 4
     dropout: float = 0.1
     norm_first: bool = False
+    max_length: int = 512  # tokens of a sentence
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ class Trained:
     model: Transformer
     tokenizer: Tokenizer
     steps: list[Step]
-    interrupted: bool
 
 
 def train_translator(
@@ -49,7 +50,6 @@ def train_translator(
     sizes: ModelSizes,
     training: TrainingConfig,
     directory: str | os.PathLike[str],
-    watch_example: bool = True,
 ) -> Trained:
     """Learn the tokens, train the model with progress on standard error, and save it, also when interrupted.
 
@@ -59,9 +59,13 @@ def train_translator(
         sizes: of the model.
         training: how to train.
         directory: the model directory to write; its parent must exist or be creatable.
-        watch_example: whether to show the retranslation.
     """
-    Path(directory).mkdir(parents=True, exist_ok=True)  # an unwritable place is found before the training
+    directory = Path(directory)
+    require("tokenizers", "text")
+    if held_out:
+        require("sacrebleu", "text")
+    directory.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()  # an unwritable place is found before the training, not after it
     tokenizer = Tokenizer.train((text for pair in pairs for text in pair), sizes.vocab_size)
     config = TransformerConfig(
         vocab_size=tokenizer.vocab_size,
@@ -72,28 +76,43 @@ def train_translator(
         decoder_layers=sizes.layers,
         dropout=sizes.dropout,
         norm_first=sizes.norm_first,
+        max_length=sizes.max_length,
         pad_id=tokenizer.pad_id,
         bos_id=tokenizer.bos_id,
         eos_id=tokenizer.eos_id,
     )
-    sources = tokenizer.encode([source for source, _ in pairs])
-    targets = tokenizer.encode([target for _, target in pairs])
+    encoded = _encoded(tokenizer, pairs, config.max_length)
+    _encoded(tokenizer, held_out, config.max_length)
     mg.manual_seed(training.seed)
     model = Transformer(config)
     count = sum(parameter.size for parameter in model.parameters())
     console.err.print(
         f"{len(pairs):,} pairs, {tokenizer.vocab_size:,} tokens, {count:,} parameters, {training.steps:,} steps"
     )
-    trainer = Trainer(model, list(zip(sources, targets, strict=True)), training)
+    trainer = Trainer(model, encoded, training)
     steps: list[Step] = []
-    interrupted = False
-    example = _example(model, tokenizer, held_out[0]) if watch_example and held_out else None
+    example = _example(model, tokenizer, held_out[0]) if held_out else None
     try:
         console.watch(trainer, training.steps, steps.append, example)
-    except KeyboardInterrupt:
-        interrupted = True
-    save_pretrained(model, tokenizer, directory)
-    return Trained(model, tokenizer, steps, interrupted)
+    finally:
+        if steps:  # whatever ended the training, what was learned is kept
+            model.save_pretrained(directory, tokenizer)
+            if len(steps) < training.steps:
+                console.err.print(f"stopped after step {len(steps)}; the model so far is in {directory}")
+    return Trained(model, tokenizer, steps)
+
+
+def _encoded(tokenizer: Tokenizer, pairs: Sequence[Pair], longest: int) -> list[tuple[list[int], list[int]]]:
+    """The ids of all pairs, or an error that shows the first one that is too long."""
+    sides = [tokenizer.encode([pair[side] for pair in pairs]) for side in (0, 1)]
+    encoded = list(zip(*sides, strict=True))
+    for pair, ids in zip(pairs, encoded, strict=True):
+        if max(map(len, ids)) > longest:
+            raise ValueError(
+                f"max_length: expected sentences of at most {longest} tokens, got {max(map(len, ids))} in "
+                f"{pair[0][:60]!r}"
+            )
+    return encoded
 
 
 def _example(model: Transformer, tokenizer: Tokenizer, pair: Pair) -> Callable[[], Text]:

@@ -25,6 +25,7 @@ class Tokenizer:
             self._tokenizer: Any = tokenizers.Tokenizer.from_str(json)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"not a valid tokenizer ({error})") from None
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a text is five characters, not its end
         self.pad_id, self.bos_id, self.eos_id = (self._tokenizer.token_to_id(token) for token in SPECIAL)
         if None in (self.pad_id, self.bos_id, self.eos_id):
             raise ValueError(f"tokenizer: expected the special tokens {' '.join(SPECIAL)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class TrainingConfig:
 
     steps: int  # updates of the parameters
     batch_tokens: int = 2048  # padded positions of a batch, on the longer of its two sides
-    warmup: int = 400  # steps until the learning rate's peak
+    warmup: int = 400  # steps until the learning rate's peak; in a shorter training it is still rising at the end
     schedule: str = "noam"  # the paper's; or "linear" or "cosine", which end at 0 and get more from few steps
     lr_factor: float = 1.0  # on the peak of the paper's schedule
     label_smoothing: float = 0.1
@@ -45,8 +46,6 @@ class TrainingConfig:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
-        if self.schedule != "noam" and self.warmup > self.steps:
-            raise ValueError(f"warmup: expected at most the {self.steps} steps of the training, got {self.warmup}")
         for name in ("lr_factor", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
@@ -82,6 +81,8 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float) -> Tens
 class Trainer:
     """Trains a model on encoded sentence pairs, one step each time its iterator is advanced.
 
+    At the end, or when the iterator is closed, the model is in evaluation mode.
+
     Args:
         model: changed in place.
         pairs: source and target ids of each pair, each ended by ``eos_id``.
@@ -109,7 +110,7 @@ class Trainer:
         # Section 5.3: the paper's betas, epsilon and peak.
         peak = config.lr_factor * lr_scheduler.noam(model.config.d_model, config.warmup)(config.warmup)
         self.optimizer = Adam(model.parameters(), lr=peak, betas=(0.9, 0.98), eps=1e-9)
-        schedule = SCHEDULES[config.schedule](config.warmup, config.steps)
+        schedule = SCHEDULES[config.schedule](config.warmup, max(config.warmup, config.steps))
         self.scheduler = lr_scheduler.LRScheduler(self.optimizer, schedule)
 
     def __iter__(self) -> Iterator[Step]:
@@ -137,6 +138,11 @@ class Trainer:
         loss = batch_loss(self.model, batch, self.config.label_smoothing)
         loss.backward()
         norm = clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        if not math.isfinite(norm):
+            raise ValueError(
+                f"lr_factor: the training diverged at step {number} (loss {loss.item():.3g}, gradient norm {norm}); "
+                f"expected less than {self.config.lr_factor}"
+            )
         lr = self.optimizer.lr
         self.optimizer.step()
         self.scheduler.step()

@@ -15,11 +15,12 @@ from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import logsumexp, sum
 from minigrad.ops.shape import broadcast_to
 from minigrad.random import Generator, keep_mask
-from minigrad.tensor import Array, Tensor, as_array
+from minigrad.tensor import Array, Shape, Tensor, as_array
 
 Reduction = Literal["none", "mean", "sum"]
 
 __all__ = [
+    "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
     "embedding",
@@ -52,6 +53,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
 
 def embedding(input: Any, weight: Any) -> Tensor:
     """The rows of ``weight`` (count, D) at integer ``input`` (…): (…, D)."""
+    if weight.ndim != 2:
+        raise ValueError(f"weight: expected shape (count, D), got {weight.shape}")
     return take_rows(weight, input)
 
 
@@ -125,37 +128,48 @@ def cross_entropy(
     Raises:
         ValueError: shapes do not fit or a class is out of range.
     """
-    targets = as_array(target)
-    if input.ndim != 2 or targets.shape != input.shape[:1]:
-        raise ValueError(f"target: expected (N,) for input (N, classes), got {targets.shape} for {input.shape}")
-    if targets.dtype.kind not in "iu":
-        raise TypeError(f"target: expected integer classes, got {targets.dtype}")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected a number between 0 and 1, got {label_smoothing}")
-    counted = targets != ignore_index
-    if (counted & ((targets < 0) | (targets >= input.shape[1]))).any():
-        raise ValueError(f"target: expected classes 0 to {input.shape[1] - 1} or {ignore_index}")
-    losses = loss.row_cross_entropy(input, targets.astype(np.int64), ignore_index, label_smoothing)
+    targets, counted = _classes(input, target, ignore_index)
+    losses = loss.row_cross_entropy(input, targets, ignore_index, label_smoothing)
     return _reduced(losses, reduction, int(counted.sum()))
 
 
 def nll_loss(input: Any, target: Any, ignore_index: int = -100, reduction: Reduction = "mean") -> Tensor:
     """The negative log-likelihood of (N,) classes under (N, classes) log-probabilities."""
+    targets, counted = _classes(input, target, ignore_index)
+    chosen = input[np.arange(len(targets)), np.where(counted, targets, 0)]
+    return _reduced(where(counted, -chosen, 0), reduction, int(counted.sum()))
+
+
+def _classes(input: Any, target: Any, ignore_index: int) -> tuple[Array, Array]:
+    """Targets as int64, one for each row of (N, classes), and which of them count."""
     targets = as_array(target)
+    if input.ndim != 2 or targets.shape != input.shape[:1]:
+        raise ValueError(f"target: expected (N,) for input (N, classes), got {targets.shape} for {input.shape}")
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"target: expected integer classes, got {targets.dtype}")
     counted = targets != ignore_index
-    rows = np.arange(len(targets))
-    losses = -input[rows, np.where(counted, targets, 0)] * counted
-    return _reduced(losses, reduction, int(counted.sum()))
+    if (counted & ((targets < 0) | (targets >= input.shape[1]))).any():
+        raise ValueError(f"target: expected classes 0 to {input.shape[1] - 1} or {ignore_index}")
+    return targets.astype(np.int64), counted
+
+
+def _check_same_shape(input: Any, target: Any) -> None:
+    if np.shape(input) != np.shape(target):
+        raise ValueError(f"target: expected the input's shape {np.shape(input)}, got {np.shape(target)}")
 
 
 def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """The squared difference."""
+    _check_same_shape(input, target)
     difference = input - target
     return _reduced(difference * difference, reduction, difference.size)
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """The cross-entropy of logits against probabilities: softplus(x) - x·target."""
+    _check_same_shape(input, target)
     losses = softplus(input) - input * target
     return _reduced(losses, reduction, losses.size)
 
@@ -200,14 +214,19 @@ def scaled_dot_product_attention(
         scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
     if attn_mask is not None:
         mask = as_array(attn_mask)
-        try:
-            np.broadcast_shapes(mask.shape, scores.shape)
-        except ValueError:
-            raise ValueError(
-                f"attn_mask: expected a shape that broadcasts to {scores.shape}, got {mask.shape}"
-            ) from None
+        if mask.dtype.kind not in "bf":
+            raise TypeError(f"attn_mask: expected booleans, or floats to add to the scores, got {mask.dtype}")
+        if not _broadcasts_to(mask.shape, scores.shape):
+            raise ValueError(f"attn_mask: expected a shape that broadcasts to {scores.shape}, got {mask.shape}")
         scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + attn_mask
     return linalg.matmul(dropout(softmax(scores, -1), dropout_p), value)
+
+
+def _broadcasts_to(shape: Shape, target: Shape) -> bool:
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
 
 
 def _shared_heads(name: str, x: Any, heads: int) -> Any:

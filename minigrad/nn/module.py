@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -164,6 +165,17 @@ class Module:
     def eval(self: Self) -> Self:
         """Switch to evaluation (dropout off), here and below."""
         return self.train(False)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode for a ``with`` block; then every module returns to the mode it had."""
+        before = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, mode in before:
+                object.__setattr__(module, "training", mode)
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
         """Call a function on this module and each below it."""

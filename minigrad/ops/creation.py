@@ -34,7 +34,7 @@ def asarray(data: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = N
         dtype: the dtype to convert to.
         copy: True always copies, False raises ValueError if a copy would be needed.
     """
-    if isinstance(data, Tensor) and not copy and dtype in (None, data.dtype):
+    if isinstance(data, Tensor) and not copy and (dtype is None or np.dtype(dtype) == data.dtype):
         return data
     array = as_array(data, dtype)
     if copy is False and not np.shares_memory(array, data.data if isinstance(data, Tensor) else data):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.ops.primitive import Primitive, Promotion, primitive
+from minigrad.ops.primitive import Primitive, Promotion, primitive, promote
 from minigrad.tensor import Array, Tensor, as_array
 
 _UNARY = inspect.signature(lambda x, /: ...)
@@ -50,9 +50,7 @@ def _binary(
 @primitive
 def where(condition: Array, a: Array, b: Array, /) -> Array:
     """``a`` where the condition holds, ``b`` elsewhere; the branch not taken gets a gradient of 0."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.dtype != b.dtype:
-        dtypes = [x.dtype for x in (a, b) if x.dtype.kind == "f"] or [a.dtype, b.dtype]
-        a, b = (x.astype(np.result_type(*dtypes), copy=False) for x in (a, b))
+    a, b = promote([a, b], floating=False)
     return np.where(condition, a, b)
 
 
@@ -69,7 +67,7 @@ remainder = _binary(np.remainder, "remainder", lambda g: g, lambda g, a, b: -g *
 pow: Primitive = _binary(
     np.power,
     "pow",
-    lambda g, a, b: g * where(b == 0, 0, b * pow(a, where(b == 0, 1, b - 1))),
+    lambda g, a, b: g * b * pow(a, b - (b != 0)),  # b - 1, but 0 · a⁰ where b = 0
     lambda g, out, a, b: g * where((a == 0) & (b >= 0), 0, out * log(where(a == 0, 1, a))),
 )
 maximum = _binary(
@@ -84,22 +82,22 @@ minimum = _binary(
     lambda g, a, b: where(a == b, g / 2, where(b < a, 0, g)),
     lambda g, a, b: where(a == b, g / 2, where(a < b, 0, g)),
 )
-negative = _unary(np.negative, "negative", lambda g: -g, "keep")
-abs = _unary(np.abs, "abs", lambda g, x: g * sign(x), "keep")
-square = _unary(np.square, "square", lambda g, x: g * (2 * x), "keep")
+negative = _unary(np.negative, "negative", lambda g: -g, "numeric")
+abs = _unary(np.abs, "abs", lambda g, x: g * sign(x), "numeric")
+square = _unary(np.square, "square", lambda g, x: g * (2 * x), "numeric")
 reciprocal = _floating(np.reciprocal, "reciprocal", lambda g, out: -g * out * out)
 
 # Without slope: integers, booleans, or steps whose derivative is zero wherever it exists
 
-sign: Primitive = _unary(np.sign, "sign", lambda g: g * 0, "keep")
-floor: Primitive = _unary(np.floor, "floor", lambda g: g * 0, "keep")
-ceil = _unary(np.ceil, "ceil", lambda g: g * 0, "keep")
-round = _unary(np.round, "round", lambda g: g * 0, "keep")
-trunc = _unary(np.trunc, "trunc", lambda g: g * 0, "keep")
-isnan = _unary(np.isnan, "isnan", None, "keep")
-isinf = _unary(np.isinf, "isinf", None, "keep")
-isfinite = _unary(np.isfinite, "isfinite", None, "keep")
-logical_not = _unary(np.logical_not, "logical_not", None, "keep")
+sign: Primitive = _unary(np.sign, "sign", lambda g: g * 0, "numeric")
+floor: Primitive = _unary(np.floor, "floor", lambda g: g * 0, "numeric")
+ceil = _unary(np.ceil, "ceil", lambda g: g * 0, "numeric")
+round = _unary(np.round, "round", lambda g: g * 0, "numeric")
+trunc = _unary(np.trunc, "trunc", lambda g: g * 0, "numeric")
+isnan = _unary(np.isnan, "isnan", None, "numeric")
+isinf = _unary(np.isinf, "isinf", None, "numeric")
+isfinite = _unary(np.isfinite, "isfinite", None, "numeric")
+logical_not = _unary(np.logical_not, "logical_not", None, "numeric")
 equal = _binary(np.equal, "equal")
 not_equal = _binary(np.not_equal, "not_equal")
 less = _binary(np.less, "less")
@@ -112,7 +110,7 @@ logical_xor = _binary(np.logical_xor, "logical_xor", dtypes="keep")
 bitwise_and = _binary(np.bitwise_and, "bitwise_and")
 bitwise_or = _binary(np.bitwise_or, "bitwise_or")
 bitwise_xor = _binary(np.bitwise_xor, "bitwise_xor")
-bitwise_invert = _unary(np.invert, "bitwise_invert", None, "keep")
+bitwise_invert = _unary(np.invert, "bitwise_invert", None, "numeric")
 
 # Exponentials and logarithms
 
@@ -157,7 +155,7 @@ atanh = _floating(np.arctanh, "atanh", lambda g, x: g / (1 - x * x))
 
 # Cut off at bounds
 
-relu = _unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out > 0), "keep")
+relu = _unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out > 0), "numeric")
 
 
 @primitive

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from minigrad import kernels
 from minigrad.ops.primitive import primitive
@@ -16,8 +17,9 @@ def _plain(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(_plain(part) for part in index)
     if isinstance(index, list):
-        return np.asarray([_plain(part) for part in index])
-    return index.data if isinstance(index, Tensor) else index
+        return np.asarray([_plain(part) for part in index], None if index else np.int64)
+    array = index.data if isinstance(index, Tensor) else index
+    return array.copy() if isinstance(array, np.ndarray) else array  # the derivative needs it unchanged
 
 
 def _is_basic(index: Any) -> bool:
@@ -108,7 +110,12 @@ _put_along_axis.vjp(g=lambda g, indices, axis: _take_along_axis(g, indices, axis
 
 def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     """Values picked along one axis by an integer array of the same number of dimensions."""
-    return _take_along_axis(x, as_array(indices), axis)
+    indices = as_array(indices)
+    axis = normalize_axis_index(axis, np.ndim(x))
+    around = [[size for place, size in enumerate(a.shape) if place != axis] for a in (x, indices)]
+    if around[0] != around[1]:
+        raise ValueError(f"indices: expected the shape {x.shape} but for axis {axis}, got {indices.shape}")
+    return _take_along_axis(x, indices, axis)
 
 
 @primitive

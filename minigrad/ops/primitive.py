@@ -114,7 +114,7 @@ class Primitive:
             else:
                 values.append(as_array(arg))
         if self.dtypes != "keep":
-            values = _promote(values, floating=self.dtypes == "floating")
+            values = promote(values, floating=self.dtypes == "floating")
         out = self.forward(*values, **params)
         if not any_tensor and graph.on_arrays():
             return out.out if isinstance(out, WithResiduals) else out
@@ -129,7 +129,10 @@ class Primitive:
         count = len(self.inputs)
         if len(args) < count:
             args += tuple(self._optional_inputs[len(args) :])
-        params = {**self.defaults, **dict(zip(self.params, args[count:], strict=False)), **kwargs}
+        given = dict(zip(self.params, args[count:], strict=False))
+        if twice := given.keys() & kwargs.keys():
+            raise TypeError(f"{self.name}: got several values for {', '.join(sorted(twice))}")
+        params = {**self.defaults, **given, **kwargs}
         missing = [name for name, arg in zip(self.inputs, args, strict=False) if arg is inspect.Parameter.empty]
         missing += [name for name in self.params if name not in params]
         if missing or len(params) > len(self.params) or len(args) > count + len(self.params):
@@ -253,28 +256,27 @@ class Primitive:
         self, node: Node, saved: dict[str, Any], cotangents: Sequence[Any], needs: tuple[bool, ...]
     ) -> list[Any]:
         assert self.composition is not None
-        inputs = [saved[name] for name in self.inputs]
+        # Cut off from where they came from: inputs may depend on each other, and hooks on them must not run here.
+        inputs = [alias(v) if isinstance(v, Tensor) and v.requires_grad else v for v in map(saved.get, self.inputs)]
         outputs = self.composition(*inputs, **node.params)
         outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
-        targets = [value for value, need in zip(inputs, needs, strict=True) if need]
-        found = iter(
-            graph.sweep([o for o, _ in pairs], [c for _, c in pairs], targets, retain_graph=True, create_graph=True)
-        )
+        targets = [value for value, need in zip(inputs, needs, strict=True) if need and value is not None]
+        found = iter(graph.pull_recorded([o for o, _ in pairs], [c for _, c in pairs], targets))
         return [next(found) if need else None for need in needs]
 
 
-def _promote(values: list[Any], floating: bool) -> list[Any]:
+def promote(values: list[Any], floating: bool) -> list[Any]:
     """Bring arrays to one dtype as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
 
-    NumPy's own float64 scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
+    NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
     """
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     if floats:
         dtype = floats[0] if len(floats) == 1 else np.result_type(*floats)
-    elif floating or any(isinstance(value, float) for value in values):
+    elif floating or any(isinstance(value, (float, np.floating)) for value in values):
         dtype = default_float
     elif dtypes:
         dtype = np.result_type(*dtypes)
@@ -286,7 +288,7 @@ def _promote(values: list[Any], floating: bool) -> list[Any]:
         value.astype(dtype, copy=False)
         if isinstance(value, np.ndarray)
         else float(value)
-        if isinstance(value, np.float64)
+        if isinstance(value, np.floating)
         else value
         for value in values
     ]
@@ -321,16 +323,22 @@ def _connected(value: Array, source: tuple[Any, int]) -> Tensor:
     if isinstance(vertex, Tensor):
         if vertex.data is value:
             return vertex
-        leaf = vertex  # the operation saw a promoted copy of it, or its data has been replaced since
-        vertex = Node(alias, ((leaf, 0),), (leaf.shape,), (leaf.dtype,), {})
-        vertex.output_shapes, vertex.output_dtypes = (value.shape,), (value.dtype,)
-        vertex.save({}, ())
-        index = 0
+        vertex, index = _aliased(value, source, vertex.dtype), 0  # its data has been promoted or replaced since
+    elif vertex.output_dtypes[index] != value.dtype:
+        vertex, index = _aliased(value, source, vertex.output_dtypes[index]), 0
     tensor = Tensor(np.asarray(value))
     tensor.requires_grad = True
     tensor.node = vertex
     tensor.index = index
     return tensor
+
+
+def _aliased(value: Array, source: tuple[Any, int], dtype: Any) -> Node:
+    """A node between a promoted copy and its origin, at which gradients return to the origin's dtype."""
+    node = Node(alias, (source,), (value.shape,), (dtype,), {})
+    node.output_shapes, node.output_dtypes = (value.shape,), (value.dtype,)
+    node.save({}, ())
+    return node
 
 
 @overload

@@ -107,6 +107,8 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
+    if not len(arrays):
+        raise ValueError("arrays: expected at least one, got none")
     axis = normalize_axis_index(axis, np.ndim(arrays[0]) + 1)
     return _concat(*(expand_dims(x, axis) for x in arrays), axis=axis)
 

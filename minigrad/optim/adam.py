@@ -34,7 +34,7 @@ class AdamW(Optimizer):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {betas}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def initial_state(self, value: Array) -> dict[str, Array]:
+    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
         return {"mean": np.zeros_like(value), "square": np.zeros_like(value)}
 
     def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:

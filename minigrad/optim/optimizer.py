@@ -38,11 +38,11 @@ class Optimizer(ABC):
                     raise TypeError("params: expected leaf tensors")
         self.steps = 0
         self.state: list[list[dict[str, Array]]] = [
-            [self.initial_state(tensor.data) for tensor in group["params"]] for group in self.groups
+            [self.initial_state(tensor.data, group) for tensor in group["params"]] for group in self.groups
         ]
 
-    def initial_state(self, value: Array) -> dict[str, Array]:
-        """The named arrays to keep for a parameter."""
+    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
+        """The named arrays to keep for a parameter of a group with these options."""
         return {}
 
     @abstractmethod

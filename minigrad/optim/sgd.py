@@ -31,11 +31,10 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self._momentum = momentum > 0
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
-    def initial_state(self, value: Array) -> dict[str, Array]:
-        return {"velocity": np.zeros_like(value)} if self._momentum else {}
+    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
+        return {"velocity": np.zeros_like(value)} if options["momentum"] else {}
 
     def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
         if options["weight_decay"]:

@@ -5,11 +5,11 @@ the graph into a :class:`Picture`, :func:`close` and :func:`fold` make it smalle
 :class:`Graph` renders and saves.
 """
 
-from minigrad.viz.dot import to_dot
+from minigrad.viz.dot import escape, to_dot
 from minigrad.viz.drawing import graph
 from minigrad.viz.fold import close, fold
 from minigrad.viz.picture import Block, Edge, Picture, Vertex, count_text, merged, shape_text
-from minigrad.viz.render import Graph
+from minigrad.viz.render import Graph, render
 from minigrad.viz.trace import trace
 
 __all__ = [
@@ -20,9 +20,11 @@ __all__ = [
     "Vertex",
     "close",
     "count_text",
+    "escape",
     "fold",
     "graph",
     "merged",
+    "render",
     "shape_text",
     "to_dot",
     "trace",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -88,10 +89,10 @@ def _align(document: graphviz.Digraph, names: Sequence[str]) -> None:
 
 def heading(title: str, subtitle: str, legend: str) -> str:
     """The label above the picture, as an HTML-like table."""
-    wrapped = "<BR/>".join(map(html.escape, textwrap.wrap(title, TITLE_WIDTH) or [""]))
+    wrapped = "<BR/>".join(map(escape, textwrap.wrap(title, TITLE_WIDTH) or [""]))
     lines = [f'<FONT POINT-SIZE="18"><B>{wrapped}</B></FONT>']
     if subtitle:
-        lines.append(f'<FONT POINT-SIZE="11" COLOR="{FAINT}">{html.escape(subtitle)}</FONT>')
+        lines.append(f'<FONT POINT-SIZE="11" COLOR="{FAINT}">{escape(subtitle)}</FONT>')
     lines.append(legend)
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2">{rows}</TABLE>>'
@@ -170,8 +171,8 @@ def _title(item: Item, picture: Picture) -> str:
 
 def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
     """A title, and smaller lines below it."""
-    first = f'<FONT POINT-SIZE="{size}">{html.escape(title)}</FONT>'
-    below = "".join(f'<BR/><FONT POINT-SIZE="9" COLOR="{FAINT}">{html.escape(line)}</FONT>' for line in details)
+    first = f'<FONT POINT-SIZE="{size}">{escape(title)}</FONT>'
+    below = "".join(f'<BR/><FONT POINT-SIZE="9" COLOR="{FAINT}">{escape(line)}</FONT>' for line in details)
     return f"<{first}{below}>"
 
 
@@ -188,3 +189,8 @@ def _draw_edge(document: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, st
         document.edge(tail, head, color=LOOKS[edge.tail.kind].line)
     else:
         document.edge(tail, head, label, weight="4" if label else "1")
+
+
+def escape(text: str) -> str:
+    """Text for an HTML-like label; control characters, which XML does not allow, show as a replacement character."""
+    return html.escape(re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text))

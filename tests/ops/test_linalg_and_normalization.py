@@ -145,6 +145,10 @@ def test_attention_operands_that_do_not_fit_are_named() -> None:
         F.scaled_dot_product_attention(q, k, mg.ones((2, 6, 4)))
     with pytest.raises(ValueError, match=r"attn_mask: expected a shape that broadcasts to \(2, 3, 5\), got \(7,\)"):
         F.scaled_dot_product_attention(q, k, k, np.ones(7, np.bool_))
+    with pytest.raises(ValueError, match="attn_mask"):
+        F.scaled_dot_product_attention(q, k, k, np.ones((4, 2, 3, 5), np.bool_))  # would make the result larger
+    with pytest.raises(TypeError, match="attn_mask: expected booleans, or floats to add to the scores, got int64"):
+        F.scaled_dot_product_attention(q, k, k, np.ones((3, 5), np.int64))
 
 
 def test_other_losses_agree_with_differences(rng: np.random.Generator) -> None:
@@ -154,3 +158,14 @@ def test_other_losses_agree_with_differences(rng: np.random.Generator) -> None:
     targets = np.array([1, -100])
     assert gradcheck(lambda x: F.nll_loss(mg.log_softmax(x), targets), x, order=2)
     assert gradcheck(lambda x: F.silu(x), x, order=2)
+
+
+def test_losses_refuse_targets_that_do_not_fit() -> None:
+    for loss in (F.mse_loss, F.binary_cross_entropy_with_logits):
+        with pytest.raises(ValueError, match=r"target: expected the input's shape \(3, 1\), got \(3,\)"):
+            loss(mg.ones((3, 1)), mg.ones(3))
+    for targets in ([0, -1, 1], [0, 1]):
+        with pytest.raises(ValueError, match="target: expected"):
+            F.nll_loss(mg.ones((3, 2)), np.array(targets))
+    ignored = F.nll_loss(mg.tensor([[-np.inf, 0.0], [0.0, -1.0]]), np.array([-100, 1]))
+    assert ignored.item() == 1.0

@@ -84,3 +84,10 @@ def test_bad_shapes_axes_and_indices_say_what_is_allowed() -> None:
         take_rows(x, [0, 2])
     with pytest.raises(TypeError, match="expected integers"):
         take_rows(x, [0.5])
+    with pytest.raises(ValueError, match=r"indices: expected the shape \(2, 3\) but for axis 1"):
+        mg.take_along_axis(x, np.zeros((1, 2), np.int64), 1)
+    with pytest.raises(ValueError, match="at least one"):
+        mg.stack([])
+    with pytest.raises(TypeError, match="several values for axis"):
+        mg.sum(x, 0, axis=1)
+    assert x[[]].shape == (0, 3)

@@ -99,6 +99,7 @@ def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
         (["train", "translate", "--data", "empty.tsv", "--out", "m"], "empty.tsv"),
         (["demo", "--to", "klingon"], "klingon"),
         (["demo", "--num-heads", "5"], "5 heads cannot share d_model=128"),
+        (["demo", "--held-out", "0"], "held_out: expected at least 1, got 0"),
         (["demo", "--steps", "0"], "steps: expected at least 1, got 0"),
         (["demo", "--steps", "many"], "--steps: invalid int value: 'many'"),
         (["translate"], "the following arguments are required: --model"),
@@ -147,7 +148,7 @@ def test_interrupting_a_training_leaves_a_usable_model(corpus: Path, tmp_path: P
             break
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted after step" in rest and "Traceback" not in rest
+    assert "stopped after step" in rest and "Traceback" not in rest
     assert _command("translate", "--model", tmp_path / "m", "1 and 2").stdout.count("\n") == 1
 
 

@@ -131,3 +131,10 @@ def test_colours_have_six_digits_and_darken_with_the_weight() -> None:
     assert all(re.fullmatch("#[0-9A-F]{6}", shade) for shade in shades)
     assert brightness == sorted(brightness, reverse=True)
     assert shades[0] == "#FFFFFF"
+
+
+def test_tokens_that_are_control_characters_leave_the_picture_well_formed(
+    model: Transformer, tokenizer: Tokenizer
+) -> None:
+    picture = draw_attention(model, tokenizer, SOURCE, "xy\x0c zw\x14")
+    ElementTree.fromstring(picture._repr_svg_())

@@ -194,6 +194,13 @@ def test_bad_inputs_name_the_argument_and_what_is_allowed(model: Transformer, so
         model(np.ones((1, 65), np.int64), target[:1])
     with pytest.raises(ValueError, match="3 heads cannot share d_model=16 evenly"):
         MultiHeadAttention(16, 3)
+    with pytest.raises(ValueError, match="target: expected as many rows as source and memory"):
+        model(source[:1], target)
+    x = mg.ones((1, 3, 16), dtype=mg.float64)
+    with pytest.raises(TypeError, match="mask: expected booleans"):
+        MultiHeadAttention(16, 2).astype(np.float64)(x, x, mg.zeros((3, 3)))
+    with pytest.raises(ValueError, match=r"query: expected shape \(batch, length, d_model\)"):
+        MultiHeadAttention(16, 2)(x[0], x)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +212,8 @@ def test_bad_inputs_name_the_argument_and_what_is_allowed(model: Transformer, so
         ({"vocab_size": 2}, "eos_id: expected a token below vocab_size=2"),
         ({"encoder_layers": 0}, "encoder_layers: expected at least 1"),
         ({"d_ff": 2.5}, "d_ff: expected an integer, got 2.5"),
+        ({"dropout": None}, "dropout: expected a number, got None"),
+        ({"norm_first": "no"}, "norm_first: expected true or false, got 'no'"),
     ],
 )
 def test_configurations_that_cannot_work_say_why(changes: dict[str, object], message: str) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.transformer.conftest import small
-from transformer import Tokenizer, Transformer, from_pretrained, save_pretrained
+from transformer import Tokenizer, Transformer, from_pretrained, load_tokenizer
 
 
 @pytest.fixture
 def directory(tokenizer: Tokenizer, tmp_path: Path) -> Path:
-    save_pretrained(Transformer(small(vocab_size=tokenizer.vocab_size)), tokenizer, tmp_path / "model")
+    Transformer(small(vocab_size=tokenizer.vocab_size)).save_pretrained(tmp_path / "model", tokenizer)
     return tmp_path / "model"
 
 
@@ -22,9 +22,9 @@ def test_a_model_directory_loads_back_to_identical_outputs(
     tokenizer: Tokenizer, tmp_path: Path, source: np.ndarray, target: np.ndarray
 ) -> None:
     model = Transformer(small(vocab_size=tokenizer.vocab_size, norm_first=True)).eval()
-    save_pretrained(model, tokenizer, tmp_path)
+    model.save_pretrained(tmp_path, tokenizer)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
-    loaded, words = from_pretrained(tmp_path)
+    loaded, words = from_pretrained(tmp_path), load_tokenizer(tmp_path)
     np.testing.assert_array_equal(loaded(source, target).detach().numpy(), model(source, target).detach().numpy())
     assert words.to_json() == tokenizer.to_json()
     assert not loaded.training
@@ -40,7 +40,7 @@ def test_a_crash_while_saving_leaves_the_previous_model(
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="no space left"):
-        save_pretrained(Transformer(small(vocab_size=tokenizer.vocab_size)), tokenizer, directory)
+        Transformer(small(vocab_size=tokenizer.vocab_size)).save_pretrained(directory, tokenizer)
     monkeypatch.undo()
     from_pretrained(directory)
     assert (directory / "model.safetensors").read_bytes() == before
@@ -50,11 +50,12 @@ def test_a_crash_while_saving_leaves_the_previous_model(
 def test_a_missing_or_truncated_file_is_named(name: str, directory: Path) -> None:
     content = (directory / name).read_bytes()
     (directory / name).write_bytes(content[: len(content) // 2])
+    load = load_tokenizer if name == "tokenizer.json" else from_pretrained
     with pytest.raises(ValueError, match=name):
-        from_pretrained(directory)
+        load(directory)
     (directory / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
-        from_pretrained(directory)
+        load(directory)
 
 
 def test_files_that_do_not_fit_together_are_named(directory: Path) -> None:
@@ -66,7 +67,15 @@ def test_files_that_do_not_fit_together_are_named(directory: Path) -> None:
         from_pretrained(directory)
     config.write_text(config.read_text().replace('"vocab_size": 2', '"vocab_size": 12'))
     with pytest.raises(ValueError, match="vocab_size"):
-        from_pretrained(directory)
+        load_tokenizer(directory)
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused_before_anything_is_written(
+    directory: Path, tokenizer: Tokenizer
+) -> None:
+    with pytest.raises(ValueError, match="vocab_size=400, the tokenizer"):
+        Transformer(small(vocab_size=400)).save_pretrained(directory, tokenizer)
+    load_tokenizer(directory)
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def _encoded(tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
 
 
 def test_any_text_survives_encoding(tokenizer: Tokenizer) -> None:
-    texts = ["one two", "Ünïcödé ☃ 漢字", "  spaces  and\ttabs ", "12345", ""]
+    texts = ["a </s> b <pad> <s>", "one two", "Ünïcödé ☃ 漢字", "  spaces  and\ttabs ", "12345", ""]
     assert tokenizer.decode(tokenizer.encode(texts)) == texts
 
 
@@ -103,6 +103,31 @@ def test_training_follows_the_papers_schedule(tokenizer: Tokenizer) -> None:
     trainer = Trainer(Transformer(small()), _encoded(tokenizer), TrainingConfig(steps=4, warmup=2))
     rates = [step.lr for step in trainer]
     assert rates == pytest.approx([16**-0.5 * min(t**-0.5, t * 2**-1.5) for t in (1, 2, 3, 4)])
+
+
+def test_a_warm_up_longer_than_the_training_is_cut_short(tokenizer: Tokenizer) -> None:
+    config = TrainingConfig(steps=2, warmup=100, schedule="linear")
+    assert len(list(Trainer(Transformer(small()), _encoded(tokenizer), config))) == 2
+    with pytest.raises(ValueError, match="schedule: expected one of noam, linear, cosine, got 'step'"):
+        TrainingConfig(steps=1, schedule="step")
+
+
+def test_a_training_that_diverges_stops_before_it_spoils_the_model(tokenizer: Tokenizer) -> None:
+    model = Transformer(small())
+    model.embedding.weight.data[:] = np.inf
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="diverged at step 1"):
+        list(Trainer(model, _encoded(tokenizer), TrainingConfig(steps=3)))
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name])
+
+
+def test_decoding_leaves_every_modules_mode_as_it_was(tokenizer: Tokenizer) -> None:
+    model = Transformer(small()).train()
+    model.encoder.eval()
+    translate(model, tokenizer, ["two"])
+    assert model.decoder.training and not model.encoder.training
+    assert model.generate(np.array([[5, 2]]), max_new_tokens=3)[0].ids
 
 
 def test_scores_are_sacrebleus_with_a_signature() -> None:

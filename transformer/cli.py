@@ -24,7 +24,7 @@ INTERRUPTED = 130  # what shells report for Ctrl-C
 # Found by trying on two cores: the demo ends within four minutes of wall time, a training on one's own files of a
 # hundred thousand sentences within twenty.
 DEMO_SIZES = ModelSizes(d_model=128, d_ff=512, layers=2, vocab_size=2000)
-DEMO_TRAINING = TrainingConfig(steps=1500, batch_tokens=1024, warmup=300, schedule="linear")
+DEMO_TRAINING = TrainingConfig(steps=1400, batch_tokens=1024, warmup=300, schedule="linear")
 OWN_SIZES = ModelSizes(d_model=192, d_ff=768, layers=2, vocab_size=4000)
 OWN_TRAINING = TrainingConfig(steps=3000, batch_tokens=2048, warmup=400, schedule="linear")
 
@@ -198,7 +198,7 @@ def _run_translate(args: argparse.Namespace) -> None:
     for translation in translate(
         model, tokenizer, sentences, num_beams=args.num_beams, length_penalty=args.length_penalty
     ):
-        print(" ".join(translation.split("\n")))  # a line each, whatever an untrained model writes
+        print(" ".join(translation.splitlines()))  # a line each, whatever an untrained model writes
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import graphviz
 
-from minigrad.viz import render
+from minigrad.viz.render import render
 from transformer import console
 from transformer.curve import save_loss_curve
 from transformer.data import cldr

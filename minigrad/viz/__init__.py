@@ -9,7 +9,7 @@ from minigrad.viz.dot import escape, to_dot
 from minigrad.viz.drawing import graph
 from minigrad.viz.fold import close, fold
 from minigrad.viz.picture import Block, Edge, Picture, Vertex, count_text, merged, shape_text
-from minigrad.viz.render import Graph, render
+from minigrad.viz.render import Graph
 from minigrad.viz.trace import trace
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "fold",
     "graph",
     "merged",
-    "render",
     "shape_text",
     "to_dot",
     "trace",

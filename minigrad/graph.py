@@ -312,13 +312,6 @@ def sweep(
     return [_as_gradient(found.get((id(vertex), index))) for vertex, index in wanted or ()]
 
 
-def pull_recorded(
-    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], targets: Sequence[Tensor]
-) -> list[Tensor | None]:
-    """The recorded gradients of independent targets, without a look at what lies behind them."""
-    return sweep(outputs, cotangents, targets, retain_graph=True, create_graph=True, cut=True)
-
-
 def _needed(order: list[Any], wanted: list[tuple[Any, int]] | None) -> set[int]:
     """The vertices on a path to a target; all of them when every leaf is a target."""
     if wanted is None:

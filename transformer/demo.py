@@ -20,7 +20,7 @@ from transformer.task import ModelSizes, evaluate_translator, report, train_tran
 from transformer.train import TrainingConfig
 
 SHOWN = 12  # held-out translations in the table
-PICTURED = 32  # characters of a phrase that a picture has room for
+PICTURED = 36  # characters of a phrase that a picture has room for
 PICTURES = ("svg", "png", "dot")
 
 

@@ -262,7 +262,8 @@ class Primitive:
         outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
         targets = [value for value, need in zip(inputs, needs, strict=True) if need and value is not None]
-        found = iter(graph.pull_recorded([o for o, _ in pairs], [c for _, c in pairs], targets))
+        outputs, cotangents = [o for o, _ in pairs], [c for _, c in pairs]
+        found = iter(graph.sweep(outputs, cotangents, targets, retain_graph=True, create_graph=True, cut=True))
         return [next(found) if need else None for need in needs]
 
 

@@ -52,12 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+EXAMPLES = {
+    "demo": "transformer demo --to fr --out demo-fr",
+    "train": "transformer train translate --data pairs.tsv.gz --reverse --out my-model",
+    "translate": 'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
+    "evaluate": "transformer evaluate --model my-model --data pairs.tsv.gz --reverse",
+    "draw": 'transformer draw --model demo/model --layer decoder.layers.0.self_attention "May 3, 2024" -o own.svg',
+}
+
+
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    summary = text.split(".", maxsplit=1)[0]
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=text.split(".", maxsplit=1)[0].lower(),
+        help=summary[0].lower() + summary[1:],
         description=text,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=f"for example:  {EXAMPLES[name]}",
     )
     parser.set_defaults(run=run)
     return parser

@@ -138,18 +138,22 @@ def test_a_truncated_model_directory_and_unknown_layers_are_named(model: Path, t
 
 def test_interrupting_a_training_leaves_a_usable_model(corpus: Path, tmp_path: Path) -> None:
     arguments = ["train", "translate", "--data", str(corpus), "--out", str(tmp_path / "m"), "--steps", "100000"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "transformer", *arguments, "--held-out", "5", *TINY],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("step 1/"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, rest = process.communicate(timeout=60)
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit it ignored
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("step 1/"):
+                process.send_signal(signal.SIGINT)
+                break
+        try:
+            _, rest = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "stopped after step" in rest and "Traceback" not in rest
     assert _command("translate", "--model", tmp_path / "m", "1 and 2").stdout.count("\n") == 1

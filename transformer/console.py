@@ -78,17 +78,17 @@ def _display(total: int, every: int) -> Iterator[Callable[[int, float, float, Ex
             TextColumn("[bold]training"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("loss [bold]{task.fields[loss]:.3f}"),
+            TextColumn("loss [bold]{task.fields[loss]}"),
             TextColumn("{task.fields[speed]:,.0f} tokens/s"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=err,
         )
-        task = progress.add_task("", total=total, loss=float("nan"), speed=0.0)
+        task = progress.add_task("", total=total, loss="–", speed=0.0)
         with Live(progress, console=err, refresh_per_second=4) as live:
 
             def show_live(number: int, loss: float, speed: float, example: Example) -> None:
-                progress.update(task, completed=number, loss=loss, speed=speed)
+                progress.update(task, completed=number, loss=f"{loss:.3f}", speed=speed)
                 if example is not None and (number % every == 0 or number == total):
                     live.update(Group(progress, example()))
 
@@ -123,6 +123,12 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(task, count)
 
 
+def clipped(translation: str, reference: str) -> str:
+    """A translation, cut where an untrained model goes on and on."""
+    room = 2 * len(reference) + 20
+    return translation if len(translation) <= room else translation[:room] + "…"
+
+
 def translations_table(rows: Sequence[tuple[str, str, str]]) -> Table:
     """Sources, references and translations side by side, with a mark at those that are exact."""
     table = Table(show_edge=False, pad_edge=False)
@@ -130,6 +136,7 @@ def translations_table(rows: Sequence[tuple[str, str, str]]) -> Table:
         table.add_column(column, overflow="fold")
     for source, reference, translation in rows:
         exact = translation == reference
+        translation = clipped(translation, reference)
         table.add_row(
             Text(source),
             Text(reference),

@@ -121,7 +121,7 @@ def _example(model: Transformer, tokenizer: Tokenizer, pair: Pair) -> Callable[[
     def show() -> Text:
         (translation,) = translate(model, tokenizer, [source])
         ink = "green" if translation == reference else "yellow"
-        return Text.assemble(("held out  ", "bold"), f"{source} → ", (translation[: 2 * len(reference) + 20], ink))
+        return Text.assemble(("held out  ", "bold"), f"{source} → ", (console.clipped(translation, reference), ink))
 
     return show
 

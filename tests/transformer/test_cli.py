@@ -11,17 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from transformer import cli
+
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
 TINY = ["--d-model", "16", "--num-heads", "2", "--d-ff", "32", "--layers", "1", "--vocab-size", "300"]
 
 
-def _command(*arguments: object, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+def _command(
+    *arguments: object, stdin: str = "", code: int = 0, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "transformer", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, **(environment or {})},
     )
     assert done.returncode == code, done.stderr
     return done
@@ -157,6 +162,34 @@ def test_interrupting_a_training_leaves_a_usable_model(corpus: Path, tmp_path: P
     assert process.returncode == 130
     assert "stopped after step" in rest and "Traceback" not in rest
     assert _command("translate", "--model", tmp_path / "m", "1 and 2").stdout.count("\n") == 1
+
+
+def test_a_missing_extra_is_named_before_any_work_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "babel"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "babel", None)
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 2
+    said = capsys.readouterr().err
+    assert "pip install 'minigrad[text]'" in said and said.count("\n") == 1
+
+
+def test_a_place_that_cannot_hold_a_model_is_named_before_the_training(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    done = _command("train", "translate", "--data", corpus, "--out", tmp_path / "taken", "--held-out", 5, code=2)
+    assert "taken" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_training_repeats_to_the_digit_in_another_process(corpus: Path, tmp_path: Path) -> None:
+    weights = []
+    for hash_seed in ("1", "2"):
+        out = tmp_path / hash_seed
+        arguments = ("train", "translate", "--data", corpus, "--out", out, "--steps", 3, "--held-out", 5)
+        # Wide enough for the parallel kernels.
+        _command(*arguments, "--d-model", 64, "--d-ff", 128, "--layers", 1, environment={"PYTHONHASHSEED": hash_seed})
+        weights.append((out / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
 
 
 def test_help_names_every_command() -> None:

@@ -11,7 +11,6 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -109,9 +108,3 @@ def restride(draw: st.DrawFn, array: Array) -> Array:
     wide = np.zeros((*array.shape[:-1], array.shape[-1] * 2), array.dtype)
     wide[..., ::2] = array
     return wide[..., ::2]
-
-
-def cotangents(values: Sequence[Array], seed: int = 0) -> list[Array]:
-    """A random array like each of the given ones, to pull back."""
-    rng = np.random.default_rng(seed)
-    return [rng.standard_normal(value.shape).astype(value.dtype) for value in values]

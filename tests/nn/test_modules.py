@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional as F
+from minigrad.testing import gradcheck
 
 
 class Tiny(nn.Module):
@@ -62,6 +63,13 @@ def test_dropout_keeps_the_mean_and_its_gradient_has_the_same_mask() -> None:
     assert F.dropout(x, 1.0).detach().numpy().any() == np.False_
     with pytest.raises(ValueError, match="between 0 and 1"):
         nn.Dropout(1.5)
+
+
+def test_dropouts_derivatives_agree_with_differences_to_second_order(rng: np.random.Generator) -> None:
+    def dropped(x: mg.Tensor) -> mg.Tensor:
+        return F.dropout(x * x, 0.4, generator=mg.random.Generator(5))
+
+    assert gradcheck(dropped, rng.standard_normal((3, 4)), order=2)
 
 
 def test_linear_is_its_formula_and_refuses_the_wrong_width(rng: np.random.Generator) -> None:

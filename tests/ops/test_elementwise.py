@@ -187,3 +187,17 @@ def test_comparisons_and_logic_give_booleans_without_gradient() -> None:
         assert result.dtype == mg.bool
         assert not result.requires_grad
     np.testing.assert_array_equal(((x > 1) & (x < 3)).numpy(), [False, True])
+
+
+@pytest.mark.parametrize(
+    "name", ["floor_divide", "remainder", "bitwise_and", "bitwise_or", "bitwise_xor", "maximum", "minimum", "less"]
+)
+@given(data=st.data())
+def test_integer_operations_are_numpys_for_every_integer_dtype(name: str, data: st.DataObject) -> None:
+    dtype = data.draw(strategies.dtypes("iu"))
+    shapes = data.draw(strategies.broadcasting_shapes())
+    a, b = (data.draw(strategies.arrays(shape, dtype, 1, 100)) for shape in shapes)
+    result = getattr(mg, name)(mg.asarray(a), mg.asarray(b))
+    expected = getattr(np, name)(a, b)
+    assert result.dtype == expected.dtype
+    np.testing.assert_array_equal(result.numpy(), expected)

@@ -42,6 +42,14 @@ def test_values_and_shapes_are_numpys(name: str, data: st.DataObject) -> None:
     np.testing.assert_array_equal(result.numpy(), getattr(np, name)(x, axis=axis, keepdims=keepdims))
 
 
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+@given(data=st.data())
+def test_positions_of_extremes_are_numpys(name: str, data: st.DataObject) -> None:
+    x = data.draw(strategies.arrays(strategies.shapes()))
+    axis = data.draw(strategies.axes(x.ndim, several=False))
+    np.testing.assert_array_equal(getattr(mg, name)(mg.asarray(x), axis=axis).numpy(), getattr(np, name)(x, axis=axis))
+
+
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_ties_share_the_gradient_evenly(name: str) -> None:
     x = mg.tensor([[1.0, 1.0, 0.0], [2.0, 2.0, 2.0]], requires_grad=True)

@@ -28,6 +28,8 @@ def test_rearranging_agrees_with_differences_to_second_order(data: st.DataObject
         lambda t: mg.concat([t, t * t], axis=axis),
         lambda t: mg.stack([t, t * t, t], axis=axis),
         lambda t: (t * t).swapaxes(0, axis),
+        lambda t: mg.flatten(t * t),
+        lambda t: mg.squeeze((t * t)[None], 0),
     ):
         assert gradcheck(function, x, order=2)
 
@@ -65,6 +67,14 @@ def test_embedding_rows_agree_with_differences_and_repeated_rows_add_up(data: st
     weight = data.draw(strategies.arrays((5, 3)))
     indices = data.draw(strategies.arrays(strategies.shapes(max_dims=2), np.int64, 0, 4))
     assert gradcheck(lambda w: take_rows(w * w, indices), weight, order=2)
+
+
+@given(data=st.data())
+def test_triangles_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    x = data.draw(strategies.arrays(strategies.shapes(min_dims=2)))
+    k = data.draw(st.integers(-2, 2))
+    assert gradcheck(lambda t: mg.tril(t * t, k=k) + 2 * mg.triu(t * t, k=k), x, order=2)
+    np.testing.assert_array_equal(mg.triu(mg.asarray(x), k=k).numpy(), np.triu(x, k))
 
 
 @given(data=st.data())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from transformer import cli
+from transformer import cli, console
 
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
 TINY = ["--d-model", "16", "--num-heads", "2", "--d-ff", "32", "--layers", "1", "--vocab-size", "300"]
@@ -190,6 +191,26 @@ def test_a_training_repeats_to_the_digit_in_another_process(corpus: Path, tmp_pa
         _command(*arguments, "--d-model", 64, "--d-ff", 128, "--layers", 1, environment={"PYTHONHASHSEED": hash_seed})
         weights.append((out / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+def test_an_interruption_before_the_first_step_leaves_the_previous_model(
+    corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "runs[v2]"  # brackets in a path are no markup
+    shutil.copytree(model, out)
+    before = (out / "model.safetensors").read_bytes()
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(console, "watch", interrupt)
+        arguments = ["train", "translate", "--data", str(corpus), "--out", str(out), "--held-out", "5", *TINY]
+        assert cli.main(arguments) == cli.INTERRUPTED
+    assert (out / "model.safetensors").read_bytes() == before
+    done = _command("train", "translate", "--data", corpus, "--out", out, "--steps", 1, "--held-out", 5, *TINY)
+    assert done.stdout.splitlines()[-1] == f"model in {out}"
+    assert (out / "model.safetensors").read_bytes() != before
 
 
 def test_help_names_every_command() -> None:

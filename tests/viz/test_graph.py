@@ -304,4 +304,4 @@ def test_an_output_without_a_graph_is_refused(rows: mg.Tensor) -> None:
 @pytest.mark.parametrize("depth", [-1, 1.5, True, "all"])
 def test_a_depth_that_is_no_count_is_refused(depth: object, rows: mg.Tensor) -> None:
     with pytest.raises(ValueError, match="depth: expected a number of levels"):
-        viz.graph(nn.Linear(8, 2), rows, depth=depth)  # type: ignore[arg-type]
+        viz.graph(nn.Linear(8, 2), rows, depth=depth)

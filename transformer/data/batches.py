@@ -20,11 +20,6 @@ class Batch:
     target_in: Ids  # (B, T): bos, then the target without its end
     target_out: Ids  # (B, T): the target, ended by eos
 
-    @property
-    def padded_tokens(self) -> int:
-        """Positions to compute, padding included."""
-        return self.source.size + self.target_in.size
-
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
     """Sequences of ids as one (count, longest) array, padded at their ends."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minigrad.tensor import Shape, Tensor
+from minigrad.tensor import Batched, Level, Shape, Tensor, as_data
 
 if TYPE_CHECKING:
     from minigrad.ops.primitive import Primitive
@@ -134,6 +134,7 @@ class Node:
         "dtypes",
         "hooks",
         "inputs",
+        "levels",
         "op",
         "output_dtypes",
         "output_shapes",
@@ -161,6 +162,7 @@ class Node:
         self.output_dtypes: tuple[Any, ...] = ()
         self.hooks: dict[int, list[Hook]] | None = None
         self.scope = scope.get()
+        self.levels: tuple[tuple[Level, ...], ...] | None = None  # of batched inputs: the vmaps they are examples of
         self._watched: tuple[list[int], ...] = ()
         self._stamp = 0
 
@@ -218,8 +220,15 @@ class _Sum:
         if self.owned and isinstance(self.value, np.ndarray):
             np.add(self.value, value, out=self.value)
         else:
-            self.value = self.value + value
+            self.value = _plus(self.value, value)
             self.owned = True
+
+
+def _plus(a: Any, b: Any) -> Any:
+    if isinstance(a, Batched) or isinstance(b, Batched):
+        with derivative_on_arrays(False):
+            return (Tensor(as_data(a)) + Tensor(as_data(b))).data
+    return a + b
 
 
 def _vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
@@ -278,7 +287,7 @@ def sweep(
             total.add(value, owned)
 
     # The slopes of branches not taken may be infinite: no news to the user, who saw the forward pass's warnings.
-    with _GradMode(create_graph), _derivative_on_arrays(not create_graph), np.errstate(all="ignore"):
+    with _GradMode(create_graph), derivative_on_arrays(not create_graph), np.errstate(all="ignore"):
         for output, cotangent in zip(outputs, cotangents, strict=True):
             contribute(*edge(output), cotangent if create_graph else cotangent.data, False)
         for vertex in reversed(order):
@@ -330,9 +339,9 @@ def _run_hooks(vertex: Any, totals: list[_Sum | None]) -> None:
         total = totals[index]
         if total is None:
             continue
-        with _derivative_on_arrays(False):
+        with derivative_on_arrays(False):
             for hook in list(registered):
-                gradient = total.value if isinstance(total.value, Tensor) else Tensor(np.asarray(total.value))
+                gradient = total.value if isinstance(total.value, Tensor) else Tensor(as_data(total.value))
                 replacement = hook(gradient)
                 total.owned = False  # the hook may have kept what it saw
                 if replacement is not None:
@@ -357,7 +366,9 @@ def _as_gradient(total: _Sum | None) -> Tensor | None:
         return None
     if isinstance(total.value, Tensor):
         return total.value
-    return Tensor(np.asarray(total.value) if total.owned else np.array(total.value))
+    if total.owned or isinstance(total.value, Batched):
+        return Tensor(as_data(total.value))
+    return Tensor(np.array(total.value))
 
 
 def _accumulate(leaf: Tensor, total: _Sum) -> None:
@@ -372,7 +383,7 @@ def _accumulate(leaf: Tensor, total: _Sum) -> None:
 
 
 @contextmanager
-def _derivative_on_arrays(mode: bool) -> Iterator[None]:
+def derivative_on_arrays(mode: bool) -> Iterator[None]:
     before = _on_arrays.get()
     _on_arrays.set(mode)
     try:

@@ -6,6 +6,8 @@ There is no arithmetic here. The operations in :mod:`minigrad.ops` build on this
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,63 @@ Shape = tuple[int, ...]
 default_float = np.dtype(np.float32)
 
 
+class Level:
+    """One vmap under way: how many examples it has. Levels are ordered by their start."""
+
+    __slots__ = ("live", "serial", "size")
+
+    _serials = itertools.count()
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.serial = next(Level._serials)
+        self.live = True
+
+    def __lt__(self, other: Level) -> bool:
+        return self.serial < other.serial
+
+
+class BatchError(TypeError):
+    """The values of a batched tensor were asked for, but each of its examples has its own."""
+
+
+class Batched:
+    """The data of a tensor inside :func:`minigrad.func.vmap`: it shows one example's shape and keeps all of them.
+
+    ``array`` has a leading axis for each of ``levels``, in their order, and behind them the axes of an example.
+    """
+
+    __slots__ = ("array", "levels")
+
+    def __init__(self, array: Array, levels: tuple[Level, ...]) -> None:
+        self.array = array
+        self.levels = levels
+
+    @property
+    def shape(self) -> Shape:
+        return self.array.shape[len(self.levels) :]
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim - len(self.levels)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    def astype(self, dtype: npt.DTypeLike, copy: bool = True) -> Batched:
+        return Batched(self.array.astype(dtype, copy=copy), self.levels)
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise BatchError("vmap: this code needs the values of one example, but is given a whole batch")
+
+    __array__ = __bool__ = __int__ = __float__ = __index__ = item = tolist = _refuse
+
+
 def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
     """Any array-like as an ndarray; Python floats become float32, everything else keeps its dtype."""
     if isinstance(data, Tensor):
@@ -33,6 +92,11 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"dtype: expected boolean, integer or real floating data, got {array.dtype}")
     return array
+
+
+def as_data(result: Any) -> Any:
+    """What an operation computed as a tensor's data: NumPy's reductions give scalars."""
+    return result if isinstance(result, (np.ndarray, Batched)) else np.asarray(result)
 
 
 class Tensor:
@@ -67,10 +131,10 @@ class Tensor:
     # Arrays on the left of an operator leave the work to the tensor on its right.
     __array_priority__ = 1000
 
-    def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        if not isinstance(data, np.ndarray):
+    def __init__(self, data: Array | Batched, requires_grad: bool = False) -> None:
+        if not isinstance(data, (np.ndarray, Batched)):
             raise TypeError(f"data: expected a numpy.ndarray, got {type(data).__name__}; use minigrad.tensor(...)")
-        self.data = data
+        self.data = data  # type: ignore[assignment]  # a batch stands in for the array of one example
         self.requires_grad = False
         self.grad = None
         self.node = None
@@ -165,6 +229,8 @@ class Tensor:
         return id(self)
 
     def __repr__(self) -> str:
+        if isinstance(self.data, Batched):
+            return f"tensor(<one of a batch>, shape={self.shape}, dtype={self.dtype})"
         body = np.array2string(self.data, separator=", ", prefix="tensor(")
         notes = []
         if self.dtype not in (default_float, np.dtype(np.int64), np.dtype(np.bool_)):

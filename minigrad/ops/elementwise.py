@@ -13,15 +13,79 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import Primitive, Promotion, primitive, promote
 from minigrad.tensor import Array, Tensor, as_array
+
+__all__ = [
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "asin",
+    "asinh",
+    "astype",
+    "atan",
+    "atanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_or",
+    "bitwise_xor",
+    "ceil",
+    "clip",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "exp",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "not_equal",
+    "pow",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "round",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "trunc",
+    "where",
+]
 
 _UNARY = inspect.signature(lambda x, /: ...)
 _BINARY = inspect.signature(lambda a, b, /: ...)
 
 
 def _unary(forward: Callable[..., Any], name: str, vjp: Callable[..., Any] | None, dtypes: Promotion) -> Primitive:
-    op = Primitive(forward, name, _UNARY, dtypes, view=False)
+    op = Primitive(forward, name, _UNARY, dtypes, batching=aligned)
     if vjp is not None:
         op.vjp(x=vjp)
     return op
@@ -39,7 +103,7 @@ def _binary(
     b: Callable[..., Any] | None = None,
     dtypes: Promotion = "numeric",
 ) -> Primitive:
-    op = Primitive(forward, name, _BINARY, dtypes, view=False)
+    op = Primitive(forward, name, _BINARY, dtypes, batching=aligned)
     op.vjp(**{name: rule for name, rule in (("a", a), ("b", b)) if rule is not None})
     return op
 
@@ -47,7 +111,7 @@ def _binary(
 # Choosing
 
 
-@primitive
+@primitive(batching=aligned)
 def where(condition: Array, a: Array, b: Array, /) -> Array:
     """``a`` where the condition holds, ``b`` elsewhere; the branch not taken gets a gradient of 0."""
     a, b = promote([a, b], floating=False)
@@ -158,7 +222,7 @@ atanh = _floating(np.arctanh, "atanh", lambda g, x: g / (1 - x * x))
 relu = _unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out > 0), "numeric")
 
 
-@primitive
+@primitive(batching=aligned)
 def clip(x: Array, /, min: float | None = None, max: float | None = None) -> Array:
     """Values limited to [min, max]; the gradient passes inside and at the bounds (PyTorch's convention)."""
     if min is None and max is None:
@@ -175,7 +239,7 @@ def _clip_vjp(g: Any, x: Any, min: float | None, max: float | None) -> list[Any]
     return [g]
 
 
-@primitive
+@primitive(batching=aligned)
 def _cast(x: Array, /, dtype: npt.DTypeLike) -> Array:
     return x.astype(dtype)
 

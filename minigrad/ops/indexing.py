@@ -11,6 +11,12 @@ from minigrad import kernels
 from minigrad.ops.primitive import primitive
 from minigrad.tensor import Array, Shape, Tensor, as_array
 
+__all__ = [
+    "take_along_axis",
+    "tril",
+    "triu",
+]
+
 
 def _plain(index: Any) -> Any:
     """An index as NumPy understands it."""

@@ -11,6 +11,10 @@ from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import expand_dims, flatten, matrix_transpose, reshape, squeeze
 from minigrad.tensor import Array
 
+__all__ = [
+    "matmul",
+]
+
 
 @primitive(dtypes="numeric")
 def _matmul(a: Array, b: Array, /) -> Array:

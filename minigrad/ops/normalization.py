@@ -10,6 +10,11 @@ from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.reductions import mean, sum
 from minigrad.tensor import Array
 
+__all__ = [
+    "log_softmax",
+    "softmax",
+]
+
 
 @primitive(dtypes="floating")
 def softmax(x: Array, /, axis: int = -1) -> Array:

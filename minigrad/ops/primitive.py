@@ -32,7 +32,9 @@ import numpy as np
 
 from minigrad import graph
 from minigrad.graph import Node
-from minigrad.tensor import Array, Shape, Tensor, as_array, default_float
+from minigrad.ops import batching as batches
+from minigrad.ops.batching import BatchingRule
+from minigrad.tensor import Array, Batched, Level, Shape, Tensor, as_array, as_data, default_float
 
 Rule = Callable[..., Any]
 Promotion = Literal["keep", "numeric", "floating"]
@@ -52,7 +54,13 @@ class Primitive:
     """An operation with its derivative. Call it with tensors, arrays and numbers; see the module's text."""
 
     def __init__(
-        self, forward: Callable[..., Any], name: str, signature: inspect.Signature, dtypes: Promotion, view: bool
+        self,
+        forward: Callable[..., Any],
+        name: str,
+        signature: inspect.Signature,
+        dtypes: Promotion,
+        view: bool = False,
+        batching: BatchingRule | None = None,
     ) -> None:
         self.name = self.__name__ = name
         self.__doc__ = forward.__doc__
@@ -68,6 +76,7 @@ class Primitive:
         self.forward = forward
         self.dtypes = dtypes
         self.view = view
+        self.batching = batching
         self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}
         self.joint_rule: tuple[Rule, tuple[str, ...]] | None = None
         self.composition: Callable[..., Any] | None = None
@@ -104,20 +113,36 @@ class Primitive:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args, params = self._bind(args, kwargs)
         values: list[Any] = []
-        any_tensor = False
+        any_tensor = batched = False
         for arg in args:
             if isinstance(arg, Tensor):
                 any_tensor = True
                 values.append(arg.data)
+                if isinstance(arg.data, Batched):
+                    batched = True
             elif arg is None or isinstance(arg, (np.ndarray, np.generic, bool, int, float)):
                 values.append(arg)
             else:
                 values.append(as_array(arg))
         if self.dtypes != "keep":
             values = promote(values, floating=self.dtypes == "floating")
+        if batched:
+            return self._call_batched(args, values, params)
         out = self.forward(*values, **params)
         if not any_tensor and graph.on_arrays():
             return out.out if isinstance(out, WithResiduals) else out
+        return self._wrap(args, values, params, out)
+
+    def _call_batched(self, args: tuple[Any, ...], values: list[Any], params: dict[str, Any]) -> Any:
+        """Over all examples of the vmaps under way; a fused operation in terms of its parts."""
+        if self.batching is None and self.composition is not None:
+            return self.composition(*args, **params)
+        out, mark = batches.run(self.forward, self.batching, values, params)
+        if isinstance(out, WithResiduals):
+            marked = {name: mark(value) for name, value in out.residuals.items()}
+            out = WithResiduals(_each(mark, out.out), **marked)
+        else:
+            out = _each(mark, out)
         return self._wrap(args, values, params, out)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -146,10 +171,10 @@ class Primitive:
         if isinstance(out, WithResiduals):
             out, residuals = out.out, out.residuals
         several = isinstance(out, (tuple, list))
-        results = [Tensor(np.asarray(result)) for result in (out if several else (out,))]
+        results = [Tensor(as_data(result)) for result in (out if several else (out,))]
         if self.view:
             for result in results:
-                if result.data.base is not None and isinstance(args[0], Tensor):
+                if getattr(result.data, "base", None) is not None and isinstance(args[0], Tensor):
                     result.version = args[0].version
         if self.differentiable and graph.is_grad_enabled():
             needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
@@ -176,6 +201,8 @@ class Primitive:
         )
         node.output_shapes = tuple(result.shape for result in results)
         node.output_dtypes = tuple(result.dtype for result in results)
+        if any(isinstance(value, Batched) for value in values):
+            node.levels = tuple(value.levels if isinstance(value, Batched) else () for value in values)
         saved: dict[str, Any] = {}
         versions: list[list[int]] = []
         for name in self._plan(needs):
@@ -214,13 +241,19 @@ class Primitive:
 
     def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
         """The cotangents of the inputs that need one, each of its input's shape and dtype; None for the others."""
+        if not graph.is_grad_enabled() and (node.levels or any(isinstance(c, Batched) for c in cotangents)):
+            with graph.derivative_on_arrays(False):
+                tensors = self._pull(node, [c if c is None else Tensor(c) for c in cotangents], needs, True)
+            return [None if gradient is None else gradient.data for gradient in tensors]
+        return self._pull(node, cotangents, needs, graph.is_grad_enabled())
+
+    def _pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...], on_tensors: bool) -> list[Any]:
         saved = node.recall()
-        recording = graph.is_grad_enabled()
-        if recording:
+        if on_tensors:
             saved = self._as_tensors(node, saved)
         several = len(cotangents) > 1
-        g = _filled(cotangents, node, recording) if several else cotangents[0]
-        if recording and self.composition is not None:
+        g = _filled(cotangents, node, on_tensors) if several else cotangents[0]
+        if on_tensors and self.composition is not None:
             gradients = self._pull_composed(node, saved, cotangents, needs)
         else:
             given = {"g": g, "shapes": node.shapes, "needs": needs, **node.params, **saved}
@@ -234,9 +267,10 @@ class Primitive:
                     if needs[position] and name in self.rules:
                         rule, names = self.rules[name]
                         gradients[position] = rule(*[given[name] for name in names])
+        levels = node.levels or ((),) * len(needs)
         return [
-            None if gradient is None or not need else _fit(gradient, shape, dtype)
-            for gradient, need, shape, dtype in zip(gradients, needs, node.shapes, node.dtypes, strict=True)
+            None if gradient is None or not need else _fit(_of_one(gradient, of), shape, dtype)
+            for gradient, need, shape, dtype, of in zip(gradients, needs, node.shapes, node.dtypes, levels, strict=True)
         ]
 
     def _as_tensors(self, node: Node, saved: dict[str, Any]) -> dict[str, Any]:
@@ -250,6 +284,10 @@ class Primitive:
                 source = node.inputs[self.inputs.index(name)]
                 if source is not None:
                     tensors[name] = _connected(value, source)
+                elif isinstance(value, Batched):
+                    tensors[name] = Tensor(value)
+            elif isinstance(value, Batched):
+                tensors[name] = Tensor(value)
         return tensors
 
     def _pull_composed(
@@ -257,13 +295,15 @@ class Primitive:
     ) -> list[Any]:
         assert self.composition is not None
         # Cut off from where they came from: inputs may depend on each other, and hooks on them must not run here.
-        inputs = [alias(v) if isinstance(v, Tensor) and v.requires_grad else v for v in map(saved.get, self.inputs)]
-        outputs = self.composition(*inputs, **node.params)
+        recording = graph.is_grad_enabled()
+        with graph.enable_grad():
+            inputs = [alias(v) if isinstance(v, Tensor) and v.requires_grad else v for v in map(saved.get, self.inputs)]
+            outputs = self.composition(*inputs, **node.params)
         outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
         targets = [value for value, need in zip(inputs, needs, strict=True) if need and value is not None]
         outputs, cotangents = [o for o, _ in pairs], [c for _, c in pairs]
-        found = iter(graph.sweep(outputs, cotangents, targets, retain_graph=True, create_graph=True, cut=True))
+        found = iter(graph.sweep(outputs, cotangents, targets, retain_graph=True, create_graph=recording, cut=True))
         return [next(found) if need else None for need in needs]
 
 
@@ -272,7 +312,7 @@ def promote(values: list[Any], floating: bool) -> list[Any]:
 
     NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
     """
-    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    arrays = [value for value in values if isinstance(value, (np.ndarray, Batched))]
     dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     if floats:
@@ -287,12 +327,25 @@ def promote(values: list[Any], floating: bool) -> list[Any]:
         return [np.asarray(value, dtype) for value in values]
     return [
         value.astype(dtype, copy=False)
-        if isinstance(value, np.ndarray)
+        if isinstance(value, (np.ndarray, Batched))
         else float(value)
         if isinstance(value, np.floating)
         else value
         for value in values
     ]
+
+
+def _each(function: Callable[[Any], Any], results: Any) -> Any:
+    return [function(result) for result in results] if isinstance(results, (tuple, list)) else function(results)
+
+
+def _of_one(gradient: Any, levels: tuple[Level, ...]) -> Any:
+    """Undo what a vmap shared: once it has ended, its examples' gradients add up in an input they have in common."""
+    if isinstance(gradient, Tensor) and isinstance(gradient.data, Batched):
+        shared = tuple(level for level in gradient.data.levels if not level.live and level not in levels)
+        if shared:
+            return sum_examples(gradient, shared)
+    return gradient
 
 
 def _fit(gradient: Any, shape: Shape, dtype: Any) -> Any:
@@ -327,7 +380,7 @@ def _connected(value: Array, source: tuple[Any, int]) -> Tensor:
         vertex, index = _aliased(value, source, vertex.dtype), 0  # its data has been promoted or replaced since
     elif vertex.output_dtypes[index] != value.dtype:
         vertex, index = _aliased(value, source, vertex.output_dtypes[index]), 0
-    tensor = Tensor(np.asarray(value))
+    tensor = Tensor(as_data(value))
     tensor.requires_grad = True
     tensor.node = vertex
     tensor.index = index
@@ -345,9 +398,16 @@ def _aliased(value: Array, source: tuple[Any, int], dtype: Any) -> Node:
 @overload
 def primitive(forward: Callable[..., Any], /) -> Primitive: ...
 @overload
-def primitive(*, dtypes: Promotion = ..., view: bool = ...) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(
-    forward: Callable[..., Any] | None = None, /, *, dtypes: Promotion = "keep", view: bool = False
+    *, dtypes: Promotion = ..., view: bool = ..., batching: BatchingRule | None = ...
+) -> Callable[[Callable[..., Any]], Primitive]: ...
+def primitive(
+    forward: Callable[..., Any] | None = None,
+    /,
+    *,
+    dtypes: Promotion = "keep",
+    view: bool = False,
+    batching: BatchingRule | None = None,
 ) -> Primitive | Callable[[Callable[..., Any]], Primitive]:
     """Make an operation of a function of arrays.
 
@@ -356,18 +416,54 @@ def primitive(
         dtypes: what happens to the inputs' dtypes first. ``"keep"``: nothing. ``"numeric"``: they are brought to one.
             ``"floating"``: and that one is floating.
         view: the result may share its input's memory.
+        batching: how the arguments are fitted to a batch of examples, see :mod:`minigrad.ops.batching`.
     """
 
     def define(function: Callable[..., Any]) -> Primitive:
-        return Primitive(function, function.__name__, inspect.signature(function), dtypes, view)
+        return Primitive(function, function.__name__, inspect.signature(function), dtypes, view, batching)
 
     return define if forward is None else define(forward)
 
 
-@primitive
+@primitive(batching=batches.aligned)
 def alias(x: Array, /) -> Array:
     """The same tensor under another node."""
     return x
 
 
 alias.vjp(x=lambda g: g)
+
+
+# The ways into and out of a batch see the batched data itself.
+
+
+class _OnBatches(Primitive):
+    def _call_batched(self, args: tuple[Any, ...], values: list[Any], params: dict[str, Any]) -> Any:
+        return self._wrap(args, values, params, self.forward(*values, **params))
+
+
+def _on_batches(forward: Callable[..., Any]) -> Primitive:
+    return _OnBatches(forward, forward.__name__, inspect.signature(forward), "keep")
+
+
+@_on_batches
+def enter_batch(x: Any, /, level: Level) -> Any:
+    """Each row of ``x`` becomes an example."""
+    return batches.enter(x, level)
+
+
+@_on_batches
+def leave_batch(x: Any, /, level: Level) -> Any:
+    """Each example becomes a row."""
+    return batches.leave(x, level)
+
+
+@_on_batches
+def sum_examples(x: Any, /, levels: tuple[Level, ...]) -> Any:
+    """The sum over all examples of some levels."""
+    return batches.total(x, levels)
+
+
+enter_batch.vjp(x=lambda g, level: leave_batch(g, level))
+leave_batch.vjp(x=lambda g, level: enter_batch(g, level))
+sum_examples.vjp(x=lambda g: g)

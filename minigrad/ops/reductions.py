@@ -7,10 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ops.batching import along_axis
 from minigrad.ops.elementwise import exp, log, where
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.tensor import Array, Shape
+
+__all__ = [
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "cumsum",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "sum",
+    "var",
+]
 
 Axis = int | tuple[int, ...] | None
 
@@ -38,7 +53,7 @@ def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
     return broadcast_to(reshape(g, _kept(shape, axis)), shape)
 
 
-@primitive
+@primitive(batching=along_axis)
 def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over ``axis``. Booleans and small integers add up as int64."""
     return np.sum(x, axis=axis, keepdims=keepdims)
@@ -47,7 +62,7 @@ def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 sum.vjp(x=lambda g, x_shape, axis: _stretch(g, x_shape, axis))
 
 
-@primitive(dtypes="floating")
+@primitive(dtypes="floating", batching=along_axis)
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over ``axis``; of integers in float32."""
     return np.mean(x, axis=axis, keepdims=keepdims)
@@ -70,13 +85,13 @@ def _evenly(g: Any, out: Any, x: Any, axis: Axis) -> Any:
     return chosen * (reshape(g, kept) / sum(chosen, axis=axis, keepdims=True))
 
 
-@primitive
+@primitive(batching=along_axis)
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest value over ``axis``; ties share the gradient evenly."""
     return np.max(x, axis=axis, keepdims=keepdims)
 
 
-@primitive
+@primitive(batching=along_axis)
 def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest value over ``axis``; ties share the gradient evenly."""
     return np.min(x, axis=axis, keepdims=keepdims)
@@ -98,25 +113,25 @@ def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Arra
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
-@primitive
+@primitive(batching=along_axis)
 def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any element over ``axis`` is true."""
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
-@primitive
+@primitive(batching=along_axis)
 def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether all elements over ``axis`` are true."""
     return np.all(x, axis=axis, keepdims=keepdims)
 
 
-@primitive
+@primitive(batching=along_axis)
 def cumsum(x: Array, /, axis: int = -1) -> Array:
     """Running sums along ``axis``."""
     return np.cumsum(x, axis=axis)
 
 
-@primitive
+@primitive(batching=along_axis)
 def _reverse_cumsum(x: Array, /, axis: int = -1) -> Array:
     """Sums of each element and all that follow it: the transpose of ``cumsum``."""
     return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)

@@ -12,6 +12,21 @@ from numpy.lib.array_utils import normalize_axis_index
 from minigrad.ops.primitive import primitive
 from minigrad.tensor import Array, Shape
 
+__all__ = [
+    "broadcast_to",
+    "concat",
+    "expand_dims",
+    "flatten",
+    "flip",
+    "matrix_transpose",
+    "permute_dims",
+    "reshape",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "transpose",
+]
+
 
 @primitive(view=True)
 def reshape(x: Array, /, shape: Shape) -> Array:

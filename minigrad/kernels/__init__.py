@@ -27,6 +27,15 @@ _HOME = {
     "cross_entropy_backward": "losses",
     "adam_step": "adam",
     "add_rows": "scatter",
+    "linear_recurrence": "recurrences",
+    "erf": "special",
+    "erfc": "special",
+    "erfcx": "special",
+    "erfinv": "special",
+    "lgamma": "special",
+    "digamma": "special",
+    "polygamma": "special",
+    "sinc_derivative": "special",
 }
 
 __all__ = list(_HOME)

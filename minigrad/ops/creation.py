@@ -1,13 +1,16 @@
-"""New tensors. The default float dtype is float32."""
+"""New tensors. The default float dtype is float32; the only device is "cpu"."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.tensor import Shape, Tensor, as_array, default_float
+from minigrad.ops.elementwise import add, astype, multiply, subtract
+from minigrad.ops.joining import stack
+from minigrad.ops.shape import broadcast_to, reshape
+from minigrad.tensor import Array, Shape, Tensor, as_array, default_float
 
 __all__ = [
     "arange",
@@ -15,15 +18,35 @@ __all__ = [
     "empty",
     "empty_like",
     "eye",
+    "from_dlpack",
     "full",
     "full_like",
     "linspace",
+    "meshgrid",
     "ones",
     "ones_like",
     "tensor",
     "zeros",
     "zeros_like",
 ]
+
+Device = Literal["cpu"]
+
+
+def _check_device(device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise ValueError(f"device: expected 'cpu' or None, got {device!r}")
+
+
+def _real(dtype: npt.DTypeLike | None, default: npt.DTypeLike = default_float) -> np.dtype[Any]:
+    """A dtype asked for, or the default."""
+    chosen = np.dtype(default if dtype is None else dtype)
+    if chosen.kind not in "biuf":
+        raise TypeError(f"dtype: expected a boolean, integer or real floating one, got {chosen}")
+    return chosen
+
+
+# From data
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -34,84 +57,313 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
         dtype: the dtype to convert to.
         requires_grad: whether to record operations on it.
 
+    Raises:
+        TypeError: the data is not boolean, integer or real floating.
+
     Example:
         >>> import minigrad as mg
         >>> mg.tensor([[1, 2], [3, 4]], dtype=mg.float32).shape
         (2, 2)
     """
-    return Tensor(np.array(as_array(data, dtype)), requires_grad)
+    return Tensor(np.array(asarray(data, dtype=dtype).data), requires_grad)
 
 
-def asarray(data: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Tensor:
-    """``data`` as a tensor, sharing memory where possible; a tensor of the right dtype is returned as it is.
+def asarray(
+    obj: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None, copy: bool | None = None
+) -> Tensor:
+    """``obj`` as a tensor, sharing memory where possible; a tensor of the right dtype is returned as it is.
 
     Args:
-        data: a number, nested lists, an ndarray, a tensor.
-        dtype: the dtype to convert to.
-        copy: True always copies, False raises ValueError if a copy would be needed.
+        obj: a number, nested lists, an ndarray, a tensor, or what has NumPy's array protocols, buffers or DLPack.
+            Nested lists may contain tensors, which stay connected to the graph.
+        dtype: the dtype to convert to. By default arrays keep theirs, and Python floats become float32.
+        device: "cpu" or None.
+        copy: True always copies, False never does, None only where it must.
+
+    Raises:
+        TypeError: the data is not boolean, integer or real floating.
+        ValueError: ``copy=False`` would need a copy, or the device is another.
+        OverflowError: a Python integer is outside the dtype's range.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.asarray([[1, 2], [3, 4]], dtype=mg.float64)
+        tensor([[1., 2.],
+                [3., 4.]], dtype=float64)
     """
-    if isinstance(data, Tensor) and not copy and (dtype is None or np.dtype(dtype) == data.dtype):
-        return data
-    array = as_array(data, dtype)
-    if copy is False and not np.shares_memory(array, data.data if isinstance(data, Tensor) else data):
-        raise ValueError("copy: False was given, but this data cannot be used without a copy")
-    return Tensor(np.array(array) if copy else array)
+    _check_device(device)
+    wanted = None if dtype is None else _real(dtype)
+    if _holds_tensors(obj):
+        obj = stack([asarray(part) for part in obj])
+    if isinstance(obj, Tensor):
+        same = wanted is None or wanted == obj.dtype
+        if copy is False and not same:
+            raise ValueError(f"copy: False was given, but {obj.dtype} cannot become {wanted} without a copy")
+        return obj if same and not copy else astype(obj, obj.dtype if wanted is None else wanted)
+    if not hasattr(obj, "__array__") and hasattr(obj, "__dlpack__"):
+        obj = np.from_dlpack(obj)
+    array = np.array(obj, wanted, copy=copy) if wanted is not None else np.array(obj, copy=copy)
+    if wanted is None and array.dtype == np.float64 and isinstance(obj, (float, list, tuple)):
+        array = as_array(obj)
+    return _sharing(as_array(array), obj)
 
 
-def zeros(shape: int | Shape, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Zeros; float32 unless a dtype is given."""
-    return Tensor(np.zeros(shape, dtype or default_float))
+def _holds_tensors(obj: Any) -> bool:
+    """Whether nested lists contain tensors."""
+    return isinstance(obj, (list, tuple)) and any(isinstance(part, Tensor) or _holds_tensors(part) for part in obj)
 
 
-def ones(shape: int | Shape, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Ones; float32 unless a dtype is given."""
-    return Tensor(np.ones(shape, dtype or default_float))
+def _sharing(array: Array, source: Any) -> Tensor:
+    """A tensor of an array that may be somebody else's."""
+    result = Tensor(array)
+    if array is source or array.base is not None:
+        result.buffer.foreign = True
+    return result
 
 
-def empty(shape: int | Shape, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Uninitialised values; float32 unless a dtype is given."""
-    return Tensor(np.empty(shape, dtype or default_float))
+def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = None) -> Tensor:
+    """A tensor that shares the memory of another library's array.
+
+    Args:
+        x: anything with ``__dlpack__`` and ``__dlpack_device__``, on the CPU.
+        device: "cpu" or None.
+        copy: True copies; False never does.
+
+    Raises:
+        TypeError: the data is complex.
+        ValueError: the device is another.
+        BufferError: ``x`` cannot be exported.
+
+    Example:
+        >>> import minigrad as mg
+        >>> import numpy as np
+        >>> mg.from_dlpack(np.arange(3))
+        tensor([0, 1, 2])
+    """
+    _check_device(device)
+    return _sharing(as_array(np.from_dlpack(x, copy=copy)), x)
 
 
-def full(shape: int | Shape, fill_value: complex, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """One value everywhere; its kind decides the dtype (float32 for a float) unless one is given."""
-    return Tensor(np.full(shape, fill_value, dtype or as_array(fill_value).dtype))
+# Of one value
 
 
-def zeros_like(x: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Zeros of the shape (and dtype) of ``x``."""
-    return Tensor(np.zeros_like(as_array(x), dtype))
+def empty(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
+    """Uninitialised values; float32 unless a dtype is given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.empty((2, 3)).shape
+        (2, 3)
+    """
+    _check_device(device)
+    return Tensor(np.empty(shape, _real(dtype)))
 
 
-def ones_like(x: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Ones of the shape (and dtype) of ``x``."""
-    return Tensor(np.ones_like(as_array(x), dtype))
+def zeros(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
+    """Zeros; float32 unless a dtype is given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.zeros(2)
+        tensor([0., 0.])
+    """
+    _check_device(device)
+    return Tensor(np.zeros(shape, _real(dtype)))
 
 
-def empty_like(x: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
+def ones(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
+    """Ones; float32 unless a dtype is given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.ones(2, dtype=mg.int64)
+        tensor([1, 1])
+    """
+    _check_device(device)
+    return Tensor(np.ones(shape, _real(dtype)))
+
+
+def full(
+    shape: int | Shape, fill_value: Any, dtype: npt.DTypeLike | None = None, *, device: Device | None = None
+) -> Tensor:
+    """One value everywhere; its kind decides the dtype (float32 for a Python float) unless one is given.
+
+    Args:
+        shape: a size or a shape.
+        fill_value: a number, or a tensor that broadcasts to ``shape``, which stays connected to the graph.
+        dtype: the dtype wanted.
+        device: "cpu" or None.
+
+    Raises:
+        OverflowError: ``fill_value`` is a Python integer outside the dtype's range.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.full((2,), 7)
+        tensor([7, 7])
+    """
+    value = asarray(fill_value, dtype, device=device)
+    if isinstance(fill_value, Tensor):
+        return multiply(broadcast_to(value, shape), np.ones((), value.dtype))
+    return Tensor(np.full(shape, value.data))
+
+
+def _shape_and_dtype(x: Any, dtype: npt.DTypeLike | None) -> tuple[Shape, np.dtype[Any]]:
+    like = x if isinstance(x, Tensor) else as_array(x)  # of one example, in a batch: its values are not needed
+    return like.shape, _real(dtype, like.dtype)
+
+
+def empty_like(x: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
     """Uninitialised values of the shape (and dtype) of ``x``."""
-    return Tensor(np.empty_like(as_array(x), dtype))
+    return empty(*_shape_and_dtype(x, dtype), device=device)
 
 
-def full_like(x: Any, fill_value: complex, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """One value everywhere, with the shape (and dtype) of ``x``."""
-    return Tensor(np.full_like(as_array(x), fill_value, dtype))
+def zeros_like(x: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
+    """Zeros of the shape (and dtype) of ``x``."""
+    return zeros(*_shape_and_dtype(x, dtype), device=device)
 
 
-def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Ones on the k-th diagonal, zeros elsewhere."""
-    return Tensor(np.eye(n_rows, n_cols, k, dtype or default_float))
+def ones_like(x: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
+    """Ones of the shape (and dtype) of ``x``."""
+    return ones(*_shape_and_dtype(x, dtype), device=device)
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Evenly spaced values; int64 for integers, float32 as soon as one bound is a float."""
-    bounds: tuple[Any, ...] = (start, stop, step) if stop is not None else (0, start, step)
-    array = np.arange(*bounds, dtype=dtype)
-    return Tensor(array if dtype or array.dtype != np.float64 else array.astype(default_float))
+def full_like(
+    x: Any, /, fill_value: Any, dtype: npt.DTypeLike | None = None, *, device: Device | None = None
+) -> Tensor:
+    """One value everywhere, with the shape (and dtype) of ``x``. See :func:`full`."""
+    shape, dtype = _shape_and_dtype(x, dtype)
+    return full(shape, fill_value, dtype, device=device)
+
+
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    *,
+    k: int = 0,
+    dtype: npt.DTypeLike | None = None,
+    device: Device | None = None,
+) -> Tensor:
+    """Ones on the k-th diagonal (above the main one if positive), zeros elsewhere; float32 unless a dtype is given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.eye(2, 3, k=1)
+        tensor([[0., 1., 0.],
+                [0., 0., 1.]])
+    """
+    _check_device(device)
+    n_cols = n_rows if n_cols is None else n_cols
+    k = max(-n_rows, min(k, n_cols))  # NumPy cannot count to any number
+    return Tensor(np.eye(n_rows, n_cols, k, _real(dtype)))
+
+
+# Ranges
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def arange(
+    start: Any,
+    /,
+    stop: Any = None,
+    step: Any = 1,
+    dtype: npt.DTypeLike | None = None,
+    *,
+    device: Device | None = None,
+) -> Tensor:
+    """Values from start up to, but without, stop, ``step`` apart; int64, or float32 as soon as one of them is a float.
+
+    Args:
+        start: the first value; with nothing after it the stop, and the first is 0.
+        stop: where to end.
+        step: the distance, not 0.
+        dtype: the dtype wanted.
+        device: "cpu" or None.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.arange(1, 6, 2)
+        tensor([1, 3, 5])
+    """
+    _check_device(device)
+    bounds = [_number(value) for value in ((start, stop, step) if stop is not None else (0, start, step))]
+    array = np.arange(*bounds, dtype=dtype if dtype is not None and np.dtype(dtype).kind in "iu" else None)
+    # Floats are computed in float64, and rounded once.
+    return Tensor(array.astype(_real(dtype, default_float if array.dtype.kind == "f" else array.dtype), copy=False))
 
 
 def linspace(
-    start: float, stop: float, num: int = 50, dtype: npt.DTypeLike | None = None, endpoint: bool = True
+    start: Any,
+    stop: Any,
+    /,
+    num: int = 50,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Device | None = None,
+    endpoint: bool = True,
 ) -> Tensor:
-    """``num`` evenly spaced values from start to stop."""
-    return Tensor(np.linspace(start, stop, num, endpoint=endpoint, dtype=dtype or default_float))
+    """``num`` evenly spaced values from start to stop; float32 unless a dtype is given.
+
+    Args:
+        start: the first value; a tensor, of any shape, has a gradient.
+        stop: the last, or with ``endpoint=False`` the one after it; the same.
+        num: how many.
+        dtype: the dtype wanted.
+        device: "cpu" or None.
+        endpoint: whether ``stop`` is one of the values.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.linspace(0, 1, 3)
+        tensor([0. , 0.5, 1. ])
+    """
+    _check_device(device)
+    if isinstance(start, Tensor) or isinstance(stop, Tensor):
+        return _between(start, stop, np.linspace(0, 1, num, endpoint), dtype)
+    return Tensor(np.linspace(_number(start), _number(stop), num, endpoint, dtype=_real(dtype)))
+
+
+def _between(start: Any, stop: Any, weights: Array, dtype: npt.DTypeLike | None) -> Tensor:
+    """Values from one tensor to another, (count, *shape): both have a gradient."""
+    ends = add(start, multiply(subtract(stop, start), 1.0))  # their common shape and dtype
+    column = weights.astype(ends.dtype).reshape(-1, *(1,) * ends.ndim)
+    values = add(multiply(1 - column, start), multiply(column, stop))
+    return values if dtype is None else astype(values, dtype)
+
+
+def meshgrid(*arrays: Any, indexing: Literal["xy", "ij"] = "xy") -> tuple[Any, ...]:
+    """The coordinates of every point of a grid, from those along each of its axes.
+
+    Args:
+        arrays: vectors, or numbers.
+        indexing: "ij": the first array goes along axis 0. "xy": along axis 1, and the second along axis 0.
+
+    Returns:
+        One array for each, all of the grid's shape.
+
+    Raises:
+        ValueError: the indexing is another, or an array has more than 1 dimension.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x, y = mg.meshgrid([1, 2], [3, 4])
+        >>> x
+        tensor([[1, 2],
+                [1, 2]])
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"indexing: expected 'xy' or 'ij', got {indexing!r}")
+    if any(np.ndim(x) > 1 for x in arrays):
+        raise ValueError(f"arrays: expected vectors, got the shapes {[np.shape(x) for x in arrays]}")
+    count = len(arrays)
+    places = list(range(count))
+    if indexing == "xy" and count > 1:
+        places[:2] = 1, 0
+    lines = [
+        reshape(x, (*(1,) * place, -1, *(1,) * (count - 1 - place))) for x, place in zip(arrays, places, strict=True)
+    ]
+    shape = np.broadcast_shapes(*(line.shape for line in lines))
+    return tuple(broadcast_to(line, shape) for line in lines)

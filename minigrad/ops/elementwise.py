@@ -1,262 +1,340 @@
-"""Element-by-element operations, each a row of a table: its forward on arrays and its derivative.
+"""Arithmetic and functions of real numbers, element by element: each a row of a table, forward beside derivative.
 
-At singular points PyTorch's convention holds: ``abs`` and ``relu`` have derivative 0 at 0, ties of ``maximum`` and
-``minimum`` share the gradient evenly, ``clip`` passes it at its bounds, unused branches of ``where`` get 0.
+At singular points PyTorch's convention holds: ``abs``, ``relu`` and ``hypot`` have derivative 0 at 0, ties of
+``maximum`` and ``minimum`` share the gradient evenly, ``clip`` passes it at its bounds.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any
+import math
+import operator
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.dtypes import check_device, float64
 from minigrad.ops.batching import aligned
-from minigrad.ops.primitive import Primitive, Promotion, primitive, promote
+from minigrad.ops.comparisons import isfinite, isinf, no_slope, where
+from minigrad.ops.primitive import Primitive, primitive
+from minigrad.ops.tables import as_operand, binary, floating, unary
 from minigrad.tensor import Array, Tensor, as_array
 
-__all__ = [
-    "abs",
-    "acos",
-    "acosh",
-    "add",
-    "asin",
-    "asinh",
-    "astype",
-    "atan",
-    "atanh",
-    "bitwise_and",
-    "bitwise_invert",
-    "bitwise_or",
-    "bitwise_xor",
-    "ceil",
-    "clip",
-    "cos",
-    "cosh",
-    "divide",
-    "equal",
-    "exp",
-    "expm1",
-    "floor",
-    "floor_divide",
-    "greater",
-    "greater_equal",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "less",
-    "less_equal",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "not_equal",
-    "pow",
-    "reciprocal",
-    "relu",
-    "remainder",
-    "round",
-    "sigmoid",
-    "sign",
-    "sin",
-    "sinh",
-    "softplus",
-    "sqrt",
-    "square",
-    "subtract",
-    "tan",
-    "tanh",
-    "trunc",
-    "where",
-]
-
-_UNARY = inspect.signature(lambda x, /: ...)
-_BINARY = inspect.signature(lambda a, b, /: ...)
-
-
-def _unary(forward: Callable[..., Any], name: str, vjp: Callable[..., Any] | None, dtypes: Promotion) -> Primitive:
-    op = Primitive(forward, name, _UNARY, dtypes, batching=aligned)
-    if vjp is not None:
-        op.vjp(x=vjp)
-    return op
-
-
-def _floating(forward: Callable[..., Any], name: str, vjp: Callable[..., Any]) -> Primitive:
-    """A function of the real numbers: integers become float32 first."""
-    return _unary(forward, name, vjp, "floating")
-
-
-def _binary(
-    forward: Callable[..., Any],
-    name: str,
-    a: Callable[..., Any] | None = None,
-    b: Callable[..., Any] | None = None,
-    dtypes: Promotion = "numeric",
-) -> Primitive:
-    op = Primitive(forward, name, _BINARY, dtypes, batching=aligned)
-    op.vjp(**{name: rule for name, rule in (("a", a), ("b", b)) if rule is not None})
-    return op
-
-
-# Choosing
-
-
-@primitive(batching=aligned)
-def where(condition: Array, a: Array, b: Array, /) -> Array:
-    """``a`` where the condition holds, ``b`` elsewhere; the branch not taken gets a gradient of 0."""
-    a, b = promote([a, b], floating=False)
-    return np.where(condition, a, b)
-
-
-where.vjp(a=lambda g, condition: where(condition, g, 0), b=lambda g, condition: where(condition, 0, g))
+__all__ = ["add", "divide", "float_power", "floor_divide", "fmod", "gcd", "lcm", "lerp", "multiply", "negative"]
+__all__ += ["positive", "pow", "reciprocal", "remainder", "square", "subtract"]
+__all__ += ["abs", "clip", "copysign", "fmax", "fmin", "hypot", "maximum", "minimum", "nan_to_num", "relu"]
+__all__ += ["ceil", "floor", "heaviside", "nextafter", "round", "sign", "trunc"]
+__all__ += ["cbrt", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "rsqrt", "sqrt"]
+__all__ += ["log_sigmoid", "sigmoid", "softplus"]
+__all__ += ["acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "sin", "sinh", "tan", "tanh"]
+__all__ += ["deg2rad", "rad2deg"]
+__all__ += ["astype", "conj", "imag", "real"]
 
 # Arithmetic
 
-add = _binary(np.add, "add", lambda g: g, lambda g: g)
-subtract = _binary(np.subtract, "subtract", lambda g: g, lambda g: -g)
-multiply = _binary(np.multiply, "multiply", lambda g, b: g * b, lambda g, a: g * a)
-divide = _binary(np.true_divide, "divide", lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), "floating")
-floor_divide = _binary(np.floor_divide, "floor_divide")
-remainder = _binary(np.remainder, "remainder", lambda g: g, lambda g, a, b: -g * floor(a / b))
-pow: Primitive = _binary(
-    np.power,
-    "pow",
-    lambda g, a, b: g * b * pow(a, b - (b != 0)),  # b - 1, but 0 · a⁰ where b = 0
-    lambda g, out, a, b: g * where((a == 0) & (b >= 0), 0, out * log(where(a == 0, 1, a))),
+add = binary(np.add, "add", lambda g: g, lambda g: g)
+subtract = binary(np.subtract, "subtract", lambda g: g, lambda g: -g)
+multiply = binary(np.multiply, "multiply", lambda g, b: g * b, lambda g, a: g * a)
+divide = binary(np.true_divide, "divide", lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), "floating")
+floor_divide = binary(np.floor_divide, "floor_divide", no_slope, no_slope)
+remainder = binary(np.remainder, "remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
+fmod = binary(np.fmod, "fmod", lambda g: g, lambda g, a, b: -g * trunc(a / b))
+gcd = binary(np.gcd, "gcd")
+lcm = binary(np.lcm, "lcm")
+positive = unary(np.positive, "positive", lambda g: g)
+negative = unary(np.negative, "negative", lambda g: -g)
+square = unary(np.square, "square", lambda g, x: g * (2 * x))
+reciprocal = floating(np.reciprocal, "reciprocal", lambda g, out: -g * out * out)
+
+
+def _pow_base(g: Any, a: Any, b: Any) -> Any:
+    """b · aᵇ⁻¹; 0 where b = 0, for any a."""
+    if isinstance(b, (int, float)):
+        return g * (b * pow(a, b - 1)) if b else no_slope(g)
+    return g * (b * pow(where((b == 0) & ~(abs(a) > 0), 1, a), b - 1))
+
+
+def _pow_exponent(g: Any, out: Any, a: Any, b: Any) -> Any:
+    """aᵇ · log a; 0 where a = 0 and b ≥ 0."""
+    if isinstance(a, (int, float)) and a:
+        return g * (out * float(np.log(a)))
+    zero = (a == 0) & (b >= 0)
+    return g * where(zero, 0, out * log(where(zero, 1, a)))
+
+
+# The operator, for it knows shortcuts for exponents such as 2 that np.power does not.
+pow: Primitive = binary(operator.pow, "pow", _pow_base, _pow_exponent)
+pow.__doc__ = (
+    """``a`` to the power of ``b``. Integers to negative integers are an error: their results are no integers."""
 )
-maximum = _binary(
+
+
+def float_power(x1: Any, x2: Any, /) -> Any:
+    """``x1`` to the power of ``x2``, computed in float64 whatever they are."""
+    return pow(astype(x1, float64), astype(x2, float64))
+
+
+@primitive(dtypes="floating", batching=aligned)
+def lerp(start: Array, end: Array, weight: Array, /) -> Array:
+    """``start + weight · (end - start)``, exactly ``end`` at weight 1."""
+    step = end - start
+    return np.where(np.abs(weight) < 0.5, start + weight * step, end - step * (1 - weight))
+
+
+lerp.vjp(
+    start=lambda g, weight: g * (1 - weight),
+    end=lambda g, weight: g * weight,
+    weight=lambda g, start, end: g * (end - start),
+)
+
+# Sizes and bounds
+
+maximum = binary(
     np.maximum,
     "maximum",
     lambda g, a, b: where(a == b, g / 2, where(a < b, 0, g)),
     lambda g, a, b: where(a == b, g / 2, where(b < a, 0, g)),
 )
-minimum = _binary(
+minimum = binary(
     np.minimum,
     "minimum",
     lambda g, a, b: where(a == b, g / 2, where(b < a, 0, g)),
     lambda g, a, b: where(a == b, g / 2, where(a < b, 0, g)),
 )
-negative = _unary(np.negative, "negative", lambda g: -g, "numeric")
-abs = _unary(np.abs, "abs", lambda g, x: g * sign(x), "numeric")
-square = _unary(np.square, "square", lambda g, x: g * (2 * x), "numeric")
-reciprocal = _floating(np.reciprocal, "reciprocal", lambda g, out: -g * out * out)
+# Of these two the first operand has the whole gradient of a tie, as in PyTorch.
+fmax = binary(
+    np.fmax,
+    "fmax",
+    lambda g, a, b: where((a >= b) | (b != b), g, 0),
+    lambda g, a, b: where((a >= b) | (b != b), 0, g),
+)
+fmin = binary(
+    np.fmin,
+    "fmin",
+    lambda g, a, b: where((a <= b) | (b != b), g, 0),
+    lambda g, a, b: where((a <= b) | (b != b), 0, g),
+)
+abs = unary(np.abs, "abs", lambda g, x: g * sign(x))
+copysign = binary(np.copysign, "copysign", lambda g, a, out: g * (sign(a) * sign(out)), no_slope, "floating")
+relu = unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out != 0))
+relu.__doc__ = "The positive part, max(x, 0)."
 
-# Without slope: integers, booleans, or steps whose derivative is zero wherever it exists
 
-sign: Primitive = _unary(np.sign, "sign", lambda g: g * 0, "numeric")
-floor: Primitive = _unary(np.floor, "floor", lambda g: g * 0, "numeric")
-ceil = _unary(np.ceil, "ceil", lambda g: g * 0, "numeric")
-round = _unary(np.round, "round", lambda g: g * 0, "numeric")
-trunc = _unary(np.trunc, "trunc", lambda g: g * 0, "numeric")
-isnan = _unary(np.isnan, "isnan", None, "numeric")
-isinf = _unary(np.isinf, "isinf", None, "numeric")
-isfinite = _unary(np.isfinite, "isfinite", None, "numeric")
-logical_not = _unary(np.logical_not, "logical_not", None, "numeric")
-equal = _binary(np.equal, "equal")
-not_equal = _binary(np.not_equal, "not_equal")
-less = _binary(np.less, "less")
-less_equal = _binary(np.less_equal, "less_equal")
-greater = _binary(np.greater, "greater")
-greater_equal = _binary(np.greater_equal, "greater_equal")
-logical_and = _binary(np.logical_and, "logical_and", dtypes="keep")
-logical_or = _binary(np.logical_or, "logical_or", dtypes="keep")
-logical_xor = _binary(np.logical_xor, "logical_xor", dtypes="keep")
-bitwise_and = _binary(np.bitwise_and, "bitwise_and")
-bitwise_or = _binary(np.bitwise_or, "bitwise_or")
-bitwise_xor = _binary(np.bitwise_xor, "bitwise_xor")
-bitwise_invert = _unary(np.invert, "bitwise_invert", None, "numeric")
+def _over_length(g: Any, side: Any, out: Any) -> Any:
+    """The slope of a hypotenuse, side / length; 0 at length 0."""
+    return where(out == 0, 0, g * side / where(out == 0, 1, out))
+
+
+hypot = binary(
+    np.hypot, "hypot", lambda g, a, out: _over_length(g, a, out), lambda g, b, out: _over_length(g, b, out), "floating"
+)
+
+
+@primitive(dtypes="numeric", batching=aligned)
+def _clip(x: Array, low: Array | None, high: Array | None, /) -> Array:
+    return np.clip(x, low, high)
+
+
+def _clip_value(g: Any, x: Any, low: Any, high: Any) -> Any:
+    inside = True if low is None else x >= low
+    return where(inside if high is None else inside & (x <= high), g, 0)
+
+
+_clip.vjp(
+    x=_clip_value,
+    low=lambda g, x, low, high: where((x < low) if high is None else (x < low) & (low <= high), g, 0),
+    high=lambda g, x, low, high: where((x > high) if low is None else (x > high) | (high < low), g, 0),
+)
+_clip.name = "clip"
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """Values limited to [min, max]; the gradient passes inside and at the bounds, and to a bound that was put in place.
+
+    Args:
+        x: any shape.
+        min, max: numbers or arrays that broadcast against ``x``; None for no bound. Where they cross, ``max`` wins.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.clip(mg.tensor([-2.0, 0.5, 2.0]), -1, mg.tensor([1.0, 0.0, 1.0]))
+        tensor([-1.,  0.,  1.])
+    """
+    if min is None and max is None:
+        return positive(x)
+    return _clip(as_operand(x), min, max)
+
+
+@primitive(dtypes="numeric", batching=aligned)
+def nan_to_num(x: Array, /, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
+    """NaN and infinities replaced: by 0 and the dtype's largest and smallest numbers unless others are given."""
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+nan_to_num.vjp(x=lambda g, x: where(isfinite(x), g, 0))
+
+# Steps: their derivative is zero wherever it exists
+
+
+@primitive(dtypes="numeric", batching=aligned)
+def round(x: Array, /, decimals: int = 0) -> Array:
+    """The nearest number with so many decimals, of two equally near the even one; integers remain as they are."""
+    return np.round(x, decimals) if x.dtype.kind == "f" or decimals < 0 else x.copy()
+
+
+round.vjp(x=no_slope)
+sign: Primitive = unary(np.sign, "sign", no_slope)
+floor = unary(np.floor, "floor", no_slope)
+ceil = unary(np.ceil, "ceil", no_slope)
+trunc: Primitive = unary(np.trunc, "trunc", no_slope)
+heaviside = binary(np.heaviside, "heaviside", no_slope, lambda g, a: where(a == 0, g, 0), "floating")
+nextafter = binary(np.nextafter, "nextafter", lambda g: g, no_slope, "floating")
 
 # Exponentials and logarithms
 
 
+def share(x: Any, total: Any) -> Any:
+    """e^x / e^total: what part of a sum of exponentials, known by its logarithm, one term is.
+
+    Of an infinite sum the infinite terms have all, of an empty one nobody has anything.
+    """
+    infinite = isinf(total)
+    return where(infinite, x == np.inf, exp(where(infinite, 0, x - total)))
+
+
 def _sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x), from the side on which the exponential cannot overflow."""
-    decay = np.exp(-np.abs(x))
+    """1 / (1 + e^-x)."""
+    decay = np.exp(-np.abs(x))  # from the side on which the exponential cannot overflow
     result: Array = np.where(x >= 0, 1, decay) / (1 + decay)
     return result
 
 
 def _softplus(x: Array) -> Array:
-    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
+    """log(1 + e^x)."""
     result: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
     return result
 
 
-exp = _floating(np.exp, "exp", lambda g, out: g * out)
-expm1 = _floating(np.expm1, "expm1", lambda g, out: g * (out + 1))
-log: Primitive = _floating(np.log, "log", lambda g, x: g / x)
-log1p = _floating(np.log1p, "log1p", lambda g, x: g / (1 + x))
-log2 = _floating(np.log2, "log2", lambda g, x: g / (x * float(np.log(2))))
-log10 = _floating(np.log10, "log10", lambda g, x: g / (x * float(np.log(10))))
-sqrt = _floating(np.sqrt, "sqrt", lambda g, out: g / (2 * out))
-sigmoid = _floating(_sigmoid, "sigmoid", lambda g, out: g * out * (1 - out))
-softplus = _floating(_softplus, "softplus", lambda g, x: g * sigmoid(x))
+def _log_sigmoid(x: Array) -> Array:
+    """log(1 / (1 + e^-x)) = -log(1 + e^-x)."""
+    result: Array = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    return result
+
+
+def _ahead(a: Any, b: Any) -> Any:
+    """a - b, and 0 between equal infinities."""
+    return where((a == b) & isinf(a), 0, a - b)
+
+
+exp: Primitive = floating(np.exp, "exp", lambda g, out: g * out)
+exp2 = floating(np.exp2, "exp2", lambda g, out: g * (out * math.log(2)))
+expm1 = floating(np.expm1, "expm1", lambda g, out: g * (out + 1))
+log: Primitive = floating(np.log, "log", lambda g, x: g / x)
+log1p = floating(np.log1p, "log1p", lambda g, x: g / (1 + x))
+log2 = floating(np.log2, "log2", lambda g, x: g / (x * math.log(2)))
+log10 = floating(np.log10, "log10", lambda g, x: g / (x * math.log(10)))
+logaddexp = binary(
+    np.logaddexp,
+    "logaddexp",
+    lambda g, a, b: g * sigmoid(_ahead(a, b)),
+    lambda g, a, b: g * sigmoid(_ahead(b, a)),
+    "floating",
+)
+logaddexp2 = binary(
+    np.logaddexp2,
+    "logaddexp2",
+    lambda g, a, b: g * sigmoid(_ahead(a, b) * math.log(2)),
+    lambda g, a, b: g * sigmoid(_ahead(b, a) * math.log(2)),
+    "floating",
+)
+sqrt = floating(np.sqrt, "sqrt", lambda g, out: g / (2 * out))
+rsqrt = floating(lambda x: 1 / np.sqrt(x), "rsqrt", lambda g, out: g * (-0.5 * out * out * out))
+rsqrt.__doc__ = "One over the square root."
+cbrt = floating(np.cbrt, "cbrt", lambda g, out: g / (3 * out * out))
+sigmoid: Primitive = floating(_sigmoid, "sigmoid", lambda g, out: g * out * (1 - out))
+log_sigmoid = floating(_log_sigmoid, "log_sigmoid", lambda g, x: g * sigmoid(-x))
+softplus = floating(_softplus, "softplus", lambda g, x: g * sigmoid(x))
 
 # Trigonometric and hyperbolic functions
 
-sin = _floating(np.sin, "sin", lambda g, x: g * cos(x))
-cos: Primitive = _floating(np.cos, "cos", lambda g, x: -g * sin(x))
-tan = _floating(np.tan, "tan", lambda g, out: g * (1 + out * out))
-asin = _floating(np.arcsin, "asin", lambda g, x: g / sqrt(1 - x * x))
-acos = _floating(np.arccos, "acos", lambda g, x: -g / sqrt(1 - x * x))
-atan = _floating(np.arctan, "atan", lambda g, x: g / (1 + x * x))
-sinh = _floating(np.sinh, "sinh", lambda g, x: g * cosh(x))
-cosh: Primitive = _floating(np.cosh, "cosh", lambda g, x: g * sinh(x))
-tanh = _floating(np.tanh, "tanh", lambda g, out: g * (1 - out * out))
-asinh = _floating(np.arcsinh, "asinh", lambda g, x: g / sqrt(x * x + 1))
-acosh = _floating(np.arccosh, "acosh", lambda g, x: g / sqrt(x * x - 1))
-atanh = _floating(np.arctanh, "atanh", lambda g, x: g / (1 - x * x))
-
-# Cut off at bounds
-
-relu = _unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out > 0), "numeric")
+sin = floating(np.sin, "sin", lambda g, x: g * cos(x))
+cos: Primitive = floating(np.cos, "cos", lambda g, x: -g * sin(x))
+tan = floating(np.tan, "tan", lambda g, out: g * (1 + out * out))
+asin = floating(np.arcsin, "asin", lambda g, x: g / sqrt(1 - x * x))
+acos = floating(np.arccos, "acos", lambda g, x: -g / sqrt(1 - x * x))
+atan = floating(np.arctan, "atan", lambda g, x: g / (1 + x * x))
+sinh = floating(np.sinh, "sinh", lambda g, x: g * cosh(x))
+cosh: Primitive = floating(np.cosh, "cosh", lambda g, x: g * sinh(x))
+tanh = floating(np.tanh, "tanh", lambda g, out: g * (1 - out * out))
+asinh = floating(np.arcsinh, "asinh", lambda g, x: g / sqrt(x * x + 1))
+acosh = floating(np.arccosh, "acosh", lambda g, x: g / sqrt(x * x - 1))
+atanh = floating(np.arctanh, "atanh", lambda g, x: g / (1 - x * x))
+deg2rad = floating(np.deg2rad, "deg2rad", lambda g: g * (math.pi / 180))
+rad2deg = floating(np.rad2deg, "rad2deg", lambda g: g * (180 / math.pi))
 
 
-@primitive(batching=aligned)
-def clip(x: Array, /, min: float | None = None, max: float | None = None) -> Array:
-    """Values limited to [min, max]; the gradient passes inside and at the bounds (PyTorch's convention)."""
-    if min is None and max is None:
-        return x.copy()
-    return np.clip(x, min, max)
+def _square_of_length(a: Any, b: Any) -> Any:
+    """a² + b²; 1 at the origin, where the angle has no slope."""
+    square = a * a + b * b
+    return where(square == 0, 1, square)
 
 
-@clip.joint_vjp
-def _clip_vjp(g: Any, x: Any, min: float | None, max: float | None) -> list[Any]:
-    if min is not None:
-        g = where(x >= min, g, 0)
-    if max is not None:
-        g = where(x <= max, g, 0)
-    return [g]
+atan2 = binary(
+    np.arctan2,
+    "atan2",
+    lambda g, a, b: g * b / _square_of_length(a, b),
+    lambda g, a, b: -g * a / _square_of_length(a, b),
+    "floating",
+)
+
+# Kinds of numbers
+
+
+def real(x: Any, /) -> Any:
+    """The real part: ``x`` itself, for all tensors are real."""
+    return as_operand(x)
+
+
+def conj(x: Any, /) -> Any:
+    """The complex conjugate: ``x`` itself, for all tensors are real."""
+    return as_operand(x)
+
+
+def imag(x: Any, /) -> Any:
+    """Not there: all tensors are real. The standard defines it for complex numbers only.
+
+    Raises:
+        TypeError: always.
+    """
+    raise TypeError(f"x: imag is for complex numbers, which there are none of; got {as_array(x).dtype}")
 
 
 @primitive(batching=aligned)
 def _cast(x: Array, /, dtype: npt.DTypeLike) -> Array:
-    return x.astype(dtype)
+    return np.array(x, dtype)
 
 
 _cast.vjp(x=lambda g: g)
 _cast.name = "astype"
 
 
-def astype(x: Any, dtype: npt.DTypeLike, copy: bool = True) -> Tensor:
+def astype(x: Any, dtype: npt.DTypeLike, /, *, copy: bool = True, device: Literal["cpu"] | None = None) -> Tensor:
     """``x`` with another dtype; gradients return in the dtype of ``x``.
 
     Args:
         x: an array of any shape.
         dtype: the dtype wanted.
         copy: False returns ``x`` itself when it has that dtype already.
+        device: ``"cpu"``, the only one.
+
+    Raises:
+        TypeError: ``dtype`` is not boolean, integer or real floating.
     """
-    if not copy and as_array(x).dtype == np.dtype(dtype) and isinstance(x, Tensor):
+    check_device(device)
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "biuf":
+        raise TypeError(f"dtype: expected a boolean, integer or real floating dtype, got {dtype}")
+    if not copy and isinstance(x, Tensor) and x.dtype == dtype:
         return x
-    result: Tensor = _cast(x, np.dtype(dtype))
+    result: Tensor = _cast(x, dtype)
     return result

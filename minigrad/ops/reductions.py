@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import builtins
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from numpy.lib.array_utils import normalize_axis_tuple
 
+from minigrad.dtypes import float64, result_type
 from minigrad.ops.batching import along_axis
-from minigrad.ops.elementwise import exp, log, where
+from minigrad.ops.comparisons import isnan, where
+from minigrad.ops.elementwise import astype, ceil, floor, lerp, round, share, sqrt, square, subtract
+from minigrad.ops.indexing import getitem
 from minigrad.ops.primitive import primitive
-from minigrad.ops.shape import broadcast_to, reshape
-from minigrad.tensor import Array, Shape
+from minigrad.ops.scans import product_of_others
+from minigrad.ops.shape import broadcast_to, flatten, permute_dims, reshape
+from minigrad.ops.sorting import sort
+from minigrad.ops.tables import as_operand
+from minigrad.tensor import Array, Shape, as_array
 
-__all__ = [
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "cumsum",
-    "logsumexp",
-    "max",
-    "mean",
-    "min",
-    "sum",
-    "var",
-]
+__all__ = ["all", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "min", "prod", "ptp", "sum"]
+__all__ += ["average", "mean", "median", "percentile", "quantile", "std", "var"]
+__all__ += ["nanmax", "nanmean", "nanmin", "nansum"]
+__all__ += ["amax", "amin"]
 
 Axis = int | tuple[int, ...] | None
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes meant, as non-negative numbers."""
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple(a % ndim if ndim else a for a in (axis if isinstance(axis, tuple) else (axis,)))
+    """The axes meant, as non-negative numbers; a scalar's own 0 and -1 are none."""
+    return normalize_axis_tuple(axis, ndim) if ndim and axis is not None else tuple(range(ndim))
 
 
 def _kept(shape: Shape, axis: Axis) -> Shape:
@@ -45,7 +44,7 @@ def _kept(shape: Shape, axis: Axis) -> Shape:
 
 def _count(shape: Shape, axis: Axis) -> int:
     """How many elements are collapsed into one."""
-    return int(np.prod([shape[a] for a in _axes(axis, len(shape))]))
+    return math.prod(shape[a] for a in _axes(axis, len(shape)))
 
 
 def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
@@ -53,36 +52,196 @@ def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
     return broadcast_to(reshape(g, _kept(shape, axis)), shape)
 
 
+def _order(shape: Shape, axis: Axis) -> tuple[int, ...]:
+    """The axes with those to be collapsed at the end."""
+    axes = _axes(axis, len(shape))
+    return tuple(i for i in range(len(shape)) if i not in axes) + axes
+
+
+def _rows(x: Any, axis: Axis) -> Any:
+    """``x`` with the axes to be collapsed merged into one last axis."""
+    lead = tuple(size for i, size in enumerate(x.shape) if i not in _axes(axis, x.ndim))
+    return reshape(permute_dims(x, _order(x.shape, axis)), (*lead, _count(x.shape, axis)))
+
+
+# Sums and products
+
+
 @primitive(batching=along_axis)
-def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum over ``axis``. Booleans and small integers add up as int64."""
-    return np.sum(x, axis=axis, keepdims=keepdims)
+def sum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Array:
+    """The sum over ``axis``; booleans and small integers add up as int64 or uint64 unless a dtype is given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.sum(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+        tensor([4., 6.])
+    """
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=dtype)
+
+
+@primitive(batching=along_axis)
+def prod(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Array:
+    """The product over ``axis``, dtypes as in :func:`sum`; derivatives are exact with zeros in it, to any order."""
+    return np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype)
+
+
+def _prod_vjp(g: Any, x: Any, axis: Axis) -> Any:
+    order = _order(x.shape, axis)
+    others = reshape(product_of_others(_rows(x, axis), -1), tuple(x.shape[i] for i in order))
+    return reshape(g, _kept(x.shape, axis)) * permute_dims(others, tuple(order.index(i) for i in range(x.ndim)))
 
 
 sum.vjp(x=lambda g, x_shape, axis: _stretch(g, x_shape, axis))
+prod.vjp(x=_prod_vjp)
+
+
+@primitive(dtypes="floating", batching=along_axis)
+def logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """log Σ exp(x) over ``axis``, without overflow; -inf for nothing but -inf, where the gradient is 0."""
+    axis = _axes(axis, x.ndim)
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis)
+
+
+@logsumexp.joint_vjp
+def _logsumexp_vjp(g: Any, x: Any, out: Any, axis: Axis) -> list[Any]:
+    kept = _kept(x.shape, axis)
+    return [reshape(g, kept) * share(x, reshape(out, kept))]
+
+
+# Averages
 
 
 @primitive(dtypes="floating", batching=along_axis)
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over ``axis``; of integers in float32."""
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    return np.mean(x, axis=axis if x.ndim else None, keepdims=keepdims)
 
 
 mean.vjp(x=lambda g, x_shape, axis: _stretch(g / builtins.max(_count(x_shape, axis), 1), x_shape, axis))
 
 
-def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
-    """The variance over ``axis``: the mean squared deviation, divided by (count - correction)."""
-    deviation = x - mean(x, axis=axis, keepdims=True)
-    total = sum(deviation * deviation, axis=axis, keepdims=keepdims)
-    return total / (_count(np.shape(x), axis) - correction)
+def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = False) -> Any:
+    """The mean over ``axis``, each element counting as much as its weight: Σ w·x / Σ w.
+
+    Args:
+        x: any shape.
+        axis: what to average over.
+        weights: of the shape of ``x``, or of its one ``axis`` only; None for the mean.
+        keepdims: whether the axes remain, with size 1.
+    """
+    if weights is None:
+        return mean(x, axis=axis, keepdims=keepdims)
+    x, weights = as_operand(x), as_operand(weights)
+    if weights.shape != x.shape:
+        if not isinstance(axis, int) or weights.shape != (x.shape[axis],):
+            raise ValueError(
+                f"weights: expected the shape of x, {x.shape}, or the length of its one axis, got {weights.shape}"
+            )
+        weights = reshape(weights, tuple(-1 if i == axis % x.ndim else 1 for i in range(x.ndim)))
+    weights = broadcast_to(weights, x.shape)
+    return sum(x * weights, axis=axis, keepdims=keepdims) / sum(weights, axis=axis, keepdims=keepdims)
+
+
+def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The variance over ``axis``: the sum of squared deviations, divided by (count - correction)."""
+    squares = square(subtract(x, mean(x, axis=axis, keepdims=True)))
+    return sum(squares, axis=axis, keepdims=keepdims) / builtins.max(_count(np.shape(x), axis) - correction, 0)
+
+
+def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The standard deviation over ``axis``: the square root of :func:`var`, with a gradient of 0 where it is 0."""
+    variance = var(x, axis, correction, keepdims)
+    none = variance == 0
+    return where(none, 0, sqrt(where(none, 1, variance)))
+
+
+def median(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The middle value over ``axis``, or the mean of the two; NaN where any is."""
+    x = as_operand(x)
+    rows = sort(_rows(x, axis), axis=-1)
+    count = rows.shape[-1]
+    middle = mean(rows[..., (count - 1) // 2 : count // 2 + 1], axis=-1)
+    return _finished(middle, rows, x.shape, axis, keepdims)
+
+
+# Between two elements, at which place in their order to read
+_PLACES: dict[str, Callable[[Any], Any]] = {
+    "linear": lambda place: place,
+    "lower": floor,
+    "higher": ceil,
+    "nearest": round,
+    "midpoint": lambda place: (floor(place) + ceil(place)) / 2,
+}
+
+
+def quantile(x: Any, q: Any, /, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """The value below which the part ``q`` of the elements over ``axis`` lies; NaN where any element is.
+
+    Args:
+        x: any shape, not empty.
+        q: numbers in [0, 1], any shape; their axes come first in the result. Differentiable too.
+        axis: what to collapse.
+        keepdims: whether the axes remain, with size 1.
+        method: what to make of a place between two elements: ``"linear"`` interpolates, ``"lower"``, ``"higher"`` and
+            ``"nearest"`` take one of them, ``"midpoint"`` their mean.
+
+    Raises:
+        ValueError: ``q`` is outside [0, 1], or there is nothing to collapse.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.quantile(mg.tensor([1.0, 2.0, 4.0]), [0.5, 0.75])
+        tensor([2., 3.])
+    """
+    if method not in _PLACES:
+        raise ValueError(f"method: expected one of {', '.join(_PLACES)}, got {method!r}")
+    x, q = as_operand(x), _exact(q)
+    if not all((q >= 0) & (q <= 1)):
+        raise ValueError(f"q: expected numbers in [0, 1], got {q}")
+    rows = sort(_rows(x, axis), axis=-1)
+    if not rows.shape[-1]:
+        raise ValueError(f"x: expected elements to take a quantile of, got shape {x.shape}")
+    place = _PLACES[method](q * (rows.shape[-1] - 1))
+    below = np.floor(as_array(place)).astype(np.int64)
+    above = np.minimum(below + 1, rows.shape[-1] - 1)
+    weight = astype(place - below, result_type(rows, 1.0))
+    values = lerp(getitem(rows, (..., below)), getitem(rows, (..., above)), weight)
+    lead = rows.ndim - 1
+    values = permute_dims(values, (*range(lead, values.ndim), *range(lead)))
+    return _finished(values, rows, x.shape, axis, keepdims)
+
+
+def percentile(x: Any, q: Any, /, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """:func:`quantile`, with ``q`` in percent."""
+    return quantile(x, _exact(q) / 100, axis, keepdims, method=method)
+
+
+def _exact(q: Any) -> Any:
+    """A share as float64, for the place in a long array that it means."""
+    return astype(q if hasattr(q, "dtype") else np.asarray(q, np.float64), float64)
+
+
+def _finished(values: Any, rows: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    """What was found in sorted rows, where NaN stands last: NaN if there is one, and the axes kept if wished."""
+    if rows.dtype.kind == "f" and rows.shape[-1]:
+        last = rows[..., -1]
+        values = where(isnan(last), last, values)
+    own = values.shape[: values.ndim - rows.ndim + 1]
+    return reshape(values, own + _kept(shape, axis)) if keepdims else values
+
+
+# Extremes
 
 
 def _evenly(g: Any, out: Any, x: Any, axis: Axis) -> Any:
-    """The cotangent of max or min: ties share it evenly."""
-    kept = _kept(np.shape(x), axis)
-    chosen = (x == reshape(out, kept)).astype(out.dtype)
-    return chosen * (reshape(g, kept) / sum(chosen, axis=axis, keepdims=True))
+    """The cotangent of max or min: ties share it evenly; if the result is NaN, those which made it so."""
+    kept = _kept(x.shape, axis)
+    chosen = (x == reshape(out, kept)) | (x != x)
+    return where(chosen, reshape(g, kept) / sum(chosen, axis=axis, keepdims=True), 0)
 
 
 @primitive(batching=along_axis)
@@ -99,18 +258,45 @@ def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 max.vjp(x=_evenly)
 min.vjp(x=_evenly)
+amax, amin = max, min
 
 
-@primitive
-def argmax(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the first largest value over ``axis``."""
+def ptp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The largest value minus the smallest over ``axis``."""
+    return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(batching=along_axis)
+def _argmax(x: Array, /, axis: int, keepdims: bool) -> Array:
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@primitive
-def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the first smallest value over ``axis``."""
+@primitive(batching=along_axis)
+def _argmin(x: Array, /, axis: int, keepdims: bool) -> Array:
     return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+_argmax.name, _argmin.name = "argmax", "argmin"
+
+
+def _position(find: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
+    if axis is not None:
+        return find(x, axis, keepdims)
+    position = find(flatten(x), 0, False)
+    return reshape(position, (1,) * np.ndim(x)) if keepdims else position
+
+
+def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The int64 index of the first largest value over ``axis``, or in the flattened array."""
+    return _position(_argmax, x, axis, keepdims)
+
+
+def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The int64 index of the first smallest value over ``axis``, or in the flattened array."""
+    return _position(_argmin, x, axis, keepdims)
+
+
+# Truth
 
 
 @primitive(batching=along_axis)
@@ -126,25 +312,38 @@ def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @primitive(batching=along_axis)
-def cumsum(x: Array, /, axis: int = -1) -> Array:
-    """Running sums along ``axis``."""
-    return np.cumsum(x, axis=axis)
+def count_nonzero(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """How many elements over ``axis`` are not zero, as int64."""
+    return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keepdims), np.int64)
 
 
-@primitive(batching=along_axis)
-def _reverse_cumsum(x: Array, /, axis: int = -1) -> Array:
-    """Sums of each element and all that follow it: the transpose of ``cumsum``."""
-    return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)
+# As if NaN were not there
 
 
-cumsum.vjp(x=lambda g, axis: _reverse_cumsum(g, axis=axis))
-_reverse_cumsum.vjp(x=lambda g, axis: cumsum(g, axis=axis))
+def nansum(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Any:
+    """The sum of what is not NaN over ``axis``."""
+    return sum(where(isnan(x), 0, x), axis=axis, keepdims=keepdims, dtype=dtype)
 
 
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log Σ exp(x) over ``axis``, without overflow; -inf for nothing but -inf."""
-    top = max(x, axis=axis, keepdims=True)
-    top = top.detach() if hasattr(top, "detach") else top
-    top = where(abs(top) == np.inf, 0, top)
-    total = log(sum(exp(x - top), axis=axis, keepdims=True)) + top
-    return total if keepdims else reshape(total, tuple(np.delete(np.shape(total), _axes(axis, np.ndim(total)))))
+def nanmean(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The mean of what is not NaN over ``axis``; NaN where nothing is left."""
+    return nansum(x, axis, keepdims) / sum(~isnan(x), axis=axis, keepdims=keepdims)
+
+
+def nanmax(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The largest value that is not NaN over ``axis``; NaN where nothing is left."""
+    return _without_nan(max, -np.inf, x, axis, keepdims)
+
+
+def nanmin(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The smallest value that is not NaN over ``axis``; NaN where nothing is left."""
+    return _without_nan(min, np.inf, x, axis, keepdims)
+
+
+def _without_nan(extreme: Any, least: float, x: Any, axis: Axis, keepdims: bool) -> Any:
+    x = as_operand(x)
+    if x.dtype.kind != "f":
+        return extreme(x, axis=axis, keepdims=keepdims)
+    missing = isnan(x)
+    found = extreme(where(missing, least, x), axis=axis, keepdims=keepdims)
+    return where(all(missing, axis=axis, keepdims=keepdims), np.nan, found)

@@ -7,131 +7,369 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from minigrad.ops.batching import along_axis
 from minigrad.ops.primitive import primitive
 from minigrad.tensor import Array, Shape
 
 __all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
-    "concat",
     "expand_dims",
     "flatten",
     "flip",
+    "fliplr",
+    "flipud",
     "matrix_transpose",
+    "moveaxis",
     "permute_dims",
+    "ravel",
     "reshape",
+    "rollaxis",
+    "rot90",
     "squeeze",
-    "stack",
     "swapaxes",
     "transpose",
 ]
 
+Axes = int | Sequence[int]
 
-@primitive(view=True)
-def reshape(x: Array, /, shape: Shape) -> Array:
-    """The same elements in another shape; one size may be -1.
+
+# Views
+
+
+def _reshape_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    (x,) = arrays
+    example = np.broadcast_to(False, x.shape[depth:])  # so that a size of -1 is that of an example
+    return arrays, {**params, "shape": (*x.shape[:depth], *example.reshape(params["shape"]).shape)}
+
+
+@primitive(view=True, batching=_reshape_examples)
+def reshape(x: Array, /, shape: int | Shape, copy: bool | None = None) -> Array:
+    """The same elements in another shape.
+
+    Args:
+        x: any shape and dtype.
+        shape: the new shape; one size may be -1, it is inferred.
+        copy: True always copies, False never does, None only where a view cannot have this shape.
 
     Raises:
-        ValueError: the number of elements does not fit.
+        ValueError: the number of elements does not fit, or ``copy=False`` would need a copy.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.reshape(mg.arange(6), (2, -1))
+        tensor([[0, 1, 2],
+                [3, 4, 5]])
     """
-    return np.reshape(x, shape)
+    return np.reshape(x, shape, copy=copy)
 
 
 reshape.vjp(x=lambda g, x_shape: reshape(g, x_shape))
 
 
-@primitive(view=True)
-def broadcast_to(x: Array, /, shape: Shape) -> Array:
-    """``x`` repeated, without a copy, up to ``shape``."""
+def _broadcast_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    (x,) = arrays
+    shape = np.broadcast_shapes(params["shape"])
+    lead, example = x.shape[:depth], x.shape[depth:]
+    x = x.reshape(*lead, *(1,) * (len(shape) - len(example)), *example)
+    return [x], {"shape": (*lead, *shape)}
+
+
+@primitive(view=True, batching=_broadcast_examples)
+def broadcast_to(x: Array, /, shape: int | Shape) -> Array:
+    """``x`` repeated, without a copy, up to ``shape``.
+
+    Raises:
+        ValueError: ``x`` does not broadcast to that shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.broadcast_to(mg.arange(2), (2, 2))
+        tensor([[0, 1],
+                [0, 1]])
+    """
     return np.broadcast_to(x, shape)
 
 
 broadcast_to.vjp(x=lambda g: g)  # every cotangent is summed back to its input's shape anyway
 
 
-@primitive(view=True)
+def _permute_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    count = arrays[0].ndim - depth
+    axes = normalize_axis_tuple(params["axes"], count, "axes")
+    if len(axes) != count:
+        raise ValueError(f"axes: expected all {count} of them, got {axes}")
+    return arrays, {"axes": (*range(depth), *(axis + depth for axis in axes))}
+
+
+@primitive(view=True, batching=_permute_examples)
 def permute_dims(x: Array, /, axes: Sequence[int]) -> Array:
-    """``x`` with its axes in the order given."""
+    """``x`` with its axes in the order given.
+
+    Raises:
+        ValueError: ``axes`` is not a permutation of the axes of ``x``.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.permute_dims(mg.zeros((2, 3, 4)), (2, 0, 1)).shape
+        (4, 2, 3)
+    """
     return np.transpose(x, axes)
 
 
 permute_dims.vjp(x=lambda g, axes: permute_dims(g, tuple(int(i) for i in np.argsort([a % g.ndim for a in axes]))))
 
 
-def transpose(x: Any, *axes: Any) -> Any:
-    """``x`` with its axes permuted, or reversed when none are given."""
-    order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
-    return permute_dims(x, tuple(order) or tuple(reversed(range(np.ndim(x)))))
+@primitive(view=True, batching=along_axis)
+def flip(x: Array, /, axis: int | tuple[int, ...] | None = None) -> Array:
+    """``x`` with the order of elements reversed along ``axis`` (all axes by default).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.flip(mg.arange(3))
+        tensor([2, 1, 0])
+    """
+    return np.flip(x, axis)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """``x`` with two axes exchanged."""
+flip.vjp(x=lambda g, axis: flip(g, axis=axis))
+
+
+# The order of axes
+
+
+def transpose(x: Any, /, *axes: Any) -> Any:
+    """``x`` with its axes permuted, or reversed when none are given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.transpose(mg.zeros((2, 3, 4))).shape
+        (4, 3, 2)
+    """
+    order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
+    return permute_dims(x, tuple(order or ()) or tuple(reversed(range(np.ndim(x)))))
+
+
+def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
+    """``x`` with axes moved to other places; the rest stay in their order.
+
+    Args:
+        x: any shape.
+        source: one axis or several different ones.
+        destination: where each of them goes.
+
+    Raises:
+        ValueError: an axis repeats or is out of bounds, or the two are not equally many.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.moveaxis(mg.zeros((2, 3, 4)), 0, -1).shape
+        (3, 4, 2)
+    """
+    ndim = np.ndim(x)
+    sources = normalize_axis_tuple(source, ndim, "source")
+    destinations = normalize_axis_tuple(destination, ndim, "destination")
+    if len(sources) != len(destinations):
+        raise ValueError(f"destination: expected {len(sources)} axes as in source, got {len(destinations)}")
+    order = [axis for axis in range(ndim) if axis not in sources]
+    for place, axis in sorted(zip(destinations, sources, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(x, tuple(order))
+
+
+def rollaxis(x: Any, /, axis: int, start: int = 0) -> Any:
+    """``x`` with one axis moved in front of another; NumPy's older :func:`moveaxis`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.rollaxis(mg.zeros((2, 3, 4)), 2).shape
+        (4, 2, 3)
+    """
+    axis = normalize_axis_index(axis, np.ndim(x))
+    start += np.ndim(x) * (start < 0)
+    return moveaxis(x, axis, start - (axis < start))
+
+
+def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
+    """``x`` with two axes exchanged.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.swapaxes(mg.zeros((2, 3, 4)), 0, 2).shape
+        (4, 3, 2)
+    """
     order = list(range(np.ndim(x)))
     axis1, axis2 = normalize_axis_index(axis1, len(order)), normalize_axis_index(axis2, len(order))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return permute_dims(x, tuple(order))
 
 
-def matrix_transpose(x: Any) -> Any:
-    """``x`` with its last two axes exchanged."""
+def matrix_transpose(x: Any, /) -> Any:
+    """``x`` with its last two axes exchanged: (…, M, N) to (…, N, M).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.matrix_transpose(mg.zeros((2, 3, 4))).shape
+        (2, 4, 3)
+    """
     if np.ndim(x) < 2:
         raise ValueError(f"x: matrix_transpose needs at least 2 dimensions, got {np.ndim(x)}")
     return swapaxes(x, -1, -2)
 
 
-def expand_dims(x: Any, axis: int | Sequence[int] = 0) -> Any:
-    """``x`` with an axis of size 1 inserted at each position in ``axis``."""
+# The number of axes
+
+
+def expand_dims(x: Any, /, axis: Axes = 0) -> Any:
+    """``x`` with an axis of size 1 inserted at each position in ``axis``.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.expand_dims(mg.zeros((2, 3)), 1).shape
+        (2, 1, 3)
+    """
     return reshape(x, np.expand_dims(np.broadcast_to(0, np.shape(x)), axis).shape)
 
 
-def squeeze(x: Any, axis: int | Sequence[int]) -> Any:
-    """``x`` without the axes given, which must have size 1."""
+def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
+    """``x`` without the axes given, which must have size 1; by default without all axes of size 1.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.squeeze(mg.zeros((2, 1, 3)), 1).shape
+        (2, 3)
+    """
     axes = tuple(axis) if isinstance(axis, Sequence) else axis
     return reshape(x, np.squeeze(np.broadcast_to(0, np.shape(x)), axes).shape)
 
 
-def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Any:
-    """``x`` with the axes from start to end merged into one."""
+def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Any:
+    """``x`` with the axes from start to end merged into one.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.flatten(mg.zeros((2, 3, 4)), 1).shape
+        (2, 12)
+    """
     shape = np.shape(x) or (1,)
     start, end = normalize_axis_index(start_axis, len(shape)), normalize_axis_index(end_axis, len(shape))
     return reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
-@primitive(dtypes="numeric")
-def _concat(*arrays: Array, axis: int) -> Array:
-    return np.concatenate(arrays, axis=axis)
+def ravel(x: Any, /) -> Any:
+    """``x`` with all axes merged into one.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.ravel(mg.zeros((2, 3))).shape
+        (6,)
+    """
+    return flatten(x)
 
 
-_concat.name = "concat"
+def atleast_1d(*arrays: Any) -> Any:
+    """Each array with at least 1 axis; one array, or a tuple when several are given.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.atleast_1d(mg.tensor(3.0))
+        tensor([3.])
+    """
+    return _each(arrays, lambda shape: shape or (1,))
 
 
-@_concat.joint_vjp
-def _concat_vjp(g: Any, shapes: Sequence[Shape], axis: int) -> list[Any]:
-    ends = np.cumsum([shape[axis] for shape in shapes])
-    before = (slice(None),) * (axis % g.ndim)
-    return [g[(*before, slice(end - shape[axis], end))] for shape, end in zip(shapes, ends.tolist(), strict=True)]
+def atleast_2d(*arrays: Any) -> Any:
+    """Each array with at least 2 axes: a vector becomes a row.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.atleast_2d(mg.zeros(3)).shape
+        (1, 3)
+    """
+    return _each(arrays, lambda shape: (1,) * (2 - len(shape)) + shape)
 
 
-def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
-    """The arrays joined along an axis; flattened first when ``axis`` is None."""
-    if axis is None:
-        return _concat(*(flatten(x) for x in arrays), axis=0)
-    return _concat(*arrays, axis=axis)
+def atleast_3d(*arrays: Any) -> Any:
+    """Each array with at least 3 axes: (N) becomes (1, N, 1), and (M, N) becomes (M, N, 1).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.atleast_3d(mg.zeros(3)).shape
+        (1, 3, 1)
+    """
+    return _each(arrays, lambda shape: (1, *shape, 1) if len(shape) == 1 else shape + (1,) * (3 - len(shape)))
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """Arrays of one shape joined along a new axis."""
-    if not len(arrays):
-        raise ValueError("arrays: expected at least one, got none")
-    axis = normalize_axis_index(axis, np.ndim(arrays[0]) + 1)
-    return _concat(*(expand_dims(x, axis) for x in arrays), axis=axis)
+def _each(arrays: Sequence[Any], shape: Any) -> Any:
+    results = tuple(reshape(x, shape(np.shape(x))) for x in arrays)
+    return results[0] if len(results) == 1 else results
 
 
-@primitive(view=True)
-def flip(x: Array, /, axis: int | tuple[int, ...] | None = None) -> Array:
-    """``x`` with the order of elements reversed along ``axis`` (all axes by default)."""
-    return np.flip(x, axis)
+# Several arrays of one shape
 
 
-flip.vjp(x=lambda g, axis: flip(g, axis=axis))
+def broadcast_shapes(*shapes: int | Shape) -> Shape:
+    """The shape to which all of these broadcast.
+
+    Raises:
+        ValueError: two of them do not fit.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.broadcast_shapes((3, 1), (4,))
+        (3, 4)
+    """
+    return np.broadcast_shapes(*shapes)
+
+
+def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+    """The arrays broadcast against each other, without copies.
+
+    Example:
+        >>> import minigrad as mg
+        >>> [x.shape for x in mg.broadcast_arrays(mg.zeros((3, 1)), mg.zeros(4))]
+        [(3, 4), (3, 4)]
+    """
+    shape = np.broadcast_shapes(*map(np.shape, arrays))
+    return tuple(broadcast_to(x, shape) for x in arrays)
+
+
+# Turning
+
+
+def fliplr(x: Any, /) -> Any:
+    """``x`` with its columns (axis 1) in reverse order."""
+    return flip(x, axis=1)
+
+
+def flipud(x: Any, /) -> Any:
+    """``x`` with its rows (axis 0) in reverse order."""
+    return flip(x, axis=0)
+
+
+def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
+    """``x`` turned by 90°, ``k`` times, from the first of two axes towards the second.
+
+    Raises:
+        ValueError: ``axes`` are not two different axes of ``x``.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.rot90(mg.tensor([[1, 2], [3, 4]]))
+        tensor([[2, 4],
+                [1, 3]])
+    """
+    if len(axes) != 2:
+        raise ValueError(f"axes: expected two, got {tuple(axes)}")
+    first, second = normalize_axis_tuple(axes, np.ndim(x), "axes")
+    if k % 4 == 2:
+        return flip(x, axis=(first, second))
+    if k % 4 == 1:
+        return swapaxes(flip(x, axis=second), first, second)
+    return flip(swapaxes(x, first, second), axis=second) if k % 4 == 3 else flip(x, axis=())

@@ -1,0 +1,254 @@
+"""Arrays joined into one, and one array split into several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from minigrad.ops.batching import along_axis
+from minigrad.ops.primitive import primitive
+from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, expand_dims, flatten, reshape
+from minigrad.tensor import Array, Shape
+
+__all__ = [
+    "append",
+    "array_split",
+    "column_stack",
+    "concat",
+    "dsplit",
+    "dstack",
+    "hsplit",
+    "hstack",
+    "split",
+    "stack",
+    "unstack",
+    "vsplit",
+    "vstack",
+]
+
+
+# Joining
+
+
+def _concat_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    lead = np.broadcast_shapes(*(array.shape[:depth] for array in arrays))
+    whole = [np.broadcast_to(array, lead + array.shape[depth:]) for array in arrays]
+    return along_axis(whole, depth, params)
+
+
+@primitive(dtypes="numeric", batching=_concat_examples)
+def _concat(*arrays: Array, axis: int) -> Array:
+    return np.concatenate(arrays, axis=axis)
+
+
+_concat.name = "concat"
+
+
+@_concat.joint_vjp
+def _concat_vjp(g: Any, shapes: Sequence[Shape], axis: int) -> list[Any]:
+    ends = np.cumsum([shape[axis] for shape in shapes])
+    before = (slice(None),) * (axis % g.ndim)
+    return [g[(*before, slice(end - shape[axis], end))] for shape, end in zip(shapes, ends.tolist(), strict=True)]
+
+
+def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
+    """The arrays joined along an axis.
+
+    Args:
+        arrays: of one shape but for their sizes along ``axis``; their dtypes are promoted.
+        axis: where to join; None flattens them first.
+
+    Raises:
+        ValueError: there are no arrays, or their shapes do not fit.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.concat([mg.zeros(2), mg.ones(1)])
+        tensor([0., 0., 1.])
+    """
+    if axis is None:
+        return _concat(*(flatten(x) for x in arrays), axis=0)
+    return _concat(*arrays, axis=axis)
+
+
+def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
+    """Arrays of one shape joined along a new axis.
+
+    Raises:
+        ValueError: there are no arrays, or their shapes differ.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.stack([mg.zeros(2), mg.ones(2)], axis=1)
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
+    shapes = {np.shape(x) for x in arrays}
+    if len(shapes) != 1:
+        raise ValueError(f"arrays: expected at least one, and all of one shape, got {sorted(shapes) or 'none'}")
+    axis = normalize_axis_index(axis, len(shapes.pop()) + 1)
+    return _concat(*(expand_dims(x, axis) for x in arrays), axis=axis)
+
+
+def _listed(results: Any) -> Sequence[Any]:
+    """What a function of one or several arrays returned, as a sequence."""
+    return results if isinstance(results, (tuple, list)) else [results]
+
+
+def hstack(arrays: Sequence[Any], /) -> Any:
+    """The arrays side by side: joined along axis 1, vectors along axis 0.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.hstack([mg.zeros((2, 1)), mg.ones((2, 2))]).shape
+        (2, 3)
+    """
+    parts = _listed(atleast_1d(*arrays))
+    return concat(parts, axis=0 if parts and np.ndim(parts[0]) == 1 else 1)
+
+
+def vstack(arrays: Sequence[Any], /) -> Any:
+    """The arrays one below the other, vectors as rows: joined along axis 0.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.vstack([mg.zeros(2), mg.ones(2)])
+        tensor([[0., 0.],
+                [1., 1.]])
+    """
+    return concat(_listed(atleast_2d(*arrays)), axis=0)
+
+
+def dstack(arrays: Sequence[Any], /) -> Any:
+    """The arrays one behind the other: joined along axis 2, see :func:`atleast_3d`."""
+    return concat(_listed(atleast_3d(*arrays)), axis=2)
+
+
+def column_stack(arrays: Sequence[Any], /) -> Any:
+    """The arrays side by side, vectors as columns.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.column_stack([mg.zeros(2), mg.ones(2)])
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
+    return concat([reshape(x, (-1, 1)) if np.ndim(x) < 2 else x for x in arrays], axis=1)
+
+
+def append(x: Any, /, values: Any, axis: int | None = None) -> Any:
+    """``values`` joined to the end of ``x`` along an axis; both are flattened when it is None.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.append(mg.arange(2), [7])
+        tensor([0, 1, 7])
+    """
+    return concat([x, values], axis=axis)
+
+
+# Splitting
+
+
+@primitive(view=True, batching=along_axis)
+def _unstack(x: Array, /, axis: int) -> tuple[Array, ...]:
+    rows = np.moveaxis(x, axis, 0)
+    return tuple(rows[i, ...] for i in range(len(rows)))
+
+
+_unstack.vjp(x=lambda g, axis: stack(_listed(g), axis=axis))
+_unstack.name = "unstack"
+
+
+def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
+    """The arrays that make up ``x`` along an axis, which they lack.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.unstack(mg.tensor([[1, 2], [3, 4]]))
+        (tensor([1, 2]), tensor([3, 4]))
+    """
+    return tuple(_unstack(x, normalize_axis_index(axis, np.ndim(x))))
+
+
+@primitive(view=True, batching=along_axis)
+def _split(x: Array, /, ends: tuple[int, ...], axis: int) -> tuple[Array, ...]:
+    before = (slice(None),) * (axis % x.ndim)
+    starts = (0, *ends[:-1])
+    return tuple(x[(*before, slice(start, end))] for start, end in zip(starts, ends, strict=True))
+
+
+_split.vjp(x=lambda g, axis: concat(_listed(g), axis=axis))
+_split.name = "split"
+
+
+def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+    """``x`` cut into pieces along an axis, which need not be of one size.
+
+    Args:
+        x: at least one axis.
+        indices_or_sections: how many pieces (the first are longer by one where they do not fit evenly), or where to
+            cut, ascending.
+        axis: the axis to cut.
+
+    Raises:
+        ValueError: no pieces are asked for, or the places do not ascend.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.array_split(mg.arange(5), 2)
+        (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    axis = normalize_axis_index(axis, np.ndim(x))
+    size = np.shape(x)[axis]
+    if np.ndim(indices_or_sections):
+        places = [slice(int(place)).indices(size)[1] for place in indices_or_sections]  # type: ignore[union-attr]
+        if places != sorted(places):
+            raise ValueError(f"indices_or_sections: expected ascending places, got {indices_or_sections}")
+        return tuple(_split(x, (*places, size), axis=axis))
+    sections = int(indices_or_sections)  # type: ignore[arg-type]
+    if sections <= 0:
+        raise ValueError(f"indices_or_sections: expected at least 1, got {sections}")
+    short, longer = divmod(size, sections)
+    return tuple(_split(x, tuple(i * short + min(i, longer) for i in range(1, sections + 1)), axis=axis))
+
+
+def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+    """``x`` cut into pieces along an axis, of one size if their number is given. See :func:`array_split`.
+
+    Raises:
+        ValueError: the pieces would be of different sizes.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.split(mg.arange(4), 2)
+        (tensor([0, 1]), tensor([2, 3]))
+    """
+    size = np.shape(x)[normalize_axis_index(axis, np.ndim(x))]
+    if not np.ndim(indices_or_sections) and size % max(indices_or_sections, 1):  # type: ignore[type-var]
+        raise ValueError(f"indices_or_sections: {size} elements do not split evenly into {indices_or_sections}")
+    return array_split(x, indices_or_sections, axis=axis)
+
+
+def hsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+    """``x`` cut into pieces side by side: along axis 1, a vector along axis 0."""
+    return split(x, indices_or_sections, axis=min(1, np.ndim(x) - 1))
+
+
+def vsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+    """``x`` (at least 2-d) cut into pieces one below the other: along axis 0."""
+    return _split_matrix(x, indices_or_sections, 0)
+
+
+def dsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+    """``x`` (at least 3-d) cut into pieces one behind the other: along axis 2."""
+    return _split_matrix(x, indices_or_sections, 2)
+
+
+def _split_matrix(x: Any, indices_or_sections: int | Sequence[int], axis: int) -> tuple[Any, ...]:
+    if np.ndim(x) < max(axis + 1, 2):
+        raise ValueError(f"x: expected at least {max(axis + 1, 2)} dimensions, got {np.ndim(x)}")
+    return split(x, indices_or_sections, axis=axis)

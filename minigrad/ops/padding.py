@@ -1,0 +1,263 @@
+"""Elements repeated: around the edges, in copies, or in overlapping windows; and elements rolled round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from minigrad.ops.batching import along_axis
+from minigrad.ops.index_parts import as_integers
+from minigrad.ops.indexing import getitem, take
+from minigrad.ops.primitive import primitive
+from minigrad.ops.shape import broadcast_to, expand_dims, flatten, reshape
+from minigrad.tensor import Array, Shape, as_array
+
+__all__ = [
+    "pad",
+    "repeat",
+    "roll",
+    "sliding_window_view",
+    "tile",
+    "unfold",
+]
+
+_MODES = {
+    "edge": "edge",
+    "replicate": "edge",
+    "reflect": "reflect",
+    "symmetric": "symmetric",
+    "wrap": "wrap",
+    "circular": "wrap",
+}
+
+
+# Around the edges
+
+
+def _pad_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    return arrays, {name: ((0, 0),) * depth + pairs for name, pairs in params.items()}
+
+
+@primitive(batching=_pad_examples)
+def _pad(x: Array, /, widths: tuple[tuple[int, int], ...], values: tuple[tuple[Any, Any], ...]) -> Array:
+    return np.pad(x, widths, constant_values=values) if widths else np.array(x)
+
+
+_pad.vjp(
+    x=lambda g, x_shape, widths: g[
+        tuple(slice(before, before + size) for (before, _), size in zip(widths, x_shape, strict=True))
+    ]
+)
+_pad.name = "pad"
+
+
+def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """``x`` with elements added around it.
+
+    Args:
+        x: any shape.
+        pad_width: how many elements: ((before, after), …) for each axis, or (before, after) or a number for all axes.
+        mode: ``"constant"``; ``"edge"`` or ``"replicate"``: the outermost elements; ``"reflect"``: mirrored at them;
+            ``"symmetric"``: mirrored behind them; ``"wrap"`` or ``"circular"``: those of the other end.
+        constant_values: what to add in the mode ``"constant"``, in the forms of ``pad_width``.
+
+    Raises:
+        ValueError: the mode is unknown, a width is negative, or an empty axis has nothing to repeat.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.pad(mg.arange(3), (1, 2), "reflect")
+        tensor([1, 0, 1, 2, 1, 0])
+    """
+    shape = np.shape(x)
+    widths = _pairs(pad_width, len(shape))
+    if mode == "constant":
+        return _pad(x, widths, _pairs(constant_values, len(shape)))
+    if mode not in _MODES:
+        raise ValueError(f"mode: expected 'constant' or one of {', '.join(_MODES)}, got {mode!r}")
+    for axis, (width, size) in enumerate(zip(widths, shape, strict=True)):
+        if width != (0, 0):
+            # Padding picks elements, so padded positions say which.
+            x = take(x, np.pad(np.arange(size), width, _MODES[mode]), axis=axis)  # type: ignore[call-overload]
+    return reshape(x, np.shape(x))  # a tensor also where nothing was to be added
+
+
+def _pairs(given: Any, ndim: int) -> tuple[tuple[Any, Any], ...]:
+    """A (before, after) for each axis."""
+    return tuple((before, after) for before, after in np.broadcast_to(np.asarray(given), (ndim, 2)).tolist())
+
+
+# Round
+
+
+@primitive(batching=along_axis)
+def _roll(x: Array, /, shift: tuple[int, ...], axis: tuple[int, ...]) -> Array:
+    return np.roll(x, shift, axis)
+
+
+_roll.vjp(x=lambda g, shift, axis: _roll(g, tuple(-places for places in shift), axis))
+_roll.name = "roll"
+
+
+def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
+    """``x`` with its elements moved along an axis; what falls off at one end returns at the other.
+
+    Args:
+        x: any shape.
+        shift: by how many places, towards the end if positive.
+        axis: one axis or several, with a shift for each or one for all. None: as if flattened.
+
+    Raises:
+        ValueError: shifts and axes are not equally many.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.roll(mg.arange(4), 1)
+        tensor([3, 0, 1, 2])
+    """
+    if axis is None:
+        return reshape(roll(flatten(x), shift, axis=0), np.shape(x))
+    axes = normalize_axis_tuple(axis, np.ndim(x), "axis", allow_duplicate=True)
+    shifts, places = np.broadcast_arrays(np.ravel(as_array(shift)), axes)
+    return _roll(x, tuple(shifts.tolist()), tuple(places.tolist()))
+
+
+# In copies
+
+
+def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Any:
+    """Each element of ``x`` several times, one after the other.
+
+    Args:
+        x: any shape.
+        repeats: how often: a number, or integers, one for each element along ``axis``.
+        axis: along which axis; None flattens ``x`` first.
+
+    Raises:
+        ValueError: ``repeats`` are negative or not as many as the elements.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.repeat(mg.tensor([5, 6]), mg.tensor([1, 2]))
+        tensor([5, 6, 6])
+    """
+    if axis is None:
+        x, axis = flatten(x), 0
+    axis = normalize_axis_index(axis, np.ndim(x))
+    counts = as_array(as_integers(repeats, "repeats"))
+    if counts.size != 1:
+        return take(x, np.repeat(np.arange(np.shape(x)[axis]), counts), axis=axis)
+    count = int(counts.item())
+    if count < 0:
+        raise ValueError(f"repeats: expected at least 0, got {count}")
+    before, size, after = np.shape(x)[:axis], np.shape(x)[axis], np.shape(x)[axis + 1 :]
+    copies = broadcast_to(expand_dims(x, axis + 1), (*before, size, count, *after))
+    return reshape(copies, (*before, size * count, *after))
+
+
+def tile(x: Any, /, reps: int | Sequence[int]) -> Any:
+    """Copies of ``x`` side by side.
+
+    Args:
+        x: any shape.
+        reps: how many copies along each of the last axes; more of them than axes add axes in front.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tile(mg.tensor([1, 2]), (2, 2))
+        tensor([[1, 2, 1, 2],
+                [1, 2, 1, 2]])
+    """
+    counts: Shape = tuple(int(count) for count in np.atleast_1d(as_array(reps)))
+    ndim = max(len(counts), np.ndim(x))
+    counts = (1,) * (ndim - len(counts)) + counts
+    if min(counts, default=0) < 0:
+        raise ValueError(f"reps: expected at least 0, got {reps}")
+    shape = (1,) * (ndim - np.ndim(x)) + np.shape(x)
+    apart = [part for size in shape for part in (1, size)]
+    copies = broadcast_to(reshape(x, tuple(apart)), tuple(p for pair in zip(counts, shape, strict=True) for p in pair))
+    return reshape(copies, tuple(math.prod(pair) for pair in zip(counts, shape, strict=True)))
+
+
+# In windows
+
+
+@primitive(view=True, batching=along_axis)
+def _windows(x: Array, /, window: Shape, axis: tuple[int, ...]) -> Array:
+    return np.lib.stride_tricks.sliding_window_view(x, window, axis)
+
+
+@primitive(batching=along_axis)
+def _add_windows(g: Array, /, window: Shape, axis: tuple[int, ...]) -> Array:
+    """Overlapping windows added up where they stood: the transpose of taking them."""
+    places = g.shape[: g.ndim - len(window)]
+    shape = list(places)
+    for size, along in zip(window, axis, strict=True):
+        shape[along] += size - 1
+    out = np.zeros(shape, g.dtype)
+    for offset in np.ndindex(window):
+        target = [slice(None)] * len(shape)
+        for start, along in zip(offset, axis, strict=True):
+            target[along] = slice(start, start + places[along])
+        out[tuple(target)] += g[(..., *offset)]
+    return out
+
+
+_windows.vjp(x=lambda g, window, axis: _add_windows(g, window, axis))
+_add_windows.vjp(g=lambda g, window, axis: _windows(g, window, axis))
+_windows.name = "sliding_window_view"
+_add_windows.name = "add_windows"
+
+
+def sliding_window_view(x: Any, window_shape: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
+    """All windows of a size in ``x``, as a view.
+
+    Args:
+        x: any shape.
+        window_shape: the size of a window along each of ``axis``.
+        axis: one axis or several; None: all of them.
+
+    Returns:
+        The axes of ``x``, those of ``axis`` shorter by the window's size - 1, and behind them those of the window.
+
+    Raises:
+        ValueError: a window is larger than ``x``, or there is not one size for each axis.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.sliding_window_view(mg.arange(4), 3)
+        tensor([[0, 1, 2],
+                [1, 2, 3]])
+    """
+    window = tuple(int(size) for size in np.atleast_1d(as_array(window_shape)))
+    axes = normalize_axis_tuple(range(np.ndim(x)) if axis is None else axis, np.ndim(x), "axis")
+    sizes = [np.shape(x)[along] for along in axes]
+    if len(window) != len(axes) or any(not 0 <= part <= whole for part, whole in zip(window, sizes, strict=False)):
+        raise ValueError(f"window_shape: expected a size for each of the axes {axes}, at most {sizes}, got {window}")
+    return _windows(x, window, axes)
+
+
+def unfold(x: Any, axis: int, size: int, step: int = 1) -> Any:
+    """Windows of a size along one axis, their starts ``step`` apart: PyTorch's ``Tensor.unfold``.
+
+    Returns:
+        The axes of ``x``, with the windows along ``axis`` and the elements of a window along an axis at the end. A
+        number is one window.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.unfold(mg.arange(6), 0, 2, 3)
+        tensor([[0, 1],
+                [3, 4]])
+    """
+    if step < 1:
+        raise ValueError(f"step: expected at least 1, got {step}")
+    if not np.ndim(x):
+        return getitem(unfold(reshape(x, (1,)), axis, size, step), 0)
+    axis = normalize_axis_index(axis, np.ndim(x))
+    windows = sliding_window_view(x, size, axis)
+    return getitem(windows, (*(slice(None),) * axis, slice(None, None, step)))

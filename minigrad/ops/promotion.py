@@ -1,0 +1,47 @@
+"""Which dtype operands of several dtypes are brought to: PyTorch's rules, which agree with the Array API's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from minigrad.batched import Batched
+from minigrad.tensor import Array, as_array, default_float
+
+Promotion = Literal["keep", "numeric", "floating"]
+
+
+def promote(values: list[Any], floating: bool) -> list[Any]:
+    """Bring arrays to one dtype as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
+
+    NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
+    """
+    arrays = [value for value in values if isinstance(value, (np.ndarray, Batched))]
+    dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
+    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    if floats:
+        dtype = floats[0] if len(floats) == 1 else np.result_type(*floats)
+    elif floating or any(isinstance(value, (float, np.floating)) for value in values):
+        dtype = default_float
+    elif dtypes:
+        dtype = np.result_type(*dtypes)
+    else:
+        return [np.asarray(value) for value in values]
+    if not arrays:
+        return [np.asarray(value, dtype) for value in values]
+    return [
+        value.astype(dtype, copy=False)
+        if isinstance(value, (np.ndarray, Batched))
+        else float(value)
+        if isinstance(value, np.floating)
+        else value
+        for value in values
+    ]
+
+
+def beside(args: tuple[Any, ...], given: Any) -> Array:
+    """Nested lists as an array; like Python's numbers, their floats do not lose digits beside float64."""
+    array = as_array(given)
+    wide = isinstance(given, (list, tuple)) and any(getattr(arg, "dtype", None) == np.float64 for arg in args)
+    return as_array(given, np.float64) if wide and array.dtype == default_float else array

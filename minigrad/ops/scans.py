@@ -1,0 +1,186 @@
+"""Running sums, products and extremes along one axis.
+
+The derivatives of running products are exact with any number of zeros in them, to any order: none of them divides. They
+are linear recurrences, whose derivatives are linear recurrences again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad import kernels
+from minigrad.ops.batching import along_axis
+from minigrad.ops.comparisons import where
+from minigrad.ops.elementwise import astype, share
+from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.joining import concat
+from minigrad.ops.primitive import primitive
+from minigrad.ops.shape import flatten, flip, reshape
+from minigrad.ops.tables import as_operand
+from minigrad.tensor import Array
+
+__all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "cummax", "cummin", "logcumsumexp"]
+
+
+def sliced(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """``x[start:stop]`` along an axis."""
+    return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
+
+
+def delayed(x: Any, axis: int, first: float) -> Any:
+    """Each element moved on by one place along an axis, ``first`` before them; the last one drops out."""
+    return concat((where(False, sliced(x, axis, 0, 1), first), sliced(x, axis, None, -1)), axis=axis)
+
+
+def _scan(scan: Any, x: Any, axis: int | None, **params: Any) -> Any:
+    """A scan along an axis, or of the flattened array; a scalar is the only element of its axis, as in PyTorch."""
+    x = as_operand(x)
+    if axis is None:
+        return scan(flatten(x), 0, **params)
+    return scan(x, axis, **params) if x.ndim else reshape(scan(flatten(x), axis, **params), ())
+
+
+@primitive(batching=along_axis)
+def _cumsum(x: Array, /, axis: int, reverse: bool = False, dtype: npt.DTypeLike | None = None) -> Array:
+    if reverse:
+        return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)
+    return np.cumsum(x, axis=axis, dtype=dtype)
+
+
+_cumsum.vjp(x=lambda g, axis, reverse: _cumsum(g, axis, not reverse))
+_cumsum.name = "cumsum"
+
+
+@primitive(batching=along_axis)
+def _linear_recurrence(b: Array, a: Array, /, axis: int, reverse: bool = False) -> Array:
+    """rᵢ = bᵢ + aᵢ rᵢ₋₁ along an axis, or its transpose sᵢ = bᵢ + aᵢ₊₁ sᵢ₊₁."""
+    return kernels.linear_recurrence(b, a, axis, reverse)
+
+
+@_linear_recurrence.joint_vjp
+def _linear_recurrence_vjp(g: Any, a: Any, out: Any, axis: int, reverse: bool) -> list[Any]:
+    transposed = _linear_recurrence(g, a, axis, not reverse)
+    forward, backward = (transposed, out) if reverse else (out, transposed)
+    return [transposed, backward * delayed(forward, axis, 0)]
+
+
+@primitive(batching=along_axis)
+def _cumprod(x: Array, /, axis: int, dtype: npt.DTypeLike | None = None) -> Array:
+    return np.cumprod(x, axis=axis, dtype=dtype)
+
+
+# The factor before a place, times what follows it: gᵢ + xᵢ₊₁ (gᵢ₊₁ + xᵢ₊₂ (…)).
+_cumprod.vjp(x=lambda g, out, x, axis: delayed(out, axis, 1) * _linear_recurrence(g, x, axis, True))
+_cumprod.name = "cumprod"
+
+
+def cumsum(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
+    """Running sums along ``axis``, or of the flattened array. Booleans and small integers add up as int64 or uint64.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.cumsum(mg.tensor([1.0, 2.0, 3.0]))
+        tensor([1., 3., 6.])
+    """
+    return _scan(_cumsum, x, axis, dtype=dtype)
+
+
+def cumprod(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
+    """Running products along ``axis``, or of the flattened array; derivatives are exact with zeros, to any order."""
+    return _scan(_cumprod, x if dtype is None else astype(x, dtype), axis, dtype=dtype)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: npt.DTypeLike | None = None, include_initial: bool = False
+) -> Any:
+    """Running sums along ``axis``; with ``include_initial``, after a first 0.
+
+    Raises:
+        ValueError: ``axis`` is missing, and ``x`` has more than one.
+    """
+    return _from_initial(cumsum(x, _only_axis(x, axis), dtype), axis, 0 if include_initial else None)
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: npt.DTypeLike | None = None, include_initial: bool = False
+) -> Any:
+    """Running products along ``axis``; with ``include_initial``, after a first 1.
+
+    Raises:
+        ValueError: ``axis`` is missing, and ``x`` has more than one.
+    """
+    return _from_initial(cumprod(x, _only_axis(x, axis), dtype), axis, 1 if include_initial else None)
+
+
+def _only_axis(x: Any, axis: int | None) -> int | None:
+    if axis is None and np.ndim(x) > 1:
+        raise ValueError(f"axis: expected one to be named for an array of {np.ndim(x)} dimensions, got None")
+    return axis
+
+
+def _from_initial(scan: Any, axis: int | None, initial: int | None) -> Any:
+    if initial is None:
+        return scan
+    axis = axis or 0
+    shape = list(scan.shape)
+    shape[axis] = 1
+    return concat((np.full(shape, initial, scan.dtype), scan), axis=axis)
+
+
+class Extremes(NamedTuple):
+    """Running extremes, and where each of them stands."""
+
+    values: Any
+    indices: Any
+
+
+@primitive(batching=along_axis)
+def _running_extreme(x: Array, /, axis: int, largest: bool) -> Array:
+    """The index of the latest largest (or smallest) element so far; a NaN outweighs everything."""
+    extreme = (np.maximum if largest else np.minimum).accumulate(x, axis=axis)
+    places = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis % x.ndim))
+    return np.maximum.accumulate(np.where((x == extreme) | (x != x), places, 0), axis=axis)
+
+
+def cummax(x: Any, /, axis: int = -1) -> Extremes:
+    """Running maxima along ``axis`` and their int64 indices, of ties the latest (PyTorch's convention)."""
+    return _extremes(x, axis, True)
+
+
+def cummin(x: Any, /, axis: int = -1) -> Extremes:
+    """Running minima along ``axis`` and their int64 indices, of ties the latest (PyTorch's convention)."""
+    return _extremes(x, axis, False)
+
+
+def _extremes(x: Any, axis: int, largest: bool) -> Extremes:
+    indices = _scan(_running_extreme, x, axis, largest=largest)
+    return Extremes(_scan(lambda x, axis: take_along_axis(x, reshape(indices, x.shape), axis=axis), x, axis), indices)
+
+
+@primitive(dtypes="floating", batching=along_axis)
+def _logcumsumexp(x: Array, /, axis: int) -> Array:
+    return np.logaddexp.accumulate(x, axis=axis)
+
+
+@_logcumsumexp.joint_vjp
+def _logcumsumexp_vjp(g: Any, x: Any, out: Any, axis: int) -> list[Any]:
+    links = share(delayed(out, axis, -np.inf), out)
+    return [_linear_recurrence(g, links, axis, True) * share(x, out)]
+
+
+_logcumsumexp.name = "logcumsumexp"
+
+
+def logcumsumexp(x: Any, /, axis: int = -1) -> Any:
+    """The logarithms of running sums of exponentials along ``axis``, without overflow."""
+    return _scan(_logcumsumexp, x, axis)
+
+
+def product_of_others(x: Any, axis: int) -> Any:
+    """For each element the product of all others along an axis: of those before it times those behind it."""
+    before = delayed(_cumprod(x, axis), axis, 1)
+    behind = flip(delayed(_cumprod(flip(x, axis), axis), axis, 1), axis)
+    return before * behind

@@ -1,0 +1,258 @@
+"""Sorting, searching and sets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from minigrad.ops.batching import along_axis
+from minigrad.ops.comparisons import nonzero
+from minigrad.ops.indexing import getitem, take_along_axis
+from minigrad.ops.primitive import primitive
+from minigrad.ops.promotion import beside
+from minigrad.ops.shape import flatten, reshape
+from minigrad.ops.tables import as_operand
+from minigrad.tensor import Array, Tensor, as_array
+
+__all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
+__all__ += ["argwhere", "bincount", "digitize", "flatnonzero", "searchsorted"]
+__all__ += ["isin", "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
+
+# Sorting
+
+
+def _argsorted(x: Array, axis: int, descending: bool, stable: bool) -> Array:
+    if not descending:
+        return np.argsort(x, axis=axis, stable=stable)
+    # Backwards twice: equal elements remain in their order.
+    return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, stable=stable), axis)
+
+
+@primitive(batching=along_axis)
+def _argsort(x: Array, /, axis: int, descending: bool, stable: bool) -> Array:
+    return _argsorted(x, axis, descending, stable)
+
+
+@primitive(batching=along_axis)
+def _sort(x: Array, /, axis: int, descending: bool, stable: bool) -> Array:
+    ordered = np.sort(np.flip(x, axis) if descending else x, axis=axis, stable=stable)
+    return np.flip(ordered, axis) if descending else ordered
+
+
+def _unsorted(g: Any, x: Any, axis: int, descending: bool) -> Any:
+    """The cotangent of a sorted array in the order of what was sorted, by the inverse permutation."""
+    places = _argsort(_argsort(x, axis, descending, True), axis, False, True)
+    return take_along_axis(g, places, axis=axis)
+
+
+_sort.vjp(x=_unsorted)
+_argsort.name, _sort.name = "argsort", "sort"
+
+
+def sort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The elements along ``axis`` (None: of the flattened array) in order; NaN comes last, or first if descending.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.sort(mg.tensor([3, 1, 2]), descending=True)
+        tensor([3, 2, 1])
+    """
+    return _ordered(_sort, x, axis, descending, stable)
+
+
+def argsort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The int64 indices that put the elements along ``axis`` in order; ``stable`` keeps equal elements in theirs."""
+    return _ordered(_argsort, x, axis, descending, stable)
+
+
+def _ordered(order: Any, x: Any, axis: int | None, descending: bool, stable: bool) -> Any:
+    """An order along an axis, or of the flattened array; a scalar is the only element of its axis."""
+    if axis is None:
+        return order(flatten(x), 0, descending, stable)
+    return (
+        order(x, axis, descending, stable) if np.ndim(x) else reshape(order(flatten(x), axis, descending, stable), ())
+    )
+
+
+@primitive(batching=along_axis)
+def argpartition(x: Array, /, kth: int, axis: int = -1) -> Array:
+    """The int64 indices that put the ``kth`` smallest element in its place, smaller ones before, larger ones behind."""
+    return np.argpartition(x, kth, axis=axis)
+
+
+def partition(x: Any, /, kth: int, axis: int = -1) -> Any:
+    """The elements along ``axis`` with the ``kth`` smallest in its place, smaller ones before, larger ones behind."""
+    return take_along_axis(x, argpartition(x, kth, axis), axis=axis)
+
+
+class TopK(NamedTuple):
+    """The k largest or smallest elements, and where they stand."""
+
+    values: Any
+    indices: Any
+
+
+@primitive(batching=along_axis)
+def _top_indices(x: Array, /, axis: int, k: int, largest: bool) -> Array:
+    """The indices of the k largest (or smallest) elements, in that order."""
+    size = x.shape[axis]
+    lowest = slice(size - k, None) if largest else slice(0, k)
+    if 0 < k < size:
+        chosen = np.take(np.argpartition(x, size - k if largest else k - 1, axis=axis), np.r_[:size][lowest], axis=axis)
+        chosen = np.sort(chosen, axis=axis)
+        order = _argsorted(np.take_along_axis(x, chosen, axis), axis, largest, True)
+        return np.take_along_axis(chosen, order, axis)
+    return np.take(_argsorted(x, axis, largest, True), range(k), axis=axis)
+
+
+def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True, sorted: bool = True) -> TopK:
+    """The ``k`` largest (or smallest) elements along ``axis`` and their int64 indices.
+
+    Args:
+        x: at least one axis.
+        k: how many, at most the size of the axis.
+        axis: where to look.
+        largest: False for the smallest.
+        sorted: they always come in order, the extreme one first; here for PyTorch's signature.
+
+    Raises:
+        ValueError: ``k`` is negative or larger than the axis.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.topk(mg.tensor([1.0, 3.0, 2.0]), 2).indices
+        tensor([1, 2])
+    """
+    if not np.ndim(x):
+        return TopK(*(reshape(part, (k,) if k != 1 else ()) for part in topk(flatten(x), k, axis, largest)))
+    size = np.shape(x)[axis]
+    if not 0 <= k <= size:
+        raise ValueError(f"k: expected 0 to {size}, the size of axis {axis}, got {k}")
+    indices = _top_indices(x, axis, k, largest)
+    return TopK(take_along_axis(x, indices, axis=axis), indices)
+
+
+# Searching
+
+
+def argwhere(x: Any, /) -> Tensor:
+    """The positions of the elements that are not zero: one row of int64 indices for each."""
+    return Tensor(np.argwhere(as_array(x)))
+
+
+def flatnonzero(x: Any, /) -> Tensor:
+    """The int64 indices of the elements of the flattened array that are not zero."""
+    return nonzero(flatten(x))[0]
+
+
+def searchsorted(x1: Any, x2: Any, /, *, side: Literal["left", "right"] = "left", sorter: Any = None) -> Tensor:
+    """Where to insert ``x2``, of any shape, into the sorted one-dimensional ``x1`` to keep it in order, as int64.
+
+    Args:
+        x1: sorted ascending, or by ``sorter``.
+        x2: the values to look for.
+        side: before (``"left"``) or behind equal elements.
+        sorter: indices that sort ``x1``.
+    """
+    order = None if sorter is None else as_array(sorter)
+    return Tensor(np.asarray(np.searchsorted(beside((x2,), x1), beside((x1,), x2), side, order), np.int64))
+
+
+def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
+    """The int64 index of the bin that each element falls into, for edges in order, ascending or descending."""
+    return Tensor(np.asarray(np.digitize(as_array(x), beside((x,), bins), right), np.int64))
+
+
+@primitive
+def _weights_by_value(weights: Array, x: Array, /, minlength: int) -> Array:
+    return np.bincount(x, weights, minlength).astype(weights.dtype, copy=False)
+
+
+_weights_by_value.vjp(weights=lambda g, x: getitem(g, x))
+_weights_by_value.name = "bincount"
+
+
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each of 0, 1, 2, … is in ``x``, or the sum of the weights of its places.
+
+    Args:
+        x: non-negative integers, one-dimensional.
+        weights: of the same shape; integers count as float32.
+        minlength: the least size of the result.
+    """
+    if weights is None:
+        return Tensor(np.bincount(as_array(x), minlength=minlength))
+    weights = as_operand(weights)
+    return _weights_by_value(weights if weights.dtype.kind == "f" else weights.astype(np.float32), x, minlength)
+
+
+# Sets
+
+
+class UniqueAll(NamedTuple):
+    """The distinct values; where each first stands; which of them each element is; how often each occurs."""
+
+    values: Tensor
+    indices: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
+
+
+class UniqueCounts(NamedTuple):
+    """The distinct values, and how often each occurs."""
+
+    values: Tensor
+    counts: Tensor
+
+
+class UniqueInverse(NamedTuple):
+    """The distinct values, and which of them each element is."""
+
+    values: Tensor
+    inverse_indices: Tensor
+
+
+def unique_all(x: Any, /) -> UniqueAll:
+    """The distinct values in order, where they stand and how often; every NaN is distinct."""
+    return UniqueAll(*map(Tensor, np.unique_all(as_array(x))))
+
+
+def unique_counts(x: Any, /) -> UniqueCounts:
+    """The distinct values in order, and how often each occurs; every NaN is distinct."""
+    return UniqueCounts(*map(Tensor, np.unique_counts(as_array(x))))
+
+
+def unique_inverse(x: Any, /) -> UniqueInverse:
+    """The distinct values in order, and for each element of ``x`` the index of its value; every NaN is distinct."""
+    return UniqueInverse(*map(Tensor, np.unique_inverse(as_array(x))))
+
+
+def unique_values(x: Any, /) -> Tensor:
+    """The distinct values in order; every NaN is distinct."""
+    return Tensor(np.unique(as_array(x), equal_nan=False))
+
+
+def unique(
+    x: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: bool = True,
+) -> Any:
+    """The distinct values in order, or the distinct slices along ``axis``; NumPy's function, not differentiable.
+
+    Returns:
+        The values; in a tuple with the first indices, the inverse indices and the counts as far as they are wanted.
+    """
+    wanted = {"return_index": return_index, "return_inverse": return_inverse, "return_counts": return_counts}
+    found: Any = np.unique(as_array(x), axis=axis, equal_nan=equal_nan, **wanted)  # type: ignore[call-overload]
+    return tuple(map(Tensor, found)) if isinstance(found, tuple) else Tensor(found)
+
+
+def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Whether each element of ``x1`` is (or with ``invert`` is not) among those of ``x2``."""
+    found = np.isin(as_array(x1), beside((x1,), x2), assume_unique=assume_unique, invert=invert)
+    return Tensor(np.asarray(found))

@@ -1,0 +1,67 @@
+"""Rows of tables: an element-by-element operation is a function of arrays, its name, and its derivative."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad import graph
+from minigrad.ops.batching import aligned
+from minigrad.ops.primitive import Primitive
+from minigrad.ops.promotion import Promotion
+from minigrad.tensor import Tensor, as_array
+
+_UNARY = inspect.signature(lambda x, /: ...)
+_BINARY = inspect.signature(lambda a, b, /: ...)
+
+
+def unary(
+    forward: Callable[..., Any], name: str, vjp: Callable[..., Any] | None = None, dtypes: Promotion = "numeric"
+) -> Primitive:
+    """An operation on one array, which keeps its dtype unless its values cannot."""
+    return _row(forward, name, _UNARY, dtypes, x=vjp)
+
+
+def floating(forward: Callable[..., Any], name: str, vjp: Callable[..., Any] | None = None) -> Primitive:
+    """A function of the real numbers: integers become float32 first."""
+    return _row(forward, name, _UNARY, "floating", x=vjp)
+
+
+def binary(
+    forward: Callable[..., Any],
+    name: str,
+    a: Callable[..., Any] | None = None,
+    b: Callable[..., Any] | None = None,
+    dtypes: Promotion = "numeric",
+) -> Primitive:
+    """An operation on two arrays that broadcast against each other."""
+    return _row(forward, name, _BINARY, dtypes, a=a, b=b)
+
+
+def _row(
+    forward: Callable[..., Any],
+    name: str,
+    signature: inspect.Signature,
+    dtypes: Promotion,
+    **rules: Callable[..., Any] | None,
+) -> Primitive:
+    op = Primitive(forward, name, signature, dtypes, batching=aligned)
+    op.vjp(**{name: rule for name, rule in rules.items() if rule is not None})
+    op.__doc__ = _summary(forward)
+    return op
+
+
+def _summary(forward: Callable[..., Any]) -> str | None:
+    """What a function says of itself; NumPy's say it after their signature, and much that does not hold here."""
+    text = inspect.getdoc(forward)
+    return text.split("\n\n")[1] if text and isinstance(forward, np.ufunc) else text
+
+
+def as_operand(x: Any) -> Any:
+    """``x`` as something with a shape and operators: a tensor, but plain inside a first-order derivative."""
+    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and graph.on_arrays()):
+        return x
+    return Tensor(as_array(x))

@@ -1,0 +1,203 @@
+"""Products: sums of elementwise products over shared axes. All of them come down to one matrix product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from minigrad import kernels
+from minigrad.ops.batching import aligned
+from minigrad.ops.elementwise import multiply
+from minigrad.ops.joining import concat
+from minigrad.ops.primitive import primitive
+from minigrad.ops.shape import expand_dims, flatten, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
+from minigrad.tensor import Array
+
+__all__ = [
+    "cross",
+    "dot",
+    "inner",
+    "kron",
+    "matmul",
+    "outer",
+    "tensordot",
+    "vdot",
+    "vecdot",
+]
+
+
+@primitive(dtypes="numeric", batching=aligned)
+def _matmul(a: Array, b: Array, /) -> Array:
+    if a.dtype.kind != "f":
+        return np.matmul(a, b)
+    return kernels.matmul(a, b)
+
+
+@primitive(dtypes="numeric", batching=aligned)
+def _vecdot(a: Array, b: Array, /) -> Array:
+    return np.vecdot(a, b)
+
+
+_matmul.name, _vecdot.name = "matmul", "vecdot"
+_matmul.vjp(a=lambda g, b: _matmul(g, matrix_transpose(b)), b=lambda g, a: _matmul(matrix_transpose(a), g))
+_vecdot.vjp(a=lambda g, b: expand_dims(g, -1) * b, b=lambda g, a: expand_dims(g, -1) * a)
+
+
+def matmul(x1: Any, x2: Any, /) -> Any:
+    """The matrix product over the last two axes: ``(…, M, K) @ (…, K, N)`` gives ``(…, M, N)``.
+
+    Leading axes broadcast. A 1-d operand is a row on the left and a column on the right, and its axis disappears from
+    the result. float32 and float64 run on this package's own kernel, transposed operands without a copy.
+
+    Raises:
+        ValueError: the inner sizes differ, the leading axes do not broadcast, or an operand has no axes.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.matmul(mg.ones((2, 3)), mg.ones(3))
+        tensor([3., 3.])
+    """
+    left, right = np.shape(x1), np.shape(x2)
+    if not left or not right:
+        raise ValueError(f"matmul: expected operands with at least 1 dimension, got {left} and {right}")
+    if left[-1] != right[-2 if len(right) > 1 else -1]:
+        raise ValueError(f"matmul: the inner sizes of {left} and {right} differ")
+    if len(left) > 2 and len(right) == 2:
+        # One tall product instead of many small ones, and above all one for the gradient of b, not a sum of many.
+        return reshape(_matmul(flatten(x1, 0, -2), x2), (*left[:-1], right[-1]))
+    row, column = len(left) == 1, len(right) == 1
+    product = _matmul(expand_dims(x1, 0) if row else x1, expand_dims(x2, 1) if column else x2)
+    return squeeze(product, (-2,) * row + (-1,) * column) if row or column else product
+
+
+def tensordot(x1: Any, x2: Any, /, axes: int | Sequence[Any] = 2) -> Any:
+    """The sum of products over some axes of ``x1`` and ``x2``.
+
+    Args:
+        x1, x2: arrays of any shape.
+        axes: N, for the last N axes of ``x1`` and the first N of ``x2``; or a pair, of the axes of ``x1`` and the
+            axes of ``x2`` they meet, each an integer or a sequence of them.
+
+    Returns:
+        The remaining axes of ``x1``, then those of ``x2``.
+
+    Raises:
+        ValueError: the axes differ in number or in size.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensordot(mg.ones((2, 3, 4)), mg.ones((4, 3, 5)), axes=((1, 2), (1, 0))).shape
+        (2, 5)
+    """
+    shapes = np.shape(x1), np.shape(x2)
+    if isinstance(axes, Sequence):
+        if len(axes) != 2:
+            raise ValueError(f"axes: expected an integer or a pair of sequences, got {axes}")
+        left, right = (normalize_axis_tuple(a, len(shape)) for a, shape in zip(axes, shapes, strict=True))
+    else:
+        if not 0 <= axes <= min(map(len, shapes)):
+            raise ValueError(f"axes: expected 0 to {min(map(len, shapes))} for shapes {shapes}, got {axes}")
+        left, right = tuple(range(len(shapes[0]) - axes, len(shapes[0]))), tuple(range(axes))
+    if [shapes[0][a] for a in left] != [shapes[1][a] for a in right]:
+        raise ValueError(f"axes: those of {shapes[0]} and {shapes[1]} that are to meet differ, got {axes}")
+    free = [[a for a in range(len(shape)) if a not in met] for shape, met in zip(shapes, (left, right), strict=True)]
+    rows, columns = ([shape[a] for a in rest] for shape, rest in zip(shapes, free, strict=True))
+    inner = math.prod(shapes[0][a] for a in left)
+    a = reshape(permute_dims(x1, (*free[0], *left)), (math.prod(rows), inner))
+    b = reshape(permute_dims(x2, (*right, *free[1])), (inner, math.prod(columns)))
+    return reshape(_matmul(a, b), (*rows, *columns))
+
+
+def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
+    """Dot products of the vectors along ``axis``; the other axes broadcast.
+
+    Args:
+        x1, x2: (…, N, …), with N at ``axis``.
+        axis: the axis of the vectors, in each operand by itself.
+
+    Raises:
+        ValueError: the vectors differ in length.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.vecdot(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([10.0, 1.0]))
+        tensor([12., 34.])
+    """
+    a, b = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
+    if np.shape(a)[-1] != np.shape(b)[-1]:
+        raise ValueError(f"vecdot: the vectors of {np.shape(x1)} and {np.shape(x2)} along axis {axis} differ in length")
+    return _vecdot(a, b)
+
+
+def dot(x1: Any, x2: Any, /) -> Any:
+    """NumPy's ``dot``: the sum over the last axis of ``x1`` and the last but one (or only) axis of ``x2``.
+
+    Two vectors give their inner product, two matrices their matrix product; a number multiplies. Of operands with more
+    axes every pair of vectors is multiplied, unlike in :func:`matmul`.
+    """
+    if not np.ndim(x1) or not np.ndim(x2):
+        return multiply(x1, x2)
+    return tensordot(x1, x2, axes=(-1, -2 if np.ndim(x2) > 1 else -1))
+
+
+def inner(x1: Any, x2: Any, /) -> Any:
+    """The sum over the last axes: ``(…, N)`` and ``(***, N)`` give ``(…, ***)``; a number multiplies."""
+    if not np.ndim(x1) or not np.ndim(x2):
+        return multiply(x1, x2)
+    return tensordot(x1, x2, axes=(-1, -1))
+
+
+def vdot(x1: Any, x2: Any, /) -> Any:
+    """The dot product of all elements, in their order: both operands are flattened first."""
+    return tensordot(flatten(x1), flatten(x2), axes=1)
+
+
+def outer(x1: Any, x2: Any, /) -> Any:
+    """Every element of ``x1`` times every element of ``x2``: (M,) and (N,) give (M, N). Others are flattened first."""
+    return multiply(expand_dims(flatten(x1), 1), flatten(x2))
+
+
+def kron(x1: Any, x2: Any, /) -> Any:
+    """The Kronecker product: every element of ``x1`` replaced by itself times ``x2``.
+
+    Axes are aligned at the last; (M, N) and (P, Q) give (M · P, N · Q).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.kron(mg.tensor([1.0, 10.0]), mg.tensor([1.0, 2.0, 3.0]))
+        tensor([ 1.,  2.,  3., 10., 20., 30.])
+    """
+    ndim = max(np.ndim(x1), np.ndim(x2))
+    coarse, fine = ((1,) * (ndim - np.ndim(x)) + np.shape(x) for x in (x1, x2))
+    product = multiply(
+        reshape(x1, tuple(size for pair in zip(coarse, (1,) * ndim, strict=True) for size in pair)),
+        reshape(x2, tuple(size for pair in zip((1,) * ndim, fine, strict=True) for size in pair)),
+    )
+    return reshape(product, tuple(m * p for m, p in zip(coarse, fine, strict=True)))
+
+
+def cross(x1: Any, x2: Any, /, axis: int = -1) -> Any:
+    """The cross products of the 3-vectors along ``axis``; the other axes broadcast.
+
+    Raises:
+        ValueError: an operand does not have size 3 along ``axis``.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.cross(mg.tensor([1.0, 0.0, 0.0]), mg.tensor([0.0, 1.0, 0.0]))
+        tensor([0., 0., 1.])
+    """
+    for name, x in (("x1", x1), ("x2", x2)):
+        if np.shape(x)[normalize_axis_index(axis, np.ndim(x))] != 3:
+            raise ValueError(f"{name}: expected 3 elements along axis {axis}, got shape {np.shape(x)}")
+    a, b = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
+    return moveaxis(_next(a * _next(b) - _next(a) * b), -1, axis)
+
+
+def _next(x: Any) -> Any:
+    """Each component's successor, the first one after the last."""
+    return concat([x[..., 1:], x[..., :1]], axis=-1)

@@ -1,18 +1,46 @@
 """Layers and the modules that hold them."""
 
 from minigrad.nn import functional, init
-from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear
+from minigrad.nn.activations import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from minigrad.nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from minigrad.nn.dropout import Dropout
+from minigrad.nn.linear import Embedding, Linear
 from minigrad.nn.module import Module, ModuleList, Parameter, Sequential
+from minigrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
+from minigrad.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 
 __all__ = [
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dropout",
     "Embedding",
+    "GELU",
+    "GroupNorm",
     "LayerNorm",
     "Linear",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
+    "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
     "functional",
     "init",
 ]

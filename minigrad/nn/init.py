@@ -12,7 +12,7 @@ from minigrad.tensor import Shape, Tensor
 
 def _fill(parameter: Tensor, draw: Callable[[Shape], Tensor]) -> Tensor:
     parameter.data[...] = draw(parameter.shape).data
-    parameter.version[0] += 1
+    parameter.buffer.changes += 1
     return parameter
 
 
@@ -29,7 +29,7 @@ def normal_(parameter: Tensor, mean: float = 0.0, std: float = 1.0, generator: G
 def constant_(parameter: Tensor, value: float) -> Tensor:
     """One value everywhere."""
     parameter.data[...] = value
-    parameter.version[0] += 1
+    parameter.buffer.changes += 1
     return parameter
 
 

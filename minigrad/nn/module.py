@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 from minigrad import graph
+from minigrad.graph import HookHandle
 from minigrad.tensor import Tensor, as_array
 
 Self = TypeVar("Self", bound="Module")
@@ -22,7 +23,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(as_array(data), requires_grad)
+        super().__init__(np.array(as_array(data)), requires_grad)  # its own buffer, which nobody else changes
 
 
 class Module:
@@ -60,18 +61,18 @@ class Module:
             hook(self, args, output)
         return output
 
-    def register_forward_hook(self, hook: ForwardHook) -> Callable[[], None]:
+    def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
         """Call ``hook(module, arguments, output)`` after each call of this module.
 
         Returns:
-            A function that removes the hook.
+            A handle; ``handle.remove()`` takes the hook off again.
         """
         object.__setattr__(self, "_forward_hooks", (*self._forward_hooks, hook))
 
         def remove() -> None:
             object.__setattr__(self, "_forward_hooks", tuple(h for h in self._forward_hooks if h is not hook))
 
-        return remove
+        return HookHandle(remove)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Module):
@@ -152,7 +153,7 @@ class Module:
         for name, value in own.items():
             if name in state:
                 value.data[...] = as_array(state[name])
-                value.version[0] += 1
+                value.buffer.changes += 1
 
     # Modes
 
@@ -193,7 +194,9 @@ class Module:
         for _, value in self._named_tensors():
             if value.dtype.kind == "f":
                 value.data = value.data.astype(dtype)
-                value.version[0] += 1
+                value.buffer.changes += 1
+                if value.grad is not None:
+                    value.grad = value.grad.astype(dtype)
         return self
 
     def __repr__(self) -> str:

@@ -7,16 +7,39 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.ops.batching import aligned
+from minigrad.ops.comparisons import not_equal, where
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.normalization import log_softmax
 from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.reductions import mean
+from minigrad.ops.shape import expand_dims, squeeze
 from minigrad.tensor import Array
 
+__all__ = [
+    "class_indices",
+    "row_cross_entropy",
+]
 
-@primitive(dtypes="keep")
+
+@primitive(batching=aligned)
+def class_indices(target: Array, /, classes: int, ignore_index: int) -> Array:
+    """``target`` as int64.
+
+    Raises:
+        ValueError: an element is neither in [0, classes) nor ``ignore_index``.
+    """
+    outside = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if outside.any():
+        raise ValueError(
+            f"target: expected classes 0 to {classes - 1} or {ignore_index} (ignored), got {target[outside][0]}"
+        )
+    return target.astype(np.int64)
+
+
+@primitive
 def row_cross_entropy(
-    logits: Array, /, targets: Array, ignore_index: int = -100, label_smoothing: float = 0.0
+    logits: Array, targets: Array, /, ignore_index: int = -100, label_smoothing: float = 0.0
 ) -> WithResiduals:
     """The loss of each row: (N, V) logits and (N,) int64 classes give (N,) losses, 0 where the target is ignored.
 
@@ -32,14 +55,13 @@ def row_cross_entropy(
 def _row_cross_entropy_vjp(
     g: Array, logits: Array, targets: Array, lse: Array, ignore_index: int, label_smoothing: float
 ) -> list[Any]:
-    return [kernels.cross_entropy_backward(g, logits, targets, lse, ignore_index, label_smoothing)]
+    return [kernels.cross_entropy_backward(g, logits, targets, lse, ignore_index, label_smoothing), None]
 
 
 @row_cross_entropy.composed
-def _row_cross_entropy(logits: Any, targets: Array, ignore_index: int, label_smoothing: float) -> Any:
+def _row_cross_entropy(logits: Any, targets: Any, ignore_index: int, label_smoothing: float) -> Any:
     log_probabilities = log_softmax(logits, -1)
-    counted = targets != ignore_index
-    classes = np.where(counted, targets, 0)[:, None]
-    chosen = take_along_axis(log_probabilities, classes, -1)[:, 0]
+    counted = not_equal(targets, ignore_index)
+    chosen = squeeze(take_along_axis(log_probabilities, expand_dims(where(counted, targets, 0), 1), 1), 1)
     smoothed = (1 - label_smoothing) * chosen + label_smoothing * mean(log_probabilities, axis=-1)
-    return -smoothed * counted.astype(logits.dtype)
+    return where(counted, -smoothed, 0)

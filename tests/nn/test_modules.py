@@ -91,9 +91,9 @@ def test_embedding_and_layer_norm_train() -> None:
 def test_forward_hooks_see_every_call_until_removed() -> None:
     layer = nn.Linear(2, 2)
     seen: list[tuple[int, ...]] = []
-    remove = layer.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    handle = layer.register_forward_hook(lambda module, args, output: seen.append(output.shape))
     layer(mg.ones((3, 2)))
-    remove()
+    handle.remove()
     layer(mg.ones((4, 2)))
     assert seen == [(3, 2)]
 
@@ -111,7 +111,7 @@ def test_nodes_remember_the_modules_they_were_recorded_in() -> None:
 def test_a_module_without_forward_and_a_list_show_themselves() -> None:
     with pytest.raises(TypeError, match="defines no forward"):
         nn.Module()()
-    assert "(1): Linear(3, 2, bias=False)" in repr(Tiny())
+    assert "(1): Linear(in_features=3, out_features=2, bias=False)" in repr(Tiny())
 
 
 def test_initial_values_have_the_spread_of_their_papers(rng: np.random.Generator) -> None:

@@ -1,0 +1,29 @@
+"""Dropout layers."""
+
+from __future__ import annotations
+
+from minigrad.nn import functional
+from minigrad.nn.functional.dropouts import check_probability
+from minigrad.nn.module import Module
+from minigrad.random import Generator
+from minigrad.tensor import Tensor
+
+
+class Dropout(Module):
+    """In training, zero each element with probability p and scale the others by 1/(1-p). Srivastava et al., 2014.
+
+    Args:
+        p: the probability, 0 ≤ p ≤ 1.
+        generator: where the draws come from; the global default when None.
+    """
+
+    def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
+        check_probability(p)
+        self.p = p
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.p, self.training, self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,75 @@
+"""Dropout: random zeros in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.ops.batching import aligned
+from minigrad.ops.creation import asarray
+from minigrad.ops.primitive import primitive
+from minigrad.random import Generator, keep_mask
+from minigrad.tensor import Array, Shape, Tensor
+
+__all__ = [
+    "check_probability",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+]
+
+
+def check_probability(p: float) -> None:
+    """Raise ValueError unless 0 ≤ p ≤ 1."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"p: expected a probability between 0 and 1, got {p}")
+
+
+@primitive(batching=aligned)
+def _masked_scale(x: Array, keep: Array, /, scale: float) -> Array:
+    return x * (keep * x.dtype.type(scale))
+
+
+_masked_scale.vjp(x=lambda g, keep, scale: _masked_scale(g, keep, scale))
+_masked_scale.name = "dropout"
+
+
+def _dropped(x: Tensor, p: float, training: bool, generator: Generator | None, kept: Shape) -> Tensor:
+    check_probability(p)
+    if not training or p == 0:
+        return x
+    return _masked_scale(x, keep_mask(kept, 1 - p, generator), 1 / (1 - p) if p < 1 else 0.0)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """In training, zero each element with probability ``p`` and scale the others by 1/(1-p). Srivastava et al., 2014.
+
+    Args:
+        input: of any shape.
+        p: the probability.
+        training: otherwise ``input`` is returned as it is.
+        generator: where the draws come from; the global default when None.
+    """
+    x = asarray(input)
+    return _dropped(x, p, training, generator, x.shape)
+
+
+def _channel_dropout(name: str, spatial: int) -> Any:
+    def channel_dropout(
+        input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None
+    ) -> Tensor:
+        x = asarray(input)
+        if x.ndim not in (spatial + 1, spatial + 2):
+            raise ValueError(f"input: {name} expects (N, C, …) or (C, …) with {spatial} spatial axes, got {x.shape}")
+        return _dropped(x, p, training, generator, (*x.shape[: x.ndim - spatial], *(1,) * spatial))
+
+    channel_dropout.__name__ = channel_dropout.__qualname__ = name
+    channel_dropout.__doc__ = (
+        f"Like :func:`dropout`, but of whole channels, each with its {spatial} spatial axes. Tompson et al., 2015."
+    )
+    return channel_dropout
+
+
+dropout1d = _channel_dropout("dropout1d", 1)
+dropout2d = _channel_dropout("dropout2d", 2)
+dropout3d = _channel_dropout("dropout3d", 3)

@@ -1,0 +1,237 @@
+"""Pooling over one, two and three axes: each window's largest element, or its mean.
+
+An input (…, C, size) may have batch axes before the channels. Arguments that concern the spatial axes are one number
+for all of them, or one for each. The functions without a number in their name take as many spatial axes as
+``kernel_size`` has entries.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.nn.functional.convolution import Sizes, for_each_axis
+from minigrad.ops import pooling
+from minigrad.ops.creation import asarray
+from minigrad.ops.products import matmul
+from minigrad.ops.reductions import mean
+from minigrad.ops.shape import moveaxis, reshape
+from minigrad.ops.windows import Windows
+from minigrad.tensor import Array, Shape, Tensor
+
+__all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "avg_pool",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "max_pool",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+]
+
+
+def _spatial(x: Tensor, axes: int) -> Shape:
+    """The sizes of the last axes."""
+    if x.ndim not in (axes + 1, axes + 2):
+        raise ValueError(f"input: expected (N, C, …) or (C, …) with {axes} spatial axes, got shape {x.shape}")
+    size = x.shape[x.ndim - axes :]
+    if not math.prod(size):
+        raise ValueError(f"input: expected spatial axes that are not empty, got shape {x.shape}")
+    return size
+
+
+def _windows(
+    x: Tensor, axes: int, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes, ceil_mode: bool
+) -> Windows:
+    size = _spatial(x, axes)
+    window = for_each_axis("kernel_size", kernel_size, axes, 1)
+    steps = window if stride is None or stride == () else for_each_axis("stride", stride, axes, 1)
+    apart = for_each_axis("dilation", dilation, axes, 1)
+    before = for_each_axis("padding", padding, axes, 0)
+    after = []
+    for s, k, step, d, p in zip(size, window, steps, apart, before, strict=True):
+        reach = d * (k - 1) + 1
+        if 2 * p > reach:
+            raise ValueError(f"padding: expected at most half of the window of {reach}, got {p}")
+        room = s + 2 * p - reach
+        count = (-(-room // step) if ceil_mode else room // step) + 1
+        if ceil_mode and (count - 1) * step >= s + p:
+            count -= 1  # the last window must start inside the array or the padding before it
+        if count < 1:
+            raise ValueError(f"kernel_size: a window of {reach} does not fit into the padded input {x.shape}")
+        after.append((count - 1) * step + reach - s - p)
+    return Windows(size, window, steps, apart, tuple(zip(before, after, strict=True)))
+
+
+def max_pool(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of every window; the first of several gets the gradient.
+
+    Args:
+        input: (N, C, *size) or (C, *size).
+        kernel_size: the window.
+        stride: from one window to the next; the window's size by default, so that they do not overlap.
+        padding: what may never be chosen on both sides of an axis; at most half a window.
+        dilation: from one element of a window to the next.
+        ceil_mode: whether a last window may reach beyond the padding.
+        return_indices: also return where in its channel each element was found, counted through the spatial axes.
+
+    Returns:
+        (N, C, *count) with count = ⌊(size + 2 · padding - dilation · (window - 1) - 1) / stride⌋ + 1.
+
+    Raises:
+        ValueError: shapes or arguments do not fit; the message names the argument.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.max_pool2d(mg.tensor([[[1.0, 2.0], [4.0, 3.0]]]), 2)
+        tensor([[[4.]]])
+    """
+    x = asarray(input)
+    windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, dilation, ceil_mode)
+    values = pooling.max_pool(x, windows)
+    return (values, pooling.max_indices(x, values, windows)) if return_indices else values
+
+
+def avg_pool(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of every window.
+
+    Args:
+        input: (N, C, *size) or (C, *size).
+        kernel_size: the window.
+        stride: from one window to the next; the window's size by default, so that they do not overlap.
+        padding: zeros on both sides of an axis; at most half a window.
+        ceil_mode: whether a last window may reach beyond the padding.
+        count_include_pad: whether the mean counts the padding's zeros.
+        divisor_override: divides the sum instead of the number of elements.
+
+    Returns:
+        (N, C, *count) with count = ⌊(size + 2 · padding - window) / stride⌋ + 1.
+
+    Raises:
+        ValueError: shapes or arguments do not fit; the message names the argument.
+    """
+    x = asarray(input)
+    if divisor_override == 0:
+        raise ValueError("divisor_override: expected a number other than 0")
+    windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, 1, ceil_mode)
+    total = pooling.window_sum(x, windows)
+    return total / (divisor_override or _counts(windows, count_include_pad).astype(total.dtype))
+
+
+def _count_axes(x: Tensor, kernel_size: Sizes) -> int:
+    """How many spatial axes are meant: as many as the window has; with one integer, all behind (N, C)."""
+    return x.ndim - 2 if isinstance(kernel_size, int) else len(kernel_size)
+
+
+def _counts(windows: Windows, count_include_pad: bool) -> Array:
+    """How many elements each window has inside the array, or inside it and its padding (as much after as before)."""
+    counts = np.ones(1)
+    for size, shape, stride, count, (before, _) in zip(
+        windows.size, windows.shape, windows.stride, windows.count, windows.padding, strict=True
+    ):
+        margin = before if count_include_pad else 0
+        starts = np.arange(count) * stride - before
+        counts = np.multiply.outer(counts, np.minimum(starts + shape, size + margin) - np.maximum(starts, -margin))
+    return counts[0]
+
+
+def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
+    """The means of so many parts of each spatial axis, which are as even as they can be.
+
+    Args:
+        input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
+        output_size: the number of parts, for all axes or for each; None keeps an axis as it is.
+
+    Returns:
+        (N, C, *output_size).
+    """
+    x = asarray(input)
+    axes = len(output_size)
+    wanted = _parts(x, output_size)
+    lead, sizes = x.shape[: x.ndim - axes], x.shape[x.ndim - axes :]
+    if all(parts and size % parts == 0 for size, parts in zip(sizes, wanted, strict=True)):
+        cut = [part for size, parts in zip(sizes, wanted, strict=True) for part in (parts, size // parts)]
+        return mean(reshape(x, (*lead, *cut)), axis=tuple(range(-2 * axes + 1, 0, 2)))
+    for axis, parts in enumerate(wanted, x.ndim - axes):
+        averages = np.zeros((x.shape[axis], parts), x.dtype)
+        for part in range(parts):
+            start, stop = pooling.adaptive_bounds(x.shape[axis], parts, part)
+            averages[start:stop, part] = 1 / (stop - start)
+        x = moveaxis(matmul(moveaxis(x, axis, -1), averages), -1, axis)
+    return x
+
+
+def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_indices: bool = False) -> Any:
+    """The largest elements of so many parts of each spatial axis, which are as even as they can be.
+
+    Args:
+        input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
+        output_size: the number of parts, for all axes or for each; None keeps an axis as it is.
+        return_indices: also return where in its channel each element was found, counted through the spatial axes.
+
+    Returns:
+        (N, C, *output_size).
+    """
+    x = asarray(input)
+    indices = pooling.adaptive_max_indices(x, _parts(x, output_size))
+    values = pooling.take_at(x, indices, len(output_size))
+    return (values, indices) if return_indices else values
+
+
+def _parts(x: Tensor, output_size: Sequence[int | None]) -> Shape:
+    """How many parts each axis is cut into."""
+    if any(part is not None and part < 0 for part in output_size):
+        raise ValueError(f"output_size: expected integers ≥ 0 or None, got {tuple(output_size)}")
+    sizes = _spatial(x, len(output_size))
+    return tuple(size if part is None else part for size, part in zip(sizes, output_size, strict=True))
+
+
+def _over(axes: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function for so many spatial axes: its second argument has an entry for each."""
+    second = list(inspect.signature(function).parameters)[1]
+
+    @functools.wraps(function)
+    def over_axes(input: Any, *args: Any, **kwargs: Any) -> Any:
+        value, *rest = args if args else (kwargs.pop(second),)
+        sizes = (value,) if isinstance(value, int) or value is None else tuple(value)
+        sizes = sizes * axes if len(sizes) == 1 else sizes
+        if len(sizes) != axes:
+            raise ValueError(f"{second}: expected one integer, or {axes} of them, got {value}")
+        return function(input, sizes, *rest, **kwargs)
+
+    over_axes.__name__ = over_axes.__qualname__ = f"{function.__name__.lstrip('_')}{axes}d"
+    return over_axes
+
+
+max_pool1d, max_pool2d, max_pool3d = (_over(axes, max_pool) for axes in (1, 2, 3))
+avg_pool1d, avg_pool2d, avg_pool3d = (_over(axes, avg_pool) for axes in (1, 2, 3))
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (_over(axes, _adaptive_avg_pool) for axes in (1, 2, 3))
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (_over(axes, _adaptive_max_pool) for axes in (1, 2, 3))

@@ -1,0 +1,75 @@
+"""Layers that are linear maps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minigrad.nn import functional, init
+from minigrad.nn.module import Module, Parameter
+from minigrad.ops.creation import empty
+from minigrad.tensor import Shape, Tensor
+
+
+def uniform_parameter(shape: Shape, fan_in: int) -> Parameter:
+    """Uniform on ±1/√fan_in, PyTorch's default: He et al.'s bound for a leaky ReLU with slope √5."""
+    parameter = Parameter(empty(shape))
+    bound = 1 / math.sqrt(max(fan_in, 1))
+    init.uniform_(parameter, -bound, bound)
+    return parameter
+
+
+class Linear(Module):
+    """``y = x Wᵀ + b``: (…, in_features) to (…, out_features).
+
+    Args:
+        in_features, out_features: sizes of the last axis before and after.
+        bias: whether to add b.
+
+    W and b start uniform on ±1/√in_features, as in PyTorch.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.Linear(3, 5)(mg.ones((2, 3))).shape
+        (2, 5)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = uniform_parameter((out_features, in_features), in_features)
+        self.bias = uniform_parameter((out_features,), in_features) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Embedding(Module):
+    """A learned row for each index: integers of any shape to (…, embedding_dim). Rows start standard normal.
+
+    Args:
+        num_embeddings: the number of rows.
+        embedding_dim: their length.
+        padding_idx: a row that starts as zeros and is not trained.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = Parameter(empty((num_embeddings, embedding_dim)))
+        init.normal_(self.weight)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(f"padding_idx: expected a row of {num_embeddings}, got {padding_idx}")
+            self.weight.data[padding_idx] = 0
+
+    def forward(self, indices: Any) -> Tensor:
+        return functional.embedding(indices, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

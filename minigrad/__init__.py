@@ -8,17 +8,30 @@
 tensor([2., 4., 6.])
 """
 
-from minigrad import autograd, nn, operators, optim, random, testing, viz
+from minigrad import autograd, func, linalg, nn, operators, optim, random, testing, viz
 from minigrad.dtypes import *
 from minigrad.graph import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.io import load, save
+from minigrad.ops.aliases import *
+from minigrad.ops.comparisons import *
 from minigrad.ops.creation import *
+from minigrad.ops.diagonals import *
+from minigrad.ops.differences import *
+from minigrad.ops.einsum import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.indexing import *
-from minigrad.ops.linalg import *
+from minigrad.ops.joining import *
+from minigrad.ops.matrices import *
 from minigrad.ops.normalization import *
+from minigrad.ops.norms import norm
+from minigrad.ops.padding import *
+from minigrad.ops.products import *
 from minigrad.ops.reductions import *
+from minigrad.ops.scans import *
+from minigrad.ops.scatter import *
 from minigrad.ops.shape import *
+from minigrad.ops.sorting import *
+from minigrad.ops.special import *
 from minigrad.random import manual_seed
 from minigrad.tensor import Tensor
 

@@ -1,16 +1,21 @@
-"""Derivatives in PyTorch's words: :func:`backward`, :func:`grad`, and hooks on tensors."""
+"""Derivatives in PyTorch's words: :func:`backward`, :func:`grad`, hooks, and your own :class:`Function`."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad import graph
-from minigrad.graph import Hook
+from minigrad.anomaly import detect_anomaly
+from minigrad.checkpoint import checkpoint
+from minigrad.graph import Hook, HookHandle
+from minigrad.ops.function import Function
 from minigrad.tensor import Tensor, as_array
+
+__all__ = ["Function", "backward", "checkpoint", "detect_anomaly", "grad", "register_hook", "retain_grad"]
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -112,13 +117,13 @@ def grad(
     return tuple(gradients)
 
 
-def register_hook(tensor: Tensor, hook: Hook) -> Callable[[], None]:
+def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     """Call ``hook(gradient)`` whenever the tensor's gradient has been computed.
 
     What the hook returns, unless None, takes the gradient's place.
 
     Returns:
-        A function that removes the hook.
+        A handle; ``handle.remove()`` takes the hook off again.
     """
     if not tensor.requires_grad:
         raise RuntimeError("register_hook: this tensor does not require a gradient")
@@ -133,7 +138,7 @@ def register_hook(tensor: Tensor, hook: Hook) -> Callable[[], None]:
         if hook in hooks:
             hooks.remove(hook)
 
-    return remove
+    return HookHandle(remove)
 
 
 def retain_grad(tensor: Tensor) -> None:
@@ -141,19 +146,5 @@ def retain_grad(tensor: Tensor) -> None:
     if not tensor.requires_grad:
         raise RuntimeError("retain_grad: this tensor does not require a gradient")
     if tensor.node is not None:
-        hooks = (tensor.node.hooks or {}).get(tensor.index, [])
-        if not any(isinstance(hook, _Keep) and hook.tensor() is tensor for hook in hooks):
-            register_hook(tensor, _Keep(tensor))
-
-
-class _Keep:
-    """The hook that fills ``grad``. The node must not keep its own result alive, so it knows it weakly."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = weakref.ref(tensor)
-
-    def __call__(self, gradient: Tensor) -> None:
-        alive = self.tensor()
-        if alive is not None:
-            own = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
-            alive.grad = own if alive.grad is None else alive.grad + own
+        # Weakly, for a node must not keep its own result alive.
+        tensor.node.retained = {**(tensor.node.retained or {}), tensor.index: weakref.ref(tensor)}

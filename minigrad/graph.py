@@ -11,24 +11,64 @@ memory, not recursion, and its time is linear in the number of edges.
 from __future__ import annotations
 
 import functools
+import inspect
+import itertools
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from minigrad.tensor import Batched, Level, Shape, Tensor, as_data
-
-if TYPE_CHECKING:
-    from minigrad.ops.primitive import Primitive
+from minigrad.batched import Batched, Level, as_data
+from minigrad.tensor import Buffer, Shape, Tensor
 
 Hook = Callable[[Tensor], Tensor | None]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Context variables give every thread and every asynchronous task its own modes.
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+_before: ContextVar[tuple[bool, ...]] = ContextVar("before", default=())  # the modes to return to
 _on_arrays: ContextVar[bool] = ContextVar("on_arrays", default=False)
+
+
+class Keeper(Protocol):
+    """Takes in what nodes would keep for the backward pass, and gives it back when it is needed."""
+
+    def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]: ...
+    def note(self, op: str, args: Sequence[Any], params: dict[str, Any]) -> None: ...
+
+
+class Watch(Protocol):
+    """Looks at every value and derivative as it is computed."""
+
+    def line(self) -> str: ...
+    def forward(self, op: str, inputs: Sequence[Any], results: Sequence[Tensor]) -> None: ...
+    def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None: ...
+
+
+keeper: ContextVar[Keeper | None] = ContextVar("keeper", default=None)  # autograd.checkpoint
+watch: ContextVar[Watch | None] = ContextVar("watch", default=None)  # autograd.detect_anomaly
+
+
+class HookHandle:
+    """What registering a hook returns: ``remove()`` takes the hook off again, as does the end of a ``with`` block."""
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self._remove: Callable[[], None] | None = remove
+
+    def remove(self) -> None:
+        if self._remove is not None:
+            self._remove()
+        self._remove = None
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
 
 
 class Scope(NamedTuple):
@@ -58,30 +98,65 @@ class _GradMode:
 
     def __init__(self, mode: bool) -> None:
         self.mode = mode
-        self._before: list[bool] = []
 
     def __enter__(self) -> None:
-        self._before.append(_recording.get())
+        _before.set((*_before.get(), _recording.get()))
         _recording.set(self.mode)
 
     def __exit__(self, *exception: object) -> None:
-        _recording.set(self._before.pop())
+        *rest, mode = _before.get()
+        _before.set(tuple(rest))
+        _recording.set(mode)
 
     def __call__(self, function: Function) -> Function:
         mode = self.mode
 
         @functools.wraps(function)
         def in_mode(*args: Any, **kwargs: Any) -> Any:
-            with _GradMode(mode):  # one of its own for each call: calls nest and overlap
+            with _GradMode(mode):
                 return function(*args, **kwargs)
 
-        return in_mode  # type: ignore[return-value]  # the same signature, by functools.wraps
+        @functools.wraps(function)
+        async def awaited_in_mode(*args: Any, **kwargs: Any) -> Any:
+            with _GradMode(mode):
+                return await function(*args, **kwargs)
+
+        @functools.wraps(function)
+        def generated_in_mode(*args: Any, **kwargs: Any) -> Any:
+            """The mode holds while the generator runs, not while its consumer does."""
+            generator = function(*args, **kwargs)
+            resume = functools.partial(next, generator)
+            while True:
+                try:
+                    with _GradMode(mode):
+                        value = resume()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume = functools.partial(generator.send, (yield value))
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
+
+        if inspect.iscoroutinefunction(function):
+            return awaited_in_mode  # type: ignore[return-value]  # the same signature, by functools.wraps
+        if inspect.isgeneratorfunction(function):
+            return generated_in_mode  # type: ignore[return-value]
+        return in_mode  # type: ignore[return-value]
+
+
+def _decorator(cls: Any, function: Any) -> Any:
+    """A mode, or with a function in the place of its arguments (``@no_grad`` without brackets) that function in it."""
+    return object.__new__(cls) if function is None else cls()(function)
 
 
 class no_grad(_GradMode):
     """Do not record: results need no gradient and keep nothing alive.
 
-    A context manager and a decorator. Threads and asynchronous tasks do not see each other's modes.
+    A context manager and a decorator, also of generators and coroutines. Threads and asynchronous tasks do not see
+    each other's modes.
 
     Example:
         >>> import minigrad as mg
@@ -92,12 +167,18 @@ class no_grad(_GradMode):
         False
     """
 
+    def __new__(cls, function: Any = None) -> Any:
+        return _decorator(cls, function)
+
     def __init__(self) -> None:
         super().__init__(False)
 
 
 class enable_grad(_GradMode):
     """Record, also inside a ``no_grad`` block. A context manager and a decorator."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        return _decorator(cls, function)
 
     def __init__(self) -> None:
         super().__init__(True)
@@ -108,17 +189,34 @@ class set_grad_enabled(_GradMode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
-        super().__enter__()
-        self._in_effect = True
+        self._undo: bool | None = _recording.get()  # what a block or a decorated call returns to; nothing else does
+        _recording.set(mode)
 
     def __enter__(self) -> None:
-        if not self._in_effect:  # used again
-            super().__enter__()
-        self._in_effect = False
+        self._restore()
+        super().__enter__()
 
     def __call__(self, function: Function) -> Function:
-        self.__exit__()
+        self._restore()
         return super().__call__(function)
+
+    def _restore(self) -> None:
+        if self._undo is not None:
+            _recording.set(self._undo)
+        self._undo = None
+
+
+serials = itertools.count()  # nodes are numbered as they are made
+
+
+class Operation(Protocol):
+    """What a node needs of the operation that it records."""
+
+    name: str
+    inputs: tuple[str, ...]
+    composition: Callable[..., Any] | None
+
+    def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]: ...
 
 
 class Node:
@@ -139,14 +237,17 @@ class Node:
         "output_dtypes",
         "output_shapes",
         "params",
+        "retained",
         "saved",
         "scope",
+        "serial",
         "shapes",
+        "where",
     )
 
     def __init__(
         self,
-        op: Primitive,
+        op: Operation,
         inputs: tuple[tuple[Any, int] | None, ...],
         shapes: tuple[Shape, ...],
         dtypes: tuple[Any, ...],
@@ -157,13 +258,16 @@ class Node:
         self.shapes = shapes
         self.dtypes = dtypes
         self.params = params
-        self.saved: dict[str, Any] | None = None
+        self.saved: dict[str, Any] | Callable[[], dict[str, Any]] | None = None
         self.output_shapes: tuple[Shape, ...] = ()
         self.output_dtypes: tuple[Any, ...] = ()
         self.hooks: dict[int, list[Hook]] | None = None
+        self.retained: dict[int, weakref.ref[Tensor]] | None = None  # results whose ``grad`` is filled, as a leaf's is
         self.scope = scope.get()
+        self.serial = next(serials)
         self.levels: tuple[tuple[Level, ...], ...] | None = None  # of batched inputs: the vmaps they are examples of
-        self._watched: tuple[list[int], ...] = ()
+        self.where: str | None = None  # the user's line, noted while anomalies are looked for
+        self._watched: tuple[Buffer, ...] = ()
         self._stamp = 0
 
     @property
@@ -173,11 +277,16 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.op.name}>"
 
-    def save(self, values: dict[str, Any], versions: tuple[list[int], ...]) -> None:
-        """Keep what the derivative needs, and remember the versions of the buffers it shares."""
-        self.saved = values
-        self._watched = versions
-        self._stamp = sum(version[0] for version in versions)  # versions only grow, so a sum misses no change
+    def note_levels(self, values: Sequence[Any]) -> None:
+        if any(isinstance(value, Batched) for value in values):
+            self.levels = tuple(value.levels if isinstance(value, Batched) else () for value in values)
+
+    def save(self, values: dict[str, Any], buffers: tuple[Buffer, ...]) -> None:
+        """Keep what the derivative needs, and remember how often the buffers it shares were changed."""
+        keeping = keeper.get()
+        self.saved = values if keeping is None else keeping.keep(values)
+        self._watched = buffers
+        self._stamp = sum(buffer.changes for buffer in buffers)  # they only grow, so a sum misses no change
 
     def recall(self) -> dict[str, Any]:
         """What was saved.
@@ -190,11 +299,13 @@ class Node:
                 f"backward: the graph through '{self.op.name}' has been freed by an earlier backward pass; "
                 "pass retain_graph=True to the earlier one to go through it again"
             )
-        if sum(version[0] for version in self._watched) != self._stamp:
+        if sum(buffer.changes for buffer in self._watched) != self._stamp:
             raise RuntimeError(
                 f"backward: a tensor that the derivative of '{self.op.name}' needs was changed in place after it was "
                 "used; change a copy instead"
             )
+        if not isinstance(self.saved, dict):
+            self.saved = self.saved()
         return self.saved
 
     def free(self) -> None:
@@ -217,7 +328,7 @@ class _Sum:
         self.owned = owned  # nobody else can see this buffer, so it may be changed in place
 
     def add(self, value: Any, owned: bool) -> None:
-        if self.owned and isinstance(self.value, np.ndarray):
+        if self.owned and isinstance(self.value, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
             np.add(self.value, value, out=self.value)
         else:
             self.value = _plus(self.value, value)
@@ -231,16 +342,20 @@ def _plus(a: Any, b: Any) -> Any:
     return a + b
 
 
-def _vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
-    """Every vertex between the roots and the ends, each after all the vertices it was computed from."""
+def vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
+    """Every vertex between the roots and the ends, each after all the vertices it was computed from.
+
+    Nodes older than all the ends cannot come from them: they are left out, with all that lies behind them.
+    """
     order: list[Any] = list(ends)
+    oldest = min((end.serial if isinstance(end, Node) else -1 for end in order), default=-1)
     seen = set(map(id, order))
     stack: list[tuple[Any, bool]] = [(root, False) for root in roots]
     while stack:
         vertex, finished = stack.pop()
         if finished:
             order.append(vertex)
-        elif id(vertex) not in seen:
+        elif id(vertex) not in seen and not (isinstance(vertex, Node) and vertex.serial < oldest):
             seen.add(id(vertex))
             stack.append((vertex, True))
             if isinstance(vertex, Node):
@@ -272,11 +387,14 @@ def sweep(
     """
     wanted = None if targets is None else [edge(target) for target in targets]
     ends = [vertex for vertex, _ in wanted] if cut and wanted else []
-    order = _vertices([edge(output)[0] for output in outputs], ends)
+    order = vertices([edge(output)[0] for output in outputs], ends)
     needed = _needed(order, wanted)
     sums: dict[tuple[int, int], _Sum] = {}
     found: dict[tuple[int, int], _Sum] = {}
     wanted_keys = {(id(vertex), index) for vertex, index in wanted or ()}
+
+    watching = watch.get()
+    given = {id(cotangent.data) for cotangent in cotangents}
 
     def contribute(vertex: Any, index: int, value: Any, owned: bool) -> None:
         key = (id(vertex), index)
@@ -296,29 +414,33 @@ def sweep(
             results = len(vertex.output_shapes) if isinstance(vertex, Node) else 1
             totals = [sums.pop((id(vertex), index), None) for index in range(results)]
             _run_hooks(vertex, totals)
+            if isinstance(vertex, Node) and vertex.retained:
+                _retain(vertex.retained, totals, given)
             for index, total in enumerate(totals):
                 if total is not None and (id(vertex), index) in wanted_keys:
                     found[id(vertex), index] = total
             if not isinstance(vertex, Node):
                 if wanted is None and totals[0] is not None:
-                    _accumulate(vertex, totals[0])
+                    _accumulate(vertex, totals[0], given)
                 continue
             if all(total is None for total in totals):
                 continue
             needs = tuple(source is not None and id(source[0]) in needed for source in vertex.inputs)
             if any(needs):
                 values = [None if total is None else total.value for total in totals]
-                with _backward_scope(vertex, create_graph):
+                with _backward_scope(vertex, create_graph), _unwatched(watching):
                     gradients = vertex.op.pull(vertex, values, needs)
-                known = [id(value) for value in (*values, *gradients)]
+                if watching is not None:
+                    watching.backward(vertex, values, gradients)
+                known = Counter(map(id, (*values, *gradients)))
                 for source, gradient in zip(vertex.inputs, gradients, strict=True):
                     if source is not None and gradient is not None:
                         # A fresh array, no view and not handed on from above or to a sibling, belongs to the sweep.
                         fresh = type(gradient) is np.ndarray and gradient.base is None
-                        contribute(*source, gradient, fresh and known.count(id(gradient)) == 1)
+                        contribute(*source, gradient, fresh and known[id(gradient)] == 1)
                 if not retain_graph:
                     vertex.free()
-    return [_as_gradient(found.get((id(vertex), index))) for vertex, index in wanted or ()]
+    return [_as_gradient(found.get((id(vertex), index)), given) for vertex, index in wanted or ()]
 
 
 def _needed(order: list[Any], wanted: list[tuple[Any, int]] | None) -> set[int]:
@@ -341,12 +463,29 @@ def _run_hooks(vertex: Any, totals: list[_Sum | None]) -> None:
             continue
         with derivative_on_arrays(False):
             for hook in list(registered):
-                gradient = total.value if isinstance(total.value, Tensor) else Tensor(as_data(total.value))
+                gradient = total.value if isinstance(total.value, Tensor) else read_only(total.value)
                 replacement = hook(gradient)
                 total.owned = False  # the hook may have kept what it saw
                 if replacement is not None:
                     _check_replacement(replacement, gradient)
                     total.value = replacement if isinstance(total.value, Tensor) else replacement.data
+
+
+def read_only(value: Any) -> Tensor:
+    """A gradient to be looked at: others may share its buffer."""
+    data = as_data(value)
+    if isinstance(data, np.ndarray):
+        data = data.view()
+        data.flags.writeable = False
+    return Tensor(data)
+
+
+def _retain(retained: dict[int, weakref.ref[Tensor]], totals: list[_Sum | None], given: set[int]) -> None:
+    for index, reference in retained.items():
+        tensor, total = reference(), totals[index]
+        if tensor is not None and total is not None:
+            total.owned = False
+            _accumulate(tensor, total, given)
 
 
 def _check_replacement(replacement: Any, gradient: Tensor) -> None:
@@ -360,26 +499,30 @@ def _check_replacement(replacement: Any, gradient: Tensor) -> None:
         )
 
 
-def _as_gradient(total: _Sum | None) -> Tensor | None:
-    """The finished sum as a tensor whose buffer nobody shares."""
+def _as_gradient(total: _Sum | None, given: set[int]) -> Tensor | None:
+    """The finished sum as a tensor whose buffer nobody shares; ``given`` are the data given away before."""
     if total is None:
         return None
     if isinstance(total.value, Tensor):
-        return total.value
+        gradient = total.value.copy() if id(total.value.data) in given else total.value
+        given.add(id(gradient.data))
+        return gradient
     if total.owned or isinstance(total.value, Batched):
         return Tensor(as_data(total.value))
     return Tensor(np.array(total.value))
 
 
-def _accumulate(leaf: Tensor, total: _Sum) -> None:
+def _accumulate(leaf: Tensor, total: _Sum, given: set[int]) -> None:
     """Add a finished gradient into ``leaf.grad``; in place, unless it is being recorded."""
+    if isinstance(total.value, Batched) and not isinstance(leaf.data, Batched):
+        raise RuntimeError("backward: inside vmap each example has its own gradient; use func.grad, which returns it")
     if leaf.grad is None:
-        leaf.grad = _as_gradient(total)
+        leaf.grad = _as_gradient(total, given)
     elif isinstance(total.value, Tensor):
         leaf.grad = leaf.grad + total.value
     else:
         leaf.grad.data += total.value
-        leaf.grad.version[0] += 1
+        leaf.grad.buffer.changes += 1
 
 
 @contextmanager
@@ -390,6 +533,19 @@ def derivative_on_arrays(mode: bool) -> Iterator[None]:
         yield
     finally:
         _on_arrays.set(before)
+
+
+@contextmanager
+def _unwatched(watching: Watch | None) -> Iterator[None]:
+    """What a derivative computes on its way is the derivative's, not an operation of the user's."""
+    if watching is None:
+        yield
+        return
+    token = watch.set(None)
+    try:
+        yield
+    finally:
+        watch.reset(token)
 
 
 @contextmanager

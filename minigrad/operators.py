@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from minigrad import autograd
-from minigrad.ops import elementwise, indexing, linalg, reductions, shape
+from minigrad import autograd, dispatch
+from minigrad.ops import (
+    comparisons,
+    diagonals,
+    elementwise,
+    indexing,
+    inplace,
+    matrices,
+    normalization,
+    norms,
+    padding,
+    products,
+    reductions,
+    scans,
+    scatter,
+    shape,
+    sorting,
+)
 from minigrad.tensor import Tensor
 
 
@@ -32,56 +49,86 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "floordiv": elementwise.floor_divide,
     "mod": elementwise.remainder,
     "pow": elementwise.pow,
-    "matmul": linalg.matmul,
-    "and": elementwise.bitwise_and,
-    "or": elementwise.bitwise_or,
-    "xor": elementwise.bitwise_xor,
+    "matmul": products.matmul,
+    "and": comparisons.bitwise_and,
+    "or": comparisons.bitwise_or,
+    "xor": comparisons.bitwise_xor,
+    "lshift": comparisons.bitwise_left_shift,
+    "rshift": comparisons.bitwise_right_shift,
 }
 _COMPARISONS: dict[str, Callable[..., Any]] = {
-    "eq": elementwise.equal,
-    "ne": elementwise.not_equal,
-    "lt": elementwise.less,
-    "le": elementwise.less_equal,
-    "gt": elementwise.greater,
-    "ge": elementwise.greater_equal,
+    "eq": comparisons.equal,
+    "ne": comparisons.not_equal,
+    "lt": comparisons.less,
+    "le": comparisons.less_equal,
+    "gt": comparisons.greater,
+    "ge": comparisons.greater_equal,
 }
 _UNARY: dict[str, Callable[..., Any]] = {
     "neg": elementwise.negative,
+    "pos": elementwise.positive,
     "abs": elementwise.abs,
-    "invert": elementwise.bitwise_invert,
+    "invert": comparisons.bitwise_invert,
     "getitem": indexing.getitem,
 }
-_METHODS: tuple[Callable[..., Any], ...] = (
-    *(reductions.sum, reductions.mean, reductions.var, reductions.max, reductions.min),
-    *(reductions.argmax, reductions.argmin, reductions.any, reductions.all, reductions.cumsum),
-    *(shape.transpose, shape.swapaxes, shape.squeeze, shape.flatten),
-    *(elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.tanh, elementwise.clip),
-    elementwise.astype,
-    *(autograd.register_hook, autograd.retain_grad),
-)
+# A family of operations, and which of them are methods too
+_METHODS: dict[ModuleType, str] = {
+    reductions: "sum prod mean var std max min argmax argmin any all logsumexp",
+    scans: "cumsum cumprod",
+    sorting: "argsort searchsorted topk",
+    comparisons: "nonzero isnan isinf isfinite",
+    shape: "transpose swapaxes moveaxis squeeze expand_dims flatten ravel flip",
+    padding: "repeat tile roll",
+    indexing: "take",
+    scatter: "gather scatter_add index_add masked_fill",
+    matrices: "tril triu",
+    diagonals: "diagonal trace",
+    products: "dot matmul",
+    norms: "norm",
+    elementwise: "abs sign square sqrt exp log log1p sin cos tan tanh sigmoid relu floor ceil round clip pow astype",
+    normalization: "softmax log_softmax",
+    autograd: "register_hook retain_grad",
+}
 
 for _name, _operation in _OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _method(_operation))
     setattr(Tensor, f"__r{_name}__", _reflected(_operation))
+    setattr(Tensor, f"__i{_name}__", _method(inplace.updated(_operation)))
 for _name, _operation in {**_COMPARISONS, **_UNARY}.items():
     setattr(Tensor, f"__{_name}__", _method(_operation))
-for _operation in _METHODS:
-    setattr(Tensor, _operation.__name__, _method(_operation))
+for _family, _names in _METHODS.items():
+    for _name in _names.split():
+        setattr(Tensor, _name, _method(getattr(_family, _name)))
 
 
 def _reshape(self: Tensor, *sizes: Any) -> Any:
     return shape.reshape(self, sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes)
 
 
+def _copy(self: Tensor) -> Tensor:
+    """The same values in a buffer of their own; the gradient passes."""
+    return elementwise.astype(self, self.dtype, copy=True)
+
+
 def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
     autograd.backward(self, gradient, retain_graph, create_graph)
 
 
+def _setitem(self: Tensor, index: Any, value: Any) -> None:
+    inplace.assign(self, index, value)
+
+
+_setitem.__doc__ = inplace.assign.__doc__
 _reshape.__doc__ = shape.reshape.__doc__
 _backward.__doc__ = autograd.backward.__doc__
 for _name, _attribute in {
     "reshape": _reshape,
+    "copy": _copy,
     "backward": _backward,
+    "__setitem__": _setitem,
+    "__array_ufunc__": dispatch.array_ufunc,
+    "__array_function__": dispatch.array_function,
+    "__array_namespace__": dispatch.array_namespace,
     "T": property(shape.transpose, doc="The tensor with its axes reversed."),
     "mT": property(shape.matrix_transpose, doc="The tensor with its last two axes exchanged."),
 }.items():

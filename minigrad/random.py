@@ -5,6 +5,10 @@ Same seed, same numbers. A generator's state can be read and put back, so that a
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -45,17 +49,76 @@ class Generator:
 
 _SPARE = ("has_uint32", "uinteger")  # half of a 64-bit draw kept for the next 32-bit one
 
-default_generator = Generator(0)
+
+class _DefaultGenerator(Generator):
+    """The stream that draws come from when none is named: each thread has its own, so that none disturbs another's.
+
+    A thread's stream starts where the main thread's did when that was last seeded.
+    """
+
+    def __init__(self) -> None:
+        self._start = Generator(0).state
+        self._own = threading.local()
+
+    @property
+    def numpy(self) -> np.random.Generator:  # type: ignore[override]  # an attribute there, one for each thread here
+        if not hasattr(self._own, "generator"):
+            self._own.generator = Generator()
+            self._own.generator.state = self._start
+        return self._own.generator.numpy
+
+    def __reduce__(self) -> str:
+        return "default_generator"  # copies and pickles name it: there is only one
+
+    def seed(self, seed: int) -> None:
+        self.state = Generator(seed).state
+        if threading.current_thread() is threading.main_thread():
+            self._start = self.state
+
+
+default_generator = _DefaultGenerator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Restart the default generator from ``seed`` and return it."""
-    default_generator.state = Generator(seed).state
+    """Restart this thread's default generator from ``seed`` and return it."""
+    default_generator.seed(seed)
     return default_generator
 
 
+_Draws = dict[Generator, dict[str, Any]]
+_watched: ContextVar[tuple[_Draws, ...]] = ContextVar("watched", default=())
+
+
 def _numpy(generator: Generator | None) -> np.random.Generator:
-    return (generator or default_generator).numpy
+    generator = generator or default_generator
+    for draws in _watched.get():
+        if generator not in draws:
+            draws[generator] = generator.state
+    return generator.numpy
+
+
+@contextmanager
+def watch_draws() -> Iterator[_Draws]:
+    """Note each generator that is drawn from, and its state before the first draw."""
+    draws: _Draws = {}
+    token = _watched.set((*_watched.get(), draws))
+    try:
+        yield draws
+    finally:
+        _watched.reset(token)
+
+
+@contextmanager
+def replay(draws: _Draws) -> Iterator[None]:
+    """Draw the numbers that were noted again; afterwards the generators go on where they were."""
+    now = {generator: generator.state for generator in draws}
+    for generator, state in draws.items():
+        generator.state = state
+    try:
+        yield
+    finally:
+        for generator, state in now.items():
+            generator.state = state
 
 
 def uniform(

@@ -27,6 +27,10 @@ def test_a_right_derivative_passes_to_second_order() -> None:
     assert gradcheck(_cube, AT, order=2)
 
 
+def test_orders_beyond_the_second() -> None:
+    assert gradcheck(lambda x: mg.sin(x) * x, AT, order=4)
+
+
 def test_a_wrong_factor_is_named_with_input_element_and_both_numbers() -> None:
     with pytest.raises(GradientError) as caught:
         gradcheck(lambda y, x: _cube(x, 6.0) + y, (AT, AT))
@@ -55,7 +59,7 @@ def test_a_wrong_second_derivative_is_found_though_the_first_is_right() -> None:
 
     square.vjp(x=lambda g, x: g * 2 * (x.detach() if isinstance(x, mg.Tensor) else x))
     assert gradcheck(square, AT)
-    with pytest.raises(GradientError, match="second derivative"):
+    with pytest.raises(GradientError, match="derivative 2"):
         gradcheck(square, AT, order=2)
 
 
@@ -68,8 +72,8 @@ def test_integer_inputs_are_passed_through_and_bad_arguments_refused() -> None:
     assert gradcheck(lambda x, i: x[i], (AT, np.array([0, 0, 2])), order=2)
     with pytest.raises(ValueError, match="at least one floating"):
         gradcheck(mg.sum, np.array([1, 2]))
-    with pytest.raises(ValueError, match="expected 1 or 2"):
-        gradcheck(mg.sum, AT, order=3)
+    with pytest.raises(ValueError, match="at least 1"):
+        gradcheck(mg.sum, AT, order=0)
 
 
 @given(st.data())

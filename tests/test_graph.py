@@ -119,13 +119,13 @@ def test_a_tensor_without_a_graph_says_so() -> None:
 def test_hooks_see_the_whole_gradient_and_may_replace_it() -> None:
     x = _leaf()
     seen: list[float] = []
-    remove = x.register_hook(lambda g: seen.append(g.item()))
+    handle = x.register_hook(lambda g: seen.append(g.item()))
     middle = x * 1
     middle.register_hook(lambda g: g * 100)
     (middle * middle + middle).backward()
     assert seen == [700]
     assert _grad(x) == 700
-    remove()
+    handle.remove()
     x.grad = None
     (x * 2).backward()
     assert seen == [700]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
+import pickle
 from types import FunctionType
 
 import numpy as np
@@ -45,6 +47,33 @@ def test_a_tensor_prints_its_values_and_what_matters() -> None:
     x = mg.tensor([1.0], requires_grad=True)
     assert repr(x) == "tensor([1.], requires_grad=True)"
     assert repr(x * 2) == "tensor([2.], grad_fn=<multiply>)"
+
+
+def test_leaves_can_be_copied_and_pickled_and_histories_cannot() -> None:
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    for made in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert made.tolist() == [1, 2] and made.requires_grad and not np.shares_memory(made.data, x.data)
+    assert pickle.loads(pickle.dumps(x.detach()[1:])).tolist() == [2]
+    with pytest.raises(RuntimeError, match="history"):
+        copy.deepcopy(x * 2)
+
+
+def test_a_tensor_is_a_sequence_of_its_rows() -> None:
+    x = mg.tensor([[1, 2], [3, 4]])
+    assert [row.tolist() for row in x] == [[1, 2], [3, 4]]
+    assert 3 in x and 5 not in x and len(x) == 2
+    with pytest.raises(TypeError, match="0-d"):
+        iter(mg.tensor(1))
+
+
+def test_lists_beside_float64_keep_their_digits() -> None:
+    x = mg.ones(2, dtype=mg.float64)
+    assert (x * [0.1, 0.2]).tolist() == [0.1, 0.2]
+    assert (mg.ones(2) * [0.1, 0.2]).dtype == mg.float32
+
+
+def test_a_scalar_formats_as_its_number() -> None:
+    assert f"{mg.tensor(1.2345):.2f} {mg.tensor([1.0])}" == "1.23 tensor([1.])"
 
 
 def test_numpy_is_refused_where_a_gradient_would_be_lost_silently() -> None:

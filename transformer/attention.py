@@ -127,7 +127,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     def keep(name: str) -> Any:
         return lambda module, args, output: weights.__setitem__(name, output[1])
 
-    removers = [
+    handles = [
         module.attend.register_forward_hook(keep(name))
         for name, module in model.named_modules()
         if isinstance(module, MultiHeadAttention)
@@ -135,5 +135,5 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     try:
         yield weights
     finally:
-        for remove in removers:
-            remove()
+        for handle in handles:
+            handle.remove()

@@ -115,12 +115,12 @@ def _translate(
     layer = next(module for path, module in model.named_modules() if path == name)
     assert isinstance(layer, MultiHeadAttention)
     caught: list[tuple[tuple[Any, ...], Tensor]] = []
-    remove = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
+    handle = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
     try:
         with enable_grad(), record_attention(model) as weights:
             model(np.array([source_ids]), np.array([read]))
     finally:
-        remove()
+        handle.remove()
     arguments, output = caught[0]
     crosses = arguments[0] is not arguments[1]
     columns = source_ids if crosses or name.startswith("encoder") else read

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Array, Batched, Level
+from minigrad.batched import Batched, Level
+from minigrad.tensor import Array
 
 BatchingRule = Callable[[list[Any], int, dict[str, Any]], tuple[list[Any], dict[str, Any]]]
 
@@ -39,6 +40,9 @@ def aligned(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list
 def along_axis(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """For inputs of one shape and a parameter ``axis``: an integer, a tuple, or None for all axes of the example."""
     axis = params["axis"]
+    if len(arrays) > 1:
+        lead = np.broadcast_shapes(*(array.shape[:depth] for array in arrays))
+        arrays = [np.broadcast_to(array, lead + array.shape[depth:]) for array in arrays]
     if axis is None:
         axis = tuple(range(depth, arrays[0].ndim))
     elif isinstance(axis, tuple):
@@ -108,19 +112,23 @@ def enter(data: Array | Batched, level: Level) -> Batched:
         depth = len(data.levels)
         levels = tuple(sorted((*data.levels, level)))
         return Batched(np.moveaxis(data.array, depth, levels.index(level)), levels)
-    return Batched(data, (level,))
+    return Batched(data[...], (level,))
 
 
 def leave(data: Array | Batched, level: Level) -> Array | Batched:
-    """A level becomes the first axis; values that are the same for all examples are repeated."""
+    """A level becomes the first axis; values that are the same for all examples are repeated.
+
+    What is left shares no memory with what was entered.
+    """
     if not isinstance(data, Batched):
-        return np.broadcast_to(data, (level.size, *np.shape(data)))
+        return np.array(np.broadcast_to(data, (level.size, *np.shape(data))))
     depth = len(data.levels)
     if level not in data.levels:
         lead, example = data.array.shape[:depth], data.shape
         repeated = np.broadcast_to(data.array.reshape(*lead, 1, *example), (*lead, level.size, *example))
-        return Batched(repeated, data.levels)
-    moved = np.moveaxis(data.array, data.levels.index(level), depth - 1)
+        return Batched(np.array(repeated), data.levels)
+    own = data.array if data.array.base is None else data.array.copy()
+    moved = np.moveaxis(own, data.levels.index(level), depth - 1)
     rest = tuple(other for other in data.levels if other is not level)
     return Batched(moved, rest) if rest else moved
 

@@ -26,18 +26,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 
 from minigrad import graph
+from minigrad.batched import Batched, Level, as_data
 from minigrad.graph import Node
 from minigrad.ops import batching as batches
 from minigrad.ops.batching import BatchingRule
-from minigrad.tensor import Array, Batched, Level, Shape, Tensor, as_array, as_data, default_float
+from minigrad.ops.promotion import Promotion, beside, promote
+from minigrad.tensor import Array, Buffer, Shape, Tensor, as_array
 
 Rule = Callable[..., Any]
-Promotion = Literal["keep", "numeric", "floating"]
+_PLAIN = (bool, int, float, type(None))
 
 
 class WithResiduals:
@@ -120,12 +122,16 @@ class Primitive:
                 values.append(arg.data)
                 if isinstance(arg.data, Batched):
                     batched = True
-            elif arg is None or isinstance(arg, (np.ndarray, np.generic, bool, int, float)):
+                if arg.buffer.replaced:
+                    arg.check_current()
+            elif isinstance(arg, _PLAIN) or (isinstance(arg, (np.ndarray, np.generic)) and arg.dtype.kind in "biuf"):
                 values.append(arg)
             else:
-                values.append(as_array(arg))
+                values.append(beside(args, arg))
         if self.dtypes != "keep":
             values = promote(values, floating=self.dtypes == "floating")
+        elif not any_tensor and not any(isinstance(value, np.ndarray) for value in values):
+            values = [value if value is None else as_array(value) for value in values]
         if batched:
             return self._call_batched(args, values, params)
         out = self.forward(*values, **params)
@@ -174,12 +180,23 @@ class Primitive:
         results = [Tensor(as_data(result)) for result in (out if several else (out,))]
         if self.view:
             for result in results:
-                if getattr(result.data, "base", None) is not None and isinstance(args[0], Tensor):
-                    result.version = args[0].version
+                if _shows(result.data, values[0]):
+                    if isinstance(args[0], Tensor):
+                        result.view_of(args[0])
+                    else:
+                        result.buffer.foreign = True
+        keeping = graph.keeper.get()
+        if keeping is not None:
+            keeping.note(self.name, args, params)
+        watching = graph.watch.get()
+        if watching is not None:
+            watching.forward(self.name, values, results)
         if self.differentiable and graph.is_grad_enabled():
             needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
             if any(needs):
-                self._record(args, values, params, needs, results, residuals, several)
+                node = self._record(args, values, params, needs, results, residuals, several)
+                if watching is not None:
+                    node.where = watching.line()
         return results if several else results[0]
 
     def _record(
@@ -191,7 +208,7 @@ class Primitive:
         results: list[Tensor],
         residuals: dict[str, Any],
         several: bool,
-    ) -> None:
+    ) -> Node:
         node = Node(
             self,
             tuple(graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)),
@@ -201,27 +218,30 @@ class Primitive:
         )
         node.output_shapes = tuple(result.shape for result in results)
         node.output_dtypes = tuple(result.dtype for result in results)
-        if any(isinstance(value, Batched) for value in values):
-            node.levels = tuple(value.levels if isinstance(value, Batched) else () for value in values)
+        node.note_levels(values)
         saved: dict[str, Any] = {}
-        versions: list[list[int]] = []
+        buffers: list[Buffer] = []
         for name in self._plan(needs):
             if name == "out":
                 saved["out"] = [result.data for result in results] if several else results[0].data
-                versions += [result.version for result in results]
+                buffers += [result.buffer for result in results]
             elif name in residuals:
                 saved[name] = residuals[name]
             else:
                 position = self.inputs.index(name)
-                saved[name] = values[position]
-                if isinstance(args[position], Tensor):
-                    versions.append(args[position].version)
-        node.save(saved, tuple(versions))
+                value, arg = values[position], args[position]
+                if isinstance(arg, Tensor) and value is arg.data:
+                    buffers.append(arg.buffer)
+                if isinstance(value, np.ndarray) and _may_change_unseen(arg, value):
+                    value = value.copy()
+                saved[name] = value
+        node.save(saved, tuple(buffers))
         for index, result in enumerate(results):
             if result.data.dtype.kind == "f":
                 result.requires_grad = True
                 result.node = node
                 result.index = index
+        return node
 
     def _plan(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
         """The names of what must be kept for the derivatives that are needed."""
@@ -243,7 +263,7 @@ class Primitive:
         """The cotangents of the inputs that need one, each of its input's shape and dtype; None for the others."""
         if not graph.is_grad_enabled() and (node.levels or any(isinstance(c, Batched) for c in cotangents)):
             with graph.derivative_on_arrays(False):
-                tensors = self._pull(node, [c if c is None else Tensor(c) for c in cotangents], needs, True)
+                tensors = self._pull(node, [c if c is None else Tensor(as_data(c)) for c in cotangents], needs, True)
             return [None if gradient is None else gradient.data for gradient in tensors]
         return self._pull(node, cotangents, needs, graph.is_grad_enabled())
 
@@ -269,21 +289,21 @@ class Primitive:
                         gradients[position] = rule(*[given[name] for name in names])
         levels = node.levels or ((),) * len(needs)
         return [
-            None if gradient is None or not need else _fit(_of_one(gradient, of), shape, dtype)
+            None if gradient is None or not need else fit(gradient, shape, dtype, of)
             for gradient, need, shape, dtype, of in zip(gradients, needs, node.shapes, node.dtypes, levels, strict=True)
         ]
 
     def _as_tensors(self, node: Node, saved: dict[str, Any]) -> dict[str, Any]:
         """Saved arrays as the tensors they were, connected to the graph, so that derivatives of them are recorded."""
-        tensors: dict[str, Any] = dict(saved)
+        tensors = dict(saved)
         for name, value in saved.items():
             if name == "out":
-                outs = [_connected(v, (node, i)) for i, v in enumerate(value if isinstance(value, list) else [value])]
+                outs = [connected(v, (node, i)) for i, v in enumerate(value if isinstance(value, list) else [value])]
                 tensors[name] = outs if isinstance(value, list) else outs[0]
             elif name in self.inputs:
                 source = node.inputs[self.inputs.index(name)]
                 if source is not None:
-                    tensors[name] = _connected(value, source)
+                    tensors[name] = connected(value, source)
                 elif isinstance(value, Batched):
                     tensors[name] = Tensor(value)
             elif isinstance(value, Batched):
@@ -307,32 +327,26 @@ class Primitive:
         return [next(found) if need else None for need in needs]
 
 
-def promote(values: list[Any], floating: bool) -> list[Any]:
-    """Bring arrays to one dtype as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
+def _shows(data: Any, source: Any) -> bool:
+    """Whether the result of a view operation shares memory with its input."""
+    if data is source or isinstance(data, Batched):
+        return True
+    # A copy may have a base too: reshape gives a view of the array that it has copied to.
+    return data.base is not None and isinstance(source, np.ndarray) and np.may_share_memory(data, source)
 
-    NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
-    """
-    arrays = [value for value in values if isinstance(value, (np.ndarray, Batched))]
-    dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
-    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
-    if floats:
-        dtype = floats[0] if len(floats) == 1 else np.result_type(*floats)
-    elif floating or any(isinstance(value, (float, np.floating)) for value in values):
-        dtype = default_float
-    elif dtypes:
-        dtype = np.result_type(*dtypes)
-    else:
-        return [np.asarray(value) for value in values]
-    if not arrays:
-        return [np.asarray(value, dtype) for value in values]
-    return [
-        value.astype(dtype, copy=False)
-        if isinstance(value, (np.ndarray, Batched))
-        else float(value)
-        if isinstance(value, np.floating)
-        else value
-        for value in values
-    ]
+
+def _may_change_unseen(arg: Any, value: Array) -> bool:
+    """Whether code outside could change the data without being noticed: an ndarray there shares it."""
+    if value is not (arg.data if isinstance(arg, Tensor) else arg):
+        return False  # a copy, of another dtype
+    if isinstance(arg, Tensor) and not arg.buffer.foreign:
+        return False
+    owner: Any = value
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return True
+        owner = owner.base
+    return False
 
 
 def _each(function: Callable[[Any], Any], results: Any) -> Any:
@@ -348,8 +362,9 @@ def _of_one(gradient: Any, levels: tuple[Level, ...]) -> Any:
     return gradient
 
 
-def _fit(gradient: Any, shape: Shape, dtype: Any) -> Any:
+def fit(gradient: Any, shape: Shape, dtype: Any, levels: tuple[Level, ...] = ()) -> Any:
     """Undo broadcasting and promotion: sum over the axes that were stretched, return to the input's dtype."""
+    gradient = _of_one(gradient, levels)
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         stretched = tuple(range(extra)) + tuple(
@@ -371,7 +386,7 @@ def _filled(cotangents: Sequence[Any], node: Node, recording: bool) -> list[Any]
     return [zeros(index) if value is None else value for index, value in enumerate(cotangents)]
 
 
-def _connected(value: Array, source: tuple[Any, int]) -> Tensor:
+def connected(value: Array, source: tuple[Any, int]) -> Tensor:
     """A saved array as a tensor whose gradient goes to where the array came from."""
     vertex, index = source
     if isinstance(vertex, Tensor):
@@ -425,7 +440,7 @@ def primitive(
     return define if forward is None else define(forward)
 
 
-@primitive(batching=batches.aligned)
+@primitive(view=True, batching=batches.aligned)
 def alias(x: Array, /) -> Array:
     """The same tensor under another node."""
     return x

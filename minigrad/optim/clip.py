@@ -36,7 +36,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     if norm > max_norm:
         for gradient in gradients:
             gradient.data *= gradient.dtype.type(max_norm / norm)
-            gradient.version[0] += 1
+            gradient.buffer.changes += 1
     return norm
 
 
@@ -46,4 +46,4 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
         raise ValueError(f"clip_value: expected a positive number, got {clip_value}")
     for gradient in _gradients(parameters):
         np.clip(gradient.data, -clip_value, clip_value, out=gradient.data)
-        gradient.version[0] += 1
+        gradient.buffer.changes += 1

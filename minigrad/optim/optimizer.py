@@ -66,7 +66,7 @@ class Optimizer(ABC):
             for tensor, state in zip(group["params"], states, strict=True):
                 if tensor.grad is not None:
                     self.update(tensor.data, tensor.grad.data, state, group)
-                    tensor.version[0] += 1
+                    tensor.buffer.changes += 1
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

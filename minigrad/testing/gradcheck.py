@@ -39,7 +39,7 @@ def gradcheck(
     Args:
         fn: from tensors to a tensor, or a tuple of them. It must be smooth around the inputs.
         inputs: an array or a sequence of them. Floating ones are converted to float64 and differentiated.
-        order: 1 for first derivatives; 2 checks the derivatives of the vector-Jacobian product too.
+        order: 1 for first derivatives; 2 checks the derivatives of the vector-Jacobian product too, and so on.
         eps: how far to move, along a direction whose elements are about 1.
         atol, rtol: the tolerated difference is ``atol + rtol · |difference quotient|``.
         seed: of the random directions.
@@ -50,7 +50,7 @@ def gradcheck(
     Raises:
         GradientError: (an AssertionError) they differ. The message names the input, the element, both numbers and the
             likely cause.
-        ValueError: nothing to check: no floating input, or ``order`` is not 1 or 2.
+        ValueError: nothing to check: no floating input, or ``order`` is less than 1.
 
     Example:
         >>> import minigrad as mg
@@ -58,28 +58,18 @@ def gradcheck(
         >>> gradcheck(lambda x: mg.sin(x) * x, mg.tensor([0.5, 1.0]), order=2)
         True
     """
-    if order not in (1, 2):
-        raise ValueError(f"order: expected 1 or 2, got {order}")
+    if order < 1:
+        raise ValueError(f"order: expected at least 1, got {order}")
     given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     arrays = [np.array(as_array(value)) for value in given]
     points = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in arrays]
     if not any(point.dtype == np.float64 for point in points):
         raise ValueError("inputs: expected at least one floating array, got none")
-    check = _Check(fn, points, eps, atol, rtol, seed)
-    check.run()
-    if order == 2:
-        count = len(points)
-
-        def gradient(*values: Tensor) -> tuple[Tensor, ...]:
-            with enable_grad():
-                pairs = zip(check.outputs(*values[:count]), values[count:], strict=True)
-                depending = [(output, cotangent) for output, cotangent in pairs if output.requires_grad]
-                targets = [value for value in values[:count] if value.requires_grad]
-                outputs, cotangents = zip(*depending, strict=True)
-                found = autograd.grad(outputs, targets, cotangents, None, create_graph=True, allow_unused=True)
-            return tuple(value for value in found if value is not None)
-
-        _Check(gradient, [*points, *check.cotangents], eps, atol, rtol, seed + 1, "second derivative: ").run()
+    for derivative in range(order):
+        title = f"derivative {derivative + 1}: " if derivative else ""
+        check = _Check(fn, points, eps, atol, rtol, seed + derivative, title)
+        check.run()
+        fn, points = check.vector_jacobian_product, [*points, *check.cotangents]
     return True
 
 
@@ -107,6 +97,17 @@ class _Check:
         result = self.fn(*values)
         results = list(result) if isinstance(result, (tuple, list)) else [result]
         return [value for value in results if value.dtype.kind == "f"]
+
+    def vector_jacobian_product(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """uᵀJ as a function of the inputs and of a cotangent u for each output: what the next order checks."""
+        count = len(self.points)
+        with enable_grad():
+            pairs = zip(self.outputs(*values[:count]), values[count:], strict=True)
+            depending = [(output, cotangent) for output, cotangent in pairs if output.requires_grad]
+            targets = [value for value in values[:count] if value.requires_grad]
+            outputs, cotangents = zip(*depending, strict=True)
+            found = autograd.grad(outputs, targets, cotangents, None, create_graph=True, allow_unused=True)
+        return tuple(value for value in found if value is not None)
 
     def _quotient(self, moved: int, tangent: Array) -> list[Array]:
         """(f(x + εv) - f(x - εv)) / 2ε for each output, moving one input along v."""
@@ -179,8 +180,11 @@ class _Check:
 
     def _check_jacobian_vector(self, i: int) -> None:
         leaves = self._leaves(self.points)
-        tangents = [self.tangents[j] if j == i else np.zeros(p.shape) for j, p in enumerate(self.points)]
-        _, products = jvp(lambda *values: tuple(self.outputs(*values)), leaves, tangents)
+
+        def of_input(x: Tensor) -> tuple[Tensor, ...]:
+            return tuple(self.outputs(*leaves[:i], x, *leaves[i + 1 :]))
+
+        _, products = jvp(of_input, leaves[i : i + 1], [self.tangents[i]])
         for o, (product, quotient) in enumerate(zip(products, self._quotient(i, self.tangents[i]), strict=True)):
             scale = float(np.max(np.abs(quotient), initial=0.0))
             wrong = self._differ(product.data, quotient, scale)

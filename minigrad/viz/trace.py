@@ -133,7 +133,12 @@ class _Tracer:
         self.connect_inputs(node, vertex, block)
         for position, (source, shape) in enumerate(zip(node.inputs, node.shapes, strict=True)):
             if source is None and shape:
-                self.constant(_constant_name(node, position), shape, vertex)
+                name = node.op.inputs[position] if position < len(node.op.inputs) else ""
+                value = _saved(node).get(name)
+                if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+                    self.datum(name, value, vertex)
+                else:
+                    self.constant(_constant_name(node, position), shape, vertex)
         for name, value in node.params.items():
             if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim:
                 self.datum(name, value, vertex)
@@ -181,7 +186,9 @@ class _Tracer:
 
     def datum(self, parameter: str, array: Array, head: Vertex) -> None:
         """Integers that an operation reads: token ids, classes."""
-        name = next((name for name, given in self.data if np.may_share_memory(given, array)), None)
+        # The engine keeps a copy of what it needs, where it cannot know of changes.
+        same = (name for name, given in self.data if np.may_share_memory(given, array) or np.array_equal(given, array))
+        name = next(same, None)
         if name is None:
             self.constant(parameter, array.shape, head)
             return
@@ -273,7 +280,7 @@ def _summary(names: Sequence[str]) -> str:
 
 def _scalars(node: Node) -> tuple[str, ...]:
     """The plain numbers among a node's inputs, as far as they were kept for its derivative."""
-    saved = node.saved or {}
+    saved = _saved(node)
     template = SCALAR_TEXT.get(node.op.name)
     values = [
         saved[name]
@@ -281,6 +288,11 @@ def _scalars(node: Node) -> tuple[str, ...]:
         if source is None and not shape and saved.get(name) is not None
     ]
     return tuple(template.format(f"{float(value):.4g}") for value in values) if template else ()
+
+
+def _saved(node: Node) -> dict[str, Any]:
+    """What an operation kept for its derivative, by name."""
+    return node.saved if isinstance(node.saved, dict) else {}
 
 
 def _constant_name(node: Node, position: int) -> str:

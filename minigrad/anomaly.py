@@ -1,0 +1,92 @@
+"""Finding the operation that first made a NaN or an infinity."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Sequence
+from contextvars import Token
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad import graph
+from minigrad.batched import Batched
+from minigrad.graph import Node, Watch
+from minigrad.tensor import Array, Tensor
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+class detect_anomaly:
+    """While this context is active, the first NaN or infinity is an error that names the operation and your line.
+
+    Forward: an operation with finite inputs gave a result that is not. Backward: a derivative is not finite though
+    everything that came into it was; the line is that of the forward operation. Every result is looked at, so use it
+    for debugging only.
+
+    Raises:
+        RuntimeError: in the block, where the number was made.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([0.0, 1.0], requires_grad=True)
+        >>> with mg.autograd.detect_anomaly():  # doctest: +ELLIPSIS
+        ...     mg.sqrt(x).sum().backward()
+        Traceback (most recent call last):
+            ...
+        RuntimeError: detect_anomaly: the derivative of 'sqrt' is inf for input 0; the operation ran at ...
+    """
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[Watch | None]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(graph.watch.set(self))
+
+    def __exit__(self, *exception: object) -> None:
+        graph.watch.reset(self._tokens.pop())
+
+    def line(self) -> str:
+        """The innermost line of code outside this package that is running."""
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+            frame = frame.f_back
+        file, number = frame.f_code.co_filename, frame.f_lineno
+        text = linecache.getline(file, number).strip()
+        return f"{file}:{number}" + (f": {text}" if text else "")
+
+    def forward(self, op: str, inputs: Sequence[Any], results: Sequence[Tensor]) -> None:
+        for result in results:
+            made = _made(result.data, inputs)
+            if made is not None:
+                raise RuntimeError(f"detect_anomaly: '{op}' made {made} at {self.line()}")
+
+    def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None:
+        where = f"ran at {node.where}" if node.where else "was recorded outside of detect_anomaly"
+        for position, gradient in enumerate(gradients):
+            made = _made(gradient, cotangents)
+            if made is not None:
+                raise RuntimeError(
+                    f"detect_anomaly: the derivative of '{node.name}' is {made} for input {position}; the operation "
+                    f"{where}"
+                )
+
+
+def _made(value: Any, sources: Sequence[Any]) -> str | None:
+    """ "nan" if there is one and none in the sources, "an infinity" if there is one and the sources are all finite."""
+    numbers, given = _floats(value), [_floats(source) for source in sources]
+    if np.isnan(numbers).any() and not any(np.isnan(source).any() for source in given):
+        return "nan"
+    if np.isinf(numbers).any() and all(np.isfinite(source).all() for source in given):
+        return "inf" if (numbers == np.inf).any() else "-inf"
+    return None
+
+
+def _floats(value: Any) -> Array:
+    """The floating numbers of a tensor, array or number; nothing for all else."""
+    data = value.data if isinstance(value, Tensor) else value
+    array = np.asarray(data.array if isinstance(data, Batched) else data)
+    return array if array.dtype.kind == "f" else np.empty(0)

@@ -1,0 +1,117 @@
+"""Less memory for more time: keep a function's inputs only, and compute the rest again when the derivative needs it.
+
+Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minigrad import graph
+from minigrad.graph import enable_grad, is_grad_enabled
+from minigrad.random import Generator, replay, watch_draws
+from minigrad.tensor import Buffer, Tensor
+
+
+def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``function(*args, **kwargs)``, of which the graph keeps no intermediate values.
+
+    The first derivative that needs one runs the function again, with the same random draws, so that values and
+    gradients are those of the plain call. The graph itself is the same too: tensors that the function closes over get
+    their gradients, and derivatives can be differentiated again.
+
+    Raises:
+        RuntimeError: in the backward pass, if the function did something else the second time, or a tensor that it
+            read was changed in place in between.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> mg.autograd.checkpoint(lambda x: x * x * x, x).sum().backward()
+        >>> x.grad
+        tensor([ 3., 12.])
+    """
+    if not is_grad_enabled():
+        return function(*args, **kwargs)
+    segment = _Segment(lambda: function(*args, **kwargs))
+    with _keeping(segment), watch_draws() as draws:
+        result = function(*args, **kwargs)
+    segment.finish(draws)
+    return result
+
+
+class _Trace:
+    """What a function does: its operations on what values, and what their nodes would keep."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+        self.buffers: dict[int, Buffer] = {}
+        self.kept: list[dict[str, Any]] = []
+
+    def note(self, op: str, args: Sequence[Any], params: dict[str, Any]) -> None:
+        self.steps.append((op, [_fingerprint(arg) for arg in args], [_fingerprint(value) for value in params.values()]))
+        self.buffers |= {id(arg.buffer): arg.buffer for arg in args if isinstance(arg, Tensor)}
+
+    def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+        self.kept.append(values)
+        return lambda: values
+
+
+def _fingerprint(value: Any) -> Any:
+    """Of a tensor its kind, for changes to it are counted; of other values what they are."""
+    if isinstance(value, Tensor):
+        return value.shape, value.dtype
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype, zlib.crc32(np.ascontiguousarray(value).tobytes())
+    return repr(value)
+
+
+class _Segment(_Trace):
+    """A stretch of the graph whose nodes have given away what they should keep."""
+
+    def __init__(self, run: Callable[[], Any]) -> None:
+        super().__init__()
+        self.run = run
+        self.count = 0
+        self.draws: dict[Generator, Any] = {}
+        self.stamps: list[tuple[Buffer, int]] = []
+        self.found: dict[int, dict[str, Any]] = {}
+
+    def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+        number, self.count = self.count, self.count + 1
+        return lambda: self.recall(number)
+
+    def finish(self, draws: dict[Generator, Any]) -> None:
+        """The function has run: what it read must not change from now on."""
+        self.draws = draws
+        self.stamps = [(buffer, buffer.changes) for buffer in self.buffers.values()]
+
+    def recall(self, number: int) -> dict[str, Any]:
+        if number not in self.found:
+            self.compute()
+        return self.found.pop(number)
+
+    def compute(self) -> None:
+        """Run the function again, and catch what its nodes keep this time."""
+        if any(buffer.changes != stamp for buffer, stamp in self.stamps):
+            raise RuntimeError("checkpoint: a tensor that the function reads was changed in place before backward")
+        again = _Trace()
+        with _keeping(again), replay(self.draws), enable_grad(), graph.derivative_on_arrays(False):
+            self.run()
+        if again.steps != self.steps:
+            raise RuntimeError("checkpoint: the function did something else when it was run again for the derivative")
+        self.found = dict(enumerate(again.kept))
+
+
+@contextmanager
+def _keeping(keeper: Any) -> Any:
+    token = graph.keeper.set(keeper)
+    try:
+        yield
+    finally:
+        graph.keeper.reset(token)

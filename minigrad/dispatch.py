@@ -1,0 +1,198 @@
+"""NumPy's functions on tensors: ``np.sin(t)`` and ``np.concatenate([t, a])`` give tensors, with gradients.
+
+NumPy asks the tensor (``__array_ufunc__``, NEP 13; ``__array_function__``, NEP 18), which looks for the function of the
+same meaning in this package and passes the arguments that say something by their names. Where there is none, or it
+lacks one of the arguments, NumPy's own function gets plain arrays, unless a gradient would be lost.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigrad import linalg
+from minigrad.graph import is_grad_enabled
+from minigrad.ops.comparisons import where
+from minigrad.ops.products import cross
+from minigrad.ops.scatter import put_along_axis
+from minigrad.ops.shape import moveaxis, transpose
+from minigrad.tensor import Tensor, as_array
+from minigrad.trees import flatten, map_leaves
+
+Function = Callable[..., Any]
+
+# NumPy's and SciPy's functions that this package calls otherwise; None where its own means another thing
+NAMES: dict[str, str | None] = {
+    **{"gammaln": "lgamma", "psi": "digamma", "expit": "sigmoid", "log_expit": "log_sigmoid"},
+    **{"array": "tensor", "asanyarray": "asarray", "identity": "eye", "fix": "trunc", "real_if_close": "real"},
+    "save": None,
+}
+METHODS = {
+    "reduce": {
+        **{"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"},
+        **{"logical_and": "all", "logical_or": "any"},
+    },
+    "accumulate": {"add": "cumsum", "multiply": "cumprod"},
+}
+KEYWORDS = {"ddof": "correction", "a_min": "min", "a_max": "max", "rcond": "rtol", "M": "n_cols"}
+# Arguments that say how to compute, not what. A sort is always stable here.
+HINTS = {"kind", "overwrite_input", "subok"}
+OF_UFUNCS = inspect.signature(
+    lambda *inputs, out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True, **others: None
+)
+# What tells or keeps something that has no gradient anyway
+GRADIENT_FREE = {
+    *("array2string", "array_equiv", "array_repr", "array_str", "bitwise_count", "common_type", "diag_indices_from"),
+    *("einsum_path", "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal", "isrealobj", "lexsort"),
+    *("matrix_rank", "may_share_memory", "min_scalar_type", "nanargmax", "nanargmin", "save", "savetxt", "savez"),
+    *("savez_compressed", "shares_memory", "tril_indices_from", "triu_indices_from"),
+}
+# What changes its first argument, and what to do to a tensor instead
+ASSIGN = "assign to the tensor, as in x[index] = values"
+WRITERS = dict.fromkeys(("copyto", "fill_diagonal", "place", "put", "putmask"), ASSIGN) | {
+    "at": "use index_add or scatter_add"
+}
+
+
+def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
+    """NumPy's changes the array itself."""
+    arr[...] = put_along_axis(arr, indices, values, axis)
+
+
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """NumPy's lets the vectors lie along different axes."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    return moveaxis(cross(moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)), -1, axisc)
+
+
+def _qr(a: Any, mode: Any = "reduced") -> Any:
+    """NumPy's also gives R alone."""
+    return linalg.qr(a).R if mode == "r" else linalg.qr(a, mode)
+
+
+SPECIAL: dict[Function, Function] = {
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a, axis=None: a.size if axis is None else int(np.prod(np.take(a.shape, axis))),
+    np.copy: lambda a: a.copy(),
+    np.where: lambda condition, x=None, y=None: where(condition, x, y),
+    np.transpose: lambda a, axes=None: transpose(a, *(() if axes is None else (tuple(axes),))),
+    np.put_along_axis: _put_along_axis,
+    np.cross: _cross,
+    np.linalg.qr: _qr,
+    np.linalg.eigh: lambda a, UPLO="L": linalg.eigh(a, UPLO.upper()),
+    np.linalg.eigvalsh: lambda a, UPLO="L": linalg.eigvalsh(a, UPLO.upper()),
+    np.linalg.lstsq: lambda a, b, rtol=None: linalg.lstsq(a, b, None if rtol == -1 else rtol),  # -1: eps
+    np.linalg.svd: lambda a, full_matrices=True, compute_uv=True: (
+        linalg.svd(a, full_matrices) if compute_uv else linalg.svdvals(a)
+    ),
+}
+
+
+def array_namespace(self: Tensor, *, api_version: str | None = None) -> ModuleType:
+    """This package, whose functions are those of the Array API standard."""
+    namespace = sys.modules["minigrad"]
+    if api_version not in (None, *SUPPORTED):
+        raise ValueError(f"api_version: expected one of {', '.join(SUPPORTED)}, got {api_version!r}")
+    return namespace
+
+
+SUPPORTED = ("2021.12", "2022.12", "2023.12", "2024.12")
+
+
+def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NEP 13: what NumPy's element-by-element functions do on tensors."""
+    called = method == "__call__"
+    name = ufunc.__name__ if called else METHODS.get(method, {}).get(ufunc.__name__)
+    function = None if name is None else _counterpart("numpy", name)
+    if called and function is not None and not kwargs:
+        return function(*inputs)
+    if method in ("reduce", "accumulate"):
+        kwargs.setdefault("axis", 0)
+    label = f"numpy.{ufunc.__name__}" + ("" if called else f".{method}")
+    return _call(label, getattr(ufunc, method), OF_UFUNCS, function, inputs, kwargs)
+
+
+def array_function(self: Tensor, func: Function, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """NEP 18: what NumPy's other functions do on tensors."""
+    function = SPECIAL.get(func) or _counterpart(func.__module__, func.__name__)
+    return _call(f"{func.__module__}.{func.__name__}", func, _signature(func), function, args, kwargs)
+
+
+def _counterpart(module: str, name: str) -> Function | None:
+    """Our function of the same meaning, if there is one."""
+    minigrad = sys.modules["minigrad"]
+    namespace = {"numpy": minigrad, "numpy.lib.stride_tricks": minigrad, "numpy.linalg": linalg}.get(module)
+    ours = NAMES.get(name, name)
+    return None if ours is None else getattr(namespace, ours, None)
+
+
+def _call(
+    label: str, func: Function, signature: inspect.Signature, function: Function | None, args: Any, kwargs: Any
+) -> Any:
+    """Our function if it takes what was asked for, otherwise NumPy's ``func`` on plain arrays."""
+    required, options = _bind(signature, args, kwargs)
+    lacking = [] if function is None else [name for name in options if name not in _signature(function).parameters]
+    if function is not None and not lacking:
+        return function(*required, **options)
+    name = label.rpartition(".")[2]
+    if name in WRITERS and _tensors(required[:1]):
+        raise TypeError(f"{label} would change the tensor unseen; {WRITERS[name]}")
+    if _tensors(options.get("out")):
+        raise TypeError(f"{label}: out cannot be a tensor; {ASSIGN}")
+    if is_grad_enabled() and name not in GRADIENT_FREE and any(t.requires_grad for t in _tensors((args, kwargs))):
+        if name in WRITERS or "out" in options:
+            problem = "cannot write into an array with gradients"
+        else:
+            problem = " ".join([*(f"with {option}=" for option in lacking), "has no counterpart in minigrad"])
+        raise TypeError(f"{label} {problem}, so the gradient would be lost; use detach() if that is what you want")
+    return func(*map_leaves(_plain, args), **map_leaves(_plain, kwargs))
+
+
+def _bind(signature: inspect.Signature, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    """What a call of NumPy's function says: what it requires, by place, and the rest by our names, but for defaults."""
+    required: list[Any] = []
+    options: dict[str, Any] = {}
+    for name, value in signature.bind(*args, **kwargs).arguments.items():
+        parameter = signature.parameters[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            required += value
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            options |= value
+        elif parameter.default is parameter.empty:
+            required.append(value)
+        elif not (name in HINTS or _is_same(value, parameter.default) or (name == "order" and _is_same(value, "C"))):
+            options[KEYWORDS.get(name, name)] = value
+    return required, options
+
+
+@functools.cache
+def _signature(function: Function) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # some of NumPy's functions in C
+        return inspect.signature(lambda *args, **kwargs: None)
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and value == default)
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in flatten(tree)[0] if isinstance(leaf, Tensor)]
+
+
+def _plain(value: Any) -> Any:
+    """A tensor's array, which cannot be written to: a change that the tensor does not know of would spoil gradients."""
+    if not isinstance(value, Tensor):
+        return value
+    array = as_array(value).view()
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,190 @@
+"""An operation of your own, in PyTorch's form: a class with a forward and a backward that share a context."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad import graph
+from minigrad.graph import Node, no_grad, read_only
+from minigrad.ops.primitive import connected, fit
+from minigrad.tensor import Tensor, as_array
+
+
+class Context:
+    """What a function's forward hands to its backward: saved tensors, and any attribute that you set."""
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self.saved_tensors: tuple[Tensor | None, ...] = ()
+        self.constant: tuple[Tensor, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep inputs and results for the backward, watched for changes in place; others belong in attributes."""
+        self.saved_tensors = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Results that have no gradient."""
+        self.constant = tensors
+
+
+class Function:
+    """An operation with its own derivative.
+
+    Subclass it with two static methods. ``forward(ctx, *args)`` computes with tensors (nothing is recorded) and
+    returns a tensor or a tuple of them; alternatively ``forward(*args)`` and ``setup_context(ctx, inputs, output)``.
+    ``backward(ctx, *gradients)`` gets the gradient of each result and returns one for each argument, None where there
+    is none. Written in terms of this package's operations, it can itself be differentiated.
+
+    Example:
+        >>> import minigrad as mg
+        >>> class Exp(mg.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         y = mg.exp(x)
+        ...         ctx.save_for_backward(y)
+        ...         return y
+        ...
+        ...     @staticmethod
+        ...     def backward(ctx, g):
+        ...         (y,) = ctx.saved_tensors
+        ...         return g * y
+        >>> x = mg.tensor(0.0, requires_grad=True)
+        >>> y = Exp.apply(x)
+        >>> y.backward()
+        >>> x.grad
+        tensor(1.)
+    """
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        raise TypeError("Function: define forward as a static method")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise TypeError("Function: define backward as a static method")
+
+    setup_context: Any = None
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run the function, recorded if an argument requires a gradient."""
+        recording = graph.is_grad_enabled()
+        if recording and any(isinstance(value, Tensor) and value.requires_grad for value in kwargs.values()):
+            raise TypeError(f"{cls.__name__}.apply: tensors that require a gradient must be positional arguments")
+        needs = tuple(recording and isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        ctx = Context(needs)
+        with no_grad():
+            if cls.setup_context is None:
+                out = cls.forward(ctx, *args, **kwargs)
+            else:
+                out = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, out)
+        several = isinstance(out, (tuple, list))
+        given = list(out) if several else [out]
+        if not all(isinstance(result, Tensor) for result in given):
+            raise TypeError(f"{cls.__name__}.forward: expected tensors as results")
+        results = [result.detach() for result in given]  # an argument, or a tensor from outside, keeps its own history
+        if any(needs):
+            _record(cls, ctx, args, needs, given, results)
+        return tuple(results) if several else results[0]
+
+
+class _Applied:
+    """The operation behind one call, as graphs and sweeps see it."""
+
+    composition: Callable[..., Any] | None = None
+
+    def __init__(self, function: type[Function], ctx: Context) -> None:
+        self.name = function.__name__
+        self.function = function
+        self.ctx = ctx
+        names = list(inspect.signature(function.forward).parameters)
+        self.inputs = tuple(names if function.setup_context is not None else names[1:])
+
+    def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
+        """The gradients of the arguments; as plain data unless they are recorded."""
+        saved = node.recall()
+        recording = graph.is_grad_enabled()
+        with graph.derivative_on_arrays(False):
+            self.ctx.saved_tensors = tuple(
+                None if data is None else self._restored(node, data, source) if recording else Tensor(data)
+                for data, source in zip(saved["tensors"], node.params["sources"], strict=True)
+            )
+            gradients = self.function.backward(self.ctx, *self._filled(node, cotangents))
+            self.ctx.saved_tensors = ()
+        found = list(gradients) if isinstance(gradients, (tuple, list)) else [gradients]
+        if len(found) != len(needs):
+            raise ValueError(
+                f"{self.name}.backward: expected a gradient (or None) for each of the {len(needs)} arguments, "
+                f"got {len(found)}"
+            )
+        fitted = [
+            self._checked(position, gradient, node, recording) if need and gradient is not None else None
+            for position, (gradient, need) in enumerate(zip(found, needs, strict=True))
+        ]
+        return fitted
+
+    def _restored(self, node: Node, data: Any, source: Any) -> Tensor:
+        """A saved tensor with its history: an argument's, or as a result of this node."""
+        if source is None:
+            return Tensor(data)
+        return connected(data, (node, source) if isinstance(source, int) else source)
+
+    def _filled(self, node: Node, cotangents: Sequence[Any]) -> list[Tensor]:
+        return [
+            Tensor(np.zeros(shape, dtype))
+            if value is None
+            else value
+            if isinstance(value, Tensor)
+            else read_only(value)
+            for value, shape, dtype in zip(cotangents, node.output_shapes, node.output_dtypes, strict=True)
+        ]
+
+    def _checked(self, position: int, gradient: Any, node: Node, recording: bool) -> Any:
+        tensor = gradient if isinstance(gradient, Tensor) else Tensor(as_array(gradient))
+        shape = node.shapes[position]
+        if tensor.shape != shape and np.broadcast_shapes(tensor.shape, shape) != tensor.shape:
+            raise ValueError(
+                f"{self.name}.backward: expected a gradient of shape {shape} for argument {position}, "
+                f"got {tensor.shape}"
+            )
+        levels = () if node.levels is None else node.levels[position]
+        tensor = fit(tensor, shape, node.dtypes[position], levels)
+        return tensor if recording else read_only(tensor.data).data  # it may be a tensor that somebody holds
+
+
+def _record(
+    cls: type[Function], ctx: Context, args: Sequence[Any], needs: tuple[bool, ...], given: Any, results: Any
+) -> None:
+    node = Node(
+        _Applied(cls, ctx),
+        tuple(graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)),
+        tuple(np.shape(arg) if isinstance(arg, Tensor) else () for arg in args),
+        tuple(getattr(arg, "dtype", None) for arg in args),
+        {},
+    )
+    node.output_shapes = tuple(result.shape for result in results)
+    node.output_dtypes = tuple(result.dtype for result in results)
+    node.note_levels([getattr(arg, "data", None) for arg in args])
+    for index, (result, original) in enumerate(zip(results, given, strict=True)):
+        if result.dtype.kind == "f" and not any(original is constant for constant in ctx.constant):
+            result.requires_grad, result.node, result.index = True, node, index
+    saved = [_as_result(tensor, given, results) for tensor in ctx.saved_tensors]
+    # The node must not hold itself, so its own results are known by number.
+    node.params["sources"] = tuple(
+        None if t is None or not t.requires_grad else t.index if t.node is node else graph.edge(t) for t in saved
+    )
+    node.save(
+        {"tensors": [None if tensor is None else tensor.data for tensor in saved]},
+        tuple(tensor.buffer for tensor in saved if tensor is not None),
+    )
+    ctx.saved_tensors = ()
+
+
+def _as_result(tensor: Tensor | None, given: Sequence[Tensor], results: Sequence[Tensor]) -> Tensor | None:
+    """A saved result under the history that it has outside."""
+    return next((result for original, result in zip(given, results, strict=True) if original is tensor), tensor)

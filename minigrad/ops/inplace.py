@@ -1,0 +1,93 @@
+"""Changing a tensor in place: by assignment, or by ``+=`` and the like.
+
+Without recording, the buffer itself is written to, as in NumPy: views see the change, and graphs that still need the
+old values say so at backward. While gradients are recorded, the tensor gets a new buffer and a new place in the graph
+instead; what was computed from it before keeps the old values and its right derivatives.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.batched import Batched
+from minigrad.graph import is_grad_enabled
+from minigrad.ops.elementwise import astype
+from minigrad.ops.index_parts import plain_index
+from minigrad.ops.indexing import getitem, setitem
+from minigrad.tensor import Tensor
+
+
+def assign(target: Tensor, index: Any, value: Any) -> None:
+    """``target[index] = value``; the value is cast to the target's dtype and broadcast.
+
+    Raises:
+        RuntimeError: it would be recorded, and the target is a leaf that requires a gradient, or shows the elements of
+            another tensor, which would not see the change.
+    """
+    if _is_functional(target, value):
+        _replace(target, setitem(target, index, value))
+        return
+    target.check_current()
+    target.data[plain_index(index)] = value.data if isinstance(value, Tensor) else value
+    target.buffer.changes += 1
+
+
+def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
+    """The in-place form of a binary operation."""
+
+    def update(target: Tensor, other: Any) -> Tensor:
+        result = operation(target, other)
+        if result.shape != target.shape:
+            raise ValueError(f"the result's shape {result.shape} does not fit in place into {target.shape}")
+        if not np.can_cast(result.dtype, target.dtype, "same_kind"):
+            raise TypeError(f"the result's dtype {result.dtype} cannot be cast in place to {target.dtype}")
+        if _is_functional(target, other):
+            _replace(target, astype(result, target.dtype, copy=False))
+        else:
+            target.check_current()
+            target.data[...] = result.data
+            target.buffer.changes += 1
+        return target
+
+    return update
+
+
+def _is_functional(target: Tensor, value: Any) -> bool:
+    """Whether the change must be a step of the graph, or of a batch, rather than of the buffer."""
+    if isinstance(target.data, Batched) or (isinstance(value, Tensor) and isinstance(value.data, Batched)):
+        return True
+    return is_grad_enabled() and (target.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
+
+
+def _replace(target: Tensor, result: Tensor) -> None:
+    """Put the target in the result's place in the graph; if it shows part of another tensor, that one too."""
+    if target.node is None and target.requires_grad and is_grad_enabled():
+        raise RuntimeError(
+            "in place: this leaf requires a gradient, so its change would be lost; change it under no_grad(), or a copy"
+        )
+    target.check_current()
+    parent, index = target.taken
+    if parent is not None:
+        assign(parent, index, result)
+        _become(target, getitem(parent, index))
+        target.view_of(parent)
+        return
+    if target.base is not None:
+        raise RuntimeError(
+            "in place: this tensor is a reshaped or transposed view of another one, which would not see the recorded "
+            "change; change that one, or a copy"
+        )
+    target.buffer.replaced = True  # views that were taken of it are left behind
+    _become(target, result)
+
+
+def _become(target: Tensor, result: Tensor) -> None:
+    retained = target.node.retained if target.node is not None else None
+    if retained and result.node is not None and retained.pop(target.index, None) is not None:
+        result.node.retained = {result.index: weakref.ref(target)}
+    target.data, target.buffer = result.data, result.buffer
+    target.node, target.index, target.requires_grad = result.node, result.index, result.requires_grad

@@ -10,8 +10,8 @@ tensor([2., 4., 6.])
 
 from minigrad import autograd, func, linalg, nn, operators, optim, random, testing, viz
 from minigrad.dtypes import *
-from minigrad.graph import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.io import load, save
+from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.ops.aliases import *
 from minigrad.ops.comparisons import *
 from minigrad.ops.creation import *

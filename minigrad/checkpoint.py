@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.graph import enable_grad, is_grad_enabled
+from minigrad import graph, modes
+from minigrad.modes import enable_grad, is_grad_enabled
 from minigrad.random import Generator, replay, watch_draws
 from minigrad.tensor import Buffer, Tensor
 
@@ -101,7 +101,7 @@ class _Segment(_Trace):
         if any(buffer.changes != stamp for buffer, stamp in self.stamps):
             raise RuntimeError("checkpoint: a tensor that the function reads was changed in place before backward")
         again = _Trace()
-        with _keeping(again), replay(self.draws), enable_grad(), graph.derivative_on_arrays(False):
+        with _keeping(again), replay(self.draws), enable_grad(), modes.derivative_on_arrays(False):
             self.run()
         if again.steps != self.steps:
             raise RuntimeError("checkpoint: the function did something else when it was run again for the derivative")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import linalg
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.ops.comparisons import where
 from minigrad.ops.products import cross
 from minigrad.ops.scatter import put_along_axis
@@ -77,10 +77,13 @@ def _qr(a: Any, mode: Any = "reduced") -> Any:
     return linalg.qr(a).R if mode == "r" else linalg.qr(a, mode)
 
 
-SPECIAL: dict[Function, Function] = {
+# What need not be computed; the operations themselves ask for it often
+FACTS: dict[Function, Function] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else int(np.prod(np.take(a.shape, axis))),
+}
+SPECIAL: dict[Function, Function] = {
     np.copy: lambda a: a.copy(),
     np.where: lambda condition, x=None, y=None: where(condition, x, y),
     np.transpose: lambda a, axes=None: transpose(a, *(() if axes is None else (tuple(axes),))),
@@ -122,6 +125,9 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
 
 def array_function(self: Tensor, func: Function, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """NEP 18: what NumPy's other functions do on tensors."""
+    fact = FACTS.get(func)
+    if fact is not None:
+        return fact(*args, **kwargs)
     function = SPECIAL.get(func) or _counterpart(func.__module__, func.__name__)
     return _call(f"{func.__module__}.{func.__name__}", func, _signature(func), function, args, kwargs)
 

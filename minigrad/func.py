@@ -14,8 +14,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from minigrad import graph
-from minigrad.graph import enable_grad, is_grad_enabled
 from minigrad.mapping import vmap
+from minigrad.modes import enable_grad, is_grad_enabled
 from minigrad.ops.creation import asarray, eye, ones_like, zeros, zeros_like
 from minigrad.ops.reductions import sum as sum_of
 from minigrad.ops.shape import moveaxis, reshape

@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from minigrad import graph
-from minigrad.graph import Node, enable_grad, is_grad_enabled
+from minigrad.graph import Node
+from minigrad.modes import enable_grad, is_grad_enabled
 from minigrad.ops.creation import asarray
 from minigrad.ops.primitive import alias
 from minigrad.tensor import Tensor

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.graph import Node, no_grad, read_only
+from minigrad import graph, modes
+from minigrad.graph import Node, read_only
+from minigrad.modes import no_grad
 from minigrad.ops.primitive import connected, fit
 from minigrad.tensor import Tensor, as_array
 
@@ -72,7 +73,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run the function, recorded if an argument requires a gradient."""
-        recording = graph.is_grad_enabled()
+        recording = modes.is_grad_enabled()
         if recording and any(isinstance(value, Tensor) and value.requires_grad for value in kwargs.values()):
             raise TypeError(f"{cls.__name__}.apply: tensors that require a gradient must be positional arguments")
         needs = tuple(recording and isinstance(arg, Tensor) and arg.requires_grad for arg in args)
@@ -108,8 +109,8 @@ class _Applied:
     def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
         """The gradients of the arguments; as plain data unless they are recorded."""
         saved = node.recall()
-        recording = graph.is_grad_enabled()
-        with graph.derivative_on_arrays(False):
+        recording = modes.is_grad_enabled()
+        with modes.derivative_on_arrays(False):
             self.ctx.saved_tensors = tuple(
                 None if data is None else self._restored(node, data, source) if recording else Tensor(data)
                 for data, source in zip(saved["tensors"], node.params["sources"], strict=True)

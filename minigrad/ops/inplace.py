@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.batched import Batched
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.ops.elementwise import astype
 from minigrad.ops.index_parts import plain_index
 from minigrad.ops.indexing import getitem, setitem

@@ -30,7 +30,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from minigrad import graph
+from minigrad import graph, modes
 from minigrad.batched import Batched, Level, as_data
 from minigrad.graph import Node
 from minigrad.ops import batching as batches
@@ -135,7 +135,7 @@ class Primitive:
         if batched:
             return self._call_batched(args, values, params)
         out = self.forward(*values, **params)
-        if not any_tensor and graph.on_arrays():
+        if not any_tensor and modes.on_arrays():
             return out.out if isinstance(out, WithResiduals) else out
         return self._wrap(args, values, params, out)
 
@@ -191,7 +191,7 @@ class Primitive:
         watching = graph.watch.get()
         if watching is not None:
             watching.forward(self.name, values, results)
-        if self.differentiable and graph.is_grad_enabled():
+        if self.differentiable and modes.is_grad_enabled():
             needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
             if any(needs):
                 node = self._record(args, values, params, needs, results, residuals, several)
@@ -261,11 +261,11 @@ class Primitive:
 
     def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
         """The cotangents of the inputs that need one, each of its input's shape and dtype; None for the others."""
-        if not graph.is_grad_enabled() and (node.levels or any(isinstance(c, Batched) for c in cotangents)):
-            with graph.derivative_on_arrays(False):
+        if not modes.is_grad_enabled() and (node.levels or any(isinstance(c, Batched) for c in cotangents)):
+            with modes.derivative_on_arrays(False):
                 tensors = self._pull(node, [c if c is None else Tensor(as_data(c)) for c in cotangents], needs, True)
             return [None if gradient is None else gradient.data for gradient in tensors]
-        return self._pull(node, cotangents, needs, graph.is_grad_enabled())
+        return self._pull(node, cotangents, needs, modes.is_grad_enabled())
 
     def _pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...], on_tensors: bool) -> list[Any]:
         saved = node.recall()
@@ -315,8 +315,8 @@ class Primitive:
     ) -> list[Any]:
         assert self.composition is not None
         # Cut off from where they came from: inputs may depend on each other, and hooks on them must not run here.
-        recording = graph.is_grad_enabled()
-        with graph.enable_grad():
+        recording = modes.is_grad_enabled()
+        with modes.enable_grad():
             inputs = [alias(v) if isinstance(v, Tensor) and v.requires_grad else v for v in map(saved.get, self.inputs)]
             outputs = self.composition(*inputs, **node.params)
         outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]

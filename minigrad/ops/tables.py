@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import graph
+from minigrad import modes
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import Primitive
 from minigrad.ops.promotion import Promotion
@@ -62,6 +62,6 @@ def _summary(forward: Callable[..., Any]) -> str | None:
 
 def as_operand(x: Any) -> Any:
     """``x`` as something with a shape and operators: a tensor, but plain inside a first-order derivative."""
-    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and graph.on_arrays()):
+    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and modes.on_arrays()):
         return x
     return Tensor(as_array(x))

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad import autograd
 from minigrad.func import jvp
-from minigrad.graph import enable_grad
+from minigrad.modes import enable_grad
 from minigrad.ops.creation import tensor
 from minigrad.tensor import Array, Tensor, as_array
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import Scope, enable_grad, scope
+from minigrad.graph import Scope, scope
+from minigrad.modes import enable_grad
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor, as_array
 from minigrad.viz.dot import to_dot

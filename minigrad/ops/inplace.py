@@ -16,7 +16,7 @@ import numpy as np
 from minigrad.batched import Batched
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.elementwise import astype
-from minigrad.ops.index_parts import plain_index
+from minigrad.ops.index_parts import is_basic, plain_index
 from minigrad.ops.indexing import getitem, setitem
 from minigrad.tensor import Tensor
 
@@ -28,6 +28,10 @@ def assign(target: Tensor, index: Any, value: Any) -> None:
         RuntimeError: it would be recorded, and the target is a leaf that requires a gradient, or shows the elements of
             another tensor, which would not see the change.
     """
+    if isinstance(value, Tensor) and value.buffer is target.buffer and is_basic(index):
+        parent, place = value.taken
+        if parent is target and place == index:
+            return  # the view itself: y[0] *= 2 has reached y already
     if _is_functional(target, value):
         _replace(target, setitem(target, index, value))
         return

@@ -148,7 +148,7 @@ class Node:
         return f"<{self.op.name}>"
 
     def note_levels(self, values: Sequence[Any]) -> None:
-        if any(isinstance(value, Batched) for value in values):
+        if Batched in map(type, values):
             self.levels = tuple(value.levels if isinstance(value, Batched) else () for value in values)
 
     def save(self, values: dict[str, Any], buffers: tuple[Buffer, ...]) -> None:
@@ -302,12 +302,14 @@ def sweep(
                     gradients = vertex.op.pull(vertex, values, needs)
                 if watching is not None:
                     watching.backward(vertex, values, gradients)
-                known = Counter(map(id, (*values, *gradients)))
+                known = [id(value) for value in (*values, *gradients)]
+                # Of a few, counting through is faster; of many, it would take quadratic time.
+                times = known.count if len(known) < 16 else Counter(known).__getitem__
                 for source, gradient in zip(vertex.inputs, gradients, strict=True):
                     if source is not None and gradient is not None:
                         # A fresh array, no view and not handed on from above or to a sibling, belongs to the sweep.
                         fresh = type(gradient) is np.ndarray and gradient.base is None
-                        contribute(*source, gradient, fresh and known[id(gradient)] == 1)
+                        contribute(*source, gradient, fresh and times(id(gradient)) == 1)
                 if not retain_graph:
                     vertex.free()
     return [_as_gradient(found.get((id(vertex), index)), given) for vertex, index in wanted or ()]

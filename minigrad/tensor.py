@@ -73,6 +73,7 @@ class Tensor:
         "__weakref__",
         "_base",
         "_hooks",
+        "_requires_grad",
         "_taken",
         "buffer",
         "data",
@@ -80,11 +81,10 @@ class Tensor:
         "index",
         "name",
         "node",
-        "requires_grad",
     )
 
     data: Array
-    requires_grad: bool
+    _requires_grad: bool
     grad: Tensor | None
     node: Node | None  # the operation that made this tensor; None for a leaf
     index: int  # which of that operation's results this is
@@ -98,7 +98,7 @@ class Tensor:
         if not isinstance(data, (np.ndarray, Batched)):
             raise TypeError(f"data: expected a numpy.ndarray, got {type(data).__name__}; use minigrad.tensor(...)")
         self.data = data  # type: ignore[assignment]  # a batch stands in for the array of one example
-        self.requires_grad = False
+        self._requires_grad = False
         self.grad = None
         self.node = None
         self.index = 0
@@ -142,13 +142,22 @@ class Tensor:
     def grad_fn(self) -> Node | None:
         return self.node
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded, so that it gets a gradient."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for (or decline) a gradient, in place; only floating leaves can be asked."""
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"requires_grad: only floating tensors have gradients, this one is {self.dtype}")
         if not requires_grad and self.node is not None:
             raise ValueError("requires_grad: a computed tensor cannot decline its gradient; use detach()")
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         return self
 
     def detach(self) -> Tensor:

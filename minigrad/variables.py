@@ -98,5 +98,5 @@ def independent(tensor: Tensor) -> Tensor:
     variable = tensor.detach()
     variable.node = Node(alias, (None,), (tensor.shape,), (tensor.dtype,), {})
     variable.node.output_shapes, variable.node.output_dtypes = (tensor.shape,), (tensor.dtype,)
-    variable.requires_grad = True
+    variable.requires_grad_()
     return variable

@@ -66,6 +66,16 @@ def test_a_tensor_is_a_sequence_of_its_rows() -> None:
         iter(mg.tensor(1))
 
 
+def test_a_gradient_is_asked_for_only_where_there_can_be_one() -> None:
+    x = mg.ones(2)
+    x.requires_grad = True
+    assert (x * 2).requires_grad
+    with pytest.raises(TypeError, match="only floating tensors have gradients"):
+        mg.arange(2).requires_grad = True
+    with pytest.raises(ValueError, match="detach"):
+        (x * 2).requires_grad = False
+
+
 def test_lists_beside_float64_keep_their_digits() -> None:
     x = mg.ones(2, dtype=mg.float64)
     assert (x * [0.1, 0.2]).tolist() == [0.1, 0.2]

@@ -173,7 +173,7 @@ def _record(
     node.note_levels([getattr(arg, "data", None) for arg in args])
     for index, (result, original) in enumerate(zip(results, given, strict=True)):
         if result.dtype.kind == "f" and not any(original is constant for constant in ctx.constant):
-            result.requires_grad, result.node, result.index = True, node, index
+            result._requires_grad, result.node, result.index = True, node, index
     saved = [_as_result(tensor, given, results) for tensor in ctx.saved_tensors]
     # The node must not hold itself, so its own results are known by number.
     node.params["sources"] = tuple(

@@ -94,4 +94,4 @@ def _become(target: Tensor, result: Tensor) -> None:
     if retained and result.node is not None and retained.pop(target.index, None) is not None:
         result.node.retained = {result.index: weakref.ref(target)}
     target.data, target.buffer = result.data, result.buffer
-    target.node, target.index, target.requires_grad = result.node, result.index, result.requires_grad
+    target.node, target.index, target._requires_grad = result.node, result.index, result.requires_grad

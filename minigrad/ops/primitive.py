@@ -192,7 +192,7 @@ class Primitive:
         if watching is not None:
             watching.forward(self.name, values, results)
         if self.differentiable and modes.is_grad_enabled():
-            needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+            needs = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
             if any(needs):
                 node = self._record(args, values, params, needs, results, residuals, several)
                 if watching is not None:
@@ -238,7 +238,7 @@ class Primitive:
         node.save(saved, tuple(buffers))
         for index, result in enumerate(results):
             if result.data.dtype.kind == "f":
-                result.requires_grad = True
+                result._requires_grad = True
                 result.node = node
                 result.index = index
         return node
@@ -261,7 +261,7 @@ class Primitive:
 
     def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
         """The cotangents of the inputs that need one, each of its input's shape and dtype; None for the others."""
-        if not modes.is_grad_enabled() and (node.levels or any(isinstance(c, Batched) for c in cotangents)):
+        if not modes.is_grad_enabled() and (node.levels or Batched in map(type, cotangents)):
             with modes.derivative_on_arrays(False):
                 tensors = self._pull(node, [c if c is None else Tensor(as_data(c)) for c in cotangents], needs, True)
             return [None if gradient is None else gradient.data for gradient in tensors]
@@ -396,7 +396,7 @@ def connected(value: Array, source: tuple[Any, int]) -> Tensor:
     elif vertex.output_dtypes[index] != value.dtype:
         vertex, index = _aliased(value, source, vertex.output_dtypes[index]), 0
     tensor = Tensor(as_data(value))
-    tensor.requires_grad = True
+    tensor._requires_grad = True
     tensor.node = vertex
     tensor.index = index
     return tensor

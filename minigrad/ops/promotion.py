@@ -17,6 +17,10 @@ def promote(values: list[Any], floating: bool) -> list[Any]:
 
     NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
     """
+    given = {getattr(value, "dtype", None) for value in values}
+    only = given.pop() if len(given) == 1 else None
+    if only is not None and (only.kind == "f" or not floating):
+        return values if isinstance(values[0], (np.ndarray, Batched)) else [np.asarray(value) for value in values]
     arrays = [value for value in values if isinstance(value, (np.ndarray, Batched))]
     dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]

@@ -205,7 +205,7 @@ def share(x: Any, total: Any) -> Any:
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x)."""
     decay = np.exp(-np.abs(x))  # from the side on which the exponential cannot overflow
-    result: Array = np.where(x >= 0, 1, decay) / (1 + decay)
+    result: Array = np.maximum(decay, x >= 0) / (1 + decay)  # 1 where x ≥ 0, for decay ≤ 1; faster than a choice
     return result
 
 

@@ -53,7 +53,7 @@ DOT_ROWS = 8
 DOT_INNER = 128
 
 _CACHE_LINE = 64
-_THREAD_ROOM = MC * KC + KC * NC  # elements of one thread's packed blocks
+THREAD_ROOM = MC * KC + KC * NC  # elements of one thread's packed blocks
 
 
 @cache
@@ -62,7 +62,7 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
     Products share it without a lock, for a kernel holds the GIL.
     """
-    room = np.empty(config.NUMBA_NUM_THREADS * _THREAD_ROOM + _CACHE_LINE, dtype)  # type: ignore[attr-defined]
+    room = np.empty(config.NUMBA_NUM_THREADS * THREAD_ROOM + _CACHE_LINE, dtype)  # type: ignore[attr-defined]
     return room[-room.ctypes.data % _CACHE_LINE // dtype.itemsize :]
 
 
@@ -97,7 +97,7 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
 def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room):
     """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
     item = room.itemsize
-    packed = address_of_array(room) + part * _THREAD_ROOM * item
+    packed = address_of_array(room) + part * THREAD_ROOM * item
     items = 1
     for dim in range(0, len(batch), 4):
         items *= batch[dim]
@@ -120,8 +120,8 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
             a_at += place * batch[dim + 1]
             b_at += place * batch[dim + 2]
             c_at += place * batch[dim + 3]
-        _multiply_piece(
-            a_at, b_at, c_at, bottom - top, right - left, k, a_row, a_column, b_row, b_column, c_row, packed, room
+        multiply_piece(
+            a_at, b_at, c_at, bottom - top, right - left, k, a_row, a_column, b_row, b_column, c_row, 0, packed, room
         )
 
 
@@ -148,14 +148,17 @@ def _bounds(size, step, index, count):
 
 
 @kernel()
-def _multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, packed, room):
-    """C (m, n) = A (m, k) @ B (k, n) on this thread. A fused epilogue would follow the tile of the last block of k."""
+def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, more, packed, room):
+    """C (m, n) = A (m, k) @ B (k, n) on this thread, C += if ``more``.
+
+    ``packed`` is the address of THREAD_ROOM elements for packed blocks, ``room`` an array of the element type.
+    """
     item = room.itemsize
-    if m <= DOT_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
+    if not more and m <= DOT_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
         _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room)
         return
     if m == 1 and b_column == item:
-        _multiply_row(a, b, c, n, k, a_column, b_row, room)
+        _multiply_row(a, b, c, n, k, a_column, b_row, more, room)
         return
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
     a_in_place = item in (a_row, a_column) and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
@@ -203,7 +206,7 @@ def _multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, p
                             b_step,
                             c_tile,
                             c_row,
-                            int(start > 0),
+                            int(more or start > 0),
                             room,
                         )
                         row += height
@@ -292,7 +295,7 @@ def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
 
 
 @kernel()
-def _multiply_row(a, b, c, n, k, a_column, b_row, room):
+def _multiply_row(a, b, c, n, k, a_column, b_row, more, room):
     """A single row of A, where B's rows are contiguous: B is read once, as it lies."""
     item = room.itemsize
     for left in range(0, n, ROW_COLUMNS):
@@ -308,7 +311,7 @@ def _multiply_row(a, b, c, n, k, a_column, b_row, room):
                 b + start * b_row + left * item,
                 b_row,
                 c + left * item,
-                int(start > 0),
+                int(more or start > 0),
                 room,
             )
             start += max(depth, 1)

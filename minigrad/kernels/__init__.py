@@ -17,6 +17,7 @@ from typing import Any
 # Where each name lives. No submodule bears a public name: importing it would put the module in the function's place.
 _HOME = {
     "matmul": "products",
+    "sum_rows": "sums",
     "softmax": "softmaxes",
     "softmax_backward": "softmaxes",
     "log_softmax": "softmaxes",

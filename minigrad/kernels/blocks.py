@@ -20,7 +20,7 @@ from numba import config
 from minigrad.kernels.compiler import kernel
 from minigrad.kernels.parallel import in_parallel
 from minigrad.kernels.tiles import (
-    DOT_STEPS,
+    DOT_SIDE,
     ROW_DEPTHS,
     ROW_STEPS,
     TILE_ROWS,
@@ -49,7 +49,7 @@ IN_PLACE_ROW_BYTES = 1 << 11
 # A single row's part of C: it stays near while rows of B are added to it, and memory likes long runs of those.
 ROW_COLUMNS = 1 << 13
 # Inner products serve up to so many rows, and only where they are long enough to be worth summing up a register.
-DOT_ROWS = 8
+FEW_ROWS = 8
 DOT_INNER = 128
 
 _CACHE_LINE = 64
@@ -67,34 +67,19 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
 
 @kernel()
-def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room, parts):
-    """C (m, n) = A (m, k) @ B (k, n) for the arrays of these ids, C's columns being neighbours.
+def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, bias_id, batch, room, parts):
+    """C (m, n) = A (m, k) @ B (k, n) + bias (n,) for the arrays of these ids, C's columns being neighbours.
 
-    ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension, one after the other.
+    Without a bias its id is 0. ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension,
+    one after the other.
     """
-    in_parallel(
-        parts,
-        _multiply_part,
-        (
-            address_of_id(a_id),
-            address_of_id(b_id),
-            address_of_id(c_id),
-            m,
-            n,
-            k,
-            a_row,
-            a_column,
-            b_row,
-            b_column,
-            c_row,
-            batch,
-            room,
-        ),
-    )
+    a, b, c = address_of_id(a_id), address_of_id(b_id), address_of_id(c_id)
+    bias = address_of_id(bias_id) if bias_id else 0
+    in_parallel(parts, _multiply_part, (a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, bias, batch, room))
 
 
 @kernel()
-def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, batch, room):
+def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, bias, batch, room):
     """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
     item = room.itemsize
     packed = address_of_array(room) + part * THREAD_ROOM * item
@@ -111,6 +96,7 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
         wide = parts // high
         top, bottom = _bounds(m, TILE_ROWS, part // wide, high)
         left, right = _bounds(n, strip, part % wide, wide)
+    plus = bias + left * item if bias else 0
     for index in range(first, last):
         a_at, b_at, c_at = a + top * a_row, b + left * b_column, c + top * c_row + left * item
         rest = index
@@ -121,7 +107,21 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
             b_at += place * batch[dim + 2]
             c_at += place * batch[dim + 3]
         multiply_piece(
-            a_at, b_at, c_at, bottom - top, right - left, k, a_row, a_column, b_row, b_column, c_row, 0, packed, room
+            a_at,
+            b_at,
+            c_at,
+            bottom - top,
+            right - left,
+            k,
+            a_row,
+            a_column,
+            b_row,
+            b_column,
+            c_row,
+            plus,
+            0,
+            packed,
+            room,
         )
 
 
@@ -148,17 +148,17 @@ def _bounds(size, step, index, count):
 
 
 @kernel()
-def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, more, packed, room):
-    """C (m, n) = A (m, k) @ B (k, n) on this thread, C += if ``more``.
+def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, plus, plus_row, packed, room):
+    """C (m, n) = A (m, k) @ B (k, n) + plus (m, n) on this thread; ``plus`` may be C, or 0 for nothing.
 
     ``packed`` is the address of THREAD_ROOM elements for packed blocks, ``room`` an array of the element type.
     """
     item = room.itemsize
-    if not more and m <= DOT_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
-        _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room)
+    if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
+        _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room)
         return
     if m == 1 and b_column == item:
-        _multiply_row(a, b, c, n, k, a_column, b_row, more, room)
+        _multiply_row(a, b, c, n, k, a_column, b_row, plus, room)
         return
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
     a_in_place = item in (a_row, a_column) and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
@@ -194,6 +194,11 @@ def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, mo
                         elif a_in_place:
                             a_panel, a_step = a_block + row * item, a_column
                         c_tile = c + (top + row) * c_row + (left + column) * item
+                        summands, summands_row = c_tile, c_row  # what blocks of k have added up so far
+                        if start == 0:
+                            summands, summands_row = plus, plus_row
+                            if plus:
+                                summands += (top + row) * plus_row + (left + column) * item
                         multiply_tile(
                             height,
                             vectors,
@@ -206,7 +211,8 @@ def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, mo
                             b_step,
                             c_tile,
                             c_row,
-                            int(more or start > 0),
+                            summands,
+                            summands_row,
                             room,
                         )
                         row += height
@@ -295,7 +301,7 @@ def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
 
 
 @kernel()
-def _multiply_row(a, b, c, n, k, a_column, b_row, more, room):
+def _multiply_row(a, b, c, n, k, a_column, b_row, plus, room):
     """A single row of A, where B's rows are contiguous: B is read once, as it lies."""
     item = room.itemsize
     for left in range(0, n, ROW_COLUMNS):
@@ -311,20 +317,21 @@ def _multiply_row(a, b, c, n, k, a_column, b_row, more, room):
                 b + start * b_row + left * item,
                 b_row,
                 c + left * item,
-                int(more or start > 0),
+                c + left * item if start else plus + left * item if plus else 0,
                 room,
             )
             start += max(depth, 1)
 
 
 @kernel()
-def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room):
+def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room):
+    wide = 2 * DOT_SIDE if m == 1 else DOT_SIDE
     column = 0
     while column < n:
-        columns = DOT_STEPS[0] if column + DOT_STEPS[0] <= n else 1
+        columns = wide if column + wide <= n else 1
         row = 0
         while row < m:
-            rows = DOT_STEPS[0] if row + DOT_STEPS[0] <= m else 1
+            rows = DOT_SIDE if row + DOT_SIDE <= m else 1
             multiply_dots(
                 rows,
                 columns,
@@ -335,6 +342,8 @@ def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, room):
                 b_column,
                 c + row * c_row + column * room.itemsize,
                 c_row,
+                plus + row * plus_row + column * room.itemsize if plus else 0,
+                plus_row,
                 room,
             )
             row += rows

@@ -6,20 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.arguments import FLOATS, check_floats
+from minigrad.kernels.arguments import FLOATS, check_floats, check_shape
 from minigrad.kernels.blocks import multiply, workspace
 from minigrad.kernels.parallel import threads_for
 
 Dimension = tuple[int, int, int, int]  # a leading dimension: its size and the strides of a, b and the result
 
 
-def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Matrix product ``a @ b`` with NumPy's broadcasting.
+def matmul(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, bias: np.ndarray | None = None
+) -> np.ndarray:
+    """Matrix product ``a @ b`` with NumPy's broadcasting, plus a row ``bias``.
 
     Args:
         a: (..., M, K) or (K,), float32 or float64, any strides.
         b: (..., K, N) or (K,), of the same dtype, any strides.
         out: where to put the result, of exactly its shape and dtype; a new array by default. It may overlap operands.
+        bias: (N,), of the same dtype, added to every row while the row is at hand.
 
     Returns:
         (..., M, N); without M for a 1-d ``a`` and without N for a 1-d ``b``. The same input gives the same bits.
@@ -35,19 +38,21 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     dtype = a.dtype
     if b.dtype != dtype or dtype not in FLOATS:  # a small product takes but microseconds: errors are worded on demand
         check_floats(a=a, b=b)
+    if bias is not None:
+        bias = _checked_bias(a, b, bias)
     if a.ndim == 2 and b.ndim == 2:
         shape = _product_shape(a, b, a.shape, b.shape)
         result = np.empty(shape, dtype) if out is None else _target(out, shape, a, b)
-        _multiply(a, b, result, (*shape, a.shape[1]), a.strides, b.strides, result.strides, ())
+        _multiply(a, b, result, (*shape, a.shape[1]), a.strides, b.strides, result.strides, (), bias)
     else:
-        result = _matmul_nd(a, b, out)
+        result = _matmul_nd(a, b, out, bias)
     if out is None or out is result:
         return result
     out[...] = result
     return out
 
 
-def _matmul_nd(a: np.ndarray, b: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+def _matmul_nd(a: np.ndarray, b: np.ndarray, out: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
     """The general case: 1-d operands and leading dimensions."""
     for name, operand in (("a", a), ("b", b)):
         if operand.ndim == 0:
@@ -74,7 +79,8 @@ def _matmul_nd(a: np.ndarray, b: np.ndarray, out: np.ndarray | None) -> np.ndarr
                 a_row, c_row = a_step, c_step
             m *= size
             dims = dims[:-1]
-    _multiply(left, right, full, (m, n, left.shape[-1]), (a_row, a_column), right.strides[-2:], (c_row, c_column), dims)
+    sizes, c_strides = (m, n, left.shape[-1]), (c_row, c_column)
+    _multiply(left, right, full, sizes, (a_row, a_column), right.strides[-2:], c_strides, dims, bias)
     return result
 
 
@@ -87,6 +93,7 @@ def _multiply(
     b_strides: tuple[int, ...],
     c_strides: tuple[int, ...],
     dims: Sequence[Dimension],
+    bias: np.ndarray | None,
 ) -> None:
     """Call the kernel, which wants C's columns to be neighbours: for the transposed product where its rows are."""
     (m, n, k), (a_row, a_column), (b_row, b_column), (c_row, c_column) = sizes, a_strides, b_strides, c_strides
@@ -96,6 +103,10 @@ def _multiply(
     if work == 0:
         return
     if c_row == c.itemsize and (n == 1 or c_column != c_row):
+        if bias is not None:  # a column now: no row that the kernel could add
+            _multiply(a, b, c, sizes, a_strides, b_strides, c_strides, dims, None)
+            c += bias
+            return
         a, b, m, n = b, a, n, m
         a_row, a_column, b_row, b_column, c_row = b_column, b_row, a_column, a_row, c_column
         dims = [(size, b_step, a_step, c_step) for size, a_step, b_step, c_step in dims]
@@ -112,6 +123,7 @@ def _multiply(
         b_row,
         b_column,
         c_row,
+        0 if bias is None else id(bias),
         batch,
         workspace(c.dtype),
         threads_for(work),
@@ -119,6 +131,12 @@ def _multiply(
 
 
 _NO_BATCH = np.empty(0, np.int64)
+
+
+def _checked_bias(a: np.ndarray, b: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    check_floats(a=a, bias=bias)
+    check_shape("bias", bias, b.shape[-1:] if b.ndim > 1 else (1,))
+    return np.ascontiguousarray(bias)
 
 
 def _product_shape(a: np.ndarray, b: np.ndarray, left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:

@@ -27,8 +27,10 @@ TILE_VECTORS = 2
 ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
 # How many rows of B a single row of A meets at once, read side by side from end to end as memory likes it.
 ROW_DEPTHS = (8, 1, 0)
-# Inner products, rows by columns of them: 4 x 4 and the 8 operands fit into 32 registers.
-DOT_STEPS = (4, 1) if MACHINE.registers == 32 else (2, 1)
+# Inner products, a square of them: 4 x 4 and the 8 operands fit into 32 registers. A single row meets more columns, so
+# that as many sums are under way as the multipliers take at once.
+DOT_SIDE = 4 if MACHINE.registers == 32 else 2
+DOT_TILES = ((DOT_SIDE, DOT_SIDE), (DOT_SIDE, 1), (1, 2 * DOT_SIDE), (1, DOT_SIDE), (1, 1))
 
 
 class TileShape(NamedTuple):
@@ -53,12 +55,15 @@ def tile_shapes() -> Iterator[TileShape]:
 
 
 @intrinsic
-def multiply_tile(typingctx, rows, vectors, along_k, columns, inner, a, a_step, b, b_step, c, c_step, more, like):
-    """C[:rows, :columns] (+)= A[:rows, :inner] @ B[:inner, :columns].
+def multiply_tile(
+    typingctx, rows, vectors, along_k, columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step, like
+):
+    """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] + plus[:rows, :columns].
 
     ``rows`` is one of ROW_STEPS; ``vectors`` is 1 or TILE_VECTORS, no more than ``columns`` need. ``a_step`` is the
     stride of A's rows if ``along_k``, else of its columns; along the other dimension its elements are neighbours, as
-    are those of the rows of B and C. ``more`` adds to C, else C is new.
+    are those of the rows of B, C and ``plus``. What is added may be C itself, or one row over and over (a step of 0);
+    at address 0 it is nothing.
     """
     element = element_of(like)
 
@@ -79,14 +84,14 @@ def multiply_tile(typingctx, rows, vectors, along_k, columns, inner, a, a_step, 
         )
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 12, like), generate
+    return types.void(*[types.int64] * 13, like), generate
 
 
 def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.Function:
     """The IR of one register tile; arguments as for ``multiply_tile`` from ``columns`` on."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 9), f"tile{shape.key()}_{element}")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 10), f"tile{shape.key()}_{element}")
     function.linkage = "internal"
-    columns, inner, a, a_step, b, b_step, c, c_step, more = function.args
+    columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit = Emitter(builder, element)
     register = emit.lanes * emit.size
@@ -127,12 +132,12 @@ def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.
 
     _, _, *sums = loop(builder, inner, [a, b, *[emit.zero] * (shape.rows * shape.vectors)], step)
     by_row = [sums[first : first + shape.vectors] for first in range(0, len(sums), shape.vectors)]
-    with builder.if_else(builder.icmp_signed("!=", more, emit.integer(0))) as (add, overwrite):
+    with builder.if_else(builder.icmp_signed("!=", plus, emit.integer(0))) as (add, alone):
         with add:
-            present = [load_row(c_row) for c_row in c_rows]
-            for old, new, c_row in zip(present, by_row, c_rows, strict=True):
-                store_row([builder.fadd(*pair) for pair in zip(old, new, strict=True)], c_row)
-        with overwrite:
+            summands = [load_row(emit.at(plus, emit.times(plus_step, row))) for row in range(shape.rows)]
+            for summand, new, c_row in zip(summands, by_row, c_rows, strict=True):
+                store_row([builder.fadd(*pair) for pair in zip(summand, new, strict=True)], c_row)
+        with alone:
             for new, c_row in zip(by_row, c_rows, strict=True):
                 store_row(new, c_row)
     builder.ret_void()
@@ -140,25 +145,26 @@ def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.
 
 
 @intrinsic
-def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, more, like):
-    """C[:columns] (+)= A[:depth] @ B[:depth, :columns] for a single row of A and C, ``depth`` being of ROW_DEPTHS.
+def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, plus, like):
+    """C[:columns] = A[:depth] @ B[:depth, :columns] + plus[:columns] for a single row, ``depth`` being of ROW_DEPTHS.
 
-    ``a_step`` is the stride of A's elements, ``b_step`` of B's rows; neighbours in those rows, and in C, lie side by
-    side. ``more`` adds to C, else C is new.
+    ``a_step`` is the stride of A's elements, ``b_step`` of B's rows; neighbours in those rows, in C and in ``plus`` lie
+    side by side. What is added may be C itself; at address 0 it is nothing.
     """
     element = element_of(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        depth, columns, a, a_step, b, b_step, c, more, _ = arguments
+        depth, columns, a, a_step, b, b_step, c, plus, _ = arguments
         emit = Emitter(builder, element)
-        new = builder.icmp_signed("==", more, emit.integer(0))
+        alone = builder.icmp_signed("==", plus, emit.integer(0))
+        summands = builder.select(alone, c, plus)  # an address that can be read
 
         def multiply(count: int) -> None:
             factors = [emit.broadcast(emit.load_element(emit.at(a, emit.times(a_step, row)))) for row in range(count)]
             b_rows = [emit.at(b, emit.times(b_step, row)) for row in range(count)]
 
             def sums(at: ir.Value, load: Callable[[ir.Value], ir.Value]) -> ir.Value:
-                total = builder.select(new, emit.zero, load(emit.at(c, at)))
+                total = builder.select(alone, emit.zero, load(emit.at(summands, at)))
                 for factor, b_row in zip(factors, b_rows, strict=True):
                     total = emit.multiply_add(factor, load(emit.at(b_row, at)), total)
                 return total
@@ -180,11 +186,12 @@ def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, more, like)
 
 
 @intrinsic
-def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_step, like):
-    """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] as inner products of A's rows and B's columns.
+def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step, like):
+    """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] + plus as inner products of A's rows and B's columns.
 
-    ``rows`` and ``columns`` are of DOT_STEPS. ``a_step`` and ``b_step`` are the strides of A's rows and B's columns, in
-    which neighbours lie side by side: B is a transposed matrix, read once and as it lies.
+    ``rows`` and ``columns`` are one of DOT_TILES. ``a_step`` and ``b_step`` are the strides of A's rows and B's
+    columns, in which neighbours lie side by side: B is a transposed matrix, read once and as it lies. ``plus`` is as
+    for ``multiply_tile``.
     """
     element = element_of(like)
 
@@ -196,20 +203,19 @@ def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_st
             key,
             {
                 16 * tall + wide: partial(builder.call, _dots_function(builder.module, element, tall, wide), operands)
-                for tall in DOT_STEPS
-                for wide in DOT_STEPS
+                for tall, wide in DOT_TILES
             },
         )
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9, like), generate
+    return types.void(*[types.int64] * 11, like), generate
 
 
 def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
     """The IR of one tile of inner products; arguments as for ``multiply_dots`` from ``inner`` on."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 7), f"dots{rows}x{columns}_{element}")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 9), f"dots{rows}x{columns}_{element}")
     function.linkage = "internal"
-    inner, a, a_step, b, b_step, c, c_step = function.args
+    inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit = Emitter(builder, element)
     a_rows = [emit.at(a, emit.times(a_step, row)) for row in range(rows)]
@@ -228,9 +234,17 @@ def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int)
     whole, rest = (divide(inner, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
     at, *sums = loop(builder, whole, [emit.integer(0), *[emit.zero] * (rows * columns)], step)
     sums = multiply(at, sums, partial(emit.load_masked, mask=emit.mask(rest)))
+    alone = builder.icmp_signed("==", plus, emit.integer(0))
+    summands, summands_step = builder.select(alone, c, plus), builder.select(alone, c_step, plus_step)
     for index, total in enumerate(sums):
         row, column = divmod(index, columns)
-        emit.store(emit.sum(total), emit.at(emit.at(c, emit.times(c_step, row)), column * emit.size))
+
+        def element_at(matrix: ir.Value, step: ir.Value, row: int = row, column: int = column) -> ir.Value:
+            return emit.at(emit.at(matrix, emit.times(step, row)), column * emit.size)
+
+        summand = emit.load_element(element_at(summands, summands_step))
+        summand = builder.select(alone, ir.Constant(element, 0.0), summand)
+        emit.store(builder.fadd(emit.sum(total), summand), element_at(c, c_step))
     builder.ret_void()
     return function
 

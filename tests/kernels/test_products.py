@@ -248,3 +248,31 @@ def test_references_are_given_back(rng):
     for _ in range(10):
         matmul(a, a)
     assert sys.getrefcount(a) == before
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [(1, 300, 70), (5, 300, 70), (8, 130, 33), (65, 2 * KC + 3, 45), (3, 0, 5), (4, 9, 1), (1, 9, 1), (0, 3, 4)],
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_bias_is_added_to_every_row_once(dtype, rng, m, k, n, transposed):
+    a, bias = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal(n).astype(dtype)
+    b = rng.standard_normal((n, k)).astype(dtype).T if transposed else rng.standard_normal((k, n)).astype(dtype)
+    result = matmul(a, b, bias=bias)
+    # The bias is one more summand of every inner product.
+    ones = np.ones((m, 1), dtype)
+    assert_product(np.concatenate([a, ones], axis=1), np.concatenate([b, bias[None]]), result)
+
+
+def test_a_bias_is_added_in_every_product_of_a_batch(dtype, rng):
+    a, b = rng.standard_normal((3, 4, 5)).astype(dtype), rng.standard_normal((3, 5, 6)).astype(dtype)
+    bias = rng.standard_normal(12).astype(dtype)[::2]
+    np.testing.assert_allclose(matmul(a, b, bias=bias), a @ b + bias, rtol=1e-4)
+
+
+def test_a_bias_of_another_shape_or_dtype_is_refused(dtype):
+    a, b = np.ones((2, 3), dtype), np.ones((3, 4), dtype)
+    with pytest.raises(ValueError, match="bias must have shape"):
+        matmul(a, b, bias=np.ones(3, dtype))
+    with pytest.raises(TypeError, match="bias must have the dtype of a"):
+        matmul(a, b, bias=np.ones(4, np.int64))

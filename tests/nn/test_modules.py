@@ -102,7 +102,7 @@ def test_nodes_remember_the_modules_they_were_recorded_in() -> None:
     node = Tiny()(mg.ones((1, 3))).node
     assert node is not None
     product = node.inputs[0][0]
-    while product.op.name != "matmul":
+    while product.op.name != "linear":
         product = product.inputs[0][0]
     scope = product.scope
     assert (scope.label, scope.kind, scope.parent.kind) == ("layers.1", "Linear", "Tiny")

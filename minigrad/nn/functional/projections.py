@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.ops import linear as affine
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import take_rows
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import sum
-from minigrad.ops.shape import expand_dims, matrix_transpose, reshape
+from minigrad.ops.shape import expand_dims, reshape
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -30,7 +31,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     x, weight = asarray(input), asarray(weight)
     if x.shape[-1:] != weight.shape[-1:]:
         raise ValueError(f"input: expected {weight.shape[-1]} features on the last axis, got shape {x.shape}")
-    product = matmul(x, matrix_transpose(weight) if weight.ndim > 1 else weight)
+    if weight.ndim == 2:
+        return affine.linear(x, weight, bias)
+    product = matmul(x, weight)
     return product if bias is None else product + bias
 
 

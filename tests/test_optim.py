@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.nn import Parameter
-from minigrad.optim import SGD, Adam, AdamW, clip_grad_norm_, clip_grad_value_, lr_scheduler
+from minigrad.optim import SGD, Adam, AdamW, clip_grad_norm_, clip_grad_value_, grad_norm, lr_scheduler
 
 
 def _parameter(rng: np.random.Generator) -> Parameter:
@@ -135,3 +135,38 @@ def test_the_scheduler_sets_the_optimizers_rate() -> None:
         scheduler.step()
         rates.append(optimizer.lr)
     assert rates == [0.5, 1.0, 1.5, 2.0]
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_a_gradient_scale_is_a_step_with_scaled_gradients(kind: type, rng: np.random.Generator) -> None:
+    one, two = Parameter(rng.standard_normal((3, 4))), Parameter(np.zeros((3, 4)))
+    two.data[...] = one.data
+    first, second = kind([one], weight_decay=0.1), kind([two], weight_decay=0.1)
+    for _ in range(3):
+        gradient = rng.standard_normal((3, 4))
+        one.grad, two.grad = mg.tensor(gradient), mg.tensor(gradient * 0.25)
+        first.step(gradient_scale=0.25)
+        second.step()
+        np.testing.assert_array_equal(one.grad.data, gradient)
+    np.testing.assert_allclose(one.data, two.data, rtol=1e-12)
+
+
+def test_parameters_of_any_strides_and_dtypes_are_trained(rng: np.random.Generator) -> None:
+    values = [rng.standard_normal((4, 6)).T[::2], rng.standard_normal(5).astype(np.float32), rng.standard_normal(())]
+    parameters = [Parameter(value) for value in values]
+    copies = [Parameter(value.copy()) for value in values]
+    for group in (parameters, copies):
+        optimizer = AdamW(group, lr=0.1)
+        for parameter in group:
+            parameter.grad = mg.asarray(np.ones(parameter.shape, parameter.dtype))
+        optimizer.step()
+    for parameter, copy in zip(parameters, copies, strict=True):
+        np.testing.assert_array_equal(parameter.data, copy.data)
+
+
+def test_gradients_of_any_strides_are_clipped(rng: np.random.Generator) -> None:
+    parameter, other = Parameter(np.zeros((6, 4))), Parameter(np.zeros(3, np.float32))
+    parameter.grad, other.grad = mg.tensor(np.full((4, 6), 3.0).T), mg.tensor(np.full(3, 2.0, np.float32))
+    norm = clip_grad_norm_([parameter, other], 1.0)
+    assert norm == pytest.approx(math.sqrt(24 * 9 + 12))
+    assert grad_norm([parameter, other]) == pytest.approx(1.0)

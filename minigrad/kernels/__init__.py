@@ -27,6 +27,8 @@ _HOME = {
     "cross_entropy": "losses",
     "cross_entropy_backward": "losses",
     "adam_step": "adam",
+    "squared_norm": "clipping",
+    "scale_arrays": "clipping",
     "add_rows": "scatter",
     "linear_recurrence": "recurrences",
     "erf": "special",

@@ -16,6 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.np.arrayobj import populate_array
 
 from minigrad.kernels.compiler import intrinsic, target
 
@@ -250,3 +251,19 @@ def address_of_array(typingctx, array):
         return builder.ptrtoint(proxy.data, I64)
 
     return types.int64(array), generate
+
+
+@intrinsic
+def array_at(typingctx, address, count, like):
+    """``count`` neighbouring elements in memory as an array, of the element type of ``like``: an array or a dtype."""
+    result = types.Array(like.dtype, 1, "C")
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        address, count, _ = arguments
+        array = context.make_array(result)(context, builder)
+        item = ir.Constant(I64, like.dtype.bitwidth // 8)
+        pointer = builder.inttoptr(address, array.data.type)
+        populate_array(array, data=pointer, shape=[count], strides=[item], itemsize=item, meminfo=None)
+        return array._getvalue()
+
+    return result(types.int64, types.int64, like), generate

@@ -2,8 +2,8 @@
 
 from minigrad.optim import lr_scheduler
 from minigrad.optim.adam import Adam, AdamW
-from minigrad.optim.clip import clip_grad_norm_, clip_grad_value_
+from minigrad.optim.clip import clip_grad_norm_, clip_grad_value_, grad_norm
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm_", "clip_grad_value_", "lr_scheduler"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm_", "clip_grad_value_", "grad_norm", "lr_scheduler"]

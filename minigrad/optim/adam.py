@@ -34,27 +34,45 @@ class AdamW(Optimizer):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {betas}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
-        return {"mean": np.zeros_like(value), "square": np.zeros_like(value)}
+    decoupled = True  # weight decay is no part of the gradient
 
-    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
+    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
+        return {name: np.zeros(value.shape, value.dtype) for name in ("mean", "square")}
+
+    def update(
+        self,
+        values: list[Array],
+        gradients: list[Array],
+        states: list[dict[str, Array]],
+        options: dict[str, Any],
+        gradient_scale: float,
+    ) -> None:
         beta1, beta2 = options["betas"]
-        kernels.adam_step(
-            value,
-            gradient,
-            state["mean"],
-            state["square"],
-            step=self.steps,
-            lr=options["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            eps=options["eps"],
-            weight_decay=options["weight_decay"],
-        )
+        for dtype in {value.dtype for value in values}:
+            chosen = [place for place, value in enumerate(values) if value.dtype == dtype]
+            targets = [np.asarray(values[place], order="C") for place in chosen]
+            kernels.adam_step(
+                targets,
+                [gradients[place] for place in chosen],
+                [states[place]["mean"] for place in chosen],
+                [states[place]["square"] for place in chosen],
+                step=self.steps,
+                lr=options["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                eps=options["eps"],
+                gradient_scale=gradient_scale,
+                **{"weight_decay" if self.decoupled else "l2": options["weight_decay"]},
+            )
+            for place, target in zip(chosen, targets, strict=True):
+                if target is not values[place]:  # no contiguous run: a copy was changed
+                    values[place][...] = target
 
 
 class Adam(AdamW):
     """Adam. Kingma and Ba, 2015, algorithm 1; ``weight_decay`` is added to the gradient, as in PyTorch."""
+
+    decoupled = False
 
     def __init__(
         self,
@@ -65,8 +83,3 @@ class Adam(AdamW):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
-
-    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
-        if options["weight_decay"]:
-            gradient = gradient + options["weight_decay"] * value
-        super().update(value, gradient, state, {**options, "weight_decay": 0.0})

@@ -7,16 +7,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minigrad.tensor import Array, Tensor
+from minigrad import kernels
+from minigrad.tensor import Tensor
 
 
 def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def _squared_norm(array: Array) -> float:
-    """Σ x², added up in float64 so that large gradients neither overflow nor lose small ones."""
-    return float(np.einsum("i,i->", array.ravel(), array.ravel(), dtype=np.float64))
+def grad_norm(parameters: Iterable[Tensor]) -> float:
+    """The joint 2-norm of all gradients, added up in float64; parameters without one are passed over."""
+    arrays = [gradient.data for gradient in _gradients(parameters)]
+    dtypes = {array.dtype for array in arrays}
+    return math.sqrt(sum(kernels.squared_norm([a for a in arrays if a.dtype == dtype]) for dtype in dtypes))
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
@@ -27,15 +30,22 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
         max_norm: the limit, > 0.
 
     Returns:
-        The norm before clipping.
+        The norm before clipping. An optimizer that is given ``gradient_scale=min(1, max_norm / norm)`` takes the same
+        step without this pass over the gradients; see :func:`grad_norm`.
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm: expected a positive number, got {max_norm}")
-    gradients = _gradients(parameters)
-    norm = math.sqrt(sum(_squared_norm(gradient.data) for gradient in gradients))
+    parameters = list(parameters)
+    norm = grad_norm(parameters)
     if norm > max_norm:
+        gradients = _gradients(parameters)
+        for dtype in {gradient.dtype for gradient in gradients}:
+            arrays = [gradient.data for gradient in gradients if gradient.dtype == dtype]
+            kernels.scale_arrays([array for array in arrays if array.flags.c_contiguous], max_norm / norm)
+            for array in arrays:
+                if not array.flags.c_contiguous:
+                    array *= array.dtype.type(max_norm / norm)
         for gradient in gradients:
-            gradient.data *= gradient.dtype.type(max_norm / norm)
             gradient.buffer.changes += 1
     return norm
 

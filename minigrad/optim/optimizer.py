@@ -46,8 +46,15 @@ class Optimizer(ABC):
         return {}
 
     @abstractmethod
-    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
-        """Change one parameter in place."""
+    def update(
+        self,
+        values: list[Array],
+        gradients: list[Array],
+        states: list[dict[str, Array]],
+        options: dict[str, Any],
+        gradient_scale: float,
+    ) -> None:
+        """Change the parameters of a group in place, their gradients counting ``gradient_scale`` times."""
 
     @property
     def lr(self) -> float:
@@ -59,14 +66,19 @@ class Optimizer(ABC):
         for group in self.groups:
             group["lr"] = value
 
-    def step(self) -> None:
-        """Change every parameter that has a gradient."""
+    def step(self, gradient_scale: float = 1.0) -> None:
+        """Change every parameter that has a gradient.
+
+        Args:
+            gradient_scale: what each gradient counts, as from clipping by norm; the gradients themselves stay.
+        """
         self.steps += 1
         for group, states in zip(self.groups, self.state, strict=True):
-            for tensor, state in zip(group["params"], states, strict=True):
-                if tensor.grad is not None:
-                    self.update(tensor.data, tensor.grad.data, state, group)
-                    tensor.buffer.changes += 1
+            found = [(p, p.grad, s) for p, s in zip(group["params"], states, strict=True) if p.grad is not None]
+            values, gradients = [p.data for p, _, _ in found], [g.data for _, g, _ in found]
+            self.update(values, gradients, [s for _, _, s in found], group, gradient_scale)
+            for tensor, _, _ in found:
+                tensor.buffer.changes += 1
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -36,12 +36,22 @@ class SGD(Optimizer):
     def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
         return {"velocity": np.zeros_like(value)} if options["momentum"] else {}
 
-    def update(self, value: Array, gradient: Array, state: dict[str, Array], options: dict[str, Any]) -> None:
-        if options["weight_decay"]:
-            gradient = gradient + options["weight_decay"] * value
-        if state:
-            velocity = state["velocity"]
-            velocity *= options["momentum"]
-            velocity += gradient
-            gradient = gradient + options["momentum"] * velocity if options["nesterov"] else velocity
-        value -= options["lr"] * gradient
+    def update(
+        self,
+        values: list[Array],
+        gradients: list[Array],
+        states: list[dict[str, Array]],
+        options: dict[str, Any],
+        gradient_scale: float,
+    ) -> None:
+        for value, gradient, state in zip(values, gradients, states, strict=True):
+            if gradient_scale != 1:
+                gradient = gradient_scale * gradient
+            if options["weight_decay"]:
+                gradient = gradient + options["weight_decay"] * value
+            if state:
+                velocity = state["velocity"]
+                velocity *= options["momentum"]
+                velocity += gradient
+                gradient = gradient + options["momentum"] * velocity if options["nesterov"] else velocity
+            value -= options["lr"] * gradient

@@ -19,6 +19,7 @@ from numba import get_num_threads, types
 from numba.core import cgutils
 
 from minigrad.kernels.compiler import intrinsic, kernel
+from minigrad.kernels.memory import keep_freed_memory
 from minigrad.kernels.vector import I64, loop
 
 POINTER = ir.IntType(8).as_pointer()
@@ -27,6 +28,7 @@ POINTER = ir.IntType(8).as_pointer()
 # good part of that.
 PARALLEL_WORK = 1 << 19
 
+keep_freed_memory()
 get_num_threads()  # starts the threads, and tells LLVM where to find them before any kernel is loaded
 _POOL_PROCESS = os.getpid()
 

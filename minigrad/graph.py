@@ -14,7 +14,7 @@ import itertools
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
@@ -298,10 +298,10 @@ def sweep(
             needs = tuple(source is not None and id(source[0]) in needed for source in vertex.inputs)
             if any(needs):
                 values = [None if total is None else total.value for total in totals]
-                with _backward_scope(vertex, create_graph), _unwatched(watching):
+                if not create_graph and watching is None:
                     gradients = vertex.op.pull(vertex, values, needs)
-                if watching is not None:
-                    watching.backward(vertex, values, gradients)
+                else:
+                    gradients = _watched_pull(vertex, values, needs, create_graph, watching)
                 known = [id(value) for value in (*values, *gradients)]
                 # Of a few, counting through is faster; of many, it would take quadratic time.
                 times = known.count if len(known) < 16 else Counter(known).__getitem__
@@ -397,25 +397,25 @@ def _accumulate(leaf: Tensor, total: _Sum, given: set[int]) -> None:
         leaf.grad.buffer.changes += 1
 
 
-@contextmanager
-def _unwatched(watching: Watch | None) -> Iterator[None]:
-    """What a derivative computes on its way is the derivative's, not an operation of the user's."""
-    if watching is None:
-        yield
-        return
+def _watched_pull(
+    node: Node, cotangents: list[Any], needs: tuple[bool, ...], recorded: bool, watching: Watch | None
+) -> list[Any]:
+    """The derivative of an operation, recorded in the right place or shown to whoever watches."""
+    # What a derivative computes on its way is the derivative's, not an operation of the user's.
     token = watch.set(None)
     try:
-        yield
+        with _backward_scope(node) if recorded else nullcontext():
+            gradients = node.op.pull(node, cotangents, needs)
     finally:
         watch.reset(token)
+    if watching is not None:
+        watching.backward(node, cotangents, gradients)
+    return gradients
 
 
 @contextmanager
-def _backward_scope(node: Node, recorded: bool) -> Iterator[None]:
+def _backward_scope(node: Node) -> Iterator[None]:
     """Recorded derivatives belong to the module whose forward pass they differentiate."""
-    if not recorded:
-        yield
-        return
     token = scope.set(Scope("backward", node.op.name, node.scope, backward=True))
     try:
         yield

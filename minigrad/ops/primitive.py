@@ -83,6 +83,7 @@ class Primitive:
         self.joint_rule: tuple[Rule, tuple[str, ...]] | None = None
         self.composition: Callable[..., Any] | None = None
         self._plans: dict[tuple[bool, ...], tuple[str, ...]] = {}
+        self._shape_of = {f"{name}_shape": position for position, name in enumerate(self.inputs)}
 
     # Definition
 
@@ -177,7 +178,7 @@ class Primitive:
         if isinstance(out, WithResiduals):
             out, residuals = out.out, out.residuals
         several = isinstance(out, (tuple, list))
-        results = [Tensor(as_data(result)) for result in (out if several else (out,))]
+        results = [Tensor(as_data(result)) for result in out] if several else [Tensor(as_data(out))]
         if self.view:
             for result in results:
                 if _shows(result.data, values[0]):
@@ -192,8 +193,8 @@ class Primitive:
         if watching is not None:
             watching.forward(self.name, values, results)
         if self.differentiable and modes.is_grad_enabled():
-            needs = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
-            if any(needs):
+            needs = tuple([isinstance(arg, Tensor) and arg._requires_grad for arg in args])
+            if True in needs:
                 node = self._record(args, values, params, needs, results, residuals, several)
                 if watching is not None:
                     node.where = watching.line()
@@ -211,13 +212,13 @@ class Primitive:
     ) -> Node:
         node = Node(
             self,
-            tuple(graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)),
-            tuple(np.shape(value) for value in values),
-            tuple(getattr(value, "dtype", None) for value in args),
+            tuple([graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)]),
+            tuple([getattr(value, "shape", ()) for value in values]),
+            tuple([getattr(arg, "dtype", None) for arg in args]),
             params,
         )
-        node.output_shapes = tuple(result.shape for result in results)
-        node.output_dtypes = tuple(result.dtype for result in results)
+        node.output_shapes = tuple([result.data.shape for result in results])
+        node.output_dtypes = tuple([result.data.dtype for result in results])
         node.note_levels(values)
         saved: dict[str, Any] = {}
         buffers: list[Buffer] = []
@@ -277,16 +278,17 @@ class Primitive:
             gradients = self._pull_composed(node, saved, cotangents, needs)
         else:
             given = {"g": g, "shapes": node.shapes, "needs": needs, **node.params, **saved}
-            given |= {f"{name}_shape": shape for name, shape in zip(self.inputs, node.shapes, strict=False)}
+
+            def derivative(rule: Rule, names: tuple[str, ...]) -> Any:
+                return rule(*[given[name] if name in given else node.shapes[self._shape_of[name]] for name in names])
+
             if self.joint_rule is not None:
-                rule, names = self.joint_rule
-                gradients = rule(*[given[name] for name in names])
+                gradients = derivative(*self.joint_rule)
             else:
-                gradients = [None] * len(needs)
-                for position, name in enumerate(self.inputs):
-                    if needs[position] and name in self.rules:
-                        rule, names = self.rules[name]
-                        gradients[position] = rule(*[given[name] for name in names])
+                gradients = [
+                    derivative(*self.rules[name]) if need and name in self.rules else None
+                    for name, need in zip(self.inputs, needs, strict=True)
+                ]
         levels = node.levels or ((),) * len(needs)
         return [
             None if gradient is None or not need else fit(gradient, shape, dtype, of)
@@ -329,7 +331,7 @@ class Primitive:
 
 def _shows(data: Any, source: Any) -> bool:
     """Whether the result of a view operation shares memory with its input."""
-    if data is source or isinstance(data, Batched):
+    if data is source or isinstance(data, Batched) or data.base is source:
         return True
     # A copy may have a base too: reshape gives a view of the array that it has copied to.
     return data.base is not None and isinstance(source, np.ndarray) and np.may_share_memory(data, source)

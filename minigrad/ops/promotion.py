@@ -17,10 +17,8 @@ def promote(values: list[Any], floating: bool) -> list[Any]:
 
     NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
     """
-    given = {getattr(value, "dtype", None) for value in values}
-    only = given.pop() if len(given) == 1 else None
-    if only is not None and (only.kind == "f" or not floating):
-        return values if isinstance(values[0], (np.ndarray, Batched)) else [np.asarray(value) for value in values]
+    if _already_one(values):
+        return values
     arrays = [value for value in values if isinstance(value, (np.ndarray, Batched))]
     dtypes = {value.dtype for value in arrays or values if hasattr(value, "dtype")}
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
@@ -42,6 +40,20 @@ def promote(values: list[Any], floating: bool) -> list[Any]:
         else value
         for value in values
     ]
+
+
+def _already_one(values: list[Any]) -> bool:
+    """Whether there is nothing to do: floating arrays of one dtype, beside nothing but Python's numbers and None."""
+    only = None
+    for value in values:
+        if isinstance(value, (np.ndarray, Batched)):
+            if only is None:
+                only = value.dtype
+            elif value.dtype != only:
+                return False
+        elif value is not None and not isinstance(value, (int, float)) or isinstance(value, np.generic):
+            return False  # NumPy's float64 is a float too
+    return only is not None and only.kind == "f"
 
 
 def beside(args: tuple[Any, ...], given: Any) -> Array:

@@ -67,7 +67,7 @@ def reshape(x: Array, /, shape: int | Shape, copy: bool | None = None) -> Array:
         tensor([[0, 1, 2],
                 [3, 4, 5]])
     """
-    return np.reshape(x, shape, copy=copy)
+    return x.reshape(shape, copy=copy)
 
 
 reshape.vjp(x=lambda g, x_shape: reshape(g, x_shape))
@@ -120,7 +120,7 @@ def permute_dims(x: Array, /, axes: Sequence[int]) -> Array:
         >>> mg.permute_dims(mg.zeros((2, 3, 4)), (2, 0, 1)).shape
         (4, 2, 3)
     """
-    return np.transpose(x, axes)
+    return x.transpose(axes)
 
 
 permute_dims.vjp(x=lambda g, axes: permute_dims(g, tuple(int(i) for i in np.argsort([a % g.ndim for a in axes]))))

@@ -109,20 +109,45 @@ def _fingerprint() -> str:
 
 
 class _Announcement(event.Listener):
-    """Says once that kernels are being compiled; code loaded from the cache raises no such event."""
+    """Says once that kernels are being compiled, and in a terminal which one; code from the cache raises no event."""
 
-    said = False
+    def __init__(self) -> None:
+        self.under_way = 0  # a kernel's compilation compiles those that it calls
+        self.status: Any = None
 
     def on_start(self, compilation: Any) -> None:
-        module = compilation.data["dispatcher"].py_func.__module__ or ""
-        if not self.said and module.startswith(f"{__package__}."):
-            self.said = True
+        if not (name := self._kernel(compilation)):
+            return
+        if self.status is None:
             folder = _cache_folder()
             place = f"kept in {folder}" if folder else "not kept"
             _say(f"compiling kernels for this CPU, {target()[1]} ({place})")
+            self.status = _status()
+        self.under_way += 1
+        self.status.update(f"compiling {name}")
+        self.status.start()
 
     def on_end(self, compilation: Any) -> None:
-        pass
+        if self.status is not None and self._kernel(compilation):
+            self.under_way -= 1
+            if not self.under_way:
+                self.status.stop()
+
+    @staticmethod
+    def _kernel(compilation: Any) -> str:
+        """What is being compiled, if it is one of ours."""
+        function = compilation.data["dispatcher"].py_func
+        ours = (function.__module__ or "").startswith(f"{__package__}.")
+        return function.__name__.lstrip("_").replace("_", " ") if ours else ""
+
+
+def _status() -> Any:
+    """A line on standard error that changes, where that is a terminal."""
+    # Not needed by those who find their kernels compiled, and slow to load.
+    from rich.console import Console
+    from rich.status import Status
+
+    return Status("", console=Console(stderr=True))
 
 
 @cache

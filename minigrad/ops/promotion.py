@@ -51,7 +51,7 @@ def _already_one(values: list[Any]) -> bool:
                 only = value.dtype
             elif value.dtype != only:
                 return False
-        elif value is not None and not isinstance(value, (int, float)) or isinstance(value, np.generic):
+        elif (value is not None and not isinstance(value, (int, float))) or isinstance(value, np.generic):
             return False  # NumPy's float64 is a float too
     return only is not None and only.kind == "f"
 

@@ -23,6 +23,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+glibc = pytest.mark.skipif(
+    "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()), reason="it is glibc that is set up so"
+)
+
+
 def page_faults(**environment: str) -> int:
     pytest.importorskip("resource", reason="page faults are counted on Unix only")
     run = [sys.executable, "-c", REPEATED_TEMPORARIES]
@@ -30,12 +35,16 @@ def page_faults(**environment: str) -> int:
     return int(printed.stdout)
 
 
-@pytest.mark.skipif(not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's malloc")
+@pytest.mark.skipif(
+    not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's malloc"
+)
 def test_temporaries_of_a_loop_are_not_mapped_anew_each_time():
     pages = 5 * 2 * 36_000_000 // os.sysconf("SC_PAGE_SIZE")
     assert page_faults() < pages / 20
 
 
-@pytest.mark.skipif(not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's malloc")
+@pytest.mark.skipif(
+    not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's malloc"
+)
 def test_the_users_own_settings_win():
     assert page_faults(MALLOC_MMAP_THRESHOLD_="1000000") > 1000

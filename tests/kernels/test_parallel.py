@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -23,13 +24,21 @@ def right():
 """
 
 
+TBB = any(Path(sys.prefix, "lib").glob("libtbb.so.*"))  # where its wheel puts it
+LAYERS = [
+    "default",
+    "workqueue",
+    pytest.param("tbb", marks=pytest.mark.skipif(not TBB, reason="TBB is not installed")),
+]
+
+
 def run(code: str, layer: str) -> str:
-    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "LD_LIBRARY_PATH": f"{sys.prefix}/lib"}  # pip's TBB
     result = subprocess.run([sys.executable, "-c", PRODUCT + code], env=environment, capture_output=True, text=True)
     return result.stdout.strip() if result.returncode == 0 else f"{result.returncode}: {result.stderr}"
 
 
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
+@pytest.mark.parametrize("layer", LAYERS)
 def test_two_python_threads_may_compute_at_once(layer):
     code = """
 wrong = []
@@ -43,7 +52,7 @@ print(len(wrong))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
+@pytest.mark.parametrize("layer", LAYERS)
 def test_a_forked_child_computes(layer):
     code = """
 child = os.fork()

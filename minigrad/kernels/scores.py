@@ -1,0 +1,150 @@
+"""The steps that attention is made of: products of packed tiles, masks, and the softmax of a part of a row.
+
+Everything is raw memory, given by address and by strides in bytes; ``room`` is an array that says the element type.
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigrad.kernels.blocks import _height
+from minigrad.kernels.compiler import SUMS, kernel
+from minigrad.kernels.dropouts import random_bits, row_key
+from minigrad.kernels.exponential import exponential, maximum
+from minigrad.kernels.tiles import TILE_VECTORS, multiply_tile, transpose_block
+from minigrad.kernels.vector import MACHINE, array_at, move_element
+
+# What a mask is, and how much of a tile it lets see.
+NO_MASK, BOOLEAN, ADDED = range(3)
+NOTHING, SOMETHING, EVERYTHING = range(3)
+
+
+@kernel()
+def strip_of(room):
+    """The columns of a register tile, and of a packed panel."""
+    return TILE_VECTORS * (MACHINE.register_bytes // room.itemsize)
+
+
+@kernel()
+def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row, c, c_row, more, room):
+    """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C += if ``more``.
+
+    B stands in panels of ``strip_of`` columns, ``b_panel`` bytes from one to the next; of A the elements of either a
+    row or a column are neighbours, of C those of a row.
+    """
+    item, strip = room.itemsize, strip_of(room)
+    lanes = strip // TILE_VECTORS
+    along_k = int(a_column == item)
+    a_step = a_row if along_k else a_column
+    for column in range(0, columns, strip):
+        width = min(strip, columns - column)
+        vectors = (width + lanes - 1) // lanes
+        row = 0
+        while row < rows:
+            height = _height(rows - row)
+            c_tile = c + row * c_row + column * item
+            multiply_tile(
+                height, vectors, along_k, width, inner, a + row * a_row, a_step, b, b_row, c_tile, c_row, more, room
+            )
+            row += height
+        b += b_panel
+
+
+@kernel()
+def pack_transposed(rows, columns, source, source_row, target, room):
+    """source^T as panels (columns, strip), each of a strip of rows; the last one is as far apart as the others."""
+    item, strip = room.itemsize, strip_of(room)
+    lanes = strip // TILE_VECTORS
+    for row in range(0, rows, lanes):
+        count = min(lanes, rows - row)
+        block = source + row * source_row
+        panel = target + (row // strip * strip * columns + row % strip) * item
+        whole = columns // lanes * lanes if count == lanes else 0
+        for column in range(0, whole, lanes):
+            transpose_block(
+                lanes, block + column * item, source_row, panel + column * strip * item, strip * item, room
+            )
+        for column in range(whole, columns):
+            for part in range(count):
+                move_element(block + part * source_row + column * item, panel + (column * strip + part) * item, room)
+
+
+@kernel()
+def copy_rows(rows, columns, source, source_row, target, target_row, scale, room):
+    """target = source * scale."""
+    factor = room.dtype.type(scale)
+    for row in range(rows):
+        line, copied = array_at(source + row * source_row, columns, room), array_at(target + row * target_row, columns, room)
+        for i in range(columns):
+            copied[i] = line[i] * factor
+
+
+@kernel()
+def look(kind, mask, mask_row, rows, columns):
+    """How much of a tile a mask lets see."""
+    if kind != BOOLEAN:
+        return EVERYTHING if kind == NO_MASK else SOMETHING
+    all_seen, any_seen = np.uint8(1), np.uint8(0)
+    for row in range(rows if mask_row != 0 else 1):
+        seen = array_at(mask + row * mask_row, columns, np.uint8)
+        for i in range(columns):
+            all_seen &= seen[i]
+            any_seen |= seen[i]
+    return EVERYTHING if all_seen else SOMETHING if any_seen else NOTHING
+
+
+@kernel()
+def apply_mask(kind, mask, scores):
+    """Hide the scores of keys that a query may not attend to, or add to the scores."""
+    n = len(scores)
+    if kind == BOOLEAN:
+        seen = array_at(mask, n, np.uint8)
+        for i in range(n):
+            scores[i] = scores[i] if seen[i] else -math.inf
+    else:
+        added = array_at(mask, n, scores)
+        for i in range(n):
+            scores[i] += added[i]
+
+
+@kernel(fastmath=SUMS)
+def soften(scores, own, largest, total):
+    """Turn the first ``own`` scores into weights, and the others, which the query does not see, into zeros.
+
+    Returns:
+        The largest score so far, the sum of weights so far, and what earlier weights are to be multiplied by.
+    """
+    zero, one = scores.dtype.type(0), scores.dtype.type(1)
+    scores[own:] = 0
+    new = largest
+    for i in range(own):
+        new = maximum(new, scores[i])
+    if math.isinf(new):
+        # Nothing to see so far, or all weight on equal infinities.
+        factor = one if new == largest else zero
+        total *= factor
+        for i in range(own):
+            scores[i] = one if scores[i] == new and new > 0 else zero
+            total += scores[i]
+        return new, total, factor
+    factor = exponential(largest - new)
+    added = zero
+    for i in range(own):
+        weight = exponential(scores[i] - new)
+        scores[i] = weight
+        added += weight
+    return new, total * factor + added, factor
+
+
+@kernel()
+def drop(values, seed, row, column, below, scale):
+    """Dropout of a part of a row, from ``column`` on."""
+    key, limit, factor = row_key(seed, row), np.uint32(below), values.dtype.type(scale)
+    for i in range(len(values)):
+        scaled = values[i] * factor
+        values[i] = scaled if random_bits(key, column + i) >= limit else values.dtype.type(0)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.nn.functional.dropouts import dropout
+from minigrad.modes import is_grad_enabled
+from minigrad.nn.functional.dropouts import check_probability
+from minigrad.ops.attention import composed_attention, fused_attention
 from minigrad.ops.creation import asarray
-from minigrad.ops.elementwise import where
-from minigrad.ops.normalization import softmax
-from minigrad.ops.products import matmul
-from minigrad.ops.shape import broadcast_to, matrix_transpose, reshape
+from minigrad.random import randint
 from minigrad.tensor import Shape, Tensor
 
 __all__ = [
@@ -31,6 +30,8 @@ def scaled_dot_product_attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     """softmax(Q Kᵀ · scale) V. Vaswani et al., 2017, equation 1.
+
+    One operation whose memory is linear in the lengths: the scores are never written out.
 
     Args:
         query: (…, H, Q, D).
@@ -51,24 +52,51 @@ def scaled_dot_product_attention(
         TypeError: the mask has neither booleans nor floats.
     """
     query, key, value = asarray(query), asarray(key), asarray(value)
+    scores = _scores_shape(query, key, value, enable_gqa)
+    mask = None if attn_mask is None else asarray(attn_mask)
+    if mask is not None:
+        if mask.dtype.kind not in "bf":
+            raise TypeError(f"attn_mask: expected booleans, or floats to add to the scores, got {mask.dtype}")
+        if not _broadcasts_to(mask.shape, scores):
+            raise ValueError(f"attn_mask: expected a shape that broadcasts to {scores}, got {mask.shape}")
+    check_probability(dropout_p)
+    # The fused operation would have to write scores out to differentiate a mask that was added to them.
+    learned = mask is not None and mask.requires_grad and is_grad_enabled()
+    attend = composed_attention if learned else fused_attention
+    return attend(
+        query,
+        key,
+        value,
+        mask,
+        scale=1 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
+        causal=bool(is_causal),
+        dropout=float(dropout_p),
+        seed=int(randint(0, 1 << 63, ()).data) if dropout_p else 0,
+    )
+
+
+def _scores_shape(query: Tensor, key: Tensor, value: Tensor, grouped: bool) -> Shape:
+    """(…, H, Q, K), after a check of all shapes."""
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        if x.ndim < 2:
+            raise ValueError(f"{name}: expected positions by features, got shape {x.shape}")
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"key: expected the query's {query.shape[-1]} features, got shape {key.shape}")
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"value: expected the key's {key.shape[-2]} positions, got shape {value.shape}")
-    if enable_gqa:
-        key, value = (_shared_heads(name, x, query.shape[-3]) for name, x in (("key", key), ("value", value)))
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = matmul(query, matrix_transpose(key)) * scale
-    if is_causal:
-        scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
-    if attn_mask is not None:
-        mask = asarray(attn_mask)
-        if mask.dtype.kind not in "bf":
-            raise TypeError(f"attn_mask: expected booleans, or floats to add to the scores, got {mask.dtype}")
-        if not _broadcasts_to(mask.shape, scores.shape):
-            raise ValueError(f"attn_mask: expected a shape that broadcasts to {scores.shape}, got {mask.shape}")
-        scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
-    return matmul(dropout(softmax(scores, -1), dropout_p), value)
+    lead = query.shape[:-2]
+    for name, x in (("key", key), ("value", value)):
+        shared = x.shape[:-2]
+        if grouped:
+            if query.shape[-3] % max(x.shape[-3], 1):
+                raise ValueError(f"{name}: its {x.shape[-3]} heads cannot serve {query.shape[-3]} query heads evenly")
+            shared = (*x.shape[:-3], query.shape[-3])
+        if shared != lead:
+            try:
+                lead = np.broadcast_shapes(shared, lead)
+            except ValueError:
+                raise ValueError(f"{name}: expected a shape that fits the query's {query.shape}, got {x.shape}") from None
+    return (*lead, query.shape[-2], key.shape[-2])
 
 
 def _broadcasts_to(shape: Shape, target: Shape) -> bool:
@@ -76,13 +104,3 @@ def _broadcasts_to(shape: Shape, target: Shape) -> bool:
         return np.broadcast_shapes(shape, target) == target
     except ValueError:
         return False
-
-
-def _shared_heads(name: str, x: Tensor, heads: int) -> Tensor:
-    """(…, G, K, D) as (…, H, K, D): each of the G heads serves H / G query heads in a row."""
-    *batch, groups, length, width = x.shape
-    if heads % groups:
-        raise ValueError(f"{name}: its {groups} heads cannot serve {heads} query heads evenly")
-    apart = reshape(x, (*batch, groups, 1, length, width))
-    wide = broadcast_to(apart, (*batch, groups, heads // groups, length, width))
-    return reshape(wide, (*batch, heads, length, width))

@@ -24,15 +24,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import from_dtype, types
 
 from minigrad.kernels.arguments import check_floats, check_shape
 from minigrad.kernels.blocks import THREAD_ROOM, workspace
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.dropouts import check_dropout, drop_below
 from minigrad.kernels.exponential import exponential
+from minigrad.kernels.linking import call_at, entry_of
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 from minigrad.kernels.scores import (
     ADDED,
@@ -215,12 +219,13 @@ class _Call(NamedTuple):
         units = batch * groups
         whole = units % parts == 0 or units >= 4 * parts
         dtype = logsumexp.dtype
-        regions = regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole)
-        need = sum(regions)
-        room = workspace(dtype) if need <= THREAD_ROOM else np.empty(need * parts, dtype)
+        regions = (_rounded(size, _LINE) for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole))
+        offsets = tuple(accumulate(regions, initial=0))  # the last one is the size of all
+        room = workspace(dtype) if offsets[-1] <= THREAD_ROOM else np.empty(offsets[-1] * parts, dtype)
         places = tuple((id(array), *array.strides[:3]) for array in (*self.arrays, *others))
         mask = (0, 0, 0, 0) if self.mask is None else (id(self.mask), *self.mask.strides[:3])
-        kernel(self.sizes, places, mask, id(logsumexp), self.rule, self.factors, room, regions, parts, whole)
+        given = (self.sizes, places, mask, id(logsumexp), self.rule, self.factors)
+        kernel(given, (room, offsets, _product(dtype)), parts, whole)
 
     def restored(self, array: np.ndarray) -> np.ndarray:
         """A result (batch, heads, ...) with the dimensions that the arguments had."""
@@ -272,184 +277,167 @@ def _as_mask(mask: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
     return _as_heads(mask)
 
 
+@cache
+def _product(dtype: np.dtype[Any]) -> int:
+    """Where the product's machine code is."""
+    return entry_of(multiply_panels, (*[types.int64] * 12, types.Array(from_dtype(dtype), 1, "C")))
+
+
 def _rounded(size: int, step: int) -> int:
     return -(-size // step) * step
 
 
 def _forward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool) -> tuple[int, ...]:
-    """Elements of a thread's workspace: packed keys and values; scores, queries, sums; largest and total."""
+    """Elements of a thread's workspace: packed keys, values; scores, packed queries, sums, largest and total."""
     *_, keys, features, width = sizes
-    columns = _rounded(keys, strip)
-    tile = (TILE_ROWS * KEYS, TILE_ROWS * features, TILE_ROWS * width, 2 * TILE_ROWS)
-    return tuple(_rounded(size, _LINE) for size in (columns * features, keys * width, *tile))
+    tile = (TILE_ROWS * KEYS, TILE_ROWS * features, TILE_ROWS * width, TILE_ROWS, TILE_ROWS)
+    return _rounded(keys, strip) * features, keys * width, *tile
 
 
 @kernel()
-def _forward(sizes, places, mask, logsumexp, rule, factors, room, regions, parts, whole_heads):
-    in_parallel(parts, _attend, (sizes, places, mask, logsumexp, rule, factors, room, regions, whole_heads))
+def _forward(given, store, parts, whole_heads):
+    in_parallel(parts, _attend, (given, store, whole_heads))
 
 
 @kernel()
-def _attend(part, parts, sizes, places, mask, logsumexp, rule, factors, room, regions, whole_heads):
+def _attend(part, parts, given, store, whole_heads):
     """One thread's part: whole heads of keys, or of all heads every so manieth tile of queries."""
-    batch, heads, groups, queries, keys, features, width = sizes
-    item, serves = room.itemsize, heads // groups
-    keys_at = _region(part, 0, regions, room)
+    (batch, heads, groups, queries, keys, features, width), (_, k, v, _), _, _, _, _ = given
+    room, offsets, _ = store
+    own = address_of_array(room) + part * offsets[-1] * room.itemsize
     first, last, start, step = 0, batch * groups, part, parts
     if whole_heads:
         first, last = share(batch * groups, part, parts)
         start, step = 0, 1
+    serves = heads // groups
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
-        pack_transposed(keys, features, _head(places[1], example, group), places[1][3], keys_at, room)
-        values, value_row = _near_rows(
-            keys, width, _head(places[2], example, group), places[2][3], queries * serves, part, 1, regions, room
-        )
+        pack_transposed(keys, features, _head(k, example, group), k[3], own, room)
+        near_values = own + offsets[1] * room.itemsize
+        values = _near(keys, width, _head(v, example, group), v[3], queries * serves, near_values, room)
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * TILE_ROWS, queries, step * TILE_ROWS):
-                _attend_rows(
-                    example, head, top, sizes, places, mask, logsumexp, rule, factors, keys_at, values, value_row, part,
-                    regions, room,
-                )
+                _attend_rows(example, head, top, given, store, own, values)
 
 
 @kernel()
-def _attend_rows(
-    example, head, top, sizes, places, mask, logsumexp, rule, factors, keys_at, values, value_row, part, regions, room
-):
-    """A few queries from ``top`` on."""
-    _, heads, _, queries, keys, features, width = sizes
+def _attend_rows(example, head, top, given, store, own, values):
+    """The results for a few queries from ``top`` on."""
+    (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, logsumexp, rule, factors = given
     causal, kind, below, seed = rule
+    room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(TILE_ROWS, queries - top)
-    number = (example * heads + head) * queries + top
-    scores, packed, sums, state = (_region(part, 2, regions, room), _region(part, 3, regions, room), _region(part, 4, regions, room), _region(part, 5, regions, room))
-    largest, total = array_at(state, rows, room), array_at(state + TILE_ROWS * item, rows, room)
+    scores, packed, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
+    largest, total = array_at(own + offsets[5] * item, rows, room), array_at(own + offsets[6] * item, rows, room)
     largest[:] = -math.inf
     total[:] = 0
     array_at(sums, rows * width, room)[:] = 0
-    copy_rows(rows, features, _head(places[0], example, head) + top * places[0][3], places[0][3], packed, features * item, factors[0], room)
+    copy_rows(rows, features, _row(q, example, head, top), q[3], packed, features * item, factors[0], room)
+    number = (example * heads + head) * queries + top
     reach = min(keys, top + rows) if causal else keys
     for left in range(0, reach, KEYS):
         columns = min(KEYS, reach - left)
-        mask_at = _mask_tile(mask, kind, example, head, top, left, item)
-        seen = look(kind, mask_at, mask[3], rows, columns)
+        hides = _mask_tile(mask, kind, example, head, top, left, item)
+        seen = look(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
-        multiply_panels(
-            rows, columns, features, packed, features * item, item,
-            keys_at + left * features * item, strip * features * item, strip * item, scores, KEYS * item, 0, room,
-        )
+        k_panels, k_panel = own + left * features * item, strip * features * item
+        a, b, c = (packed, features * item, item), (k_panels, k_panel, strip * item), (scores, KEYS * item, 0)
+        call_at(product, multiply_panels, (rows, columns, features, *a, *b, *c, room))
         for r in range(rows):
+            visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
             line = array_at(scores + r * KEYS * item, columns, room)
-            own = max(0, min(columns, top + r + 1 - left)) if causal else columns
             if seen == SOMETHING:
-                apply_mask(kind, mask_at + r * mask[3], line[:own])
-            largest[r], total[r], factor = soften(line, own, largest[r], total[r])
+                apply_mask(kind, hides + r * mask[3], line[:visible])
+            largest[r], total[r], factor = soften(line, visible, largest[r], total[r])
             if below > 0:
-                drop(line[:own], seed, number + r, left, below, factors[1])
+                drop(line[:visible], seed, number + r, left, below, factors[1])
             if factor != 1:
-                weighted = array_at(sums + r * width * item, width, room)
-                for i in range(width):
-                    weighted[i] *= factor
-        multiply_panels(
-            rows, width, columns, scores, KEYS * item, item,
-            values + left * value_row, strip * item, value_row, sums, width * item, 1, room,
-        )
-    out, out_row = _head(places[3], example, head) + top * places[3][3], places[3][3]
+                copy_rows(1, width, sums + r * width * item, 0, sums + r * width * item, 0, factor, room)
+        b, c = (values[0] + left * values[1], strip * item, values[1]), (sums, width * item, 1)
+        call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c, room))
     logarithms = array_at(address_of_id(logsumexp) + number * item, rows, room)
     for r in range(rows):
         logarithms[r] = largest[r] + math.log(total[r])
         mean = 1 / total[r] if total[r] != 0 else 0.0
-        copy_rows(1, width, sums + r * width * item, 0, out + r * out_row, 0, mean, room)
+        copy_rows(1, width, sums + r * width * item, 0, _row(out, example, head, top + r), 0, mean, room)
 
 
 def _backward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool) -> tuple[int, ...]:
-    """As for forward: keys and values transposed, keys; weights, dscores, queries, g, dqueries, delta; own dK and dV."""
+    """Keys and values transposed, keys; weights, dscores; packed queries and g, dqueries, delta; own dkeys, dvalues."""
     *_, keys, features, width = sizes
     columns, tile = _rounded(keys, strip), BACKWARD_QUERIES * BACKWARD_KEYS
-    packed = (columns * features, columns * width, keys * features)
-    rows = tuple(BACKWARD_QUERIES * size for size in (features, width, features, 1))
+    rows = (BACKWARD_QUERIES * size for size in (features, width, features, 1))
     own = (0, 0) if whole_heads else (keys * features, keys * width)
-    return tuple(_rounded(size, _LINE) for size in (*packed, tile, tile, *rows, *own))
+    return columns * features, columns * width, keys * features, tile, tile, *rows, *own
 
 
 @kernel()
-def _backward(sizes, places, mask, logsumexp, rule, factors, room, regions, parts, whole_heads):
-    units = sizes[0] * sizes[2]
+def _backward(given, store, parts, whole_heads):
     if whole_heads:
-        in_parallel(
-            parts, _differentiate, (-1, sizes, places, mask, logsumexp, rule, factors, room, regions)
-        )
-    else:
-        for unit in range(units):
-            in_parallel(
-                parts, _differentiate, (unit, sizes, places, mask, logsumexp, rule, factors, room, regions)
-            )
-            in_parallel(parts, _add_up, (unit, sizes, places, room, regions))
+        in_parallel(parts, _differentiate, (given, store, -1))
+        return
+    for unit in range(given[0][0] * given[0][2]):
+        in_parallel(parts, _differentiate, (given, store, unit))
+        in_parallel(parts, _add_up, (given, store, unit))
 
 
 @kernel()
-def _differentiate(part, parts, shared_unit, sizes, places, mask, logsumexp, rule, factors, room, regions):
-    """One thread's part: whole heads of keys, or every so manieth tile of queries of a shared one."""
-    batch, heads, groups, queries, keys, features, width = sizes
-    item, serves = room.itemsize, heads // groups
-    keys_at, values_at = _region(part, 0, regions, room), _region(part, 1, regions, room)
+def _differentiate(part, parts, given, store, shared):
+    """One thread's part: whole heads of keys, or of the ``shared`` one every so manieth tile of queries."""
+    (batch, heads, groups, queries, keys, features, width), (_, k, v, _, _, _, dk, dv), _, _, _, _ = given
+    room, offsets, _ = store
+    item = room.itemsize
+    own = address_of_array(room) + part * offsets[-1] * item
     first, last = share(batch * groups, part, parts)
     start, step = 0, 1
-    if shared_unit >= 0:
-        first, last, start, step = shared_unit, shared_unit + 1, part, parts
+    if shared >= 0:
+        first, last, start, step = shared, shared + 1, part, parts
+    serves = heads // groups
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
-        k, v = _head(places[1], example, group), _head(places[2], example, group)
-        pack_transposed(keys, features, k, places[1][3], keys_at, room)
-        pack_transposed(keys, width, v, places[2][3], values_at, room)
-        rows_at, key_row = _near_rows(keys, features, k, places[1][3], queries * serves, part, 2, regions, room)
-        dkeys, dkey_row = _head(places[6], example, group), places[6][3]
-        dvalues, dvalue_row = _head(places[7], example, group), places[7][3]
-        if shared_unit >= 0:
-            dkeys, dkey_row = _region(part, 9, regions, room), features * item
-            dvalues, dvalue_row = _region(part, 10, regions, room), width * item
-            array_at(dkeys, keys * features, room)[:] = 0
-            array_at(dvalues, keys * width, room)[:] = 0
+        k_at, v_at = _head(k, example, group), _head(v, example, group)
+        pack_transposed(keys, features, k_at, k[3], own, room)
+        pack_transposed(keys, width, v_at, v[3], own + offsets[1] * item, room)
+        rows = _near(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, room)
+        dkeys, dvalues = (_head(dk, example, group), dk[3]), (_head(dv, example, group), dv[3])
+        if shared >= 0:
+            dkeys, dvalues = (own + offsets[9] * item, features * item), (own + offsets[10] * item, width * item)
+            array_at(dkeys[0], keys * features, room)[:] = 0
+            array_at(dvalues[0], keys * width, room)[:] = 0
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * BACKWARD_QUERIES, queries, step * BACKWARD_QUERIES):
-                _differentiate_rows(
-                    example, head, top, sizes, places, mask, logsumexp, rule, factors, keys_at, values_at,
-                    rows_at, key_row, dkeys, dkey_row, dvalues, dvalue_row, part, regions, room,
-                )
+                _differentiate_rows(example, head, top, given, store, own, rows, dkeys, dvalues)
 
 
 @kernel(fastmath=SUMS)
-def _differentiate_rows(
-    example, head, top, sizes, places, mask, logsumexp, rule, factors, keys_at, values_at, rows_at, key_row,
-    dkeys, dkey_row, dvalues, dvalue_row, part, regions, room,
-):
+def _differentiate_rows(example, head, top, given, store, own, keys_at, dkeys, dvalues):
     """What some queries from ``top`` on contribute to all gradients."""
-    _, heads, _, queries, keys, features, width = sizes
+    (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, logsumexp, rule, factors = given
     causal, kind, below, seed = rule
+    room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(BACKWARD_QUERIES, queries - top)
+    tile_row, q_row, g_row = BACKWARD_KEYS * item, features * item, width * item
+    weights, dscores = own + offsets[3] * item, own + offsets[4] * item
+    packed, grown, dqueries = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
+    delta = array_at(own + offsets[8] * item, rows, room)
     number = (example * heads + head) * queries + top
-    tile_row = BACKWARD_KEYS * item
-    weights, dscores = _region(part, 3, regions, room), _region(part, 4, regions, room)
-    packed, g = _region(part, 5, regions, room), _region(part, 6, regions, room)
-    dqueries = _region(part, 7, regions, room)
-    delta = array_at(_region(part, 8, regions, room), rows, room)
     logarithms = array_at(address_of_id(logsumexp) + number * item, rows, room)
-    copy_rows(rows, features, _head(places[0], example, head) + top * places[0][3], places[0][3], packed, features * item, factors[0], room)
-    copy_rows(rows, width, _head(places[3], example, head) + top * places[3][3], places[3][3], g, width * item, 1.0, room)
+    copy_rows(rows, features, _row(q, example, head, top), q[3], packed, q_row, factors[0], room)
+    copy_rows(rows, width, _row(g, example, head, top), g[3], grown, g_row, 1.0, room)
     array_at(dqueries, rows * features, room)[:] = 0
-    out = _head(places[4], example, head) + top * places[4][3]
     for r in range(rows):
-        given, result = array_at(g + r * width * item, width, room), array_at(out + r * places[4][3], width, room)
+        changes = array_at(grown + r * g_row, width, room)
+        means = array_at(_row(out, example, head, top + r), width, room)
         total = room.dtype.type(0)
         for i in range(width):
-            total += given[i] * result[i]
+            total += changes[i] * means[i]
         delta[r] = total
     reach = min(keys, top + rows) if causal else keys
     for left in range(0, reach, BACKWARD_KEYS):
         columns = min(BACKWARD_KEYS, reach - left)
-        mask_at = _mask_tile(mask, kind, example, head, top, left, item)
-        seen = look(kind, mask_at, mask[3], rows, columns)
+        hides = _mask_tile(mask, kind, example, head, top, left, item)
+        seen = look(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
         for row in range(0, rows, TILE_ROWS):
@@ -457,102 +445,86 @@ def _differentiate_rows(
             wide = min(columns, top + row + height - left) if causal else columns
             if wide <= 0:
                 continue
-            multiply_panels(
-                height, wide, features, packed + row * features * item, features * item, item,
-                keys_at + left * features * item, strip * features * item, strip * item,
-                weights + row * tile_row, tile_row, 0, room,
-            )
-            multiply_panels(
-                height, wide, width, g + row * width * item, width * item, item,
-                values_at + left * width * item, strip * width * item, strip * item,
-                dscores + row * tile_row, tile_row, 0, room,
-            )
+            a, b = (packed + row * q_row, q_row, item), (own + left * q_row, strip * q_row, strip * item)
+            c = (weights + row * tile_row, tile_row, 0)
+            call_at(product, multiply_panels, (height, wide, features, *a, *b, *c, room))
+            values_at = own + offsets[1] * item + left * g_row
+            a, b = (grown + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
+            c = (dscores + row * tile_row, tile_row, 0)
+            call_at(product, multiply_panels, (height, wide, width, *a, *b, *c, room))
             for r in range(row, row + height):
-                own = max(0, min(columns, top + r + 1 - left)) if causal else columns
+                visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
+                if logarithms[r] == -math.inf:  # this query sees nothing
+                    visible = 0
                 weight = array_at(weights + r * tile_row, columns, room)
                 dscore = array_at(dscores + r * tile_row, columns, room)
-                weight[own:] = 0
-                dscore[own:] = 0
-                weight, dscore = weight[:own], dscore[:own]
-                if logarithms[r] == -math.inf:
-                    weight[:] = 0
-                    dscore[:] = 0
-                    continue
+                weight[visible:] = 0
+                dscore[visible:] = 0
+                weight, dscore = weight[:visible], dscore[:visible]
                 if seen == SOMETHING:
-                    apply_mask(kind, mask_at + r * mask[3], weight)
+                    apply_mask(kind, hides + r * mask[3], weight)
                 if below > 0:
                     drop(dscore, seed, number + r, left, below, factors[1])
-                for i in range(own):
+                for i in range(visible):
                     weight[i] = exponential(weight[i] - logarithms[r])
-                for i in range(own):
                     dscore[i] = weight[i] * (dscore[i] - delta[r])
                 if below > 0:
                     drop(weight, seed, number + r, left, below, factors[1])
-            multiply_panels(
-                height, features, wide, dscores + row * tile_row, tile_row, item,
-                rows_at + left * key_row, strip * item, key_row, dqueries + row * features * item, features * item, 1, room,
-            )
+            a, b = (dscores + row * tile_row, tile_row, item), (keys_at[0] + left * keys_at[1], strip * item, keys_at[1])
+            c = (dqueries + row * q_row, q_row, 1)
+            call_at(product, multiply_panels, (height, features, wide, *a, *b, *c, room))
         for column in range(0, columns, TILE_ROWS):
             height = min(TILE_ROWS, columns - column)
-            # The first tile of queries with one that sees any of these keys.
+            # The first tile with a query that sees any of these keys.
             unseen = max(0, left + column - top) // TILE_ROWS * TILE_ROWS if causal else 0
-            multiply_panels(
-                height, width, rows - unseen, weights + unseen * tile_row + column * item, item, tile_row,
-                g + unseen * width * item, strip * item, width * item,
-                dvalues + (left + column) * dvalue_row, dvalue_row, 1, room,
-            )
-            multiply_panels(
-                height, features, rows - unseen, dscores + unseen * tile_row + column * item, item, tile_row,
-                packed + unseen * features * item, strip * item, features * item,
-                dkeys + (left + column) * dkey_row, dkey_row, 1, room,
-            )
-    copy_rows(rows, features, dqueries, features * item, _head(places[5], example, head) + top * places[5][3], places[5][3], factors[0], room)
+            at = unseen * tile_row + column * item
+            a, b = (weights + at, item, tile_row), (grown + unseen * g_row, strip * item, g_row)
+            c = (dvalues[0] + (left + column) * dvalues[1], dvalues[1], 1)
+            call_at(product, multiply_panels, (height, width, rows - unseen, *a, *b, *c, room))
+            a, b = (dscores + at, item, tile_row), (packed + unseen * q_row, strip * item, q_row)
+            c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1)
+            call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c, room))
+    copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], room)
 
 
 @kernel()
-def _add_up(part, parts, unit, sizes, places, room, regions):
-    """The sum of all threads' dK and dV of a shared head."""
-    _, _, groups, _, keys, features, width = sizes
+def _add_up(part, parts, given, store, shared):
+    """The sum of all threads' dkeys and dvalues of a shared head."""
+    (_, _, groups, _, keys, features, width), (_, _, _, _, _, _, dk, dv), _, _, _, _ = given
+    room, offsets, _ = store
     first, last = share(keys, part, parts)
-    for which, size, region in ((6, features, 9), (7, width, 10)):
-        target = _head(places[which], unit // groups, unit % groups)
+    for place, size, offset in ((dk, features, offsets[9]), (dv, width, offsets[10])):
         for row in range(first, last):
-            total = array_at(target + row * places[which][3], size, room)
+            total = array_at(_row(place, shared // groups, shared % groups, row), size, room)
             for other in range(parts):
-                own = array_at(_region(other, region, regions, room) + row * size * room.itemsize, size, room)
+                start = other * offsets[-1] + offset + row * size
                 for i in range(size):
-                    total[i] += own[i]
+                    total[i] += room[start + i]
 
 
 @kernel()
 def _head(place, example, head):
-    """The address of a head: ``place`` has the id of an array and its strides."""
+    """The address of a head; ``place`` is an array's id and its strides."""
     return address_of_id(place[0]) + example * place[1] + head * place[2]
+
+
+@kernel()
+def _row(place, example, head, row):
+    return _head(place, example, head) + row * place[3]
 
 
 @kernel()
 def _mask_tile(mask, kind, example, head, top, left, item):
     if kind == NO_MASK:
         return 0
-    return _head(mask, example, head) + top * mask[3] + left * (item if kind == ADDED else 1)
+    return _row(mask, example, head, top) + left * (item if kind == ADDED else 1)
 
 
 @kernel()
-def _region(part, index, regions, room):
-    """The address of a region of a thread's workspace."""
-    before, all_regions = 0, 0
-    for number in range(len(regions)):
-        before += regions[number] if number < index else 0
-        all_regions += regions[number]
-    return address_of_array(room) + (part * all_regions + before) * room.itemsize
-
-
-@kernel()
-def _near_rows(rows, columns, source, source_row, uses, part, region, regions, room):
-    """Where rows lie side by side, and how far apart: in place, unless packing them pays."""
+def _near(rows, columns, source, source_row, uses, target, room):
+    """Rows that lie side by side, and how far apart: where they are, unless packing them pays."""
     near = columns * room.itemsize
     if source_row == near or uses <= FEW_QUERIES:
         return source, source_row
-    target = _region(part, region, regions, room)
     copy_rows(rows, columns, source, source_row, target, near, 1.0, room)
     return target, near

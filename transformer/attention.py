@@ -44,18 +44,18 @@ class ScaledDotProductAttention(nn.Module):
     Without the factor 1/√D the scores of random vectors would have variance D and the softmax hardly any gradient.
     """
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, H, Q, D), (B, H, K, D) and (B, H, K, D) give (B, H, Q, D) and the weights (B, H, Q, K).
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, H, Q, D), (B, H, K, D) and (B, H, K, D) give (B, H, Q, D).
 
-        ``mask`` is boolean and broadcasts to the weights; True means *may attend*.
+        ``mask`` is boolean and broadcasts to (B, H, Q, K); True means *may attend*.
         """
         if mask is not None and mask.dtype != mg.bool:
             raise TypeError(f"mask: expected booleans, True where a query may attend, got {mask.dtype}")
-        scores = (query @ key.mT) / float(np.sqrt(query.shape[-1]))  # (B, H, Q, K)
-        if mask is not None:
-            scores = mg.where(mask, scores, -mg.inf)
-        weights = mg.softmax(scores, axis=-1)
-        return weights @ value, weights
+        return nn.functional.scaled_dot_product_attention(query, key, value, mask)
+
+    def weights(self, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, H, Q, K): what the queries attend to. The mean of unit vectors, one for each key, is their weights."""
+        return self.forward(query, key, mg.eye(key.shape[-2], dtype=key.dtype), mask)
 
 
 class MultiHeadAttention(nn.Module):
@@ -94,7 +94,7 @@ class MultiHeadAttention(nn.Module):
         q = self._split(self.query(query))
         new = None if memory is None else (self._split(self.key(memory)), self._split(self.value(memory)))
         k, v = (cache or KeyValueCache()).extend(new)
-        context, _ = self.attend(q, k, v, mask)  # (B, H, Q, D)
+        context = self.attend(q, k, v, mask)  # (B, H, Q, D)
         return self.output(context.transpose(0, 2, 1, 3).reshape(query.shape))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def padding_mask(ids: np.ndarray[Any, Any], pad_id: int) -> Tensor:
 
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect the attention weights of every layer while the block runs.
+    """Collect the attention weights of every layer while the block runs; otherwise nobody computes them.
 
     Yields:
         A dict that fills up: the layer's name, such as ``decoder.layers.0.cross_attention``, to the weights
@@ -125,7 +125,12 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     weights: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
-        return lambda module, args, output: weights.__setitem__(name, output[1])
+        def hook(attend: ScaledDotProductAttention, args: tuple[Any, ...], output: Tensor) -> None:
+            query, key, _, mask = args
+            with mg.no_grad():
+                weights[name] = attend.weights(query, key, mask)
+
+        return hook
 
     handles = [
         module.attend.register_forward_hook(keep(name))

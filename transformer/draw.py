@@ -154,7 +154,11 @@ def _picture(call: _Call, max_tokens: int) -> Picture:
     query, memory = call.arguments[:2]
     sources = [("decoder state", query), ("encoder output", memory)] if call.crosses else [("input", query)]
     whole = trace(
-        [("output", call.output)], inputs=sources, root=call.scope, keep=lambda node: node.scope is call.scope
+        [("output", call.output)],
+        inputs=sources,
+        root=call.scope,
+        keep=lambda node: node.scope is call.scope,
+        opens=lambda node: True,
     )
     picture = _one_vertex_for_heads(close(whole, lambda block: block.kind == "Linear"), call.layer.num_heads)
     _name_projections(picture, call.layer)
@@ -203,9 +207,9 @@ def _name_operations(picture: Picture, call: _Call) -> None:
         if vertex.label == "matmul":
             weighs = any(edge.head is vertex and edge.tail is softmax for edge in picture.edges)
             vertex.label, vertex.details = ("weights · V" if weighs else "Q Kᵀ"), ("matmul",)
-        elif vertex.label == "divide":
+        elif vertex.label == "multiply":
             vertex.label = f"scale by 1/√{head_size}"
-            vertex.details = (f"divide {vertex.details[0]}" if vertex.details else "divide",)
+            vertex.details = (f"multiply {vertex.details[0]}" if vertex.details else "multiply",)
         elif vertex.label == "where":
             vertex.label, vertex.details = "mask", ("where: hidden scores become −∞",)
         elif vertex is softmax:

@@ -22,7 +22,12 @@ READABLE = 48  # vertices that fit on a page
 
 
 def graph(
-    output_or_module: Any, *inputs: Any, depth: int | None = None, backward: bool = False, name: str | None = None
+    output_or_module: Any,
+    *inputs: Any,
+    depth: int | None = None,
+    backward: bool = False,
+    name: str | None = None,
+    open_fused: bool = False,
 ) -> Graph:
     """Draw the graph that the engine recorded: modules as nested boxes, operations, parameters, shapes on the edges.
 
@@ -33,6 +38,7 @@ def graph(
             as fit on a page.
         backward: also differentiate, and draw what that records in a second ink.
         name: the title.
+        open_fused: draw the parts of fused operations, such as attention, instead of one vertex each.
 
     Returns:
         A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
@@ -50,19 +56,19 @@ def graph(
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
         raise ValueError(f"depth: expected a number of levels, 0 or more, or None, got {depth!r}")
     if isinstance(output_or_module, Module):
-        whole = _trace_module(output_or_module, inputs, backward)
+        whole = _trace_module(output_or_module, inputs, backward, open_fused)
         kind = type(output_or_module).__name__
         title = name or " · ".join(filter(None, (output_or_module.label, kind)))
     elif inputs:
         raise TypeError(f"output_or_module: inputs are for a module, got {type(output_or_module).__name__}")
     else:
         outputs = _named_outputs(output_or_module)
-        whole = trace(outputs, backward=backward)
+        whole = trace(outputs, opens=lambda node: open_fused, backward=backward)
         title = name or " and ".join(label for label, _ in outputs)
     return Graph(to_dot(_fitted(whole, depth), title, count_text(whole.parameters) if whole.parameters else ""))
 
 
-def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool) -> Picture:
+def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool, open_fused: bool) -> Picture:
     """Run the module and read what it recorded, without a box for the module itself: the whole picture is in it."""
     names = _argument_names(module, len(inputs))
     arguments = [_recorded(value, name) for value, name in zip(inputs, names, strict=True)]
@@ -79,6 +85,7 @@ def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool) -> Pi
         inputs=[(name, value) for name, value in given if isinstance(value, Tensor) and value.requires_grad],
         data=[(name, as_array(value)) for name, value in given if _is_data(value)],
         root=_called_in(outside, outputs[0][1]),
+        opens=lambda node: open_fused,
         backward=backward,
     )
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import Node, Scope, edge, sweep
+from minigrad.graph import Node, Scope, edge, scope, sweep
+from minigrad.modes import enable_grad
 from minigrad.nn.module import Parameter
+from minigrad.ops.primitive import connected
 from minigrad.tensor import Array, Shape, Tensor
 from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
 
@@ -28,6 +30,7 @@ def trace(
     data: Sequence[tuple[str, Array]] = (),
     root: Scope | None = None,
     keep: Callable[[Node], bool] = lambda node: False,
+    opens: Callable[[Node], bool] = lambda node: False,
     backward: bool = False,
 ) -> Picture:
     """Read the graph behind some tensors.
@@ -38,9 +41,10 @@ def trace(
         data: names of arrays that were passed in; an operation that reads one shows it under its name.
         root: the call whose box is left out, because the whole picture is inside it.
         keep: which reshapes and the like to draw; the others become part of an edge.
+        opens: which fused operations to draw as the operations that they stand for.
         backward: also differentiate the outputs with respect to all leaves, and read what that recorded.
     """
-    tracer = _Tracer(inputs, data, root, keep)
+    tracer = _Tracer(inputs, data, root, keep, opens)
     forward = _order((edge(tensor) for _, tensor in outputs), tracer.stops)
     for vertex in forward:
         if isinstance(vertex, Node):
@@ -82,12 +86,14 @@ class _Tracer:
         data: Sequence[tuple[str, Array]],
         root: Scope | None,
         keep: Callable[[Node], bool],
+        opens: Callable[[Node], bool],
     ) -> None:
         self.vertices: list[Vertex] = []
         self.edges: list[Edge] = []
         self.data = data
         self.root = root
         self.keep = keep
+        self.opens = opens
         self.blocks: dict[int, Block] = {}  # by the identity of the scope: each call of a module has its own
         self.sources: dict[Key, Source] = {}
         self.leaves: dict[Key, Vertex] = {}  # a leaf is drawn once in each box that uses it: (its identity, the box's)
@@ -124,6 +130,9 @@ class _Tracer:
 
     def add(self, node: Node) -> None:
         """Draw a node of the forward graph."""
+        if node.op.composition is not None and node.saved is not None and self.opens(node):
+            self.add_parts(node)
+            return
         block = self.block(node.scope)
         if self.is_edge(node):
             self.pass_through(node, block)
@@ -142,6 +151,16 @@ class _Tracer:
         for name, value in node.params.items():
             if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim:
                 self.datum(name, value, vertex)
+
+    def add_parts(self, node: Node) -> None:
+        """Draw what a fused operation stands for, between its inputs and its results."""
+        results = _composed(node)
+        self.kept_alive += results
+        for part in _order(map(edge, results), {**self.stops, **self.sources}):
+            if isinstance(part, Node):
+                self.add(part)
+        for index, result in enumerate(results):
+            self.sources[id(node), index] = self.source(edge(result))
 
     def is_edge(self, node: Node) -> bool:
         return node.op.name in PLUMBING and not self.keep(node) and node.inputs[0] is not None
@@ -258,6 +277,23 @@ class _Tracer:
         for (identity, _), vertex in self.leaves.items():
             if uses[identity] > 1:
                 vertex.details += ("shared",)
+
+
+def _composed(node: Node) -> list[Tensor]:
+    """The results of a fused operation once more, in terms of other operations and where it was called."""
+    saved = node.recall()
+    inputs = [
+        saved[name] if source is None else connected(saved[name], source)
+        for name, source in zip(node.op.inputs, node.inputs, strict=True)
+    ]
+    assert node.op.composition is not None
+    token = scope.set(node.scope)
+    try:
+        with enable_grad():
+            results = node.op.composition(*inputs, **node.params)
+    finally:
+        scope.reset(token)
+    return list(results) if isinstance(results, (tuple, list)) else [results]
 
 
 def _derived_scope(scope: Scope | None) -> Scope | None:

@@ -54,7 +54,7 @@ def test_the_recorded_operations_stand_from_projections_to_output(model: Transfo
     assert shown.count("split into 2 heads") == 3
     assert "concatenate 2 heads" in shown
     assert "scale by 1/√8" in shown
-    assert "divide ÷ 2.828" in shown
+    assert "multiply × 0.3536" in shown
     assert shown.count("272 parameters") == 4
     assert f"{SOURCE} → {TARGET}" in shown
     assert "decoder.layers.1.cross_attention · 2 heads · 1,088 parameters" in shown

@@ -305,3 +305,25 @@ def test_an_output_without_a_graph_is_refused(rows: mg.Tensor) -> None:
 def test_a_depth_that_is_no_count_is_refused(depth: object, rows: mg.Tensor) -> None:
     with pytest.raises(ValueError, match="depth: expected a number of levels"):
         viz.graph(nn.Linear(8, 2), rows, depth=depth)
+
+
+def attend(**options: bool) -> Drawn:
+    q, k, v = (mg.tensor(np.ones((2, 3, 4), np.float32), requires_grad=True) for _ in range(3))
+    attended = nn.functional.scaled_dot_product_attention(mg.exp(q), k, v, np.ones((3, 3), bool))
+    return Drawn(viz.graph(attended, **options))
+
+
+def test_a_fused_operation_is_one_vertex() -> None:
+    drawn = attend()
+    assert drawn.named("scaled_dot_product_attention")
+    assert not drawn.named("softmax")
+
+
+def test_a_fused_operation_opens_into_its_parts_between_its_inputs_and_results() -> None:
+    drawn = attend(open_fused=True)
+    assert not drawn.named("scaled_dot_product_attention")
+    (softmax,), (where,), (exp,) = (drawn.named(name) for name in ("softmax", "where", "exp"))
+    first, last = sorted(drawn.named("matmul"), key=lambda name: (softmax, name) in drawn.edges)
+    assert {(exp, first), (where, softmax), (softmax, last), (drawn.named("mask")[0], where)} <= set(drawn.edges)
+    assert any(tail == last for tail, _ in drawn.edges)
+    assert "2×3×4" in drawn.edge_texts

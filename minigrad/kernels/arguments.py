@@ -26,6 +26,8 @@ def check_indices(name: str, indices: np.ndarray, size: int, ignored: int | None
     """Integers of [0, size), and possibly ``ignored``."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers; got {indices.dtype}")
+    if not indices.size or (indices.min() >= 0 and indices.max() < size):
+        return
     wrong = (indices < 0) | (indices >= size)
     if ignored is not None:
         wrong &= indices != ignored

@@ -4,6 +4,9 @@ The target distribution of a row with class t is q = (1 - s) * onehot(t) + s / V
 al., "Rethinking the Inception Architecture for Computer Vision", 2016, sec. 7, arXiv:1512.00567):
 
     loss = logsumexp(x) - sum(q * x),    dx = g * (softmax(x) - q)
+
+The logits are read from memory once forward, block by block with a maximum that may still grow (Milakov and Gimelshein,
+"Online normalizer calculation for softmax", 2018, algorithm 3), and once backward, when their gradient is written.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -17,10 +20,12 @@ import numpy as np
 
 from minigrad.kernels.arguments import check_floats, check_indices, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.exponential import exponential, maximum
+from minigrad.kernels.exponential import decay
+from minigrad.kernels.ordering import largest
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 WORK = 16  # multiply-adds that one logit costs about as much as
+BLOCK = 1024  # logits that are read twice, for their maximum and their sum: they must not leave the nearest cache
 
 
 def cross_entropy(
@@ -70,25 +75,31 @@ def _cross_entropy(logits, targets, ignore_index, smoothing, losses, logsumexp, 
 def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, losses, logsumexp):
     # logits: (N, V); targets, losses, logsumexp: (N,)
     first, last = share(len(logits), part, parts)
+    zero, lowest = logits.dtype.type(0), logits.dtype.type(np.finfo(logits.dtype).min)
     for row in range(first, last):
         x = logits[row]
         classes = len(x)
-        largest = x.dtype.type(-math.inf)
-        for i in range(classes):
-            largest = maximum(largest, x[i])
-        total = x.dtype.type(0)
-        for i in range(classes):
-            total += exponential(x[i] - largest)
+        # Relative to the largest logit so far: the sum of exponentials, and of how far the logits are below it. That
+        # starts finite, for a block of nothing but -inf would be compared with itself otherwise.
+        shift, total, below = lowest, zero, zero
+        for start in range(0, classes, BLOCK):
+            block = x[start : start + BLOCK]
+            top = largest(block)
+            if top > shift:
+                total *= decay(shift - top)
+                if start > 0:
+                    below += (top - shift) * start
+                shift = top
+            for i in range(len(block)):
+                total += decay(block[i] - shift)
+                below += shift - block[i]
         # Adding the maximum last would round the loss of a large logit to the spacing of that logit.
         logarithm = math.log(total)
-        logsumexp[row] = largest + logarithm
+        logsumexp[row] = shift + logarithm
         if targets[row] == ignore_index:
             continue
-        loss = logarithm + (largest - x[targets[row]])
+        loss = logarithm + (shift - x[targets[row]])
         if smoothing > 0:
-            below = x.dtype.type(0)
-            for i in range(classes):
-                below += largest - x[i]
             loss = (1 - smoothing) * loss + smoothing * (logarithm + below / classes)
         losses[row] = loss
 
@@ -147,7 +158,7 @@ def _cross_entropy_backward_rows(part, parts, g, logits, targets, logsumexp, ign
         shift, scale = logsumexp[row], g[row]
         everywhere = x.dtype.type(smoothing / len(x))
         for i in range(len(x)):
-            dx[i] = scale * (exponential(x[i] - shift) - everywhere)
+            dx[i] = scale * (decay(x[i] - shift) - everywhere)
         dx[targets[row]] -= scale * x.dtype.type(1 - smoothing)
 
 

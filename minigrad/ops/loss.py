@@ -12,12 +12,13 @@ from minigrad.ops.comparisons import not_equal, where
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.normalization import log_softmax
 from minigrad.ops.primitive import WithResiduals, primitive
-from minigrad.ops.reductions import mean
+from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import expand_dims, squeeze
 from minigrad.tensor import Array
 
 __all__ = [
     "class_indices",
+    "mean_cross_entropy",
     "row_cross_entropy",
 ]
 
@@ -29,11 +30,12 @@ def class_indices(target: Array, /, classes: int, ignore_index: int) -> Array:
     Raises:
         ValueError: an element is neither in [0, classes) nor ``ignore_index``.
     """
-    outside = (target != ignore_index) & ((target < 0) | (target >= classes))
-    if outside.any():
-        raise ValueError(
-            f"target: expected classes 0 to {classes - 1} or {ignore_index} (ignored), got {target[outside][0]}"
-        )
+    if target.size and (target.min() < 0 or target.max() >= classes):
+        outside = (target != ignore_index) & ((target < 0) | (target >= classes))
+        if outside.any():
+            raise ValueError(
+                f"target: expected classes 0 to {classes - 1} or {ignore_index} (ignored), got {target[outside][0]}"
+            )
     return target.astype(np.int64)
 
 
@@ -65,3 +67,30 @@ def _row_cross_entropy(logits: Any, targets: Any, ignore_index: int, label_smoot
     chosen = squeeze(take_along_axis(log_probabilities, expand_dims(where(counted, targets, 0), 1), 1), 1)
     smoothed = (1 - label_smoothing) * chosen + label_smoothing * mean(log_probabilities, axis=-1)
     return where(counted, -smoothed, 0)
+
+
+@primitive
+def mean_cross_entropy(
+    logits: Array, targets: Array, /, ignore_index: int = -100, label_smoothing: float = 0.0
+) -> WithResiduals:
+    """The mean of ``row_cross_entropy`` over the rows that are not ignored, NaN if there are none."""
+    losses, lse = kernels.cross_entropy(logits, targets, ignore_index, label_smoothing)
+    count = logits.dtype.type(np.count_nonzero(targets != ignore_index))
+    return WithResiduals(losses.sum() / count, lse=lse, count=count)
+
+
+mean_cross_entropy.name = "cross_entropy"
+
+
+@mean_cross_entropy.joint_vjp
+def _mean_cross_entropy_vjp(
+    g: Array, logits: Array, targets: Array, lse: Array, count: Any, ignore_index: int, label_smoothing: float
+) -> list[Any]:
+    each = np.full(lse.shape, g / count, lse.dtype)
+    return [kernels.cross_entropy_backward(each, logits, targets, lse, ignore_index, label_smoothing), None]
+
+
+@mean_cross_entropy.composed
+def _mean_cross_entropy(logits: Any, targets: Any, ignore_index: int, label_smoothing: float) -> Any:
+    losses = row_cross_entropy(logits, targets, ignore_index, label_smoothing)
+    return sum(losses) / sum(not_equal(targets, ignore_index))

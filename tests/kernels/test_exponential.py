@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.exponential import exponential
+from minigrad.kernels.exponential import decay, exponential
 
 
 @kernel(fastmath=SUMS)  # the flags must not spoil the argument reduction
@@ -18,6 +18,18 @@ def _exponentials(x, y):
 def exponentials(x: np.ndarray) -> np.ndarray:
     y = np.empty_like(x)
     _exponentials(x, y)
+    return y
+
+
+@kernel(fastmath=SUMS)
+def _decays(x, y):
+    for i in range(len(x)):
+        y[i] = decay(x[i])
+
+
+def decays(x: np.ndarray) -> np.ndarray:
+    y = np.empty_like(x)
+    _decays(x, y)
     return y
 
 
@@ -54,3 +66,15 @@ def test_overflow_begins_where_the_largest_number_ends(dtype):
     last = np.log(np.finfo(dtype).max)
     assert np.isfinite(exponentials(np.array([np.nextafter(last, dtype(0))], dtype))).all()
     assert np.isinf(exponentials(np.array([last * dtype(1.001)], dtype))).all()
+
+
+def test_a_decay_is_the_exponential_of_what_is_not_above_zero(dtype, rng):
+    """To the last subnormal, and with a margin above 0."""
+    info = np.finfo(dtype)
+    last = float(np.log(info.smallest_subnormal))
+    x = np.concatenate([rng.uniform(1.01 * last, 0, 100_000), rng.uniform(-1, 0, 50_000), rng.uniform(0, 40, 1000)])
+    x = x.astype(dtype)
+    exact = np.exp(x.astype(np.longdouble))
+    assert (abs(decays(x) - exact) <= 2 * np.spacing(exact.astype(dtype))).all()
+    ends = np.array([-np.inf, 0, -0.0, info.min, -10_000, np.nan, -np.nan], dtype)
+    np.testing.assert_array_equal(decays(ends), np.array([0, 1, 1, 0, 0, np.nan, np.nan], dtype))

@@ -22,7 +22,7 @@ def reference(logits, targets, ignore_index, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (5, 2), (9, 65), (30, 1000), (2001, 33)])
+@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (5, 2), (9, 65), (30, 1000), (2001, 33), (3, 2500)])
 def test_losses_and_gradients_are_right(dtype, rng, rows, classes, smoothing):
     logits = (4 * rng.standard_normal((rows, classes))).astype(dtype)
     targets = rng.integers(0, classes, rows)
@@ -58,6 +58,33 @@ def test_a_forbidden_class_has_probability_zero_and_no_gradient(dtype):
     np.testing.assert_allclose(losses, np.log(2), rtol=1e-6)
     assert cross_entropy_backward(np.ones(1, dtype), logits, np.array([2]), logsumexp).tolist() == [[0.5, 0, -0.5]]
     assert cross_entropy(logits, np.array([1]))[0].tolist() == [np.inf]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_largest_logit_may_stand_in_any_block(dtype, rng, smoothing):
+    """Before it there may be nothing but -inf, or the smallest of all numbers."""
+    for place in (0, 1023, 1024, 2600, 3071):
+        logits = rng.standard_normal((3, 3072)).astype(dtype)
+        logits[0] -= 300
+        logits[:, place] += 100
+        logits[1, : place // 2] = np.finfo(dtype).min / 4
+        losses, _ = cross_entropy(logits, np.array([1, 3000, place]), label_smoothing=smoothing)
+        expected, *_ = reference(logits, np.array([1, 3000, place]), -1, smoothing)
+        np.testing.assert_allclose(losses, expected, rtol=1e4 * np.finfo(dtype).eps)
+    hidden = np.full((1, 3072), -np.inf, dtype)
+    hidden[0, 2000:] = 5
+    losses, logsumexp = cross_entropy(hidden, np.array([3000]))
+    np.testing.assert_allclose(losses, np.log(1072), rtol=1e-5)
+    np.testing.assert_allclose(logsumexp, np.log(1072) + 5, rtol=1e-5)
+
+
+def test_nan_or_infinity_makes_the_loss_of_its_row_nan(dtype):
+    for value in (np.nan, -np.nan, np.inf):
+        for place in (0, 2000):
+            logits = np.zeros((2, 3000), dtype)
+            logits[0, place] = value
+            losses, logsumexp = cross_entropy(logits, np.array([1, 1]))
+            assert np.isnan(losses[0]) and np.isfinite(losses[1])
 
 
 def test_any_strides_and_integer_types(dtype, rng):

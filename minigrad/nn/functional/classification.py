@@ -58,8 +58,10 @@ def cross_entropy(
         return _cross_entropy_of_probabilities(x, wanted, weight, reduction, label_smoothing)
     rows, classes = _rows(x, wanted, ignore_index)
     if weight is None:
+        if reduction == "mean":
+            return loss.mean_cross_entropy(rows, classes, ignore_index, label_smoothing)
         losses = loss.row_cross_entropy(rows, classes, ignore_index, label_smoothing)
-        return _reduced(losses, not_equal(classes, ignore_index), wanted.shape, reduction)
+        return reduced(reshape(losses, wanted.shape), reduction)
     log_probabilities = log_softmax(rows, -1)
     losses, weights = _weighted_nll(log_probabilities, classes, weight, ignore_index)
     if label_smoothing:
@@ -108,6 +110,8 @@ def _rows(x: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]
     if target.shape != expected:
         raise ValueError(f"target: expected (N,) for (N, C) or (N, …) for (N, C, …), so {expected}, got {target.shape}")
     count = x.shape[axis]
+    if x.ndim == 2:
+        return x, loss.class_indices(target, count, ignore_index)
     classes = loss.class_indices(reshape(target, (target.size,)), count, ignore_index)
     return reshape(moveaxis(x, axis, -1), (target.size, count)), classes
 

@@ -17,8 +17,8 @@ from numba import types
 
 from minigrad.kernels.compiler import intrinsic, kernel
 
-_INTEGERS = {types.float32: types.int32, types.float64: types.int64}
-_FLOATS = {integer: float_ for float_, integer in _INTEGERS.items()}
+_INTEGERS: dict[Any, Any] = {types.float32: types.int32, types.float64: types.int64}
+_FLOATS: dict[Any, Any] = {integer: float_ for float_, integer in _INTEGERS.items()}
 
 
 @kernel()

@@ -67,7 +67,7 @@ def test_the_largest_logit_may_stand_in_any_block(dtype, rng, smoothing):
         logits = rng.standard_normal((3, 3072)).astype(dtype)
         logits[0] -= 300
         logits[:, place] += 100
-        logits[1, : place // 2] = np.finfo(dtype).min / 4
+        logits[1, : place // 2] = np.finfo(dtype).min / 1e5
         losses, _ = cross_entropy(logits, np.array([1, 3000, place]), label_smoothing=smoothing)
         expected, *_ = reference(logits, np.array([1, 3000, place]), -1, smoothing)
         np.testing.assert_allclose(losses, expected, rtol=1e4 * np.finfo(dtype).eps)
@@ -83,7 +83,7 @@ def test_nan_or_infinity_makes_the_loss_of_its_row_nan(dtype):
         for place in (0, 2000):
             logits = np.zeros((2, 3000), dtype)
             logits[0, place] = value
-            losses, logsumexp = cross_entropy(logits, np.array([1, 1]))
+            losses, _ = cross_entropy(logits, np.array([1, 1]))
             assert np.isnan(losses[0]) and np.isfinite(losses[1])
 
 

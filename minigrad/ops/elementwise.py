@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minigrad import kernels
 from minigrad.dtypes import check_device, float64
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import isfinite, isinf, no_slope, where
@@ -116,8 +117,21 @@ fmin = binary(
 )
 abs = unary(np.abs, "abs", lambda g, x: g * sign(x))
 copysign = binary(np.copysign, "copysign", lambda g, a, out: g * (sign(a) * sign(out)), no_slope, "floating")
-relu = unary(lambda x: np.maximum(x, 0), "relu", lambda g, out: g * (out != 0))
-relu.__doc__ = "The positive part, max(x, 0)."
+
+
+def _relu(x: Array) -> Array:
+    """The positive part, max(x, 0)."""
+    return kernels.relu(x) if x.dtype.kind == "f" else np.maximum(x, 0)
+
+
+@primitive(batching=aligned)
+def _relu_vjp(h: Array, y: Array, /) -> Array:
+    """``h`` where the result y is not 0."""
+    return kernels.relu_backward(*np.broadcast_arrays(h, y))
+
+
+_relu_vjp.vjp(h=lambda g, y: _relu_vjp(g, y))
+relu = unary(_relu, "relu", lambda g, out: _relu_vjp(g, out))
 
 
 def _over_length(g: Any, side: Any, out: Any) -> Any:
@@ -204,9 +218,16 @@ def share(x: Any, total: Any) -> Any:
 
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x)."""
-    decay = np.exp(-np.abs(x))  # from the side on which the exponential cannot overflow
-    result: Array = np.maximum(decay, x >= 0) / (1 + decay)  # 1 where x ≥ 0, for decay ≤ 1; faster than a choice
-    return result
+    return kernels.sigmoid(x)
+
+
+@primitive(batching=aligned)
+def _sigmoid_vjp(h: Array, y: Array, /) -> Array:
+    """h · y · (1 - y)."""
+    return kernels.sigmoid_backward(*np.broadcast_arrays(h, y))
+
+
+_sigmoid_vjp.vjp(h=lambda g, y: _sigmoid_vjp(g, y), y=lambda g, h, y: g * h * (1 - 2 * y))
 
 
 def _softplus(x: Array) -> Array:
@@ -251,7 +272,7 @@ sqrt = floating(np.sqrt, "sqrt", lambda g, out: g / (2 * out))
 rsqrt = floating(lambda x: 1 / np.sqrt(x), "rsqrt", lambda g, out: g * (-0.5 * out * out * out))
 rsqrt.__doc__ = "One over the square root."
 cbrt = floating(np.cbrt, "cbrt", lambda g, out: g / (3 * out * out))
-sigmoid: Primitive = floating(_sigmoid, "sigmoid", lambda g, out: g * out * (1 - out))
+sigmoid: Primitive = floating(_sigmoid, "sigmoid", lambda g, out: _sigmoid_vjp(g, out))
 log_sigmoid = floating(_log_sigmoid, "log_sigmoid", lambda g, x: g * sigmoid(-x))
 softplus = floating(_softplus, "softplus", lambda g, x: g * sigmoid(x))
 

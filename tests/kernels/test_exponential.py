@@ -69,12 +69,15 @@ def test_overflow_begins_where_the_largest_number_ends(dtype):
 
 
 def test_a_decay_is_the_exponential_of_what_is_not_above_zero(dtype, rng):
-    """To the last subnormal, and with a margin above 0."""
+    """With a margin above 0, and down to the smallest normal number, below which there is 0."""
     info = np.finfo(dtype)
-    last = float(np.log(info.smallest_subnormal))
-    x = np.concatenate([rng.uniform(1.01 * last, 0, 100_000), rng.uniform(-1, 0, 50_000), rng.uniform(0, 40, 1000)])
+    last = float(np.log(info.tiny))
+    x = np.concatenate([rng.uniform(last, 0, 100_000), rng.uniform(-1, 0, 50_000), rng.uniform(0, -0.99 * last, 1000)])
     x = x.astype(dtype)
     exact = np.exp(x.astype(np.longdouble))
     assert (abs(decays(x) - exact) <= 2 * np.spacing(exact.astype(dtype))).all()
+    assert (decays(np.linspace(last - 1, 3 * last, 1000).astype(dtype)) == 0).all()
+    near = decays(np.linspace(last - 1, last, 1000).astype(dtype))
+    assert ((near == 0) | (near > info.tiny / 2)).all()
     ends = np.array([-np.inf, 0, -0.0, info.min, -10_000, np.nan, -np.nan], dtype)
     np.testing.assert_array_equal(decays(ends), np.array([0, 1, 1, 0, 0, np.nan, np.nan], dtype))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import random
-from minigrad.ops import elementwise, normalization
+from minigrad.ops import activations, elementwise, normalization
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import abs, astype, clip, expm1, relu, sigmoid, sign, tanh, where
 from minigrad.ops.reductions import max
 from minigrad.ops.shape import reshape
-from minigrad.ops.special import erf
 from minigrad.random import Generator
 from minigrad.tensor import Tensor
 
@@ -179,16 +177,12 @@ def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate: expected 'none' or 'tanh', got {approximate!r}")
-    x = asarray(input)
-    if approximate == "none":
-        return x * (0.5 * erf(x * math.sqrt(0.5)) + 0.5)
-    return x * (0.5 * tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))) + 0.5)
+    return activations.gelu(asarray(input), approximate)
 
 
 def silu(input: Any) -> Tensor:
     """x · sigmoid(x). Elfwing, Uchibe and Doya, 2017."""
-    x = asarray(input)
-    return x * sigmoid(x)
+    return activations.silu(asarray(input))
 
 
 def mish(input: Any) -> Tensor:

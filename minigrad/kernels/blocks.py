@@ -1,9 +1,24 @@
 """The blocked matrix product of raw memory: addresses and strides in bytes, the element type from a workspace.
 
 The blocking is BLIS's (Van Zee & van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM
-TOMS 41, 2015): blocks of A and B are packed into panels that stream through the register tile of ``tiles.py``. Small
-operands whose elements lie in the right order are read where they are. Each thread computes its own piece of C with its
-own packed blocks: what little is packed twice costs less than waiting for each other.
+TOMS 41, 2015), three loops around the register tile of ``tiles.py``, each of which keeps something in a cache:
+
+                 KC                   NC columns                         NC columns
+             +---------+          +--+--+--+--+---+                  +--+--+--+--+---+
+          MC | A block |       KC |  B block, in  |               MC |  C, a tile at |
+             +---------+     x    |  panels of    |        +=        |  a time        |
+             | ...     |          |  a tile width |                  +----------------+
+             +---------+          +--+--+--+--+---+                  | ...            |
+
+    for NC columns of C:   for KC steps of the sum:    pack the block of B       last-level cache
+        for MC rows of C:                              pack the block of A       second level
+            for each panel of B:                                                 first level
+                for each panel of A:                   multiply_tile             registers
+
+Packing lays a panel's elements in the order in which the tile reads them, whatever the strides: a transposed operand
+costs no more than another. Small operands whose elements lie in the right order are read where they are. Each thread
+computes its own piece of C with its own packed blocks: what little is packed twice costs less than waiting for each
+other. Where m, n or the batch has the parallelism, there it is taken: whole products of a batch, else pieces of C.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.

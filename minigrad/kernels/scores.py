@@ -48,8 +48,10 @@ def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row,
         while row < rows:
             height = _height(rows - row)
             c_tile = c + row * c_row + column * item
+            plus = c_tile if more else 0
+            a_tile = a + row * a_row
             multiply_tile(
-                height, vectors, along_k, width, inner, a + row * a_row, a_step, b, b_row, c_tile, c_row, more, room
+                height, vectors, along_k, width, inner, a_tile, a_step, b, b_row, c_tile, c_row, plus, c_row, room
             )
             row += height
         b += b_panel

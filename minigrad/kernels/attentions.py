@@ -182,7 +182,10 @@ class _Call(NamedTuple):
         if key.shape[-2] != value.shape[-2]:
             raise ValueError(f"value must have the key's {key.shape[-2]} positions; got shape {value.shape}")
         lead = query.shape[:-3]
-        if not (lead == key.shape[:-3] == value.shape[:-3] and key.shape[-3:-2] == value.shape[-3:-2]):
+        if not (
+            lead == key.shape[:-3] == value.shape[:-3]
+            and query.shape[-3:-2] >= key.shape[-3:-2] == value.shape[-3:-2]  # as many heads or more
+        ):
             query, key, value, lead = _broadcast(query, key, value)
         q, k, v = (_with_near_features(_as_heads(array)) for array in (query, key, value))
         batch, heads, queries, features = q.shape
@@ -470,7 +473,10 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, dkeys, d
                     dscore[i] = weight[i] * (dscore[i] - delta[r])
                 if below > 0:
                     drop(weight, seed, number + r, left, below, factors[1])
-            a, b = (dscores + row * tile_row, tile_row, item), (keys_at[0] + left * keys_at[1], strip * item, keys_at[1])
+            a, b = (
+                (dscores + row * tile_row, tile_row, item),
+                (keys_at[0] + left * keys_at[1], strip * item, keys_at[1]),
+            )
             c = (dqueries + row * q_row, q_row, 1)
             call_at(product, multiply_panels, (height, features, wide, *a, *b, *c, room))
         for column in range(0, columns, TILE_ROWS):

@@ -68,9 +68,7 @@ def pack_transposed(rows, columns, source, source_row, target, room):
         panel = target + (row // strip * strip * columns + row % strip) * item
         whole = columns // lanes * lanes if count == lanes else 0
         for column in range(0, whole, lanes):
-            transpose_block(
-                lanes, block + column * item, source_row, panel + column * strip * item, strip * item, room
-            )
+            transpose_block(lanes, block + column * item, source_row, panel + column * strip * item, strip * item, room)
         for column in range(whole, columns):
             for part in range(count):
                 move_element(block + part * source_row + column * item, panel + (column * strip + part) * item, room)
@@ -81,7 +79,10 @@ def copy_rows(rows, columns, source, source_row, target, target_row, scale, room
     """target = source * scale."""
     factor = room.dtype.type(scale)
     for row in range(rows):
-        line, copied = array_at(source + row * source_row, columns, room), array_at(target + row * target_row, columns, room)
+        line, copied = (
+            array_at(source + row * source_row, columns, room),
+            array_at(target + row * target_row, columns, room),
+        )
         for i in range(columns):
             copied[i] = line[i] * factor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def trace(
     return Picture(tracer.vertices, merged(tracer.edges), sum(trained.values()))
 
 
-def _order(roots: Iterable[tuple[Any, int]], stops: dict[Key, Vertex]) -> list[Any]:
+def _order(roots: Iterable[tuple[Any, int]], stops: Container[Key]) -> list[Any]:
     """Nodes and leaves behind the roots, each after those it was computed from. Not recursive: graphs are deep."""
     order: list[Any] = []
     seen: set[int] = set()
@@ -156,7 +156,7 @@ class _Tracer:
         """Draw what a fused operation stands for, between its inputs and its results."""
         results = _composed(node)
         self.kept_alive += results
-        for part in _order(map(edge, results), {**self.stops, **self.sources}):
+        for part in _order(map(edge, results), {*self.stops, *self.sources}):
             if isinstance(part, Node):
                 self.add(part)
         for index, result in enumerate(results):

@@ -95,7 +95,9 @@ def _scores_shape(query: Tensor, key: Tensor, value: Tensor, grouped: bool) -> S
             try:
                 lead = np.broadcast_shapes(shared, lead)
             except ValueError:
-                raise ValueError(f"{name}: expected a shape that fits the query's {query.shape}, got {x.shape}") from None
+                raise ValueError(
+                    f"{name}: expected a shape that fits the query's {query.shape}, got {x.shape}"
+                ) from None
     return (*lead, query.shape[-2], key.shape[-2])
 
 

@@ -1,0 +1,40 @@
+"""Whether two frameworks computed the same: a benchmark of different results would compare nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tests.benchmarks.inputs import Array
+
+# Rounding errors of a sum of n terms grow like √n where they are random (Higham and Mary, "A new approach to
+# probabilistic rounding error analysis", SIAM J. Sci. Comput. 41, 2019); both sides have them, and several steps each.
+SAFETY = 32.0
+
+
+def disagreement(ours: Mapping[str, Array], theirs: Mapping[str, Array], terms: int) -> str | None:
+    """The first difference that rounding does not explain, in words, or None.
+
+    Args:
+        ours, theirs: results by name.
+        terms: how many numbers a result sums up.
+    """
+    if set(ours) != set(theirs):
+        return f"results differ in name: {', '.join(sorted(set(ours) ^ set(theirs)))}"
+    for name, our in ours.items():
+        their = np.asarray(theirs[name])
+        if our.shape != their.shape:
+            return f"{name}: shape {our.shape}, not {their.shape}"
+        if our.dtype.kind in "iub":
+            if not np.array_equal(our, their):
+                return f"{name}: {np.mean(our != their):.1%} of the integers differ"
+            continue
+        if our.dtype != their.dtype:
+            return f"{name}: dtype {our.dtype}, not {their.dtype}"
+        bound = SAFETY * float(np.finfo(our.dtype).eps) * float(np.sqrt(terms))
+        scale = float(np.max(np.abs(their), initial=0.0))
+        error = float(np.max(np.abs(our - their), initial=0.0))
+        if not error <= bound * scale:  # also if it is NaN
+            return f"{name}: off by {error:.2g} where values reach {scale:.2g}, allowed are {bound * scale:.2g}"
+    return None

@@ -1,0 +1,12 @@
+"""The larger jobs in PyTorch through ``torch.compile``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.benchmarks.frameworks.torch_side import start
+from tests.benchmarks.models import torch_gpt
+
+__all__ = ["start", "train_gpt"]
+
+train_gpt = partial(torch_gpt.train_gpt, compiled=True)

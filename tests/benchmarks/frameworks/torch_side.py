@@ -1,0 +1,117 @@
+"""The operations in PyTorch, run eagerly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tests.benchmarks import inputs
+from tests.benchmarks.job import Program
+from tests.benchmarks.models.torch_gpt import decode_gpt, train_gpt
+
+__all__ = ["decode_gpt", "train_gpt"]
+
+
+def start(threads: int) -> None:
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+
+
+def program(
+    function: Callable[..., Tensor],
+    given: Mapping[str, inputs.Input],
+    gradients_of: tuple[str, ...],
+    options: Mapping[str, Any],
+) -> Program:
+    tensors = {
+        name: torch.from_numpy(array).requires_grad_(name in gradients_of) for name, array in inputs.draw(given).items()
+    }
+
+    def forward() -> dict[str, Tensor]:
+        with torch.no_grad():
+            return {"output": function(**tensors, **options)}
+
+    def forward_and_backward() -> dict[str, Tensor]:
+        output = function(**tensors, **options)
+        gradients = torch.autograd.grad(output, [tensors[name] for name in gradients_of], gradient)
+        return {"output": output} | {f"gradient of {name}": g for name, g in zip(gradients_of, gradients, strict=True)}
+
+    if gradients_of:
+        gradient = torch.from_numpy(inputs.cotangent(tuple(forward()["output"].shape)))
+    call = forward_and_backward if gradients_of else forward
+    return Program(call, lambda: {name: result.detach().numpy() for name, result in call().items()})
+
+
+# Products
+
+
+def product_nn(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b
+
+
+def product_nt(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b.mT
+
+
+def product_tn(a: Tensor, b: Tensor) -> Tensor:
+    return a.mT @ b
+
+
+def product_bias_gelu(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
+    return F.gelu(F.linear(a, b.mT, bias))
+
+
+# Row by row
+
+
+def softmax(x: Tensor) -> Tensor:
+    return F.softmax(x, -1)
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    return F.log_softmax(x, -1)
+
+
+def cross_entropy(x: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
+    return F.cross_entropy(x, target, label_smoothing=label_smoothing)
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.layer_norm(x, weight.shape, weight, bias)
+
+
+def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    return F.rms_norm(x, weight.shape, weight)
+
+
+def gelu(x: Tensor) -> Tensor:
+    return F.gelu(x)
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    return F.dropout(x, p)
+
+
+def embedding(table: Tensor, ids: Tensor) -> Tensor:
+    return F.embedding(ids, table)
+
+
+def residual_dropout_norm(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, p: float) -> Tensor:
+    return F.layer_norm(residual + F.dropout(x, p), weight.shape, weight, bias)
+
+
+# Attention
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, causal: bool = False, p: float = 0.0
+) -> Tensor:
+    if causal and mask is not None:  # PyTorch takes one of the two
+        mask, causal = mask & torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril(), False
+    return F.scaled_dot_product_attention(
+        query, key, value, mask, p, is_causal=causal, enable_gqa=key.shape[1] != query.shape[1]
+    )

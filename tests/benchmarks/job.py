@@ -1,0 +1,99 @@
+"""What a benchmark is, and what it is measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.benchmarks.inputs import Array, Input
+
+OURS = "minigrad"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One benchmark: an operation of the modules in ``frameworks``, with its inputs and what it costs at least.
+
+    Args:
+        group: the jobs whose ratios are averaged.
+        name: what tells it apart within the group.
+        operation: the function of that name in each framework's module. With ``inputs`` it is a function of tensors;
+            without, it gets the options alone and returns a :class:`Program`.
+        peers: the frameworks to compare with, by name.
+        inputs: the function's tensors.
+        gradients_of: the inputs to differentiate for, in a backward pass that is timed too; none: forward only.
+        options: keyword arguments beyond the inputs.
+        checked_with: options that take the place of others while results are compared: no dropout.
+        flops: multiplications and additions that the job needs.
+        bytes: memory traffic that the job needs, every array being read or written once.
+        terms: how many numbers a result sums up, which says how far rounding errors may grow.
+        work: (count, unit) that one call gets done, such as tokens.
+        fresh: start new processes for it, so that its memory starts from nothing.
+        rounds: at most so many, where a single call takes long.
+    """
+
+    group: str
+    name: str
+    operation: str
+    peers: tuple[str, ...]
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    gradients_of: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    checked_with: Mapping[str, Any] = field(default_factory=dict)
+    flops: float = 0.0
+    bytes: float = 0.0
+    terms: int = 1
+    work: tuple[float, str] | None = None
+    fresh: bool = False
+    rounds: int | None = None
+
+    @property
+    def full_name(self) -> str:
+        """What it is called on the command line."""
+        return f"{self.group}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the jobs of a group should reach.
+
+    Args:
+        ratios: for each peer, the least geometric mean of its time over ours.
+        least_ratio: what no single job's ratio may fall below.
+        share: the least share of the machine's limit.
+        seconds: the most that a call may take.
+    """
+
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    least_ratio: float | None = None
+    share: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A job ready to run.
+
+    Args:
+        call: does it once and returns when it is done.
+        results: the named outputs and gradients to compare with other frameworks'.
+            It is asked of a program of its own, before any call.
+        clocked: ``call`` returns the seconds that count, instead of being timed from outside.
+    """
+
+    call: Callable[[], Any]
+    results: Callable[[], dict[str, Array]]
+    clocked: bool = False
+
+
+class Limits(NamedTuple):
+    """In float32 operations and in bytes a second; a copied byte counts twice, for it is read and written."""
+
+    one_thread_flops: float
+    flops: float
+    copy: float
+
+    def seconds(self, flops: float, traffic: float) -> float:
+        """How long work takes at least: that of the scarcer of the two."""
+        return max(flops / self.flops, traffic / self.copy)

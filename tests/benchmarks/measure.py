@@ -1,0 +1,181 @@
+"""Measuring a job: every framework in its own process, taking turns, A B A B."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import quantiles
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from tests.benchmarks.agreement import disagreement
+from tests.benchmarks.job import OURS, Job
+from tests.benchmarks.peers import Worker, WorkerError
+
+MOST_CALLS = 2000  # in a batch
+
+
+class Spread(tuple[float, float, float]):
+    """Median, lower and upper quartile."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """
+        >>> Spread.of([4.0, 1.0, 3.0, 2.0, 5.0])
+        (3.0, 2.0, 4.0)
+        """
+        if len(values) == 1:
+            return cls(values * 3)
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        return cls((middle, low, high))
+
+    @property
+    def median(self) -> float:
+        return self[0]
+
+
+@dataclass
+class Side:
+    """What one framework showed in one job."""
+
+    rounds: list[float] = field(default_factory=list)  # the median seconds of a call, in each round
+    first_call: float | None = None  # seconds, compilation included
+    peak_memory: int | None = None  # bytes beyond what there was before the job
+    error: str | None = None  # why there are no times, or why they are not comparable
+
+    @property
+    def seconds(self) -> Spread | None:
+        return Spread.of(self.rounds) if self.rounds else None
+
+
+@dataclass
+class Measurement:
+    """A job and how each framework did it."""
+
+    job: Job
+    sides: dict[str, Side]
+
+    def ratio(self, peer: str) -> Spread | None:
+        """The peer's time over ours, of rounds that follow each other."""
+        pairs = zip(self.sides[peer].rounds, self.sides[OURS].rounds, strict=False)
+        ratios = [theirs / ours for theirs, ours in pairs]
+        return Spread.of(ratios) if ratios else None
+
+    @property
+    def errors(self) -> list[str]:
+        return [side.error for side in self.sides.values() if side.error]
+
+
+class Asked(Protocol):
+    """What measuring needs of a worker."""
+
+    framework: str
+
+    def ask(self, command: str, *arguments: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: rounds, and the seconds that a batch of calls should take."""
+
+    rounds: int = 7
+    batch_seconds: float = 0.2
+
+
+def measure(job: Job, workers: Sequence[Asked], effort: Effort, tell: Callable[[str], None]) -> Measurement:
+    """Run a job on all workers in turns.
+
+    Args:
+        job: what to run.
+        workers: ours first.
+        effort: how long.
+        tell: told what is happening now, in a few words.
+    """
+    sides = {worker.framework: Side() for worker in workers}
+    ours = None
+    for worker in workers:
+        side = sides[worker.framework]
+        try:
+            tell(f"{worker.framework}: first call")
+            side.first_call = worker.ask("prepare", job)
+            side.peak_memory = worker.ask("peak_memory")
+            results = worker.ask("results", job)
+            if worker.framework == OURS:
+                ours = results
+            elif ours is not None and (difference := disagreement(ours, results, job.terms)):
+                side.error = f"{worker.framework} disagrees: {difference}"
+        except WorkerError as error:
+            side.error = str(error)
+    taking_part = [worker for worker in workers if sides[worker.framework].error is None]
+    _take_turns(job, taking_part, sides, effort, tell)
+    return Measurement(job, sides)
+
+
+def _take_turns(
+    job: Job, workers: Sequence[Asked], sides: Mapping[str, Side], effort: Effort, tell: Callable[[str], None]
+) -> None:
+    rounds = min(effort.rounds, job.rounds or effort.rounds)
+    calls: dict[str, int] = {}
+    for number in range(1, rounds + 1):
+        for worker in workers:
+            side = sides[worker.framework]
+            if side.error:
+                continue
+            tell(f"{worker.framework}: round {number} of {rounds}")
+            try:
+                if worker.framework not in calls:
+                    (seconds,) = worker.ask("batch", 1)
+                    calls[worker.framework] = max(1, min(MOST_CALLS, round(effort.batch_seconds / max(seconds, 1e-9))))
+                times = worker.ask("batch", calls[worker.framework])
+                side.rounds.append(Spread.of(times).median)
+            except WorkerError as error:
+                side.error = str(error)
+
+
+def geometric_mean(values: Iterable[float]) -> float | None:
+    """
+    >>> geometric_mean([1.0, 4.0])
+    2.0
+    """
+    logarithms = [math.log(value) for value in values]
+    return math.exp(sum(logarithms) / len(logarithms)) if logarithms else None
+
+
+class Crew:
+    """The workers of the frameworks that are asked for; kept from job to job, unless a job wants new ones."""
+
+    def __init__(self, frameworks: Sequence[str], threads: int) -> None:
+        self._frameworks = frameworks
+        self._threads = threads
+        self._workers: dict[str, Worker] = {}
+
+    def for_job(self, job: Job) -> list[Worker]:
+        """Ours, and those of the job's peers."""
+        wanted = [name for name in self._frameworks if name == OURS or name in job.peers]
+        for name, worker in list(self._workers.items()):
+            if job.fresh or not worker.alive or name not in wanted:
+                self._workers.pop(name).close()
+        for name in wanted:
+            if name not in self._workers:
+                self._workers[name] = Worker(name, self._threads)
+        workers = [self._workers[name] for name in wanted]
+        for worker in workers:  # they load side by side, but none while another measures
+            worker.wait_until_ready()
+        return workers
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

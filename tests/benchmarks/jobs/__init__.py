@@ -12,7 +12,9 @@ GOALS: dict[str, Goal] = products.GOALS | rows.GOALS | models.GOALS
 
 
 def select(patterns: list[str]) -> list[Job]:
-    """The jobs of these names: a group's name, a job's full name, or either with ``*`` and ``?``; all if there are none.
+    """The jobs of these names, or all if there are none.
+
+    A name is a group's or a job's full one, either with ``*`` and ``?`` for what may vary.
 
     Raises:
         ValueError: a pattern fits no job.

@@ -71,7 +71,11 @@ def adamw(weights: Weights, gradients: Weights, state: tuple[Any, Weights, Weigh
 def train_gpt(size: GPTSize) -> Program:
     """A training step: forward, backward, clipping, AdamW."""
     weights: Weights = {name: jnp.asarray(array) for name, array in gpt.weights(size).items()}
-    state: Any = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, weights), jax.tree.map(jnp.zeros_like, weights))
+    state: Any = (
+        jnp.zeros((), jnp.float32),
+        jax.tree.map(jnp.zeros_like, weights),
+        jax.tree.map(jnp.zeros_like, weights),
+    )
     tokens, following = (jnp.asarray(array) for array in gpt.batch(size))
 
     def loss_and_gradients(weights: Weights) -> Any:

@@ -24,7 +24,8 @@ QUICK = Effort(rounds=3, batch_seconds=0.02)
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks", description=sys.modules["tests.benchmarks"].__doc__
+        prog="python -m tests.benchmarks",
+        description="How fast the package is, beside its peers and beside what the machine can do.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a group or a benchmark, * and ? allowed; all if none")
     parser.add_argument(

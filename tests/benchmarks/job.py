@@ -30,7 +30,7 @@ class Job:
         terms: how many numbers a result sums up, which says how far rounding errors may grow.
         work: (count, unit) that one call gets done, such as tokens.
         fresh: start new processes for it, so that its memory starts from nothing.
-        rounds: at most so many, where a single call takes long.
+        once: it takes so long that the first call is the measurement.
     """
 
     group: str
@@ -46,7 +46,7 @@ class Job:
     terms: int = 1
     work: tuple[float, str] | None = None
     fresh: bool = False
-    rounds: int | None = None
+    once: bool = False
 
     @property
     def full_name(self) -> str:

@@ -6,14 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from tests.benchmarks.agreement import disagreement
 from tests.benchmarks.job import OURS, Job
 from tests.benchmarks.peers import Worker, WorkerError
-
-MOST_CALLS = 2000  # in a batch
 
 
 class Spread(tuple[float, float, float]):
@@ -28,7 +25,7 @@ class Spread(tuple[float, float, float]):
         (3.0, 2.0, 4.0)
         """
         if len(values) == 1:
-            return cls(values * 3)
+            return cls((values[0],) * 3)
         low, middle, high = quantiles(values, n=4, method="inclusive")
         return cls((middle, low, high))
 
@@ -101,6 +98,9 @@ def measure(job: Job, workers: Sequence[Asked], effort: Effort, tell: Callable[[
         try:
             tell(f"{worker.framework}: first call")
             side.first_call = worker.ask("prepare", job)
+            if job.once:
+                side.rounds.append(side.first_call)
+                continue
             side.peak_memory = worker.ask("peak_memory")
             results = worker.ask("results", job)
             if worker.framework == OURS:
@@ -109,27 +109,22 @@ def measure(job: Job, workers: Sequence[Asked], effort: Effort, tell: Callable[[
                 side.error = f"{worker.framework} disagrees: {difference}"
         except WorkerError as error:
             side.error = str(error)
-    taking_part = [worker for worker in workers if sides[worker.framework].error is None]
-    _take_turns(job, taking_part, sides, effort, tell)
+    if not job.once:
+        _take_turns(job, workers, sides, effort, tell)
     return Measurement(job, sides)
 
 
 def _take_turns(
     job: Job, workers: Sequence[Asked], sides: Mapping[str, Side], effort: Effort, tell: Callable[[str], None]
 ) -> None:
-    rounds = min(effort.rounds, job.rounds or effort.rounds)
-    calls: dict[str, int] = {}
-    for number in range(1, rounds + 1):
+    for number in range(1, effort.rounds + 1):
         for worker in workers:
             side = sides[worker.framework]
             if side.error:
                 continue
-            tell(f"{worker.framework}: round {number} of {rounds}")
+            tell(f"{worker.framework}: round {number} of {effort.rounds}")
             try:
-                if worker.framework not in calls:
-                    (seconds,) = worker.ask("batch", 1)
-                    calls[worker.framework] = max(1, min(MOST_CALLS, round(effort.batch_seconds / max(seconds, 1e-9))))
-                times = worker.ask("batch", calls[worker.framework])
+                times = worker.ask("batch", effort.batch_seconds)
                 side.rounds.append(Spread.of(times).median)
             except WorkerError as error:
                 side.error = str(error)
@@ -175,7 +170,5 @@ class Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -46,6 +47,7 @@ class Worker:
             stderr=self._words,
             cwd=ROOT,
             env={**os.environ, **thread_settings(threads)},
+            start_new_session=True,  # signals reach what it starts, too, and the terminal's do not reach it
         )
         self._starting = True
 
@@ -55,7 +57,7 @@ class Worker:
         Raises:
             WorkerError: the command failed, or the process ended.
         """
-        self._wake()
+        self._signal(signal.SIGCONT)
         try:
             if self._starting:
                 self._receive()
@@ -67,7 +69,7 @@ class Worker:
         except (EOFError, BrokenPipeError):
             raise WorkerError(self._obituary()) from None
         finally:
-            self._rest()
+            self._signal(signal.SIGSTOP)
 
     def wait_until_ready(self) -> None:
         """Return when the framework is loaded."""
@@ -77,7 +79,7 @@ class Worker:
             except EOFError:
                 raise WorkerError(self._obituary()) from None
             self._starting = False
-            self._rest()
+            self._signal(signal.SIGSTOP)
 
     @property
     def alive(self) -> bool:
@@ -85,7 +87,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
         self._words.close()
 
@@ -110,13 +113,9 @@ class Worker:
         last = next((line.strip() for line in reversed(words) if line.strip()), "it said nothing")
         return f"{self.framework}: its process {how} ({last})"
 
-    def _wake(self) -> None:
-        if hasattr(signal, "SIGCONT") and self.alive:
-            self._process.send_signal(signal.SIGCONT)
-
-    def _rest(self) -> None:
-        if hasattr(signal, "SIGSTOP") and self.alive:
-            self._process.send_signal(signal.SIGSTOP)
+    def _signal(self, number: signal.Signals) -> None:
+        if self.alive:
+            os.killpg(self._process.pid, number)
 
 
 def thread_settings(threads: int) -> dict[str, str]:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from statistics import median
 from typing import Any
 
 from tests.benchmarks.inputs import Array
@@ -22,6 +23,7 @@ from tests.benchmarks.memory import PeakMemory
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 WARM_UP_SHARE = 5  # a batch repeats the call for a fifth of its length before the clock starts
+MOST_CALLS = 2000
 LONG_CALL = 0.25  # seconds after which cold caches no longer matter
 
 
@@ -39,7 +41,8 @@ class Server:
         """Build the job and call it once; returns that call's seconds, compilation included."""
         self._memory = PeakMemory()
         self._program = self._build(job, {})
-        return self._timed()
+        self._seconds = self._timed()
+        return self._seconds
 
     def results(self, job: Job) -> dict[str, Array]:
         """What the job gives from its start, as arrays."""
@@ -49,31 +52,35 @@ class Server:
         """Whatever a function of the framework's module returns."""
         return getattr(self._framework, function)(*arguments)
 
-    def peak_memory(self) -> int:
+    def peak_memory(self) -> int | None:
         """The most memory that a call needs, in bytes, beyond what there was before the job."""
+        if self._program.clocked:  # what counts happens in other processes
+            return None
         self._memory.reset()
-        self._timed()
+        self._seconds = self._timed()
         return self._memory.read()
 
-    def batch(self, calls: int) -> list[float]:
-        """The seconds of each of so many calls in a row, after a warm-up."""
+    def batch(self, seconds: float) -> list[float]:
+        """The seconds of each of the calls, one after the other, that fill so much time; after a warm-up."""
+        calls = max(1, min(MOST_CALLS, round(seconds / self._seconds)))
         if self._seconds < LONG_CALL:
             for _ in range(1 + calls // WARM_UP_SHARE):
                 self._timed()
-        return [self._timed() for _ in range(calls)]
+        times = [self._timed() for _ in range(calls)]
+        self._seconds = median(times)  # the next batch counts on it
+        return times
 
     def _timed(self) -> float:
         start = time.perf_counter()
         answer = self._program.call()
-        self._seconds = float(answer) if self._program.clocked else time.perf_counter() - start
-        return self._seconds
+        return float(answer) if self._program.clocked else time.perf_counter() - start
 
     def _build(self, job: Job, changed: Any) -> Program:
         options = {**job.options, **changed}
         function = getattr(self._framework, job.operation)
         if not job.inputs:
-            return function(**options)  # type: ignore[no-any-return]
-        return self._framework.program(function, job.inputs, job.gradients_of, options)  # type: ignore[no-any-return]
+            return function(**options)
+        return self._framework.program(function, job.inputs, job.gradients_of, options)
 
 
 def serve(ask: Callable[[], tuple[Any, ...]], answer: Callable[[str, Any], None], server: Server) -> None:
@@ -90,8 +97,7 @@ def serve(ask: Callable[[], tuple[Any, ...]], answer: Callable[[str, Any], None]
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
-    if sys.platform == "linux":  # even when that one is killed while this one is stopped
+    if sys.platform == "linux":  # do not outlive whoever started this process, not even stopped
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The channel gets a descriptor of its own: what libraries print goes to standard error.
     channel = os.fdopen(os.dup(1), "wb")

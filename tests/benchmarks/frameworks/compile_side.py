@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from tests.benchmarks import startup
 from tests.benchmarks.frameworks.torch_side import start
 from tests.benchmarks.models import torch_gpt
 
-__all__ = ["start", "train_gpt"]
+__all__ = ["first_step", "start", "train_gpt"]
 
+first_step = partial(startup.first_step, "compile")
 train_gpt = partial(torch_gpt.train_gpt, compiled=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.benchmarks import inputs
+from tests.benchmarks import inputs, startup
 from tests.benchmarks.job import Program
 from tests.benchmarks.models.jax_gpt import train_gpt
 
-__all__ = ["train_gpt"]
+__all__ = ["first_step", "import_package", "train_gpt"]
+
+import_package = partial(startup.import_package, "jax")
+first_step = partial(startup.first_step, "jax")
 
 
 def start(threads: int) -> None:
@@ -115,3 +119,11 @@ def gelu(x: Any) -> Any:
 
 def embedding(table: Any, ids: Any) -> Any:
     return table[ids]
+
+
+# Attention
+
+
+def attention(query: Any, key: Any, value: Any, mask: Any = None, causal: bool = False) -> Any:
+    query, key, value = (x.transpose(0, 2, 1, 3) for x in (query, key, value))  # JAX wants (B, T, H, D)
+    return jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=causal).transpose(0, 2, 1, 3)

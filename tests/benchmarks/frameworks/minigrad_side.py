@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,25 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, autograd, no_grad
 from minigrad.nn import functional as F
-from tests.benchmarks import inputs
+from tests.benchmarks import inputs, startup
 from tests.benchmarks.job import Program
 from tests.benchmarks.limits import measure_limits
 from tests.benchmarks.models.minigrad_gpt import decode_gpt, train_gpt
+from tests.benchmarks.models.minigrad_seq2seq import train_seq2seq
+from tests.benchmarks.models.minigrad_training import clipped_adamw
 
-__all__ = ["decode_gpt", "measure_limits", "train_gpt"]
+__all__ = [
+    "clipped_adamw",
+    "decode_gpt",
+    "first_step",
+    "import_package",
+    "measure_limits",
+    "train_gpt",
+    "train_seq2seq",
+]
+
+import_package = partial(startup.import_package, "minigrad")
+first_step = partial(startup.first_step, "minigrad")
 
 
 def start(threads: int) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from tests.benchmarks import inputs
+from tests.benchmarks import inputs, startup
 from tests.benchmarks.inputs import Array
 from tests.benchmarks.job import Program
+
+import_package = partial(startup.import_package, "numpy")
 
 
 def start(threads: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tests.benchmarks.job import Goal, Job
-from tests.benchmarks.jobs import models, products, rows
+from tests.benchmarks.jobs import attention, models, products, rows
 
-JOBS: list[Job] = [*products.JOBS, *rows.JOBS, *models.JOBS]
-GOALS: dict[str, Goal] = products.GOALS | rows.GOALS | models.GOALS
+JOBS: list[Job] = [*products.JOBS, *rows.JOBS, *attention.JOBS, *models.JOBS]
+GOALS: dict[str, Goal] = products.GOALS | rows.GOALS | attention.GOALS | models.GOALS
 
 
 def select(patterns: list[str]) -> list[Job]:

@@ -1,4 +1,4 @@
-"""Whole jobs: training steps and decoding."""
+"""Whole jobs: the optimizer, training steps, decoding, and how soon the first of them is done."""
 
 from __future__ import annotations
 
@@ -6,14 +6,33 @@ from collections.abc import Iterator
 
 from tests.benchmarks.job import Goal, Job
 from tests.benchmarks.models.gpt import SIZES
+from tests.benchmarks.models.seq2seq import Seq2SeqSize
 
 GOALS = {
+    "optimizer": Goal({"torch": 1.5}, share=1.0),
     "gpt-nano": Goal({"torch": 2.0, "compile": 1.5}, share=0.45),
     "gpt-small": Goal({"torch": 1.5, "compile": 1.3}, share=0.7),
     "gpt-medium": Goal({"torch": 1.5, "compile": 1.3}, share=0.75),
+    "encoder-decoder": Goal({"torch": 1.5}),
     "decoding": Goal({"torch": 3.0}),
+    "import": Goal(seconds=0.2),
+    "first-step-warm": Goal(seconds=2.0),
+    "first-step-cold": Goal(seconds=45.0),
 }
 NEW_TOKENS = 64
+
+
+def _optimizer() -> Iterator[Job]:
+    for name, size in SIZES.items():
+        yield Job(
+            "optimizer",
+            f"adamw-clip/gpt-{name}",
+            "clipped_adamw",
+            ("torch",),
+            options={"size": size},
+            bytes=4.0 * 8 * size.parameters,  # the norm reads gradients; AdamW reads four arrays and writes three
+            terms=size.parameters,
+        )
 
 
 def _training() -> Iterator[Job]:
@@ -31,6 +50,22 @@ def _training() -> Iterator[Job]:
         )
 
 
+def _encoder_decoder() -> Iterator[Job]:
+    size = Seq2SeqSize()
+    yield Job(
+        "encoder-decoder",
+        "training-steps",
+        "train_seq2seq",
+        ("torch",),
+        options={"size": size, "dropout": 0.1},
+        checked_with={"dropout": 0.0},
+        flops=size.flops,
+        terms=size.tokens * size.width,
+        work=(2.0 * size.tokens * len(size.lengths), "tokens"),
+        fresh=True,
+    )
+
+
 def _decoding() -> Iterator[Job]:
     size = SIZES["small"]
     for rows in (1, 8):
@@ -45,4 +80,17 @@ def _decoding() -> Iterator[Job]:
         )
 
 
-JOBS = [*_training(), *_decoding()]
+def _starting() -> Iterator[Job]:
+    yield Job("import", "package", "import_package", ("numpy", "torch", "jax"))
+    for cold in (False, True):
+        yield Job(
+            f"first-step-{'cold' if cold else 'warm'}",
+            "gpt-nano",
+            "first_step",
+            ("torch", "compile", "jax"),
+            options={"size": "nano", "cold": cold},
+            once=cold,
+        )
+
+
+JOBS = [*_optimizer(), *_training(), *_encoder_decoder(), *_decoding(), *_starting()]

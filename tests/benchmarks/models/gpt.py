@@ -11,10 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.benchmarks.inputs import SEED, Array
-
-# The optimizer of the training step.
-LR, BETAS, WEIGHT_DECAY, CLIP_NORM = 1e-3, (0.9, 0.95), 0.1, 1.0
-CHECKED_STEPS = 3  # whose losses must agree
+from tests.benchmarks.models.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,12 @@ class GPTSize:
         return self.batch * self.context
 
     @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        block = 12 * self.width**2 + 13 * self.width
+        return self.layers * block + (self.vocabulary + self.context + 2) * self.width
+
+    @property
     def step_flops(self) -> float:
         """Multiplications and additions of forward and backward: 2 + 4 for each weight of a product and token, and
         attention's two products, of which a causal mask leaves half."""
@@ -49,35 +52,28 @@ SIZES = {
 }
 
 
-def weights(size: GPTSize) -> dict[str, Array]:
-    """Every parameter by name, as float32; matrices are (out, in)."""
-    rng = np.random.default_rng(SEED)
+def weights(size: GPTSize) -> Weights:
+    """Every parameter by name."""
     width = size.width
-
-    def matrix(rows: int, columns: int) -> Array:
-        return rng.standard_normal((rows, columns), np.float32) * np.float32(0.02)
-
-    def zeros(count: int) -> Array:
-        return np.zeros(count, np.float32)
-
-    found = {"tokens.weight": matrix(size.vocabulary, width), "positions.weight": matrix(size.context, width)}
-
-    def add_norm(name: str) -> None:
-        found[f"{name}.weight"], found[f"{name}.bias"] = np.ones(width, np.float32), zeros(width)
-
-    def add_linear(name: str, columns: int, rows: int) -> None:
-        found[f"{name}.weight"], found[f"{name}.bias"] = matrix(rows, columns), zeros(rows)
-
+    found = Weights()
+    found.add_matrix("tokens", size.vocabulary, width)
+    found.add_matrix("positions", size.context, width)
     for layer in range(size.layers):
         block = f"blocks.{layer}"
-        add_norm(f"{block}.attention_norm")
-        add_linear(f"{block}.attention.project", width, 3 * width)
-        add_linear(f"{block}.attention.output", width, width)
-        add_norm(f"{block}.feed_forward_norm")
-        add_linear(f"{block}.expand", width, 4 * width)
-        add_linear(f"{block}.contract", 4 * width, width)
-    add_norm("norm")
+        found.add_norm(f"{block}.attention_norm", width)
+        found.add_linear(f"{block}.attention.project", width, 3 * width)
+        found.add_linear(f"{block}.attention.output", width, width)
+        found.add_norm(f"{block}.feed_forward_norm", width)
+        found.add_linear(f"{block}.expand", width, 4 * width)
+        found.add_linear(f"{block}.contract", 4 * width, width)
+    found.add_norm("norm", width)
     return found
+
+
+def gradients(size: GPTSize) -> dict[str, Array]:
+    """Random ones, for an optimizer without a model."""
+    rng = np.random.default_rng(SEED + 1)
+    return {name: np.asarray(rng.standard_normal(array.shape, np.float32)) for name, array in weights(size).items()}
 
 
 def batch(size: GPTSize) -> tuple[Array, Array]:

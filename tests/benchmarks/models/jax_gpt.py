@@ -10,11 +10,10 @@ import numpy as np
 
 from tests.benchmarks.inputs import Array
 from tests.benchmarks.job import Program
-from tests.benchmarks.models import gpt
+from tests.benchmarks.models import gpt, settings
 from tests.benchmarks.models.gpt import GPTSize
 
 Weights = dict[str, Any]
-EPS = 1e-8  # of AdamW, as in the other frameworks
 
 
 def _linear(weights: Weights, name: str, x: Any) -> Any:
@@ -50,20 +49,20 @@ def loss_of(weights: Weights, tokens: Any, following: Any, size: GPTSize) -> Any
 
 def _clipped(gradients: Weights) -> Weights:
     norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients)))
-    return jax.tree.map(lambda g: g * jnp.minimum(1.0, gpt.CLIP_NORM / norm), gradients)
+    return jax.tree.map(lambda g: g * jnp.minimum(1.0, settings.CLIP_NORM / norm), gradients)
 
 
 def adamw(weights: Weights, gradients: Weights, state: tuple[Any, Weights, Weights]) -> tuple[Weights, Any]:
     """One step of AdamW (Loshchilov and Hutter, 2019, algorithm 2); the state is the count and both moments."""
     count, means, squares = state
     count = count + 1
-    first, second = gpt.BETAS
+    first, second = settings.BETAS
     means = jax.tree.map(lambda m, g: first * m + (1 - first) * g, means, gradients)
     squares = jax.tree.map(lambda v, g: second * v + (1 - second) * g * g, squares, gradients)
 
     def changed(w: Any, m: Any, v: Any) -> Any:
-        step = m / (1 - first**count) / (jnp.sqrt(v / (1 - second**count)) + EPS)
-        return w - gpt.LR * (step + gpt.WEIGHT_DECAY * w)
+        step = m / (1 - first**count) / (jnp.sqrt(v / (1 - second**count)) + settings.EPS)
+        return w - settings.LR * (step + settings.WEIGHT_DECAY * w)
 
     return jax.tree.map(changed, weights, means, squares), (count, means, squares)
 
@@ -96,6 +95,6 @@ def train_gpt(size: GPTSize) -> Program:
     def results() -> dict[str, Array]:
         _, gradients = jax.jit(loss_and_gradients)(weights)
         found = {f"gradient of {name}": np.asarray(g) for name, g in gradients.items()}
-        return found | {"losses": np.array([step() for _ in range(gpt.CHECKED_STEPS)], np.float32)}
+        return found | {"losses": np.array([[step()] for _ in range(settings.CHECKED_STEPS)], np.float32)}
 
     return Program(step, results)

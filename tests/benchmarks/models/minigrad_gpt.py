@@ -7,11 +7,11 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn, no_grad
 from minigrad.nn import functional as F
-from minigrad.optim import AdamW, clip_grad_norm_
 from tests.benchmarks.inputs import Array
 from tests.benchmarks.job import Program
 from tests.benchmarks.models import gpt
 from tests.benchmarks.models.gpt import GPTSize
+from tests.benchmarks.models.minigrad_training import training
 
 Cache = list[tuple[Tensor, Tensor]]  # of each layer, the keys and values (B, H, K, D) of what was decoded
 
@@ -74,30 +74,15 @@ def _model(size: GPTSize) -> GPT:
 
 
 def train_gpt(size: GPTSize) -> Program:
-    """A training step: forward, backward, clipping, AdamW."""
+    """A training step."""
     model = _model(size)
-    optimizer = AdamW(model.parameters(), lr=gpt.LR, betas=gpt.BETAS, weight_decay=gpt.WEIGHT_DECAY)
     tokens, following = gpt.batch(size)
 
-    def backward() -> float:
-        optimizer.zero_grad()
+    def loss() -> Tensor:
         logits, _ = model(tokens)
-        loss = F.cross_entropy(logits.reshape(-1, size.vocabulary), following.reshape(-1))
-        loss.backward()
-        return loss.item()
+        return F.cross_entropy(logits.reshape(-1, size.vocabulary), following.reshape(-1))
 
-    def step() -> float:
-        loss = backward()
-        clip_grad_norm_(model.parameters(), gpt.CLIP_NORM)
-        optimizer.step()
-        return loss
-
-    def results() -> dict[str, Array]:
-        backward()
-        gradients = {f"gradient of {name}": p.grad.numpy().copy() for name, p in model.named_parameters()}
-        return gradients | {"losses": np.array([step() for _ in range(gpt.CHECKED_STEPS)], np.float32)}
-
-    return Program(step, results)
+    return training(model, [loss])
 
 
 def decode_gpt(size: GPTSize, rows: int, new_tokens: int) -> Program:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import clip_grad_norm_
 
 from tests.benchmarks.inputs import Array
 from tests.benchmarks.job import Program
 from tests.benchmarks.models import gpt
 from tests.benchmarks.models.gpt import GPTSize
+from tests.benchmarks.models.torch_training import training
 
 Cache = list[tuple[Tensor, Tensor]]  # of each layer, the keys and values (B, H, K, D) of what was decoded
 
@@ -77,37 +76,15 @@ def _model(size: GPTSize) -> GPT:
 
 
 def train_gpt(size: GPTSize, compiled: bool = False) -> Program:
-    """A training step: forward, backward, clipping, AdamW."""
+    """A training step."""
     model = _model(size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=gpt.LR, betas=gpt.BETAS, weight_decay=gpt.WEIGHT_DECAY, fused=True
-    )
     tokens, following = (torch.from_numpy(array) for array in gpt.batch(size))
 
-    def loss_of(tokens: Tensor, following: Tensor) -> Tensor:
+    def loss() -> Tensor:
         logits, _ = model(tokens)
         return F.cross_entropy(logits.view(-1, size.vocabulary), following.view(-1))
 
-    loss_function = torch.compile(loss_of) if compiled else loss_of
-
-    def backward() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_function(tokens, following)
-        loss.backward()
-        return float(loss)
-
-    def step() -> float:
-        loss = backward()
-        clip_grad_norm_(model.parameters(), gpt.CLIP_NORM)
-        optimizer.step()
-        return loss
-
-    def results() -> dict[str, Array]:
-        backward()
-        gradients = {f"gradient of {name}": p.grad.numpy().copy() for name, p in model.named_parameters()}
-        return gradients | {"losses": np.array([step() for _ in range(gpt.CHECKED_STEPS)], np.float32)}
-
-    return Program(step, results)
+    return training(model, [torch.compile(loss) if compiled else loss])
 
 
 def decode_gpt(size: GPTSize, rows: int, new_tokens: int) -> Program:

@@ -1,0 +1,80 @@
+"""A training step in PyTorch: forward, backward, clipping, AdamW in its fused form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from tests.benchmarks.inputs import Array
+from tests.benchmarks.job import Program
+from tests.benchmarks.models import gpt, settings
+from tests.benchmarks.models.gpt import GPTSize
+
+
+def _adamw(parameters: Sequence[Tensor]) -> torch.optim.AdamW:
+    """The optimizer with the benchmarks' settings."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=settings.LR,
+        betas=settings.BETAS,
+        weight_decay=settings.WEIGHT_DECAY,
+        eps=settings.EPS,
+        fused=True,
+    )
+
+
+def training(model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Program:
+    """A program that makes one step for each of the losses."""
+    optimizer = _adamw(list(model.parameters()))
+
+    def backward(loss_of: Callable[[], Tensor]) -> float:
+        optimizer.zero_grad()
+        loss = loss_of()
+        torch.autograd.backward(loss)
+        return float(loss)
+
+    def step(loss_of: Callable[[], Tensor]) -> float:
+        loss = backward(loss_of)
+        clip_grad_norm_(model.parameters(), settings.CLIP_NORM)
+        optimizer.step()
+        return loss
+
+    def steps() -> list[float]:
+        return [step(loss_of) for loss_of in losses]
+
+    def results() -> dict[str, Array]:
+        backward(losses[0])
+        gradients = {
+            f"gradient of {name}": parameter.grad.numpy().copy()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+        return gradients | {"losses": np.array([steps() for _ in range(settings.CHECKED_STEPS)], np.float32)}
+
+    return Program(steps, results)
+
+
+def clipped_adamw(size: GPTSize) -> Program:
+    """Clipping and AdamW alone, on random gradients; a falling limit keeps clipping at work."""
+    parameters = {name: nn.Parameter(torch.from_numpy(array)) for name, array in gpt.weights(size).items()}
+    for name, gradient in gpt.gradients(size).items():
+        parameters[name].grad = torch.from_numpy(gradient)
+    optimizer = _adamw(list(parameters.values()))
+    limit = settings.CLIP_NORM
+
+    def step() -> None:
+        nonlocal limit
+        clip_grad_norm_(parameters.values(), limit)
+        optimizer.step()
+        limit *= settings.FALLING_LIMIT
+
+    def results() -> dict[str, Array]:
+        for _ in range(settings.CHECKED_STEPS):
+            step()
+        return {name: parameter.detach().numpy().copy() for name, parameter in parameters.items()}
+
+    return Program(step, results)

@@ -8,7 +8,10 @@
 tensor([2., 4., 6.])
 """
 
-from minigrad import autograd, func, linalg, nn, operators, optim, random, testing, viz
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+from minigrad import autograd, func, linalg, nn, operators, optim, random
 from minigrad.dtypes import *
 from minigrad.io import load, save
 from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -36,3 +39,15 @@ from minigrad.random import manual_seed
 from minigrad.tensor import Tensor
 
 __version__ = "0.1.0"
+
+_ON_DEMAND = ("testing", "viz")  # a program that neither tests nor draws does not wait for them
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        return _import_module(f"minigrad.{name}")
+    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

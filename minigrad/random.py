@@ -57,14 +57,15 @@ class _DefaultGenerator(Generator):
     """
 
     def __init__(self) -> None:
-        self._start = Generator(0).state
+        self._start: dict[str, Any] | None = None  # that of seed 0; NumPy's generators take a while to load
         self._own = threading.local()
 
     @property
     def numpy(self) -> np.random.Generator:  # type: ignore[override]  # an attribute there, one for each thread here
         if not hasattr(self._own, "generator"):
-            self._own.generator = Generator()
-            self._own.generator.state = self._start
+            self._own.generator = Generator(0)
+            if self._start is not None:
+                self._own.generator.state = self._start
         return self._own.generator.numpy
 
     def __reduce__(self) -> str:

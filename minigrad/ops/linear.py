@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,22 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
     if x.dtype.kind != "f":
         product = np.matmul(x, weight.T)
         return product if bias is None else product + bias
-    return kernels.matmul(x, weight.T, bias=bias)
+    if x.ndim == 2 or not x.flags.c_contiguous:
+        return kernels.matmul(x, weight.T, bias=bias)
+    return kernels.matmul(_rows(x), weight.T, bias=bias).reshape(*x.shape[:-1], len(weight))
+
+
+def _rows(x: Array) -> Array:
+    """(…, n) as (N, n)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 @linear.joint_vjp
 def _linear_vjp(g: Array, x: Array, weight: Array, needs: tuple[bool, ...]) -> list[Array | None]:
-    rows = g.reshape(-1, g.shape[-1])
+    rows = _rows(g)
     return [
         kernels.matmul(g, weight) if needs[0] else None,
-        kernels.matmul(rows.T, x.reshape(-1, x.shape[-1])) if needs[1] else None,
+        kernels.matmul(rows.T, _rows(x)) if needs[1] else None,
         kernels.sum_rows(rows) if needs[2] else None,
     ]
 

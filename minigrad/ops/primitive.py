@@ -159,6 +159,10 @@ class Primitive:
         if self.variadic:
             return args, {**self.defaults, **kwargs}
         count = len(self.inputs)
+        if not kwargs and len(args) >= count:
+            params = {**self.defaults, **dict(zip(self.params, args[count:], strict=False))}
+            if len(params) == len(self.params) and len(args) <= count + len(params):
+                return args[:count], params
         if len(args) < count:
             args += tuple(self._optional_inputs[len(args) :])
         given = dict(zip(self.params, args[count:], strict=False))
@@ -192,7 +196,7 @@ class Primitive:
         watching = graph.watch.get()
         if watching is not None:
             watching.forward(self.name, values, results)
-        if self.differentiable and modes.is_grad_enabled():
+        if modes.is_grad_enabled() and self.differentiable:
             needs = tuple([isinstance(arg, Tensor) and arg._requires_grad for arg in args])
             if True in needs:
                 node = self._record(args, values, params, needs, results, residuals, several)

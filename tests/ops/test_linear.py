@@ -33,6 +33,15 @@ def test_derivatives_of_both_orders(shape):
     gradcheck(lambda x, w: mg.sin(linear(x, w)), (x, weight), order=2)
 
 
+@pytest.mark.parametrize(("features", "outputs"), [(0, 4), (5, 0)])
+def test_nothing_in_or_out_is_no_hindrance(features, outputs):
+    x = mg.ones((2, 3, features)).requires_grad_()
+    out = linear(x, mg.ones((outputs, features)), mg.ones(outputs))
+    assert np.array_equal(out.data, np.ones((2, 3, outputs)))
+    out.sum().backward()
+    assert np.array_equal(x.grad.data, np.zeros((2, 3, features)))
+
+
 def test_only_wanted_gradients_are_computed():
     x, weight = mg.ones((2, 5)), mg.ones((4, 5)).requires_grad_()
     linear(x, weight, mg.zeros(4)).sum().backward()

@@ -156,8 +156,6 @@ def permutation(count: int, generator: Generator | None = None) -> Tensor:
     return Tensor(_numpy(generator).permutation(count))
 
 
-def keep_mask(shape: Shape, probability: float, generator: Generator | None = None) -> npt.NDArray[np.bool_]:
-    """An ndarray that is True with the given probability, element by element: what dropout keeps."""
-    # Sixteen random bits an element are enough to hit any probability within 2⁻¹⁶, at a quarter of a float's cost.
-    draws = _numpy(generator).integers(0, 1 << 16, shape, np.uint16)
-    return draws < np.float32(probability * (1 << 16))
+def draw_seed(generator: Generator | None = None) -> int:
+    """A seed of [0, 2**63) for random numbers that are computed from it, such as what dropout drops."""
+    return int(_numpy(generator).integers(0, 1 << 63))

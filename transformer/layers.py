@@ -37,7 +37,11 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         if self.norm_first:
             return x + self.dropout(sublayer(self.norm(x)))
-        return self.norm(x + self.dropout(sublayer(x)))
+        norm, dropout = self.norm, self.dropout
+        _, y = F.add_dropout_layer_norm(
+            x, sublayer(x), norm.weight, norm.bias, norm.eps, dropout.p, dropout.training, dropout.generator
+        )
+        return y
 
 
 class EncoderLayer(nn.Module):

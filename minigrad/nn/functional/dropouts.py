@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.ops.batching import aligned
+import numpy as np
+
+from minigrad.ops import dropout as ops_dropout
 from minigrad.ops.creation import asarray
-from minigrad.ops.primitive import primitive
-from minigrad.random import Generator, keep_mask
-from minigrad.tensor import Array, Shape, Tensor
+from minigrad.random import Generator, draw_seed
+from minigrad.tensor import Tensor
 
 __all__ = [
     "check_probability",
@@ -25,20 +26,9 @@ def check_probability(p: float) -> None:
         raise ValueError(f"p: expected a probability between 0 and 1, got {p}")
 
 
-@primitive(batching=aligned)
-def _masked_scale(x: Array, keep: Array, /, scale: float) -> Array:
-    return x * (keep * x.dtype.type(scale))
-
-
-_masked_scale.vjp(x=lambda g, keep, scale: _masked_scale(g, keep, scale))
-_masked_scale.name = "dropout"
-
-
-def _dropped(x: Tensor, p: float, training: bool, generator: Generator | None, kept: Shape) -> Tensor:
+def _is_identity(p: float, training: bool) -> bool:
     check_probability(p)
-    if not training or p == 0:
-        return x
-    return _masked_scale(x, keep_mask(kept, 1 - p, generator), 1 / (1 - p) if p < 1 else 0.0)
+    return not training or p == 0
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
@@ -51,7 +41,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Genera
         generator: where the draws come from; the global default when None.
     """
     x = asarray(input)
-    return _dropped(x, p, training, generator, x.shape)
+    return x if _is_identity(p, training) else ops_dropout.dropout(x, p, draw_seed(generator))
 
 
 def _channel_dropout(name: str, spatial: int) -> Any:
@@ -61,7 +51,10 @@ def _channel_dropout(name: str, spatial: int) -> Any:
         x = asarray(input)
         if x.ndim not in (spatial + 1, spatial + 2):
             raise ValueError(f"input: {name} expects (N, C, …) or (C, …) with {spatial} spatial axes, got {x.shape}")
-        return _dropped(x, p, training, generator, (*x.shape[: x.ndim - spatial], *(1,) * spatial))
+        if _is_identity(p, training):
+            return x
+        kept = np.ones((*x.shape[: x.ndim - spatial], *(1,) * spatial), x.dtype)
+        return x * ops_dropout.dropout(kept, p, draw_seed(generator))
 
     channel_dropout.__name__ = channel_dropout.__qualname__ = name
     channel_dropout.__doc__ = (

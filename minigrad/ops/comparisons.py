@@ -12,7 +12,7 @@ from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
 from minigrad.ops.promotion import promote
 from minigrad.ops.tables import binary, unary
-from minigrad.tensor import Array, Shape, Tensor, as_array
+from minigrad.tensor import Array, Tensor, as_array
 
 __all__ = ["equal", "greater", "greater_equal", "less", "less_equal", "not_equal"]
 __all__ += ["allclose", "array_equal", "isclose", "isfinite", "isinf", "isnan", "signbit"]
@@ -63,17 +63,15 @@ def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
 
 @primitive(batching=aligned)
 def _where(condition: Array, a: Array, b: Array, /) -> Array:
-    a, b = (np.asarray(value) for value in promote([a, b], floating=False))
-    if condition.size >= LARGE and condition.dtype == bool and a.dtype.char in "fd" and _fit(condition.shape, a, b):
-        return kernels.choose(condition, a, b)
+    a, b = promote([a, b], floating=False)
+    if condition.size >= LARGE and condition.dtype == bool:
+        dtype = np.result_type(a, b)
+        if dtype.char in "fd" and all(np.shape(value) in (condition.shape, ()) for value in (a, b)):
+            return kernels.choose(condition, np.asarray(a, dtype), np.asarray(b, dtype))
     return np.where(condition, a, b)
 
 
 LARGE = 4096  # elements from which on calling the kernel costs less than the branches that NumPy's loop mispredicts
-
-
-def _fit(shape: Shape, *values: Array) -> bool:
-    return all(value.shape in (shape, ()) for value in values)
 
 
 _where.vjp(a=lambda g, condition: _where(condition, g, 0), b=lambda g, condition: _where(condition, 0, g))

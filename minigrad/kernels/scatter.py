@@ -61,6 +61,6 @@ def _add_columns(part, parts, out, indices, rows):
     # out: (V, D); indices: (N,); rows: (N, D)
     left, right = share(out.shape[1], part, parts)
     for i in range(len(indices)):
-        target, source = out[indices[i]], rows[i]
-        for column in range(left, right):
+        target, source = out[indices[i], left:right], rows[i, left:right]
+        for column in range(len(target)):
             target[column] += source[column]

@@ -126,6 +126,8 @@ def add_at(g: Array, indices: Array, /, axis: int, size: int, batch: int = 0) ->
         flat = np.zeros((size, math.prod(others)), g.dtype)
         places = np.where(indices < 0, indices + size, indices).reshape(-1)
         kernels.add_rows(flat, places, np.ascontiguousarray(rows).reshape(places.size, flat.shape[1]))
+        if not axis and len(others) == 1:
+            return flat  # no view: the backward sweep hands it on without a copy
         out = flat.reshape(size, *others)
     return np.moveaxis(out, batch, batch + axis)
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from minigrad.kernels.arguments import check_floats, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.exponential import exponential, maximum
+from minigrad.kernels.exponential import decay
+from minigrad.kernels.ordering import largest
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 # Multiply-adds that one element of a softmax costs about as much as.
@@ -27,7 +28,7 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """exp(x) / sum(exp(x)) along ``axis``, shifted by the maximum so that nothing overflows.
 
     A row that is -inf throughout (nothing to attend) gives zeros. A row with +inf shares all weight evenly among its
-    infinities. NaN fills its own row only.
+    infinities. NaN fills its own row only. Weights below the smallest normal number are 0.
 
     Args:
         x: any shape and strides, float32 or float64.
@@ -58,15 +59,15 @@ def _softmax_rows(part, parts, x, y):
     for row in range(first, last):
         source, target = x[row], y[row]
         n = len(source)
-        largest = _largest(source)
-        if math.isinf(largest):
-            weights = _at_infinity(source, largest)
+        top = largest(source)
+        if math.isinf(top):
+            weights = _at_infinity(source, top)
             for i in range(n):
-                target[i] = weights if source[i] == largest else 0
+                target[i] = weights if source[i] == top else weights * 0
             continue
         total = x.dtype.type(0)
         for i in range(n):
-            weight = exponential(source[i] - largest)
+            weight = decay(source[i] - top)
             target[i] = weight
             total += weight
         scale = x.dtype.type(1) / total
@@ -128,18 +129,18 @@ def _log_softmax_rows(part, parts, x, y):
     for row in range(first, last):
         source, target = x[row], y[row]
         n = len(source)
-        largest = _largest(source)
-        if math.isinf(largest):
-            weights = math.log(_at_infinity(source, largest))
+        top = largest(source)
+        if math.isinf(top):
+            weights = math.log(_at_infinity(source, top))
             for i in range(n):
-                target[i] = weights if source[i] == largest else -math.inf
+                target[i] = weights if source[i] == top or math.isnan(weights) else -math.inf
             continue
         total = x.dtype.type(0)
         for i in range(n):
-            total += exponential(source[i] - largest)
+            total += decay(source[i] - top)
         logarithm = math.log(total)
         for i in range(n):
-            target[i] = (source[i] - largest) - logarithm
+            target[i] = (source[i] - top) - logarithm
 
 
 def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -165,31 +166,28 @@ def _log_softmax_backward_rows(part, parts, y, g, dx):
     for row in range(first, last):
         logarithms, gradient, target = y[row], g[row], dx[row]
         n = len(logarithms)
-        if _largest(logarithms) == -math.inf:
+        if logarithms[0] == -math.inf and largest(logarithms) == -math.inf:
             target[:] = 0
             continue
         total = logarithms.dtype.type(0)
         for i in range(n):
             total += gradient[i]
         for i in range(n):
-            target[i] = gradient[i] - exponential(logarithms[i]) * total
+            target[i] = gradient[i] - decay(logarithms[i]) * total
 
 
 @kernel()
-def _largest(row):
-    largest = row.dtype.type(-math.inf)
-    for i in range(len(row)):
-        largest = maximum(largest, row[i])
-    return largest
+def _at_infinity(row, top):
+    """The weight of each entry equal to an infinite maximum: an even share of one, or nothing if all are -inf.
 
-
-@kernel()
-def _at_infinity(row, largest):
-    """The weight of each entry equal to an infinite maximum: an even share of one, or nothing if all are -inf."""
+    NaN if there is one, which the maximum may have passed over.
+    """
     count = 0
     for i in range(len(row)):
-        count += row[i] == largest
-    return row.dtype.type(1 / count if largest > 0 else 0)
+        if math.isnan(row[i]):
+            return row.dtype.type(math.nan)
+        count += row[i] == top
+    return row.dtype.type(1 / count if top > 0 else 0)
 
 
 def _along_axis(rows_kernel: Callable[..., Any], axis: int, **arrays: np.ndarray) -> np.ndarray:

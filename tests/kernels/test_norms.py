@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.kernels import layer_norm, layer_norm_backward
+from minigrad.kernels import (
+    add_dropout_norm,
+    add_dropout_norm_backward,
+    dropout,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 
 SHAPES = [(1,), (7,), (3, 1), (5, 17), (2, 3, 64), (33, 65), (4001, 40)]
 
@@ -105,3 +113,49 @@ def test_what_does_not_fit_is_named():
         layer_norm_backward(np.ones((2, 2)), x, None, np.ones(2), np.ones(2))
     with pytest.raises(ValueError, match="x must have at least one dimension"):
         layer_norm(np.array(1.0))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rms_norm_is_right(dtype, rng, shape):
+    x, g = (3 + rng.standard_normal((2, *shape))).astype(dtype)
+    weight = rng.standard_normal(shape[-1]).astype(dtype)
+    y, rstd = rms_norm(x, weight, 1e-3)
+    dx, dweight = rms_norm_backward(g, x, weight, rstd)
+    n, rows = shape[-1], int(np.prod(shape[:-1]))
+    exact = 1 / np.sqrt(np.square(x, dtype=np.float64).mean(axis=-1, keepdims=True) + 1e-3)
+    z, h = x * exact, g.astype(np.float64) * weight
+    tolerance = 100 * (n + rows + 10) * np.finfo(dtype).eps
+    # Through the Jacobian of z: exact · (identity - z zᵀ / n), applied to h.
+    jacobians = exact[..., None] * (np.eye(n) - z[..., :, None] * z[..., None, :] / n)
+    for result, expected in (
+        (y, z * weight),
+        (rstd, exact[..., 0]),
+        (dx, np.einsum("...ij,...j->...i", jacobians, h)),
+        (dweight, (g * z).reshape(-1, n).sum(axis=0)),
+    ):
+        assert result.dtype == dtype
+        np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance * max(1, abs(expected).max()))
+
+
+@pytest.mark.parametrize("centered", [True, False])
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("shape", [(7,), (5, 17), (0, 4), (2, 3, 64), (301, 129)])
+def test_the_fused_residual_is_its_three_steps(dtype, rng, shape, p, centered):
+    x, y, g, g_total = rng.standard_normal((4, *shape)).astype(dtype)
+    weight, bias = (rng.standard_normal(shape[-1]).astype(dtype) for _ in range(2))
+    total, out, mean, rstd = add_dropout_norm(x, y, weight, bias, 1e-5, p, 9, centered)
+    tolerance = 200 * (x.size + 10) * np.finfo(dtype).eps
+    np.testing.assert_allclose(total, x + dropout(y, p, 9), rtol=tolerance)
+    if centered:
+        expected, *saved = layer_norm(total, weight, bias)
+        d_total, *d_weights = layer_norm_backward(g, total, weight, *saved)
+    else:
+        expected, *saved = rms_norm(total, weight)
+        expected += bias
+        d_total, *d_weights = rms_norm_backward(g, total, weight, *saved)
+    np.testing.assert_allclose(out, expected, atol=tolerance)
+    dx, dy, *found = add_dropout_norm_backward(g_total, g, total, weight, mean, rstd, p, 9, centered)
+    np.testing.assert_allclose(dx, d_total + g_total, atol=tolerance)
+    np.testing.assert_allclose(dy, dropout(d_total + g_total, p, 9), atol=tolerance)
+    for result, exact in zip(found, d_weights, strict=False):
+        np.testing.assert_allclose(result, exact, atol=tolerance)

@@ -89,7 +89,7 @@ def test_huge_values_do_not_overflow(dtype):
 
 
 def test_nan_beside_infinities_fills_its_row(dtype):
-    x = np.array([[nan, inf, 0], [-inf, nan, -inf], [inf, 0, nan]], dtype)
+    x = np.array([[nan, inf, 0], [-inf, nan, -inf], [inf, 0, nan], [-nan] * 3, [-inf, -nan, inf]], dtype)
     assert np.isnan(softmax(x)).all()
     assert np.isnan(log_softmax(x)).all()
 

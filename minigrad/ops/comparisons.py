@@ -64,7 +64,7 @@ def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
 @primitive(batching=aligned)
 def _where(condition: Array, a: Array, b: Array, /) -> Array:
     a, b = promote([a, b], floating=False)
-    if condition.size >= LARGE and condition.dtype == bool:
+    if isinstance(condition, np.ndarray) and condition.size >= LARGE and condition.dtype == bool:
         dtype = np.result_type(a, b)
         if dtype.char in "fd" and all(np.shape(value) in (condition.shape, ()) for value in (a, b)):
             return kernels.choose(condition, np.asarray(a, dtype), np.asarray(b, dtype))

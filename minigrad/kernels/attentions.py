@@ -47,6 +47,7 @@ from minigrad.kernels.scores import (
     apply_mask,
     copy_rows,
     drop,
+    hide,
     look,
     multiply_panels,
     pack_transposed,
@@ -291,9 +292,9 @@ def _rounded(size: int, step: int) -> int:
 
 
 def _forward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool) -> tuple[int, ...]:
-    """Elements of a thread's workspace: packed keys, values; scores, packed queries, sums, largest and total."""
+    """Elements of a thread's workspace: packed keys, values; scores, packed queries, sums; largest, total, factor."""
     *_, keys, features, width = sizes
-    tile = (TILE_ROWS * KEYS, TILE_ROWS * features, TILE_ROWS * width, TILE_ROWS, TILE_ROWS)
+    tile = (TILE_ROWS * KEYS, TILE_ROWS * features, TILE_ROWS * width, TILE_ROWS, TILE_ROWS, TILE_ROWS)
     return _rounded(keys, strip) * features, keys * width, *tile
 
 
@@ -331,9 +332,10 @@ def _attend_rows(example, head, top, given, store, own, values):
     room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(TILE_ROWS, queries - top)
     scores, packed, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
-    largest, total = array_at(own + offsets[5] * item, rows, room), array_at(own + offsets[6] * item, rows, room)
-    largest[:] = -math.inf
-    total[:] = 0
+    largest, total, factor = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
+    scaling = array_at(factor, rows, room)
+    array_at(largest, rows, room)[:] = -math.inf
+    array_at(total, rows, room)[:] = 0
     array_at(sums, rows * width, room)[:] = 0
     copy_rows(rows, features, _row(q, example, head, top), q[3], packed, features * item, factors[0], room)
     number = (example * heads + head) * queries + top
@@ -347,22 +349,28 @@ def _attend_rows(example, head, top, given, store, own, values):
         k_panels, k_panel = own + left * features * item, strip * features * item
         a, b, c = (packed, features * item, item), (k_panels, k_panel, strip * item), (scores, KEYS * item, 0)
         call_at(product, multiply_panels, (rows, columns, features, *a, *b, *c, room))
+        wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
-            line = array_at(scores + r * KEYS * item, columns, room)
+            line = array_at(scores + r * KEYS * item, wide, room)
+            line[visible:] = -math.inf
             if seen == SOMETHING:
                 apply_mask(kind, hides + r * mask[3], line[:visible])
-            largest[r], total[r], factor = soften(line, visible, largest[r], total[r])
+        soften(rows, wide, scores, KEYS * item, largest, total, factor, room)
+        for r in range(rows):
             if below > 0:
-                drop(line[:visible], seed, number + r, left, below, factors[1])
-            if factor != 1:
-                copy_rows(1, width, sums + r * width * item, 0, sums + r * width * item, 0, factor, room)
+                line = array_at(scores + r * KEYS * item, wide, room)
+                drop(line, seed, number + r, left, below, factors[1])
+            if scaling[r] != 1:
+                at = sums + r * width * item
+                copy_rows(1, width, at, 0, at, 0, scaling[r], room)
         b, c = (values[0] + left * values[1], strip * item, values[1]), (sums, width * item, 1)
         call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c, room))
     logarithms = array_at(address_of_id(logsumexp) + number * item, rows, room)
+    tops, totals = array_at(largest, rows, room), array_at(total, rows, room)
     for r in range(rows):
-        logarithms[r] = largest[r] + math.log(total[r])
-        mean = 1 / total[r] if total[r] != 0 else 0.0
+        logarithms[r] = tops[r] + math.log(totals[r])
+        mean = 1 / totals[r] if totals[r] != 0 else 0.0
         copy_rows(1, width, sums + r * width * item, 0, _row(out, example, head, top + r), 0, mean, room)
 
 
@@ -459,16 +467,16 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, dkeys, d
                 visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
                 if logarithms[r] == -math.inf:  # this query sees nothing
                     visible = 0
-                weight = array_at(weights + r * tile_row, columns, room)
-                dscore = array_at(dscores + r * tile_row, columns, room)
-                weight[visible:] = 0
+                all_columns = (columns + strip - 1) // strip * strip
+                weight = hide(array_at(weights + r * tile_row, all_columns, room), visible)
+                dscore = array_at(dscores + r * tile_row, all_columns, room)
                 dscore[visible:] = 0
-                weight, dscore = weight[:visible], dscore[:visible]
+                dscore = dscore[: len(weight)]
                 if seen == SOMETHING:
-                    apply_mask(kind, hides + r * mask[3], weight)
+                    apply_mask(kind, hides + r * mask[3], weight[:visible])
                 if below > 0:
                     drop(dscore, seed, number + r, left, below, factors[1])
-                for i in range(visible):
+                for i in range(len(weight)):
                     weight[i] = exponential(weight[i] - logarithms[r])
                     dscore[i] = weight[i] * (dscore[i] - delta[r])
                 if below > 0:

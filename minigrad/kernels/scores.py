@@ -13,11 +13,11 @@ import math
 import numpy as np
 
 from minigrad.kernels.blocks import _height
-from minigrad.kernels.compiler import SUMS, kernel
+from minigrad.kernels.compiler import kernel
 from minigrad.kernels.dropouts import random_bits, row_key
-from minigrad.kernels.exponential import exponential, maximum
 from minigrad.kernels.tiles import TILE_VECTORS, multiply_tile, transpose_block
 from minigrad.kernels.vector import MACHINE, array_at, move_element
+from minigrad.kernels.weights import SIDE_BY_SIDE, soften_rows
 
 # What a mask is, and how much of a tile it lets see.
 NO_MASK, BOOLEAN, ADDED = range(3)
@@ -115,33 +115,28 @@ def apply_mask(kind, mask, scores):
             scores[i] += added[i]
 
 
-@kernel(fastmath=SUMS)
-def soften(scores, own, largest, total):
-    """Turn the first ``own`` scores into weights, and the others, which the query does not see, into zeros.
+@kernel()
+def hide(scores, visible):
+    """The part of a row to go on with: what is seen, and up to a whole strip that is not; behind it are zeros.
 
-    Returns:
-        The largest score so far, the sum of weights so far, and what earlier weights are to be multiplied by.
+    Loops over whole strips are all vector code.
     """
-    zero, one = scores.dtype.type(0), scores.dtype.type(1)
-    scores[own:] = 0
-    new = largest
-    for i in range(own):
-        new = maximum(new, scores[i])
-    if math.isinf(new):
-        # Nothing to see so far, or all weight on equal infinities.
-        factor = one if new == largest else zero
-        total *= factor
-        for i in range(own):
-            scores[i] = one if scores[i] == new and new > 0 else zero
-            total += scores[i]
-        return new, total, factor
-    factor = exponential(largest - new)
-    added = zero
-    for i in range(own):
-        weight = exponential(scores[i] - new)
-        scores[i] = weight
-        added += weight
-    return new, total * factor + added, factor
+    strip = strip_of(scores)
+    wide = (visible + strip - 1) // strip * strip
+    scores[visible:wide] = -math.inf
+    scores[wide:] = 0
+    return scores[:wide]
+
+
+@kernel()
+def soften(rows, columns, scores, step, largest, total, factor, room):
+    """``soften_rows`` for any number of rows."""
+    row = 0
+    while row < rows:
+        count = SIDE_BY_SIDE[0] if row + SIDE_BY_SIDE[0] <= rows else 1
+        at = row * room.itemsize
+        soften_rows(count, columns, scores + row * step, step, largest + at, total + at, factor + at, room)
+        row += count
 
 
 @kernel()

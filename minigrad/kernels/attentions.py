@@ -32,10 +32,9 @@ import numpy as np
 from numba import from_dtype, types
 
 from minigrad.kernels.arguments import check_floats, check_shape
-from minigrad.kernels.blocks import THREAD_ROOM, workspace
+from minigrad.kernels.blocks import THREAD_ROOM, _multiply_by_dots, workspace
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.dropouts import check_dropout, drop_below
-from minigrad.kernels.exponential import exponential
 from minigrad.kernels.linking import call_at, entry_of
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 from minigrad.kernels.scores import (
@@ -47,7 +46,6 @@ from minigrad.kernels.scores import (
     apply_mask,
     copy_rows,
     drop,
-    hide,
     look,
     multiply_panels,
     pack_transposed,
@@ -56,6 +54,7 @@ from minigrad.kernels.scores import (
 )
 from minigrad.kernels.tiles import TILE_ROWS, TILE_VECTORS
 from minigrad.kernels.vector import address_of_array, address_of_id, array_at, lanes_of
+from minigrad.kernels.weights import differentiate_row
 
 # A tile's width in keys. The forward pass goes by TILE_ROWS queries, whose scores (12 kilobytes in float32) stay in the
 # first-level cache. Backward goes by more, for its products sum over queries too; both of its tiles fit the second.
@@ -316,28 +315,31 @@ def _attend(part, parts, given, store, whole_heads):
     serves = heads // groups
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
-        pack_transposed(keys, features, _head(k, example, group), k[3], own, room)
+        keys_at, packed = _head(k, example, group), queries * serves > FEW_QUERIES
+        if packed:
+            pack_transposed(keys, features, keys_at, k[3], own, room)
+            keys_at = own
         near_values = own + offsets[1] * room.itemsize
         values = _near(keys, width, _head(v, example, group), v[3], queries * serves, near_values, room)
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * TILE_ROWS, queries, step * TILE_ROWS):
-                _attend_rows(example, head, top, given, store, own, values)
+                _attend_rows(example, head, top, given, store, own, packed, keys_at, values)
 
 
 @kernel()
-def _attend_rows(example, head, top, given, store, own, values):
-    """The results for a few queries from ``top`` on."""
-    (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, logsumexp, rule, factors = given
+def _attend_rows(example, head, top, given, store, own, packed, keys_at, values):
+    """The results for some queries from ``top`` on."""
+    (_, heads, _, queries, keys, features, width), (q, k, _, out), mask, logsumexp, rule, factors = given
     causal, kind, below, seed = rule
     room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(TILE_ROWS, queries - top)
-    scores, packed, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
+    scores, scaled, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
     largest, total, factor = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
     scaling = array_at(factor, rows, room)
     array_at(largest, rows, room)[:] = -math.inf
     array_at(total, rows, room)[:] = 0
     array_at(sums, rows * width, room)[:] = 0
-    copy_rows(rows, features, _row(q, example, head, top), q[3], packed, features * item, factors[0], room)
+    copy_rows(rows, features, _row(q, example, head, top), q[3], scaled, features * item, factors[0], room)
     number = (example * heads + head) * queries + top
     reach = min(keys, top + rows) if causal else keys
     for left in range(0, reach, KEYS):
@@ -346,9 +348,12 @@ def _attend_rows(example, head, top, given, store, own, values):
         seen = look(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
-        k_panels, k_panel = own + left * features * item, strip * features * item
-        a, b, c = (packed, features * item, item), (k_panels, k_panel, strip * item), (scores, KEYS * item, 0)
-        call_at(product, multiply_panels, (rows, columns, features, *a, *b, *c, room))
+        if packed:
+            b, c = (keys_at + left * features * item, strip * features * item, strip * item), (scores, KEYS * item, 0)
+            call_at(product, multiply_panels, (rows, columns, features, scaled, features * item, item, *b, *c, room))
+        else:
+            k_rows = keys_at + left * k[3]
+            _multiply_by_dots(scaled, k_rows, scores, rows, columns, features, features * item, k[3], KEYS * item, room)
         wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -410,7 +415,7 @@ def _differentiate(part, parts, given, store, shared):
         k_at, v_at = _head(k, example, group), _head(v, example, group)
         pack_transposed(keys, features, k_at, k[3], own, room)
         pack_transposed(keys, width, v_at, v[3], own + offsets[1] * item, room)
-        rows = _near(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, room)
+        near = _near(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, room)
         dkeys, dvalues = (_head(dk, example, group), dk[3]), (_head(dv, example, group), dv[3])
         if shared >= 0:
             dkeys, dvalues = (own + offsets[9] * item, features * item), (own + offsets[10] * item, width * item)
@@ -418,11 +423,11 @@ def _differentiate(part, parts, given, store, shared):
             array_at(dvalues[0], keys * width, room)[:] = 0
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * BACKWARD_QUERIES, queries, step * BACKWARD_QUERIES):
-                _differentiate_rows(example, head, top, given, store, own, rows, dkeys, dvalues)
+                _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues)
 
 
 @kernel(fastmath=SUMS)
-def _differentiate_rows(example, head, top, given, store, own, keys_at, dkeys, dvalues):
+def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues):
     """What some queries from ``top`` on contribute to all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, logsumexp, rule, factors = given
     causal, kind, below, seed = rule
@@ -463,28 +468,27 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, dkeys, d
             a, b = (grown + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
             c = (dscores + row * tile_row, tile_row, 0)
             call_at(product, multiply_panels, (height, wide, width, *a, *b, *c, room))
+            padded = (wide + strip - 1) // strip * strip
             for r in range(row, row + height):
                 visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
-                if logarithms[r] == -math.inf:  # this query sees nothing
-                    visible = 0
-                all_columns = (columns + strip - 1) // strip * strip
-                weight = hide(array_at(weights + r * tile_row, all_columns, room), visible)
-                dscore = array_at(dscores + r * tile_row, all_columns, room)
-                dscore[visible:] = 0
-                dscore = dscore[: len(weight)]
+                weight = array_at(weights + r * tile_row, BACKWARD_KEYS, room)
+                dscore = array_at(dscores + r * tile_row, BACKWARD_KEYS, room)
+                weight[visible:padded] = -math.inf
+                dscore[visible:padded] = 0
                 if seen == SOMETHING:
                     apply_mask(kind, hides + r * mask[3], weight[:visible])
                 if below > 0:
-                    drop(dscore, seed, number + r, left, below, factors[1])
-                for i in range(len(weight)):
-                    weight[i] = exponential(weight[i] - logarithms[r])
-                    dscore[i] = weight[i] * (dscore[i] - delta[r])
+                    drop(dscore[:padded], seed, number + r, left, below, factors[1])
+                # A query that sees nothing has weights of 0.
+                logarithm = logarithms[r] if logarithms[r] != -math.inf else room.dtype.type(math.inf)
+                differentiate_row(padded, weights + r * tile_row, dscores + r * tile_row, logarithm, delta[r], room)
                 if below > 0:
-                    drop(weight, seed, number + r, left, below, factors[1])
-            a, b = (
-                (dscores + row * tile_row, tile_row, item),
-                (keys_at[0] + left * keys_at[1], strip * item, keys_at[1]),
-            )
+                    drop(weight[:padded], seed, number + r, left, below, factors[1])
+                if causal:
+                    # A tile of keys, below, may reach farther than these queries do.
+                    weight[padded : padded + TILE_ROWS] = 0
+                    dscore[padded : padded + TILE_ROWS] = 0
+            a, b = (dscores + row * tile_row, tile_row, item), (near[0] + left * near[1], strip * item, near[1])
             c = (dqueries + row * q_row, q_row, 1)
             call_at(product, multiply_panels, (height, features, wide, *a, *b, *c, room))
         for column in range(0, columns, TILE_ROWS):

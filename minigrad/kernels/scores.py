@@ -116,19 +116,6 @@ def apply_mask(kind, mask, scores):
 
 
 @kernel()
-def hide(scores, visible):
-    """The part of a row to go on with: what is seen, and up to a whole strip that is not; behind it are zeros.
-
-    Loops over whole strips are all vector code.
-    """
-    strip = strip_of(scores)
-    wide = (visible + strip - 1) // strip * strip
-    scores[visible:wide] = -math.inf
-    scores[wide:] = 0
-    return scores[:wide]
-
-
-@kernel()
 def soften(rows, columns, scores, step, largest, total, factor, room):
     """``soften_rows`` for any number of rows."""
     row = 0

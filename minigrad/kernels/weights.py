@@ -1,4 +1,4 @@
-"""The running softmax of a few rows of scores at a time, as vector instructions.
+"""The running softmax of a few rows of scores at a time, and its backward, as vector instructions.
 
 The maximum and the sum of a row are each at the end of a chain of instructions that wait for one another. Several rows
 side by side fill the time.
@@ -84,6 +84,33 @@ def _soften(
         emit.store(builder.fadd(earlier, emit.sum(added)), at_total)
         emit.store(_first(builder, top), at_largest)
         emit.store(scaling, at_factor)
+
+
+@intrinsic
+def differentiate_row(typingctx, columns, scores, dweights, logsumexp, delta, like):
+    """Turn scores into weights, exp(score - logsumexp), and dweights into dscores, weight * (dweight - delta).
+
+    ``columns`` is a multiple of a register's lanes; ``scores`` and ``dweights`` are addresses.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        columns, scores, dweights, *means, _ = arguments
+        emit = Emitter(builder, element)
+        logarithm, mean = (emit.broadcast(value) for value in means)
+
+        def step(values: list[ir.Value]) -> list[ir.Value]:
+            (at,) = values
+            weight = _weight(emit, emit.load(emit.at(scores, at)), logarithm)
+            change = builder.fsub(emit.load(emit.at(dweights, at)), mean)
+            emit.store(weight, emit.at(scores, at))
+            emit.store(builder.fmul(weight, change), emit.at(dweights, at))
+            return [emit.at(at, emit.lanes * emit.size)]
+
+        loop(builder, builder.udiv(columns, emit.integer(emit.lanes)), [emit.integer(0)], step)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3, like.dtype, like.dtype, like), generate
 
 
 def _weight(emit: Emitter, score: ir.Value, top: ir.Value) -> ir.Value:

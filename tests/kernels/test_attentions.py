@@ -242,3 +242,10 @@ def test_what_does_not_fit_is_named():
     out, logsumexp = attention(q, k, k)
     with pytest.raises(ValueError, match=r"g must have shape \(2, 3, 4\); got \(3, 4\)"):
         attention_backward(q[0], q, k, k, out, logsumexp)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 5, 8])
+def test_few_queries_read_keys_where_they_lie(dtype, rng, queries):
+    q, k, v, g = operands(rng, dtype, 2, 2, 2, queries, 300, 20, 24)
+    for keys in (k, np.broadcast_to(k[:, :, :1], k.shape), k[:, :, ::-1]):
+        assert_close(computed(q, keys, v, g), reference(q, keys, v, g), q, keys, v, g)

@@ -57,10 +57,11 @@ from minigrad.kernels.vector import address_of_array, address_of_id, array_at, l
 from minigrad.kernels.weights import differentiate_row
 
 # A tile's width in keys. The forward pass goes by TILE_ROWS queries, whose scores (12 kilobytes in float32) stay in the
-# first-level cache. Backward goes by more, for its products sum over queries too; both of its tiles fit the second.
+# first-level cache. Backward goes by more, for its products sum over queries too, and read all keys once for each block
+# of queries; its two tiles (66 kilobytes each) stay in the second level.
 KEYS = 256
 BACKWARD_KEYS = 128
-BACKWARD_QUERIES = 6 * TILE_ROWS
+BACKWARD_QUERIES = 11 * TILE_ROWS
 # Reading rows in place costs less than laying them side by side for so few queries.
 FEW_QUERIES = 8
 

@@ -38,7 +38,9 @@ def save_plot(report: Report, path: Path) -> None:
     for name, found in points.items():
         if found:
             x, y = zip(*found, strict=True)
-            axes.scatter(x, np.array(y) / 1e9, 24, COLOURS[name], MARKERS[name], label=name, alpha=0.8, linewidths=0)
+            axes.scatter(
+                x, np.array(y) / 1e9, s=24, c=COLOURS[name], marker=MARKERS[name], label=name, alpha=0.8, linewidths=0
+            )
     axes.set(
         xscale="log",
         yscale="log",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def program(
 
     def forward_and_backward() -> dict[str, Tensor]:
         output = function(**tensors, **options)
-        gradients = autograd.grad(output, [tensors[name] for name in gradients_of], gradient)
+        gradients = cast("list[Tensor]", autograd.grad(output, [tensors[name] for name in gradients_of], gradient))
         return {"output": output} | {f"gradient of {name}": g for name, g in zip(gradients_of, gradients, strict=True)}
 
     if gradients_of:

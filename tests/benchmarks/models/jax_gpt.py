@@ -95,6 +95,6 @@ def train_gpt(size: GPTSize) -> Program:
     def results() -> dict[str, Array]:
         _, gradients = jax.jit(loss_and_gradients)(weights)
         found = {f"gradient of {name}": np.asarray(g) for name, g in gradients.items()}
-        return found | {"losses": np.array([[step()] for _ in range(settings.CHECKED_STEPS)], np.float32)}
+        return found | {"losses": np.array([step() for _ in range(settings.CHECKED_STEPS)], np.float32)}
 
     return Program(step, results)

@@ -15,8 +15,8 @@ from transformer.data.batches import Batch
 from transformer.train import batch_loss
 
 
-def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
-    """A training step on a batch of each length."""
+def model_of(size: Seq2SeqSize, dropout: float) -> Transformer:
+    """The model, its weights not yet those of the benchmark."""
     config = TransformerConfig(
         vocab_size=size.vocabulary,
         d_model=size.width,
@@ -29,7 +29,12 @@ def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
         bos_id=seq2seq.BOS,
         eos_id=seq2seq.EOS,
     )
-    model = Transformer(config)
+    return Transformer(config)
+
+
+def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
+    """A training step on a batch of each length."""
+    model = model_of(size, dropout)
     model.load_state_dict(seq2seq.weights(size))
     losses: list[Callable[[], Tensor]] = [
         partial(batch_loss, model, Batch(*batch), seq2seq.LABEL_SMOOTHING) for batch in seq2seq.batches(size)

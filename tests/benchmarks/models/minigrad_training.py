@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -45,7 +46,8 @@ def training(model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Progra
             for name, parameter in model.named_parameters()
             if parameter.grad is not None
         }
-        return gradients | {"losses": np.array([steps() for _ in range(settings.CHECKED_STEPS)], np.float32)}
+        checked = [step(loss_of) for loss_of in islice(cycle(losses), settings.CHECKED_STEPS)]
+        return gradients | {"losses": np.array(checked, np.float32)}
 
     return Program(steps, results)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def training(model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Progra
         optimizer.zero_grad()
         loss = loss_of()
         torch.autograd.backward(loss)
-        return float(loss)
+        return float(loss.detach())
 
     def step(loss_of: Callable[[], Tensor]) -> float:
         loss = backward(loss_of)
@@ -53,7 +54,8 @@ def training(model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Progra
             for name, parameter in model.named_parameters()
             if parameter.grad is not None
         }
-        return gradients | {"losses": np.array([steps() for _ in range(settings.CHECKED_STEPS)], np.float32)}
+        checked = [step(loss_of) for loss_of in islice(cycle(losses), settings.CHECKED_STEPS)]
+        return gradients | {"losses": np.array(checked, np.float32)}
 
     return Program(steps, results)
 

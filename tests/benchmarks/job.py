@@ -31,6 +31,8 @@ class Job:
         work: (count, unit) that one call gets done, such as tokens.
         fresh: start new processes for it, so that its memory starts from nothing.
         once: it takes so long that the first call is the measurement.
+        share_goal: the share of the machine's limit that it should reach.
+        seconds_goal: how long it should take at most.
     """
 
     group: str
@@ -47,6 +49,8 @@ class Job:
     work: tuple[float, str] | None = None
     fresh: bool = False
     once: bool = False
+    share_goal: float | None = None
+    seconds_goal: float | None = None
 
     @property
     def full_name(self) -> str:
@@ -56,19 +60,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the jobs of a group should reach.
+    """What the jobs of a group should reach beside their peers.
 
     Args:
         ratios: for each peer, the least geometric mean of its time over ours.
         least_ratio: what no single job's ratio may fall below.
-        share: the least share of the machine's limit.
-        seconds: the most that a call may take.
     """
 
     ratios: Mapping[str, float] = field(default_factory=dict)
     least_ratio: float | None = None
-    share: float | None = None
-    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class Report:
             "flops": job.flops or None,
             "bytes": job.bytes or None,
             "work": job.work,
+            "share_goal": job.share_goal,
+            "seconds_goal": job.seconds_goal,
             "sides": sides,
             "ratios": {peer: _spread(measurement.ratio(peer)) for peer in measurement.sides if peer != OURS},
         }
@@ -161,17 +163,28 @@ def _ratio_title(peer: str) -> str:
 
 def _figures(report: Report, measurement: Measurement, side: Side) -> list[str]:
     if side.seconds is None:
-        return ["failed", "", "", "", "", ""]
-    median, low, high = side.seconds
-    share = report.share(measurement)
+        return ["[red]failed[/]", "", "", "", "", ""]
+    job, (median, low, high) = measurement.job, side.seconds
     return [
-        duration(median),
+        _missed(duration(median), job.seconds_goal is not None and median > job.seconds_goal),
         f"{max(high - median, median - low) / median:.0%}",
-        "" if share is None else f"{share:.0%} {_scarce(report.limits, measurement)}",
+        _share(report, measurement),
         _speed(measurement, median),
         "" if side.first_call is None else duration(side.first_call),
         "" if side.peak_memory is None else amount(side.peak_memory),
     ]
+
+
+def _share(report: Report, measurement: Measurement) -> str:
+    share, goal = report.share(measurement), measurement.job.share_goal
+    if share is None:
+        return ""
+    return _missed(f"{share:.0%} {_scarce(report.limits, measurement)}", goal is not None and share < goal)
+
+
+def _missed(text: str, missed: bool) -> str:
+    """Marked, also where there are no colours, if a goal was missed."""
+    return f"[yellow]{text} ![/]" if missed else text
 
 
 def _scarce(limits: Limits, measurement: Measurement) -> str:
@@ -202,7 +215,12 @@ def _compared(measurement: Measurement, peer: str) -> str:
 
 
 def _groups_table(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", title="Geometric means of a peer's time over ours")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title="Geometric means of a peer's time over ours (! misses its goal)",
+    )
     table.add_column("group", no_wrap=True)
     for title in ("peer", "mean", "goal", "least", "goal", "jobs"):
         table.add_column(title, justify="right")
@@ -225,9 +243,7 @@ def _goal(value: float | None) -> str:
 
 
 def _judged(value: float, goal: float | None) -> str:
-    if goal is None:
-        return f"{value:.2f}"
-    return f"[{'green' if value >= goal else 'yellow'}]{value:.2f}[/]"
+    return _missed(f"{value:.2f}", goal is not None and value < goal)
 
 
 def duration(seconds: float) -> str:

@@ -50,6 +50,7 @@ def _products() -> Iterator[Job]:
                 flops=2.0 * m * n * k,
                 bytes=4.0 * (m * k + k * n + m * n),
                 terms=k,
+                share_goal=0.88 if m * n * k >= 1024**3 else None,
             )
 
 

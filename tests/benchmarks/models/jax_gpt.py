@@ -77,14 +77,11 @@ def train_gpt(size: GPTSize) -> Program:
     )
     tokens, following = (jnp.asarray(array) for array in gpt.batch(size))
 
-    def loss_and_gradients(weights: Weights) -> Any:
-        return jax.value_and_grad(loss_of)(weights, tokens, following, size)
-
     def update(weights: Weights, state: Any) -> Any:
-        loss, gradients = loss_and_gradients(weights)
-        return loss, *adamw(weights, _clipped(gradients), state)
+        loss, gradients = jax.value_and_grad(loss_of)(weights, tokens, following, size)
+        return gradients, loss, *adamw(weights, _clipped(gradients), state)
 
-    compiled = jax.jit(update, donate_argnums=(0, 1))
+    compiled = jax.jit(lambda weights, state: update(weights, state)[1:], donate_argnums=(0, 1))
 
     def step() -> float:
         nonlocal weights, state
@@ -93,8 +90,14 @@ def train_gpt(size: GPTSize) -> Program:
         return float(loss)
 
     def results() -> dict[str, Array]:
-        _, gradients = jax.jit(loss_and_gradients)(weights)
-        found = {f"gradient of {name}": np.asarray(g) for name, g in gradients.items()}
-        return found | {"losses": np.array([step() for _ in range(settings.CHECKED_STEPS)], np.float32)}
+        checked = jax.jit(update)
+        losses: list[Any] = []
+        found: dict[str, Array] = {}
+        new, moments = weights, state
+        for _ in range(settings.CHECKED_STEPS):
+            gradients, loss, new, moments = checked(new, moments)
+            losses.append(loss)
+            found = found or {f"gradient of {name}": np.asarray(g) for name, g in gradients.items()}
+        return found | {"losses": np.array(losses, np.float32)}
 
     return Program(step, results)

@@ -220,6 +220,7 @@ def test_jobs_are_chosen_by_group_by_name_and_by_pattern() -> None:
 
 def test_parameters_are_counted_right() -> None:
     assert TINY_GPT.parameters == sum(array.size for array in gpt.weights(TINY_GPT).values())
+    assert TINY_SEQ2SEQ.parameters == sum(array.size for array in seq2seq.weights(TINY_SEQ2SEQ).values())
 
 
 # Models
@@ -354,6 +355,11 @@ def test_the_roofline_is_drawn(report: Report, tmp_path: Path, suffix: str) -> N
 def test_an_unknown_name_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["softmacks"]) == 2
     assert capsys.readouterr().err == "benchmarks: unknown benchmark 'softmacks'; --list shows all\n"
+
+
+def test_an_unknown_peer_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["softmax", "--peer", "torhc"]) == 2
+    assert capsys.readouterr().err == "benchmarks: unknown peer 'torhc'; there are numpy, torch, compile, jax\n"
 
 
 def test_a_folder_that_is_not_there_is_noticed_before_anything_runs(

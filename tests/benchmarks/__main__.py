@@ -28,9 +28,7 @@ def parser() -> argparse.ArgumentParser:
         description="How fast the package is, beside its peers and beside what the machine can do.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a group or a benchmark, * and ? allowed; all if none")
-    parser.add_argument(
-        "--peer", action="append", choices=PEERS, metavar="NAME", help=f"compare with this only: {', '.join(PEERS)}"
-    )
+    parser.add_argument("--peer", action="append", metavar="NAME", help=f"compare with this only: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=_positive, metavar="N", help=f"turns of each framework ({Effort().rounds})")
     parser.add_argument(
         "--threads", type=_positive, default=_cores(), metavar="N", help="threads of each framework (%(default)s)"
@@ -58,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         jobs = select(options.names)
+        for peer in options.peer or []:
+            if peer not in PEERS:
+                raise ValueError(f"unknown peer {peer!r}; there are {', '.join(PEERS)}")
         for path in (options.json, options.plot):
             if path is not None and not path.absolute().parent.is_dir():
                 raise ValueError(f"{path}: there is no folder {path.parent}")

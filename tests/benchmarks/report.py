@@ -130,6 +130,9 @@ def show(report: Report) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     limits = report.limits
     console.print(
+        "Times are medians, ± is the farther quartile, ! misses its goal; a ratio above 1 says that we are faster."
+    )
+    console.print(
         f"{report.threads} threads: {limits.flops / 1e9:.0f} GFLOP/s ({limits.one_thread_flops / 1e9:.0f} on one), "
         f"copies at {limits.copy / 1e9:.1f} GB/s read and written"
     )
@@ -169,7 +172,7 @@ def _figures(report: Report, measurement: Measurement, side: Side) -> list[str]:
         _missed(duration(median), job.seconds_goal is not None and median > job.seconds_goal),
         f"{max(high - median, median - low) / median:.0%}",
         _share(report, measurement),
-        _speed(measurement, median),
+        _speed(report.limits, measurement, median),
         "" if side.first_call is None else duration(side.first_call),
         "" if side.peak_memory is None else amount(side.peak_memory),
     ]
@@ -193,14 +196,14 @@ def _scarce(limits: Limits, measurement: Measurement) -> str:
     return "FMA" if job.flops / limits.flops >= job.bytes / limits.copy else "copy"
 
 
-def _speed(measurement: Measurement, seconds: float) -> str:
+def _speed(limits: Limits, measurement: Measurement, seconds: float) -> str:
     job = measurement.job
     if job.work:
         count, unit = job.work
         return f"{count / seconds:,.0f} {unit}/s"
-    if job.flops:
-        return f"{job.flops / seconds / 1e9:.0f} GFLOP/s"
-    return f"{job.bytes / seconds / 1e9:.1f} GB/s" if job.bytes else ""
+    if _scarce(limits, measurement) == "FMA":
+        return f"{job.flops / seconds / 1e9:.0f} GFLOP/s" if job.flops else ""
+    return f"{job.bytes / seconds / 1e9:.1f} GB/s"
 
 
 def _compared(measurement: Measurement, peer: str) -> str:
@@ -219,10 +222,10 @@ def _groups_table(report: Report) -> Table:
         box=None,
         pad_edge=False,
         header_style="bold",
-        title="Geometric means of a peer's time over ours (! misses its goal)",
+        title="A peer's time over ours",
     )
     table.add_column("group", no_wrap=True)
-    for title in ("peer", "mean", "goal", "least", "goal", "jobs"):
+    for title in ("peer", "geometric mean", "goal", "least", "goal", "jobs"):
         table.add_column(title, justify="right")
     for group, peers in report.groups().items():
         for peer, figures in peers.items():

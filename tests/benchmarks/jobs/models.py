@@ -21,6 +21,10 @@ GOALS = {
 }
 FMA_SHARES = {"nano": 0.45, "small": 0.7, "medium": 0.75}
 NEW_TOKENS = 64
+# For each parameter: clipping reads the gradient, AdamW reads four numbers and writes three; before that the parameter
+# was read forward and backward and its gradient written.
+OPTIMIZER_BYTES = 4.0 * 8
+TRAINING_BYTES = OPTIMIZER_BYTES + 4.0 * 3
 
 
 def _optimizer() -> Iterator[Job]:
@@ -31,7 +35,8 @@ def _optimizer() -> Iterator[Job]:
             "clipped_adamw",
             ("torch",),
             options={"size": size},
-            bytes=4.0 * 8 * size.parameters,  # the norm reads gradients; AdamW reads four arrays and writes three
+            flops=16.0 * size.parameters,
+            bytes=OPTIMIZER_BYTES * size.parameters,
             terms=size.parameters,
             share_goal=1.0,
         )
@@ -46,6 +51,7 @@ def _training() -> Iterator[Job]:
             ("torch", "compile", "jax"),
             options={"size": size},
             flops=size.step_flops,
+            bytes=TRAINING_BYTES * size.parameters,
             terms=size.tokens * size.width,
             work=(size.tokens, "tokens"),
             fresh=True,
@@ -63,6 +69,7 @@ def _encoder_decoder() -> Iterator[Job]:
         options={"size": size, "dropout": 0.1},
         checked_with={"dropout": 0.0},
         flops=size.flops,
+        bytes=TRAINING_BYTES * size.parameters * len(size.lengths),
         terms=size.tokens * size.width,
         work=(2.0 * size.tokens * len(size.lengths), "tokens"),
         fresh=True,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import prod
-from typing import Any
+from typing import NamedTuple
 
-from tests.benchmarks.inputs import Input, Integers, Normal
+from tests.benchmarks.inputs import Integers, Normal
 from tests.benchmarks.job import Goal, Job
 
 GOALS = {
@@ -32,7 +32,7 @@ def _softmaxes() -> Iterator[Job]:
                 rows = max(1, elements // size)
                 for backward in (False, True):
                     # Forward reads x and writes y; backward reads y and its gradient and writes that of x.
-                    traffic = (5 if backward else 2) * rows * size * FLOAT
+                    passes, operations = (5, 8) if backward else (2, 4)
                     yield Job(
                         "softmax",
                         f"{operation.replace('_', '-')}/{_pass(backward)}/{rows}x{size}",
@@ -40,14 +40,15 @@ def _softmaxes() -> Iterator[Job]:
                         PEERS,
                         {"x": Normal((rows, size))},
                         ("x",) if backward else (),
-                        bytes=traffic,
+                        flops=float(operations * rows * size),
+                        bytes=float(passes * rows * size * FLOAT),
                         terms=size,
                         share_goal=0.8 if elements == LARGE else None,
                     )
 
 
 def _pass(backward: bool) -> str:
-    return "backward" if backward else "forward"
+    return "forward+backward" if backward else "forward"
 
 
 def _cross_entropies() -> Iterator[Job]:
@@ -61,46 +62,51 @@ def _cross_entropies() -> Iterator[Job]:
             {"x": Normal((TOKENS, vocabulary)), "target": Integers((TOKENS,), vocabulary, ignored_every=8)},
             ("x",),
             {"label_smoothing": 0.1},
+            flops=8.0 * TOKENS * vocabulary,
             bytes=3.0 * logits,  # logits are read forward and backward, their gradient is written
             terms=vocabulary,
         )
 
 
-def _layers() -> Iterator[Job]:
-    def job(
-        operation: str,
-        shape: tuple[int, ...],
-        given: Mapping[str, Input],
-        passes: int,
-        options: Mapping[str, Any] | None = None,
-    ) -> Job:
-        """``passes`` counts the arrays of this shape that are read or written."""
-        return Job(
-            "layer",
-            f"{operation.replace('_', '-')}/{'x'.join(map(str, shape))}",
-            operation,
-            PEERS if options is None else ("torch",),  # JAX draws dropout from keys, in another interface
-            given,
-            tuple(name for name, value in given.items() if isinstance(value, Normal)),
-            options or {},
-            {"p": 0.0} if options else {},
-            bytes=float(passes * FLOAT * prod(shape)),
-            terms=shape[0],
-        )
+class Layer(NamedTuple):
+    """What a layer takes beside x, and what each element of x costs it, forward and backward."""
 
-    for rows, width in [*((TOKENS, width) for width in WIDTHS), (16 * TOKENS, 512)]:
-        x, vector = Normal((rows, width)), Normal((width,))
-        yield job("layer_norm", (rows, width), {"x": x, "weight": vector, "bias": vector}, 5)
-        yield job("rms_norm", (rows, width), {"x": x, "weight": vector}, 5)
-        yield job("gelu", (rows, 4 * width), {"x": Normal((rows, 4 * width))}, 5)
-        yield job("dropout", (rows, width), {"x": x}, 4, {"p": DROPOUT})
-        yield job(
-            "residual_dropout_norm",
-            (rows, width),
-            {"x": x, "residual": x, "weight": vector, "bias": vector},
-            7,
-            {"p": DROPOUT},
-        )
+    inputs: tuple[str, ...]  # of x's shape, or one number for each column
+    passes: int  # elements read or written
+    operations: int  # roughly; an exponential counts as one
+    dropout: bool = False
+
+
+LAYERS = {
+    "layer_norm": Layer(("weight", "bias"), 5, 16),
+    "rms_norm": Layer(("weight",), 5, 12),
+    "gelu": Layer((), 5, 12),
+    "dropout": Layer((), 4, 2, dropout=True),
+    "residual_dropout_norm": Layer(("residual", "weight", "bias"), 7, 20, dropout=True),
+}
+
+
+def _layers() -> Iterator[Job]:
+    for rows, width in [*((TOKENS, width) for width in WIDTHS), (16 * TOKENS, WIDTHS[-1])]:
+        for operation, layer in LAYERS.items():
+            shape = (rows, 4 * width if operation == "gelu" else width)
+            names = ("x", *layer.inputs)
+            yield Job(
+                "layer",
+                f"{operation.replace('_', '-')}/{shape[0]}x{shape[1]}",
+                operation,
+                ("torch",) if layer.dropout else PEERS,  # JAX draws from keys, which is another interface
+                {name: Normal(shape if name in ("x", "residual") else shape[1:]) for name in names},
+                names,
+                {"p": DROPOUT} if layer.dropout else {},
+                {"p": 0.0} if layer.dropout else {},
+                flops=float(layer.operations * prod(shape)),
+                bytes=float(layer.passes * FLOAT * prod(shape)),
+                terms=rows,
+            )
+
+
+def _embeddings() -> Iterator[Job]:
     for vocabulary, width in ((65, 128), (512, 384), (8192, 512)):
         tokens = Integers((8, TOKENS // 8), vocabulary)
         table = Normal((vocabulary, width))
@@ -111,9 +117,10 @@ def _layers() -> Iterator[Job]:
             PEERS,
             {"table": table, "ids": tokens},
             ("table",),
+            flops=float(TOKENS * width),
             bytes=FLOAT * width * (3.0 * TOKENS + vocabulary),  # its gradient is as large as the table
             terms=TOKENS,
         )
 
 
-JOBS = [*_softmaxes(), *_cross_entropies(), *_layers()]
+JOBS = [*_softmaxes(), *_cross_entropies(), *_layers(), *_embeddings()]

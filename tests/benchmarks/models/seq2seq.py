@@ -34,6 +34,13 @@ class Seq2SeqSize:
         return 4 * self.width
 
     @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        encoder = 12 * self.width**2 + 13 * self.width
+        decoder = 16 * self.width**2 + 19 * self.width
+        return self.layers * (encoder + decoder) + self.vocabulary * self.width
+
+    @property
     def flops(self) -> float:
         """Multiplications and additions of a step on each batch: 6 for each weight of a product and token, and for
         each pair of positions in attention 12 a feature, of which a causal mask leaves half."""

@@ -369,6 +369,11 @@ def test_a_folder_that_is_not_there_is_noticed_before_anything_runs(
     assert "there is no folder" in capsys.readouterr().err
 
 
+def test_a_plot_that_cannot_be_drawn_is_noticed_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["softmax", "--plot", "roofline.doc"]) == 2
+    assert capsys.readouterr().err == "benchmarks: roofline.doc: expected one of .svg, .png, .pdf\n"
+
+
 def test_the_list_names_the_chosen_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--list", "attention"]) == 0
     assert capsys.readouterr().out.splitlines() == [job.full_name for job in attention.JOBS]

@@ -15,7 +15,7 @@ from tests.benchmarks.measure import Crew, Effort, Measurement, measure
 from tests.benchmarks.peers import FRAMEWORKS, Worker, WorkerError, installed
 from tests.benchmarks.progress import Progress
 from tests.benchmarks.report import Report, save_json, show
-from tests.benchmarks.roofline import save_plot
+from tests.benchmarks.roofline import check_plot, save_plot
 
 PEERS = [name for name in FRAMEWORKS if name != OURS]
 QUICK = Effort(rounds=3, batch_seconds=0.02)
@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for peer in options.peer or []:
             if peer not in PEERS:
                 raise ValueError(f"unknown peer {peer!r}; there are {', '.join(PEERS)}")
+        if options.plot:
+            check_plot(options.plot)
         for path in (options.json, options.plot):
             if path is not None and not path.absolute().parent.is_dir():
                 raise ValueError(f"{path}: there is no folder {path.parent}")

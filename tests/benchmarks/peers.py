@@ -66,7 +66,7 @@ class Worker:
             pickle.dump((command, *arguments), self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
             return self._receive()
-        except (EOFError, BrokenPipeError):
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise WorkerError(self._obituary()) from None
         finally:
             self._signal(signal.SIGSTOP)

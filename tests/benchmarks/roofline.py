@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,23 @@ MARKERS = {OURS: "o", "numpy": "s", "torch": "^", "compile": "v", "jax": "D"}
 COLOURS = {OURS: "#c2185b", "numpy": "#4e79a7", "torch": "#f28e2b", "compile": "#b07aa1", "jax": "#59a14f"}
 
 
-def save_plot(report: Report, path: Path) -> None:
-    """Draw arithmetic intensity against speed, in the format that the path's suffix names.
+SUFFIXES = (".svg", ".png", ".pdf")
+
+
+def check_plot(path: Path) -> None:
+    """Notice before a long run what would fail after it.
 
     Raises:
-        ModuleNotFoundError: matplotlib is not installed.
+        ValueError: the plot cannot be drawn to this path.
     """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: expected one of {', '.join(SUFFIXES)}")
+    if find_spec("matplotlib") is None:
+        raise ValueError("the plot needs matplotlib: pip install 'minigrad[draw]'")
+
+
+def save_plot(report: Report, path: Path) -> None:
+    """Draw arithmetic intensity against speed, in the format that the path's suffix names."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
@@ -31,10 +43,12 @@ def save_plot(report: Report, path: Path) -> None:
     ridge = report.limits.flops / report.limits.copy
     reach = np.geomspace(min([ridge / 10, *intensities]) / 2, max([ridge * 10, *intensities]) * 2, 200)
     axes.plot(reach, np.minimum(report.limits.flops, reach * report.limits.copy) / 1e9, color="black")
-    axes.annotate(
-        f"{report.limits.flops / 1e9:.0f} GFLOP/s", (reach[-1], report.limits.flops / 1e9), ha="right", va="bottom"
-    )
-    axes.annotate(f"{report.limits.copy / 1e9:.0f} GB/s", (reach[0], reach[0] * report.limits.copy / 1e9), va="bottom")
+    limits = report.limits
+    for text, x, y, place, side in (
+        (f"{limits.flops / 1e9:.0f} GFLOP/s", reach[-1], limits.flops, (0, 4), "right"),
+        (f"{limits.copy / 1e9:.0f} GB/s", reach[0], reach[0] * limits.copy, (14, 2), "left"),
+    ):
+        axes.annotate(text, (x, y / 1e9), place, textcoords="offset points", ha=side)
     for name, found in points.items():
         if found:
             x, y = zip(*found, strict=True)
@@ -46,7 +60,7 @@ def save_plot(report: Report, path: Path) -> None:
         yscale="log",
         xlabel="operations for each byte of memory traffic",
         ylabel="GFLOP/s",
-        title=f"Reached and reachable with {report.threads} threads, float32",
+        title=f"Reached and reachable with {report.threads} thread{'s' * (report.threads > 1)}, float32",
     )
     if any(points.values()):
         axes.legend()

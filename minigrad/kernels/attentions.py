@@ -32,7 +32,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from minigrad.kernels.arguments import check_floats, check_shape
-from minigrad.kernels.blocks import THREAD_ROOM, _multiply_by_dots, workspace
+from minigrad.kernels.blocks import THREAD_ROOM, multiply_by_dots, workspace
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.dropouts import check_dropout, drop_below
 from minigrad.kernels.linking import call_at, entry_of
@@ -354,7 +354,8 @@ def _attend_rows(example, head, top, given, store, own, packed, keys_at, values)
             call_at(product, multiply_panels, (rows, columns, features, scaled, features * item, item, *b, *c, room))
         else:
             k_rows = keys_at + left * k[3]
-            _multiply_by_dots(scaled, k_rows, scores, rows, columns, features, features * item, k[3], KEYS * item, room)
+            steps = features * item, k[3], KEYS * item
+            multiply_by_dots(scaled, k_rows, scores, rows, columns, features, *steps, 0, 0, room)
         wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns

@@ -170,7 +170,7 @@ def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, pl
     """
     item = room.itemsize
     if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
-        _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room)
+        multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room)
         return
     if m == 1 and b_column == item:
         _multiply_row(a, b, c, n, k, a_column, b_row, plus, room)
@@ -202,7 +202,7 @@ def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, pl
                         b_panel, b_step = packed_b + column * depth * item, width * item
                     row = 0
                     while row < rows:
-                        height = _height(rows - row)
+                        height = tile_height(rows - row)
                         a_panel, a_step, along_k = packed + row * depth * item, height * item, 0
                         if a_in_place and a_column == item:
                             a_panel, a_step, along_k = a_block + row * a_row, a_row, 1
@@ -241,7 +241,7 @@ def _even_block(k):
 
 
 @kernel()
-def _height(rows):
+def tile_height(rows):
     """The tallest register tile for so many rows."""
     for step in ROW_STEPS:
         if step <= rows:
@@ -254,7 +254,7 @@ def _pack_a(rows, depth, source, row_stride, column_stride, target, room):
     """Panels of a register tile's rows, each (depth, height)."""
     row = 0
     while row < rows:
-        height = _height(rows - row)
+        height = tile_height(rows - row)
         _pack_panel(
             height,
             depth,
@@ -339,7 +339,7 @@ def _multiply_row(a, b, c, n, k, a_column, b_row, plus, room):
 
 
 @kernel()
-def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room):
+def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room):
     wide = 2 * DOT_SIDE if m == 1 else DOT_SIDE
     column = 0
     while column < n:

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.blocks import _height
+from minigrad.kernels.blocks import tile_height
 from minigrad.kernels.compiler import kernel
 from minigrad.kernels.dropouts import random_bits, row_key
 from minigrad.kernels.tiles import TILE_VECTORS, multiply_tile, transpose_block
@@ -46,7 +46,7 @@ def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row,
         vectors = (width + lanes - 1) // lanes
         row = 0
         while row < rows:
-            height = _height(rows - row)
+            height = tile_height(rows - row)
             c_tile = c + row * c_row + column * item
             plus = c_tile if more else 0
             a_tile = a + row * a_row

@@ -115,7 +115,7 @@ def embedding(table: Tensor, ids: Tensor) -> Tensor:
 
 
 def residual_dropout_norm(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, p: float) -> Tensor:
-    return F.layer_norm(residual + F.dropout(x, p), weight.shape, weight, bias)
+    return F.add_dropout_layer_norm(residual, x, weight, bias, p=p)[1]
 
 
 # Attention

@@ -28,7 +28,7 @@ class Attention(nn.Module):
         """(B, T, C) to (B, T, C), and all keys and values."""
         batch, length, width = x.shape
         apart = self.project(x).reshape(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = (apart[:, :, part].transpose(0, 2, 1, 3) for part in range(3))  # (B, H, T, D)
+        query, key, value = (part.transpose(0, 2, 1, 3) for part in mg.unstack(apart, axis=2))  # (B, H, T, D)
         if past is not None:
             key, value = mg.concat([past[0], key], axis=2), mg.concat([past[1], value], axis=2)
         seen = F.scaled_dot_product_attention(query, key, value, is_causal=length > 1)

@@ -15,10 +15,10 @@ TOMS 41, 2015), three loops around the register tile of ``tiles.py``, each of wh
             for each panel of B:                                                 first level
                 for each panel of A:                   multiply_tile             registers
 
-Packing lays a panel's elements in the order in which the tile reads them, whatever the strides: a transposed operand
-costs no more than another. Small operands whose elements lie in the right order are read where they are. Each thread
-computes its own piece of C with its own packed blocks: what little is packed twice costs less than waiting for each
-other. Where m, n or the batch has the parallelism, there it is taken: whole products of a batch, else pieces of C.
+Packing (``packing.py``) undoes strides: a transposed operand costs no more than another. Small operands whose elements
+lie in the right order are read where they are. Each thread computes whole products of a batch, or its own piece of C
+with its own packed blocks: what little is packed twice costs less than waiting for each other. Every element of C is
+summed up in the same order whoever does it, so the result does not depend on the threads.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -30,26 +30,26 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config
+from numba import config, from_dtype, types
 
 from minigrad.kernels.compiler import kernel
+from minigrad.kernels.linking import call_at, entry_of
+from minigrad.kernels.packing import pack_a, pack_b, strip_of, tile_height
 from minigrad.kernels.parallel import in_parallel
 from minigrad.kernels.tiles import (
     DOT_SIDE,
     ROW_DEPTHS,
-    ROW_STEPS,
     TILE_ROWS,
     TILE_VECTORS,
     multiply_dots,
     multiply_row,
     multiply_tile,
-    transpose_block,
 )
-from minigrad.kernels.vector import MACHINE, address_of_array, address_of_id, move_element, move_vector
+from minigrad.kernels.vector import address_of_array, address_of_id
 
-# Blocks, in elements. A panel of B (KC x two vectors) passes through the first-level cache once for all panels of a
-# block of A (MC x KC, 220 kilobytes in float32), which stays in the second level meanwhile; a block of B (KC x NC)
-# stays in the last level while blocks of A pass. A tile's sums are so long that loading and storing it hardly counts.
+# Blocks, in elements. A panel of B (KC x two vectors) serves all panels of a block of A (MC x KC, 220 kilobytes in
+# float32), which stays in the second level meanwhile; a block of B (KC x NC) stays in the last level while blocks of A
+# pass. A tile's sums are so long that loading and storing it hardly counts.
 KC = 384
 MC = 12 * TILE_ROWS
 NC = 1024
@@ -81,22 +81,33 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
     return room[-room.ctypes.data % _CACHE_LINE // dtype.itemsize :]
 
 
+@cache
+def piece_entry(dtype: np.dtype[Any]) -> int:
+    """Where the machine code of ``multiply_piece`` is."""
+    number, array = types.int64, types.Array(from_dtype(dtype), 1, "C")
+    three, five = types.UniTuple(number, 3), types.UniTuple(number, 5)
+    return entry_of(multiply_piece, (number, number, number, three, five, number, number, number, array))
+
+
 @kernel()
-def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, bias_id, batch, room, parts):
+def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, bias_id, batch, room, piece, parts):
     """C (m, n) = A (m, k) @ B (k, n) + bias (n,) for the arrays of these ids, C's columns being neighbours.
 
     Without a bias its id is 0. ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension,
-    one after the other.
+    one after the other. ``piece`` is ``piece_entry`` of the arrays' dtype.
     """
     a, b, c = address_of_id(a_id), address_of_id(b_id), address_of_id(c_id)
     bias = address_of_id(bias_id) if bias_id else 0
-    in_parallel(parts, _multiply_part, (a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, bias, batch, room))
+    sizes, strides = (m, n, k), (a_row, a_column, b_row, b_column, c_row)
+    in_parallel(parts, _multiply_part, (a, b, c, sizes, strides, bias, batch, room, piece))
 
 
 @kernel()
-def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, bias, batch, room):
+def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, room, piece):
     """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
-    item = room.itemsize
+    m, n, k = sizes
+    a_row, _, _, b_column, c_row = strides
+    item, strip = room.itemsize, strip_of(room)
     packed = address_of_array(room) + part * THREAD_ROOM * item
     items = 1
     for dim in range(0, len(batch), 4):
@@ -106,7 +117,6 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
     if items % parts == 0 or items >= 4 * parts:
         first, last = items * part // parts, items * (part + 1) // parts
     else:
-        strip = TILE_VECTORS * (MACHINE.register_bytes // item)
         high = _pieces_of_rows(parts, m, n, strip)
         wide = parts // high
         top, bottom = _bounds(m, TILE_ROWS, part // wide, high)
@@ -121,23 +131,8 @@ def _multiply_part(part, parts, a, b, c, m, n, k, a_row, a_column, b_row, b_colu
             a_at += place * batch[dim + 1]
             b_at += place * batch[dim + 2]
             c_at += place * batch[dim + 3]
-        multiply_piece(
-            a_at,
-            b_at,
-            c_at,
-            bottom - top,
-            right - left,
-            k,
-            a_row,
-            a_column,
-            b_row,
-            b_column,
-            c_row,
-            plus,
-            0,
-            packed,
-            room,
-        )
+        arguments = a_at, b_at, c_at, (bottom - top, right - left, k), strides, plus, 0, packed, room
+        call_at(piece, multiply_piece, arguments)
 
 
 @kernel()
@@ -163,11 +158,20 @@ def _bounds(size, step, index, count):
 
 
 @kernel()
-def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, plus, plus_row, packed, room):
+def _even_block(k):
+    """The depth of blocks that cut ``k`` evenly."""
+    blocks = (k + KC - 1) // KC
+    return (k + blocks - 1) // blocks if blocks > 0 else 1
+
+
+@kernel()
+def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, room):
     """C (m, n) = A (m, k) @ B (k, n) + plus (m, n) on this thread; ``plus`` may be C, or 0 for nothing.
 
     ``packed`` is the address of THREAD_ROOM elements for packed blocks, ``room`` an array of the element type.
     """
+    m, n, k = sizes
+    a_row, a_column, b_row, b_column, c_row = strides
     item = room.itemsize
     if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
         multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room)
@@ -178,28 +182,27 @@ def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, pl
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
     a_in_place = item in (a_row, a_column) and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
     b_in_place = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
-    lanes = MACHINE.register_bytes // item
-    strip = TILE_VECTORS * lanes
+    strip, lanes = strip_of(room), strip_of(room) // TILE_VECTORS
     block = _even_block(k)
-    packed_b = packed + MC * KC * item
+    panels = packed + MC * KC * item
     for left in range(0, n, NC):
         columns = min(NC, n - left)
         for start in range(0, max(k, 1), block):  # an empty sum is still written
             depth = min(block, k - start)
             b_block = b + start * b_row + left * b_column
             if not b_in_place:
-                _pack_b(columns, depth, b_block, b_column, b_row, packed_b, strip, room)
+                pack_b(columns, depth, b_block, b_column, b_row, panels, room)
             for top in range(0, m, MC):
                 rows = min(MC, m - top)
                 a_block = a + top * a_row + start * a_column
                 if not a_in_place:
-                    _pack_a(rows, depth, a_block, a_row, a_column, packed, room)
+                    pack_a(rows, depth, a_block, a_row, a_column, packed, room)
                 for column in range(0, columns, strip):
                     width = min(strip, columns - column)
                     vectors = (width + lanes - 1) // lanes
                     b_panel, b_step = b_block + column * item, b_row
                     if not b_in_place:
-                        b_panel, b_step = packed_b + column * depth * item, width * item
+                        b_panel, b_step = panels + column * depth * item, width * item
                     row = 0
                     while row < rows:
                         height = tile_height(rows - row)
@@ -231,88 +234,6 @@ def multiply_piece(a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, pl
                             room,
                         )
                         row += height
-
-
-@kernel()
-def _even_block(k):
-    """The depth of blocks that cut ``k`` evenly."""
-    blocks = (k + KC - 1) // KC
-    return (k + blocks - 1) // blocks if blocks > 0 else 1
-
-
-@kernel()
-def tile_height(rows):
-    """The tallest register tile for so many rows."""
-    for step in ROW_STEPS:
-        if step <= rows:
-            return step
-    return 1
-
-
-@kernel()
-def _pack_a(rows, depth, source, row_stride, column_stride, target, room):
-    """Panels of a register tile's rows, each (depth, height)."""
-    row = 0
-    while row < rows:
-        height = tile_height(rows - row)
-        _pack_panel(
-            height,
-            depth,
-            source + row * row_stride,
-            row_stride,
-            column_stride,
-            target + row * depth * room.itemsize,
-            room,
-        )
-        row += height
-
-
-@kernel()
-def _pack_b(columns, depth, source, column_stride, row_stride, target, strip, room):
-    """Panels of a register tile's columns, each (depth, width)."""
-    for column in range(0, columns, strip):
-        _pack_panel(
-            min(strip, columns - column),
-            depth,
-            source + column * column_stride,
-            column_stride,
-            row_stride,
-            target + column * depth * room.itemsize,
-            room,
-        )
-
-
-@kernel()
-def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
-    """target (depth, width), contiguous, from a source of any strides."""
-    item, lanes = room.itemsize, MACHINE.register_bytes // room.itemsize
-    whole = 0  # how much of the depth vector code has moved
-    if width_stride == item:
-        whole = depth
-        for part in range(0, width, lanes):
-            count = min(lanes, width - part)
-            for step in range(depth):
-                move_vector(
-                    count, source + step * depth_stride + part * item, target + (step * width + part) * item, room
-                )
-    elif depth_stride == item and (width == TILE_ROWS or width % lanes == 0):
-        whole = depth // lanes * lanes
-        for part in range(0, width, lanes):
-            count = min(lanes, width - part)
-            for step in range(0, whole, lanes):
-                transpose_block(
-                    count,
-                    source + part * width_stride + step * item,
-                    width_stride,
-                    target + (step * width + part) * item,
-                    width * item,
-                    room,
-                )
-    for step in range(whole, depth):
-        for part in range(width):
-            move_element(
-                source + part * width_stride + step * depth_stride, target + (step * width + part) * item, room
-            )
 
 
 @kernel()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.kernels.arguments import FLOATS, check_floats, check_shape
-from minigrad.kernels.blocks import multiply, workspace
+from minigrad.kernels.blocks import multiply, piece_entry, workspace
 from minigrad.kernels.parallel import threads_for
 
 Dimension = tuple[int, int, int, int]  # a leading dimension: its size and the strides of a, b and the result
@@ -126,6 +126,7 @@ def _multiply(
         0 if bias is None else id(bias),
         batch,
         workspace(c.dtype),
+        piece_entry(c.dtype),
         threads_for(work),
     )
 

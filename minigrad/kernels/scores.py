@@ -12,22 +12,16 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.blocks import tile_height
 from minigrad.kernels.compiler import kernel
 from minigrad.kernels.dropouts import random_bits, row_key
+from minigrad.kernels.packing import strip_of, tile_height
 from minigrad.kernels.tiles import TILE_VECTORS, multiply_tile, transpose_block
-from minigrad.kernels.vector import MACHINE, array_at, move_element
+from minigrad.kernels.vector import array_at, move_element
 from minigrad.kernels.weights import SIDE_BY_SIDE, soften_rows
 
 # What a mask is, and how much of a tile it lets see.
 NO_MASK, BOOLEAN, ADDED = range(3)
 NOTHING, SOMETHING, EVERYTHING = range(3)
-
-
-@kernel()
-def strip_of(room):
-    """The columns of a register tile, and of a packed panel."""
-    return TILE_VECTORS * (MACHINE.register_bytes // room.itemsize)
 
 
 @kernel()

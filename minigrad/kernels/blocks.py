@@ -261,7 +261,7 @@ def _multiply_row(a, b, c, n, k, a_column, b_row, plus, room):
 
 @kernel()
 def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room):
-    wide = 2 * DOT_SIDE if m == 1 else DOT_SIDE
+    wide = DOT_SIDE
     column = 0
     while column < n:
         columns = wide if column + wide <= n else 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -27,10 +28,11 @@ TILE_VECTORS = 2
 ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
 # How many rows of B a single row of A meets at once, read side by side from end to end as memory likes it.
 ROW_DEPTHS = (8, 1, 0)
-# Inner products, a square of them: 4 x 4 and the 8 operands fit into 32 registers. A single row meets more columns, so
-# that as many sums are under way as the multipliers take at once.
+# Inner products, a square of them: 4 x 4 and the 8 operands fit into 32 registers; and as many sums under way as the
+# multipliers take at once.
 DOT_SIDE = 4 if MACHINE.registers == 32 else 2
-DOT_TILES = ((DOT_SIDE, DOT_SIDE), (DOT_SIDE, 1), (1, 2 * DOT_SIDE), (1, DOT_SIDE), (1, 1))
+DOT_TILES = ((DOT_SIDE, DOT_SIDE), (DOT_SIDE, 1), (1, DOT_SIDE), (1, 1))
+DOT_SUMS = 8
 
 
 class TileShape(NamedTuple):
@@ -116,7 +118,7 @@ def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.
 
     c_rows = [emit.at(c, emit.times(c_step, row)) for row in range(shape.rows)]
     for c_row in c_rows:
-        emit.prefetch_for_writing(c_row)
+        emit.prefetch(c_row, writing=True)
     # A's element of row r and step k lies at (a + k * element) + r * a_step along k, else at (a + k * a_step) + r.
     a_rows = [emit.times(a_step, row) if shape.along_k else row * emit.size for row in range(shape.rows)]
     a_next = emit.size if shape.along_k else a_step
@@ -218,33 +220,52 @@ def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int)
     inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit = Emitter(builder, element)
-    a_rows = [emit.at(a, emit.times(a_step, row)) for row in range(rows)]
-    b_columns = [emit.at(b, emit.times(b_step, column)) for column in range(columns)]
-
-    def multiply(at: ir.Value, sums: Sequence[ir.Value], load: Callable[[ir.Value], ir.Value]) -> list[ir.Value]:
-        a_parts = [load(emit.at(a_row, at)) for a_row in a_rows]
-        b_parts = [load(emit.at(b_column, at)) for b_column in b_columns]
-        pairs = [(a_part, b_part) for a_part in a_parts for b_part in b_parts]
-        return [emit.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
-
-    def step(values: list[ir.Value]) -> list[ir.Value]:
-        at, *sums = values
-        return [emit.at(at, emit.lanes * emit.size), *multiply(at, sums, emit.load)]
-
-    whole, rest = (divide(inner, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
-    at, *sums = loop(builder, whole, [emit.integer(0), *[emit.zero] * (rows * columns)], step)
-    sums = multiply(at, sums, partial(emit.load_masked, mask=emit.mask(rest)))
+    register = emit.lanes * emit.size
     alone = builder.icmp_signed("==", plus, emit.integer(0))
     summands, summands_step = builder.select(alone, c, plus), builder.select(alone, c_step, plus_step)
-    for index, total in enumerate(sums):
-        row, column = divmod(index, columns)
+    # A single row meets column after column, so that memory is read from end to end: a decoder's weights fit no cache.
+    wide = 1 if rows == 1 else columns
+    together = max(1, DOT_SUMS // (rows * wide))  # vectors of each inner product, for enough sums to be under way
 
-        def element_at(matrix: ir.Value, step: ir.Value, row: int = row, column: int = column) -> ir.Value:
-            return emit.at(emit.at(matrix, emit.times(step, row)), column * emit.size)
+    for first in range(0, columns, wide):
+        a_rows = [emit.at(a, emit.times(a_step, row)) for row in range(rows)]
+        b_columns = [emit.at(b, emit.times(b_step, column)) for column in range(first, first + wide)]
+        pairs = [(a_row, b_column) for a_row in a_rows for b_column in b_columns]
 
-        summand = emit.load_element(element_at(summands, summands_step))
-        summand = builder.select(alone, ir.Constant(element, 0.0), summand)
-        emit.store(builder.fadd(emit.sum(total), summand), element_at(c, c_step))
+        def multiply(
+            at: ir.Value,
+            sums: Sequence[ir.Value],
+            load: Callable[[ir.Value], ir.Value],
+            pairs: Sequence[tuple[ir.Value, ir.Value]] = pairs,
+        ) -> list[ir.Value]:
+            parts = {address: load(emit.at(address, at)) for address in dict.fromkeys(chain(*pairs))}
+            return [
+                emit.multiply_add(parts[a_row], parts[b_column], total)
+                for (a_row, b_column), total in zip(pairs, sums, strict=True)
+            ]
+
+        def step(values: list[ir.Value], vectors: int, multiply: Callable[..., list[ir.Value]] = multiply) -> list[Any]:
+            at, *sums = values
+            for vector in range(vectors):
+                own = slice(vector * rows * wide, (vector + 1) * rows * wide)
+                sums[own] = multiply(emit.at(at, vector * register), sums[own], emit.load)
+            return [emit.at(at, vectors * register), *sums]
+
+        runs, rest = (divide(inner, emit.integer(together * emit.lanes)) for divide in (builder.udiv, builder.urem))
+        start = [emit.integer(0), *[emit.zero] * (together * len(pairs))]
+        at, *several = loop(builder, runs, start, partial(step, vectors=together))
+        sums = several[: len(pairs)]
+        for vector in range(1, together):
+            sums = [builder.fadd(*both) for both in zip(sums, several[vector * len(pairs) :], strict=False)]
+        whole, rest = (divide(rest, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
+        at, *sums = loop(builder, whole, [at, *sums], partial(step, vectors=1))
+        sums = multiply(at, sums, partial(emit.load_masked, mask=emit.mask(rest)))
+        for index, total in enumerate(sums):
+            row, column = divmod(index, wide)
+            beside = (first + column) * emit.size
+            summand = emit.load_element(emit.at(emit.at(summands, emit.times(summands_step, row)), beside))
+            summand = builder.select(alone, ir.Constant(element, 0.0), summand)
+            emit.store(builder.fadd(emit.sum(total), summand), emit.at(emit.at(c, emit.times(c_step, row)), beside))
     builder.ret_void()
     return function
 

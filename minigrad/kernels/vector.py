@@ -139,9 +139,11 @@ class Emitter:
             vectors = [self.shuffle(first, second, order) for first, second in pairs for order in (low, high)]
         return [self.shuffle(vector, vector, range(len(rows))) for vector in vectors]
 
-    def prefetch_for_writing(self, address: ir.Value) -> None:
+    def prefetch(self, address: ir.Value, writing: bool = False) -> None:
+        """Ask for the cache line of an address, which need not exist, before it is used."""
         pointer = self.builder.inttoptr(address, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, *(ir.Constant(I32, flag) for flag in (1, 3, 1))])
+        flags = int(writing), 3, 1  # to be kept in all caches, of data
+        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, *(ir.Constant(I32, flag) for flag in flags)])
 
     def _load(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=1, typ=kind)

@@ -1,0 +1,70 @@
+"""``python -m minigrad.kernels``: compile all kernels now, so that nothing later has to wait for one."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from minigrad import kernels
+
+DTYPES = {"float32": np.float32, "float64": np.float64}
+
+ELEMENTWISE = ("gelu", "relu", "sigmoid", "silu")
+SPECIAL = ("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma")
+ROWS = ("softmax", "log_softmax")
+
+
+def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
+    """Something small to do for each kernel, which makes Numba compile it for this dtype."""
+    x = np.linspace(0.1, 0.9, 12, dtype=dtype).reshape(3, 4)
+    row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
+    classes, twice = np.array([0, 1, -100]), np.array([1, 1])
+    of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
+    of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
+    return {
+        **of_one,
+        **{name: partial(getattr(kernels, name), x, x) for name in sorted(of_two)},
+        "gelu by tanh": lambda: kernels.gelu_backward(kernels.gelu(x, "tanh"), x, "tanh"),
+        "matmul": lambda: kernels.matmul(x, x.T),
+        "sum_rows": lambda: kernels.sum_rows(x),
+        "layer_norm": lambda: kernels.layer_norm(x, scale, scale),
+        "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
+        "rms_norm": lambda: kernels.rms_norm(x, scale),
+        "rms_norm_backward": lambda: kernels.rms_norm_backward(x, x, scale, row),
+        "add_dropout_norm": lambda: kernels.add_dropout_norm(x, x, scale, scale),
+        "add_dropout_norm_backward": lambda: kernels.add_dropout_norm_backward(x, x, x, scale, row, row),
+        "cross_entropy": lambda: kernels.cross_entropy(x, classes),
+        "cross_entropy_backward": lambda: kernels.cross_entropy_backward(row, x, classes, row),
+        "dropout": lambda: kernels.dropout(x, 0.5, 0),
+        "choose": lambda: kernels.choose(x > 0.5, x, -x),
+        "attention": lambda: kernels.attention(heads, heads, heads),
+        "attention_backward": lambda: kernels.attention_backward(heads, heads, heads, heads, heads, heads[..., 0]),
+        "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
+        "adam_step": lambda: kernels.adam_step(*([x.copy()] for _ in range(4)), step=1, lr=0.1),
+        "squared_norm": lambda: kernels.squared_norm([x]),
+        "scale_arrays": lambda: kernels.scale_arrays([x.copy()], 0.5),
+        "linear_recurrence": lambda: kernels.linear_recurrence(x, x),
+        "polygamma": lambda: kernels.polygamma(1, x),
+        "sinc_derivative": lambda: kernels.sinc_derivative(x, 1),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m minigrad.kernels", description=__doc__.partition(": ")[2])
+    parser.add_argument("--dtype", choices=DTYPES, action="append", help="for this dtype only; may be repeated")
+    chosen = parser.parse_args(arguments).dtype or list(DTYPES)
+    start = time.perf_counter()
+    calls = [call for name in chosen for call in first_calls(DTYPES[name]).values()]
+    for call in calls:
+        call()
+    Console().print(f"{len(calls)} kernels are ready for {' and '.join(chosen)} ({time.perf_counter() - start:.1f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -50,7 +50,7 @@ def graph(
     Example:
         >>> import minigrad as mg
         >>> picture = mg.viz.graph(mg.nn.Linear(3, 5), mg.ones((2, 3)))
-        >>> "matmul" in picture.to_dot()
+        >>> "linear" in picture.to_dot()
         True
     """
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):

@@ -144,12 +144,13 @@ def test_a_truncated_model_directory_and_unknown_layers_are_named(model: Path, t
 
 def test_interrupting_a_training_leaves_a_usable_model(corpus: Path, tmp_path: Path) -> None:
     arguments = ["train", "translate", "--data", str(corpus), "--out", str(tmp_path / "m"), "--steps", "100000"]
+    # Background jobs inherit the signal ignored.
+    listening = "import signal, sys, transformer.cli as cli; signal.signal(signal.SIGINT, signal.default_int_handler)"
     with subprocess.Popen(
-        [sys.executable, "-m", "transformer", *arguments, "--held-out", "5", *TINY],
+        [sys.executable, "-c", f"{listening}; sys.exit(cli.main())", *arguments, "--held-out", "5", *TINY],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit it ignored
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -98,15 +98,18 @@ def composed_attention(
 ) -> Any:
     """What :func:`fused_attention` computes, step by step. Vaswani et al., 2017, equation 1."""
     heads = query.shape[-3:-2]
-    scores = matmul(query, matrix_transpose(_for_heads(key, heads))) * scale
+    key, value = _for_heads(key, heads), _for_heads(value, heads)
+    scores = matmul(query, matrix_transpose(key)) * scale
     if causal:
         scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
     if mask is not None:
         scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
     weights = softmax(scores, -1)
     if dropout:
-        weights = weights * kernels.dropout(np.ones(weights.shape, weights.dtype), dropout, seed)
-    return matmul(weights, _for_heads(value, heads))
+        # Values of more heads or examples than there are weights for: each has weights dropped of its own.
+        lead = np.broadcast_shapes(weights.shape[:-2], value.shape[:-2])
+        weights = weights * kernels.dropout(np.ones((*lead, *weights.shape[-2:]), weights.dtype), dropout, seed)
+    return matmul(weights, value)
 
 
 def _for_heads(x: Any, heads: tuple[int, ...]) -> Any:

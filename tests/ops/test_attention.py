@@ -19,6 +19,7 @@ SHAPES = {
     "grouped": ((1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 2)),
     "shared by a batch": ((2, 2, 3, 2), (2, 3, 2), (3, 2)),
     "queries shared": ((1, 3, 2), (2, 3, 2), (2, 3, 2)),
+    "values of more heads": ((3, 2), (3, 2), (2, 2, 3, 4)),
 }
 MASK = np.array([[True, False, True], [False, False, False], [False, True, True]])
 OPTIONS: dict[str, dict[str, Any]] = {

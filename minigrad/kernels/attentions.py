@@ -139,8 +139,10 @@ def attention_backward(
     """
     call = _Call.of(query, key, value, mask, causal, scale, dropout, seed)
     check_floats(query=query, g=g, out=out, logsumexp=logsumexp)
-    check_shape("g", g, out.shape)
     batch, heads, groups, queries, keys, features, width = call.sizes
+    rows = (*call.lead, heads, queries)[-(call.ndim - 1) :]
+    for name, array, shape in (("g", g, (*rows, width)), ("out", out, (*rows, width)), ("logsumexp", logsumexp, rows)):
+        check_shape(name, array, shape)
     shapes = ((batch, queries, heads, features), (batch, keys, groups, features), (batch, keys, groups, width))
     gradients = [np.zeros(shape, query.dtype).transpose(0, 2, 1, 3) for shape in shapes]
     if logsumexp.size:
@@ -191,7 +193,7 @@ class _Call(NamedTuple):
         q, k, v = (_with_near_features(_as_heads(array)) for array in (query, key, value))
         batch, heads, queries, features = q.shape
         groups, keys, width = v.shape[1:]
-        if groups == 0 or heads % groups:
+        if heads % groups if groups else heads:
             raise ValueError(f"key: its {groups} heads cannot serve {heads} query heads evenly")
         kind = NO_MASK
         if mask is not None:

@@ -242,6 +242,17 @@ def test_what_does_not_fit_is_named():
     out, logsumexp = attention(q, k, k)
     with pytest.raises(ValueError, match=r"g must have shape \(2, 3, 4\); got \(3, 4\)"):
         attention_backward(q[0], q, k, k, out, logsumexp)
+    with pytest.raises(ValueError, match=r"out must have shape \(2, 3, 4\); got \(2, 2, 4\)"):
+        attention_backward(q, q, k, k, out[:, :2], logsumexp)
+    with pytest.raises(ValueError, match=r"logsumexp must have shape \(2, 3\); got \(2, 1\)"):
+        attention_backward(q, q, k, k, out, logsumexp[:, :1])
+
+
+def test_no_heads_give_an_empty_result(dtype):
+    q, k = np.ones((2, 0, 3, 4), dtype), np.ones((2, 0, 5, 4), dtype)
+    out, logsumexp = attention(q, k, k)
+    assert out.shape == (2, 0, 3, 4)
+    assert [array.shape for array in attention_backward(out, q, k, k, out, logsumexp)] == [q.shape, k.shape, k.shape]
 
 
 @pytest.mark.parametrize("queries", [1, 2, 5, 8])

@@ -252,7 +252,7 @@ def add_dropout_norm(
     Args:
         x, y: (..., n), float32 or float64.
         weight, bias, eps: as for ``layer_norm``.
-        p, seed: as for ``dropout``; p must be below 1.
+        p, seed: as for ``dropout``, but p must be below 1.
         centered: whether to subtract the mean.
 
     Returns:
@@ -261,7 +261,7 @@ def add_dropout_norm(
     scale, shift = _checked(x, weight, bias)
     check_floats(x=x, y=y)
     check_shape("y", y, x.shape)
-    check_dropout(p, seed)
+    _check_dropout(p, seed)
     n, lead = x.shape[-1], x.shape[:-1]
     total, out = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
     mean, rstd = np.empty(lead, x.dtype), np.empty(lead, x.dtype)
@@ -280,6 +280,12 @@ def add_dropout_norm(
             threads_for(2 * WORK * x.size),
         )
     return total, out, mean, rstd
+
+
+def _check_dropout(p: float, seed: int) -> None:
+    check_dropout(p, seed)
+    if p == 1:
+        raise ValueError("p must be below 1: where all is dropped there is nothing to add")
 
 
 @kernel()
@@ -322,7 +328,7 @@ def add_dropout_norm_backward(
     """
     scale, _ = _checked(total, weight, None)
     check_floats(total=total, g_total=g_total, g=g, mean=mean, rstd=rstd)
-    check_dropout(p, seed)
+    _check_dropout(p, seed)
     n, lead = total.shape[-1], total.shape[:-1]
     for name, array, shape in (("g_total", g_total, total.shape), ("g", g, total.shape), ("mean", mean, lead)):
         check_shape(name, array, shape)

@@ -159,3 +159,11 @@ def test_the_fused_residual_is_its_three_steps(dtype, rng, shape, p, centered):
     np.testing.assert_allclose(dy, dropout(d_total + g_total, p, 9), atol=tolerance)
     for result, exact in zip(found, d_weights, strict=False):
         np.testing.assert_allclose(result, exact, atol=tolerance)
+
+
+def test_dropping_all_is_refused_by_name():
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match="p must be below 1"):
+        add_dropout_norm(x, x, p=1.0)
+    with pytest.raises(ValueError, match="p must be below 1"):
+        add_dropout_norm_backward(x, x, x, None, x[:, 0], x[:, 0], p=1.0)

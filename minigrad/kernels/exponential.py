@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import overload
 
 from minigrad.kernels.compiler import intrinsic
@@ -132,16 +131,3 @@ def _times_power(typingctx, value, shifted):
         return builder.fmul(value, builder.bitcast(field, value.type))
 
     return value(value, value), generate
-
-
-@intrinsic
-def maximum(typingctx, a, b):
-    """The larger of two floats, NaN if either is: LLVM vectorises a reduction by it without assuming NaN away."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        kind = arguments[0].type
-        name = "llvm.maximum.f32" if isinstance(kind, ir.FloatType) else "llvm.maximum.f64"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, kind]), name)
-        return builder.call(function, arguments)
-
-    return a(a, a), generate

@@ -63,3 +63,9 @@ def test_strided_inputs_and_gradients():
     g = np.broadcast_to(np.arange(5.0)[:, None], (4, 5, 7)).transpose(2, 1, 0)
     np.testing.assert_allclose(x.grad.data, (g @ weight.data).transpose(1, 2, 0))
     np.testing.assert_allclose(weight.grad.data, np.einsum("nbo,bin->oi", g, x.data))
+
+
+@pytest.mark.parametrize("bias", [0.5, [0.5], mg.tensor(0.5)])
+def test_one_bias_may_serve_all_features(bias):
+    x, weight = mg.ones((2, 3)), mg.ones((4, 3))
+    assert np.array_equal(mg.nn.functional.linear(x, weight, bias).data, np.full((2, 4), 3.5))

@@ -10,7 +10,7 @@ from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import take_rows
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import sum
-from minigrad.ops.shape import expand_dims, reshape
+from minigrad.ops.shape import broadcast_to, expand_dims, reshape
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -32,6 +32,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     if x.shape[-1:] != weight.shape[-1:]:
         raise ValueError(f"input: expected {weight.shape[-1]} features on the last axis, got shape {x.shape}")
     if weight.ndim == 2:
+        if bias is not None and (bias := asarray(bias)).shape in ((), (1,)):
+            bias = broadcast_to(bias, weight.shape[:1])
         return affine.linear(x, weight, bias)
     product = matmul(x, weight)
     return product if bias is None else product + bias

@@ -143,6 +143,8 @@ def test_grouped_query_heads_share_keys_and_values(rng: np.random.Generator) -> 
     assert gradcheck(attend, (query, key, value), order=2)
     with pytest.raises(ValueError, match="its 2 heads cannot serve 3 query heads evenly"):
         attend(mg.ones((1, 3, 3, 2)), mg.asarray(key), mg.asarray(value))
+    with pytest.raises(ValueError, match=r"query: expected heads, positions and features, got shape \(3, 2\)"):
+        attend(mg.ones((3, 2)), mg.asarray(key), mg.asarray(value))
 
 
 def test_attention_operands_that_do_not_fit_are_named() -> None:

@@ -11,7 +11,7 @@ from minigrad.modes import is_grad_enabled
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops.attention import composed_attention, fused_attention
 from minigrad.ops.creation import asarray
-from minigrad.random import randint
+from minigrad.random import draw_seed
 from minigrad.tensor import Shape, Tensor
 
 __all__ = [
@@ -71,15 +71,16 @@ def scaled_dot_product_attention(
         scale=1 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
         causal=bool(is_causal),
         dropout=float(dropout_p),
-        seed=int(randint(0, 1 << 63, ()).data) if dropout_p else 0,
+        seed=draw_seed() if dropout_p else 0,
     )
 
 
 def _scores_shape(query: Tensor, key: Tensor, value: Tensor, grouped: bool) -> Shape:
     """(…, H, Q, K), after a check of all shapes."""
     for name, x in (("query", query), ("key", key), ("value", value)):
-        if x.ndim < 2:
-            raise ValueError(f"{name}: expected positions by features, got shape {x.shape}")
+        if x.ndim < (3 if grouped else 2):
+            expected = "heads, positions and features" if grouped else "positions by features"
+            raise ValueError(f"{name}: expected {expected}, got shape {x.shape}")
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"key: expected the query's {query.shape[-1]} features, got shape {key.shape}")
     if key.shape[-2] != value.shape[-2]:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, overload
 
 import numpy as np
@@ -335,6 +336,8 @@ class Primitive:
 
 def _parameters(rule: Rule) -> tuple[str, ...]:
     """The names of a function's parameters; ``inspect.signature`` takes long for hundreds of rules."""
+    if not isinstance(rule, FunctionType) or hasattr(rule, "__wrapped__"):  # partial, methods, decorated functions
+        return tuple(inspect.signature(rule).parameters)
     code = rule.__code__
     return code.co_varnames[: code.co_argcount]
 

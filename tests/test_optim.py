@@ -170,3 +170,14 @@ def test_gradients_of_any_strides_are_clipped(rng: np.random.Generator) -> None:
     norm = clip_grad_norm_([parameter, other], 1.0)
     assert norm == pytest.approx(math.sqrt(24 * 9 + 12))
     assert grad_norm([parameter, other]) == pytest.approx(1.0)
+
+
+def test_a_step_that_fails_halfway_still_counts_as_a_change():
+    first, second = mg.tensor([1.0, 2.0], requires_grad=True), mg.tensor([1.0], requires_grad=True)
+    loss = (first * first).sum()
+    first.grad, second.grad = mg.ones(2), mg.ones(1)
+    second.data.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        SGD([first, second], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()

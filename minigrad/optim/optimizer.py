@@ -76,9 +76,11 @@ class Optimizer(ABC):
         for group, states in zip(self.groups, self.state, strict=True):
             found = [(p, p.grad, s) for p, s in zip(group["params"], states, strict=True) if p.grad is not None]
             values, gradients = [p.data for p, _, _ in found], [g.data for _, g, _ in found]
-            self.update(values, gradients, [s for _, _, s in found], group, gradient_scale)
-            for tensor, _, _ in found:
-                tensor.buffer.changes += 1
+            try:
+                self.update(values, gradients, [s for _, _, s in found], group, gradient_scale)
+            finally:  # an error may come when some are changed already
+                for tensor, _, _ in found:
+                    tensor.buffer.changes += 1
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

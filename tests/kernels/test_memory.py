@@ -35,16 +35,12 @@ def page_faults(**environment: str) -> int:
     return int(printed.stdout)
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's malloc"
-)
+@glibc
 def test_temporaries_of_a_loop_are_not_mapped_anew_each_time():
     pages = 5 * 2 * 36_000_000 // os.sysconf("SC_PAGE_SIZE")
     assert page_faults() < pages / 20
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's malloc"
-)
+@glibc
 def test_the_users_own_settings_win():
     assert page_faults(MALLOC_MMAP_THRESHOLD_="1000000") > 1000

@@ -60,6 +60,8 @@ def scaled_dot_product_attention(
         if not _broadcasts_to(mask.shape, scores):
             raise ValueError(f"attn_mask: expected a shape that broadcasts to {scores}, got {mask.shape}")
     check_probability(dropout_p)
+    if isinstance(scale, Tensor):  # it may be learned
+        query, scale = query * scale, 1.0
     # The fused operation would have to write scores out to differentiate a mask that was added to them.
     learned = mask is not None and mask.requires_grad and is_grad_enabled()
     attend = composed_attention if learned else fused_attention

@@ -401,3 +401,35 @@ def test_a_disagreement_is_exit_status_1(monkeypatch: pytest.MonkeyPatch) -> Non
     failed = Measurement(TINY, {OURS: Side(rounds=[1.0]), "torch": Side(error="torch disagrees: output")})
     monkeypatch.setattr(command, "run", lambda *_: Report(LIMITS, 1, [failed], {}))
     assert command.main(["softmax", "--peer", "torch"]) == 1
+
+
+def test_an_interrupt_keeps_what_was_measured(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Idle:
+        def __enter__(self) -> Idle:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def ask(self, *_: Any) -> Limits:
+            return LIMITS
+
+        def for_job(self, _: Job) -> list[Any]:
+            return []
+
+    done = iter(report.measurements)
+
+    def measured_once(*_: Any) -> Measurement:
+        for measurement in done:
+            return measurement
+        raise KeyboardInterrupt
+
+    for name in ("Worker", "Crew"):
+        monkeypatch.setattr(command, name, lambda *_: Idle())
+    monkeypatch.setattr(command, "measure", measured_once)
+    assert command.main(["cross-entropy", "--peer", "torch", "--json", str(tmp_path / "figures.json")]) == 130
+    printed = capsys.readouterr()
+    assert "interrupted, 1 of 2 are not measured" in printed.err
+    assert "tiny/softmax" in printed.out
+    assert json.loads((tmp_path / "figures.json").read_text())["jobs"]

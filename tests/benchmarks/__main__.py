@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.benchmarks.job import OURS, Job
@@ -88,16 +89,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("benchmarks: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    if unfinished := len(jobs) - len(report.measurements):
+        print(f"benchmarks: interrupted, {unfinished} of {len(jobs)} are not measured", file=sys.stderr)
     show(report)
     if options.json:
         save_json(report, options.json)
     if options.plot:
         save_plot(report, options.plot)
+    if unfinished:
+        return 128 + signal.SIGINT
     return 1 if any(measurement.errors for measurement in report.measurements) else 0
 
 
 def run(jobs: Sequence[Job], frameworks: Sequence[str], threads: int, effort: Effort) -> Report:
-    """Measure the machine's limits, then the jobs in their order.
+    """Measure the machine's limits, then the jobs in their order; an interrupt keeps what was measured.
 
     Raises:
         WorkerError: the limits cannot be measured.
@@ -107,7 +112,7 @@ def run(jobs: Sequence[Job], frameworks: Sequence[str], threads: int, effort: Ef
         progress.tell("the machine's limits")
         with Worker(OURS, threads) as worker:
             limits = worker.ask("run", "measure_limits", threads)
-        with Crew(frameworks, threads) as crew:
+        with Crew(frameworks, threads) as crew, suppress(KeyboardInterrupt):
             for job in jobs:
                 progress.start(job.full_name)
                 measurements.append(measure(job, crew.for_job(job), effort, progress.tell))

@@ -120,3 +120,11 @@ def test_examples_of_a_batch_are_attended_one_by_one(rng: np.random.Generator) -
     attend = mg.func.vmap(lambda q, k, v: fused_attention(q, k, v, scale=0.5, causal=True))
     whole = fused_attention(*arrays, scale=0.5, causal=True)
     np.testing.assert_allclose(attend(*map(mg.tensor, arrays)).numpy(), np.asarray(whole), atol=1e-12)
+
+
+def test_a_learned_scale_gets_its_gradient(rng: np.random.Generator) -> None:
+    gradcheck(
+        lambda q, k, v, scale: F.scaled_dot_product_attention(q, k, v, scale=scale),
+        [*operands("plain", rng), np.array(0.7)],
+        order=2,
+    )

@@ -430,7 +430,7 @@ def _differentiate(part, parts, given, store, shared):
                 _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues)
 
 
-@kernel(fastmath=SUMS)
+@kernel()
 def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues):
     """What some queries from ``top`` on contribute to all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, logsumexp, rule, factors = given
@@ -448,11 +448,7 @@ def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dval
     array_at(dqueries, rows * features, room)[:] = 0
     for r in range(rows):
         changes = array_at(grown + r * g_row, width, room)
-        means = array_at(_row(out, example, head, top + r), width, room)
-        total = room.dtype.type(0)
-        for i in range(width):
-            total += changes[i] * means[i]
-        delta[r] = total
+        delta[r] = _dot(changes, array_at(_row(out, example, head, top + r), width, room))
     reach = min(keys, top + rows) if causal else keys
     for left in range(0, reach, BACKWARD_KEYS):
         columns = min(BACKWARD_KEYS, reach - left)
@@ -507,6 +503,14 @@ def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dval
             c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1)
             call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c, room))
     copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], room)
+
+
+@kernel(fastmath=SUMS)  # here alone: in any other order the rounding tricks of exponentials would be undone
+def _dot(a, b):
+    total = a.dtype.type(0)
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
 
 
 @kernel()

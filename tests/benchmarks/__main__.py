@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tests.benchmarks.job import OURS, Job
@@ -89,14 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("benchmarks: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    if unfinished := len(jobs) - len(report.measurements):
-        print(f"benchmarks: interrupted, {unfinished} of {len(jobs)} are not measured", file=sys.stderr)
+    if report.interrupted:
+        left = len(jobs) - len(report.measurements)
+        print(f"benchmarks: interrupted, {left} of {len(jobs)} are not measured", file=sys.stderr)
     show(report)
     if options.json:
         save_json(report, options.json)
     if options.plot:
         save_plot(report, options.plot)
-    if unfinished:
+    if report.interrupted:
         return 128 + signal.SIGINT
     return 1 if any(measurement.errors for measurement in report.measurements) else 0
 
@@ -112,10 +112,13 @@ def run(jobs: Sequence[Job], frameworks: Sequence[str], threads: int, effort: Ef
         progress.tell("the machine's limits")
         with Worker(OURS, threads) as worker:
             limits = worker.ask("run", "measure_limits", threads)
-        with Crew(frameworks, threads) as crew, suppress(KeyboardInterrupt):
-            for job in jobs:
-                progress.start(job.full_name)
-                measurements.append(measure(job, crew.for_job(job), effort, progress.tell))
+        with Crew(frameworks, threads) as crew:
+            try:
+                for job in jobs:
+                    progress.start(job.full_name)
+                    measurements.append(measure(job, crew.for_job(job), effort, progress.tell))
+            except KeyboardInterrupt:
+                return Report(limits, threads, measurements, GOALS, interrupted=True)
     return Report(limits, threads, measurements, GOALS)
 
 

@@ -30,6 +30,7 @@ class Report:
     threads: int
     measurements: list[Measurement]
     goals: Mapping[str, Goal]
+    interrupted: bool = False
 
     def share(self, measurement: Measurement, framework: str = OURS) -> float | None:
         """The part of the machine's limit that a framework reached: of the arithmetic or of the memory, by the job."""

@@ -8,14 +8,16 @@ from transformer.attention import MultiHeadAttention, record_attention
 from transformer.config import TransformerConfig
 from transformer.decode import generate
 from transformer.draw import draw_attention
-from transformer.models import Decoder, Encoder, Transformer
+from transformer.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
 from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
 from transformer.tokenizers import Tokenizer
 from transformer.train import Trainer, TrainingConfig
 
 __all__ = [
+    "CausalLM",
     "Decoder",
     "Encoder",
+    "MaskedLM",
     "MultiHeadAttention",
     "PretrainedModel",
     "Tokenizer",

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
-KINDS: dict[str, tuple[tuple[type, ...], str]] = {  # of the fields below, by annotation
-    "int": ((int,), "an integer"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-}
+Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
+Norm = Literal["layer", "rms"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
+Tie = Literal["all", "output", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The sizes and choices that define an encoder-decoder Transformer.
+    """The sizes and choices that define a Transformer of any kind: encoder-decoder, encoder or decoder alone.
 
-    The defaults are a small model for a laptop; "Attention Is All You Need", Table 3 (base), has ``d_model=512``,
-    ``num_heads=8``, ``d_ff=2048``, six layers each and ``dropout=0.1``.
+    The defaults are a small encoder-decoder for a laptop in the paper's architecture; :meth:`preset` has others. A
+    model with one stack reads the layers of that one.
 
     Raises:
         ValueError: a value is out of range or two contradict each other; the message says which.
@@ -27,70 +28,276 @@ class TransformerConfig:
     Example:
         >>> TransformerConfig(vocab_size=1000, d_model=128, num_heads=4).head_size
         32
+        >>> TransformerConfig.preset("base", vocab_size=37000).d_ff
+        2048
     """
 
     vocab_size: int
+    # Sizes
     d_model: int = 128  # the width of the residual stream
     num_heads: int = 4
+    num_kv_heads: int | None = None  # fewer heads of keys and values, each shared by several queries'; None: as many
+    d_k: int | None = None  # the width of a head; None: d_model / num_heads
     d_ff: int = 512  # the width inside the feed-forward network
     encoder_layers: int = 3
     decoder_layers: int = 3
-    dropout: float = 0.1
-    norm_first: bool = False  # False: norm(x + f(x)), as in the paper; True: x + f(norm(x))
     max_length: int = 512  # positions
-    pad_id: int = 0
-    bos_id: int = 1
-    eos_id: int = 2
+    # Architecture
+    positions: Positions = "sinusoidal"
+    norm: Norm = "layer"
+    norm_first: bool = False  # False: norm(x + f(x)), as in the paper; True: x + f(norm(x)), and a norm at the end
+    norm_eps: float = 1e-5
+    activation: Activation = "relu"  # of the feed-forward network; "swiglu" and "geglu" have a gate
+    bias: bool = True  # of linear layers and norms
+    window: int | None = None  # how many positions, the newest included, self-attention looks back; None: all
+    tie: Tie = "all"  # matrices that are one: "all" (source, target and output), "output" (target and output), "none"
+    output_bias: bool = False
+    scale_scores: bool = True  # divide them by √d_k
+    scale_embedding: bool = True  # multiply it by √d_model
+    scale_output: bool = False  # divide its input by √d_model
+    embedding_norm: bool = False
+    token_types: int = 0  # kinds of segment with an embedding of their own; 0: none
+    rotary_base: float = 10_000.0  # of the wavelengths of rotary positions
+    relative_buckets: int = 32  # of distances that relative positions tell apart
+    relative_max_distance: int = 128  # where their last bucket begins
+    # Training
+    dropout: float = 0.1  # of sublayers' outputs and embeddings
+    attention_dropout: float = 0.0  # of attention weights
+    activation_dropout: float = 0.0  # inside the feed-forward network
+    layer_drop: float = 0.0  # probability of leaving out a whole layer
+    init_std: float | None = None  # of all matrices, those that end a sublayer less; None: Xavier's, as wide as needed
+    # Special tokens
+    pad_id: int | None = 0
+    bos_id: int | None = 1
+    eos_id: int | None = 2
+    mask_id: int | None = None
+    decoder_start_id: int | None = None  # what a decoder with an encoder reads first; None: bos_id
 
     def __post_init__(self) -> None:
-        for name, kind in self.__annotations__.items():
-            value = getattr(self, name)
-            types, words = KINDS[kind]
-            if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
-                raise ValueError(f"{name}: expected {words}, got {value!r}")
-        for name in ("vocab_size", "d_model", "num_heads", "d_ff", "encoder_layers", "decoder_layers", "max_length"):
-            if getattr(self, name) < 1:
+        for name, kind in _kinds().items():
+            _check_kind(name, getattr(self, name), kind)
+        sizes = ("vocab_size", "d_model", "num_heads", "num_kv_heads", "d_k", "d_ff", "max_length", "window")
+        for name in (*sizes, "relative_buckets", "relative_max_distance"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.d_model % self.num_heads:
+        for name in ("encoder_layers", "decoder_layers", "token_types"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
+        if not self.encoder_layers and not self.decoder_layers:
+            raise ValueError("encoder_layers, decoder_layers: expected layers in one of them, got 0 in both")
+        if self.d_k is None and self.d_model % self.num_heads:
             raise ValueError(f"num_heads: {self.num_heads} heads cannot share d_model={self.d_model} evenly")
-        if self.d_model % 2:
+        if self.num_heads % self.kv_heads:
+            raise ValueError(f"num_kv_heads: {self.kv_heads} heads cannot serve num_heads={self.num_heads} evenly")
+        if self.positions.startswith("sinusoidal") and self.d_model % 2:
             raise ValueError(
                 f"d_model: sinusoidal positions come in pairs, expected an even number, got {self.d_model}"
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a probability in [0, 1), got {self.dropout}")
-        for name in ("pad_id", "bos_id", "eos_id"):
-            if not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(
-                    f"{name}: expected a token below vocab_size={self.vocab_size}, got {getattr(self, name)}"
-                )
+        if self.positions == "rotary" and self.head_size % 2:
+            raise ValueError(f"d_k: rotary positions turn pairs, expected an even head size, got {self.head_size}")
+        if self.positions == "relative" and (self.relative_buckets % 4 or self.relative_buckets < 4):
+            raise ValueError(f"relative_buckets: expected a multiple of 4, got {self.relative_buckets}")
+        if self.positions == "relative" and self.relative_max_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_max_distance: expected more than half of relative_buckets={self.relative_buckets}, got "
+                f"{self.relative_max_distance}"
+            )
+        for name in ("dropout", "attention_dropout", "activation_dropout", "layer_drop"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a probability in [0, 1), got {getattr(self, name)}")
+        for name in ("norm_eps", "rotary_base", "init_std"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        for name in ("pad_id", "bos_id", "eos_id", "mask_id", "decoder_start_id"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < self.vocab_size:
+                raise ValueError(f"{name}: expected a token below vocab_size={self.vocab_size}, got {value}")
 
     @property
     def head_size(self) -> int:
-        return self.d_model // self.num_heads
+        """The width of a head."""
+        return self.d_model // self.num_heads if self.d_k is None else self.d_k
+
+    @property
+    def kv_heads(self) -> int:
+        """How many heads the keys and values have."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
+    @property
+    def start_id(self) -> int | None:
+        """What a decoder with an encoder reads first."""
+        return self.bos_id if self.decoder_start_id is None else self.decoder_start_id
+
+    @classmethod
+    def preset(cls, name: str, *, vocab_size: int | None = None, **changes: Any) -> Self:
+        """A configuration by name, with changes.
+
+        Args:
+            name: one of ``PRESETS``.
+            vocab_size: needed where the preset has none of its own.
+            changes: other fields to set.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        fields = {**PRESETS[name], **changes}
+        if vocab_size is not None:
+            fields["vocab_size"] = vocab_size
+        return cls.from_fields(fields)
 
     def to_json(self) -> str:
         """The configuration as a JSON document."""
-        return json.dumps({"model_type": "transformer", **dataclasses.asdict(self)}, indent=2) + "\n"
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> TransformerConfig:
+    def from_json(cls, text: str) -> Self:
         """The configuration that :meth:`to_json` wrote.
 
         Raises:
-            ValueError: it is not JSON, or a name is missing or unknown, or a value is not allowed.
+            ValueError: it is not a JSON object, or a name is missing or unknown, or a value is not allowed.
         """
-        try:
-            fields: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not valid JSON ({error})") from None
-        if not isinstance(fields, dict):
-            raise ValueError(f"expected a JSON object, got {type(fields).__name__}")
-        if fields.pop("model_type", "transformer") != "transformer":
-            raise ValueError("model_type: expected 'transformer'")
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(fields) - known):
+        return cls.from_fields(json_object(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """The configuration with these fields.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a value is not allowed.
+        """
+        known = _kinds()
+        if unknown := sorted(set(fields) - set(known)):
             raise ValueError(f"unknown setting {unknown[0]!r}; allowed are {', '.join(sorted(known))}")
         if "vocab_size" not in fields:
             raise ValueError("vocab_size: missing")
         return cls(**fields)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object that a text holds.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    return get_type_hints(TransformerConfig)
+
+
+def _check_kind(name: str, value: Any, kind: Any) -> None:
+    if get_origin(kind) is types.UnionType:  # "… | None"
+        if value is None:
+            return
+        (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}")
+        return
+    allowed, words = _KIND_WORDS[kind]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name}: expected {words}, got {value!r}")
+
+
+_KIND_WORDS: dict[type, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+}
+
+_GPT = {
+    "encoder_layers": 0,
+    "positions": "learned",
+    "norm_first": True,
+    "activation": "gelu_tanh",
+    "tie": "output",
+    "scale_embedding": False,
+    "init_std": 0.02,
+    "pad_id": None,
+    "bos_id": None,
+    "eos_id": None,
+}
+_BERT = {
+    "decoder_layers": 0,
+    "positions": "learned",
+    "norm_eps": 1e-12,
+    "activation": "gelu",
+    "output_bias": True,
+    "scale_embedding": False,
+    "embedding_norm": True,
+    "token_types": 2,
+    "init_std": 0.02,
+    "attention_dropout": 0.1,
+    "bos_id": None,
+    "eos_id": None,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # GPTs of laptop size: nanoGPT's recipe for a CPU, and two steps up
+    "nano": {
+        **_GPT,
+        "d_model": 128,
+        "num_heads": 4,
+        "d_ff": 512,
+        "decoder_layers": 4,
+        "max_length": 64,
+        "dropout": 0.0,
+    },
+    "small": {**_GPT, "d_model": 384, "num_heads": 6, "d_ff": 1536, "decoder_layers": 6, "max_length": 128},
+    "medium": {**_GPT, "d_model": 512, "num_heads": 8, "d_ff": 2048, "decoder_layers": 6, "max_length": 256},
+    # Vaswani et al., 2017, Table 3
+    "base": {"d_model": 512, "num_heads": 8, "d_ff": 2048, "encoder_layers": 6, "decoder_layers": 6},
+    "big": {
+        "d_model": 1024,
+        "num_heads": 16,
+        "d_ff": 4096,
+        "encoder_layers": 6,
+        "decoder_layers": 6,
+        "dropout": 0.3,
+    },
+    # Radford et al., 2019, the smallest of four
+    "gpt2": {
+        **_GPT,
+        "vocab_size": 50257,
+        "d_model": 768,
+        "num_heads": 12,
+        "d_ff": 3072,
+        "decoder_layers": 12,
+        "max_length": 1024,
+        "attention_dropout": 0.1,
+        "bos_id": 50256,
+        "eos_id": 50256,
+    },
+    # Devlin et al., 2019, BASE uncased
+    "bert-base": {
+        **_BERT,
+        "vocab_size": 30522,
+        "d_model": 768,
+        "num_heads": 12,
+        "d_ff": 3072,
+        "encoder_layers": 12,
+        "mask_id": 103,
+    },
+    # The Transformer as decoders of 2023 have it (Touvron et al., 2023), of laptop size
+    "llama-nano": {
+        **_GPT,
+        "d_model": 128,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "d_ff": 344,
+        "decoder_layers": 4,
+        "max_length": 64,
+        "dropout": 0.0,
+        "positions": "rotary",
+        "norm": "rms",
+        "activation": "swiglu",
+        "bias": False,
+    },
+}

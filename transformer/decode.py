@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad import no_grad
 
 if TYPE_CHECKING:
-    from transformer.models import DecoderCache, Transformer
+    from transformer.models import Transformer
 
 Ids = np.ndarray[Any, Any]
 Scores = np.ndarray[Any, np.dtype[np.float64]]
@@ -34,26 +34,20 @@ class Hypothesis:
 class _Decoder:
     """One step at a time: the log-probabilities of the next token of each row."""
 
-    def __init__(self, model: Transformer, source: Ids, rows_each: int = 1) -> None:
-        self.model = model
-        self.cache: DecoderCache = model.new_cache()
-        self.memory = model.encode(source)[np.repeat(np.arange(len(source)), rows_each)]
-        self.source = np.repeat(source, rows_each, axis=0)
+    def __init__(self, model: Any, source: Ids, rows_each: int = 1) -> None:
+        self.going = model.begin(source)
+        self.going.keep(np.repeat(np.arange(len(source)), rows_each))
+        self.keep = self.going.keep
 
     def step(self, tokens: Ids) -> Scores:
         """(rows,) newest tokens to (rows, V) log-probabilities."""
-        logits = self.model.decode(tokens[:, None], self.memory, self.source, self.cache)[:, -1]
-        return np.asarray(mg.log_softmax(logits, -1).data, np.float64)
-
-    def keep(self, rows: np.ndarray[Any, Any]) -> None:
-        """Go on with these rows, in this order."""
-        self.cache.reorder(rows)
-        self.memory, self.source = self.memory[rows], self.source[rows]
+        return np.asarray(mg.log_softmax(mg.asarray(self.going.step(tokens[:, None])), -1).data, np.float64)
 
 
 def generate(
     model: Transformer,
     source: Any,
+    attention_mask: Any = None,
     *,
     max_new_tokens: int | None = None,
     num_beams: int = 1,
@@ -73,7 +67,7 @@ def generate(
 
     Cost grows with (targets' length) · (B · num_beams) decoder steps; keys and values are cached.
     """
-    source = model.check_tokens("source", source)
+    source = mg.asarray(source).data
     limit = model.config.max_length - 1
     steps = min(source.shape[1] + 50, limit) if max_new_tokens is None else max_new_tokens
     if not 1 <= steps <= limit:

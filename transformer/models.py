@@ -1,74 +1,200 @@
-"""The Transformer of "Attention Is All You Need": an encoder, and a decoder that attends to it. Figure 1."""
+"""The Transformer family: an encoder, a decoder, and what is made of the two. "Attention Is All You Need", Figure 1."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from transformer.attention import KeyValueCache, causal_mask, padding_mask
+from transformer.attention import Visibility, causal_mask, padding_mask, window_mask
+from transformer.cache import DecoderCache
 from transformer.config import TransformerConfig
-from transformer.decode import Hypothesis, generate
-from transformer.layers import DecoderLayer, EncoderLayer, LayerCache, TokenEmbedding
-from transformer.positions import SinusoidalPositions
+from transformer.continuation import Continuation
+from transformer.generative import GenerativeModel
+from transformer.layers import (
+    ACTIVATIONS,
+    ActivationFunction,
+    OutputProjection,
+    TokenEmbedding,
+    TransformerLayer,
+    initialize,
+    normalization,
+)
+from transformer.positions import POSITIONS
 from transformer.pretrained import PretrainedModel
 
 Ids = np.ndarray[Any, Any]
 
 
-class Encoder(nn.Module):
-    """A stack of encoder layers: every position sees every other."""
+class Stack(PretrainedModel):
+    """Embeddings of tokens and positions, then layers one after the other: what encoder and decoder have in common.
 
-    def __init__(self, config: TransformerConfig) -> None:
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.norm = nn.LayerNorm(config.d_model) if config.norm_first else None  # post-norm layers end with one
+    Args:
+        config: of the model.
+        layers: how many.
+        causal: whether a position sees only earlier ones.
+        cross_attention: whether the layers attend to a memory.
+        tokens: the embedding, where it is shared.
+    """
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, S, D) to (B, S, D)."""
-        for layer in self.layers:
-            x = layer(x, mask)
+    def __init__(
+        self,
+        config: TransformerConfig,
+        layers: int,
+        *,
+        causal: bool,
+        cross_attention: bool = False,
+        tokens: TokenEmbedding | None = None,
+    ) -> None:
+        if not layers:
+            name = "decoder_layers" if causal else "encoder_layers"
+            raise ValueError(f"{name}: expected at least 1 for a {type(self).__name__}, got 0")
+        super().__init__(config)
+        self.tokens = TokenEmbedding(config) if tokens is None else tokens
+        self.positions = POSITIONS[config.positions](config, causal)
+        self.types = nn.Embedding(config.token_types, config.d_model) if config.token_types else None
+        self.embedding_norm = normalization(config) if config.embedding_norm else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(TransformerLayer(config, cross_attention) for _ in range(layers))
+        self.norm = normalization(config) if config.norm_first else None  # post-norm layers end with one
+        if self.types is not None:
+            nn.init.normal_(self.types.weight, std=config.init_std or config.d_model**-0.5)
+        initialize(self, config)
+
+    def embed(self, ids: Tensor, positions: Tensor, token_type_ids: Any = None) -> Tensor:
+        """Token ids (B, T) at the positions (T,) or (B, T) to vectors (B, T, D)."""
+        x = self.tokens(ids)
+        if self.types is not None:
+            x = x + self.types(mg.zeros_like(ids) if token_type_ids is None else token_type_ids)
+        elif token_type_ids is not None:
+            raise ValueError("token_type_ids: this model has no token types, expected None")
+        x = self.positions.embed(x, positions)
+        return self.dropout(x if self.embedding_norm is None else self.embedding_norm(x))
+
+    def run(
+        self,
+        x: Tensor,
+        visible: Visibility,
+        positions: Tensor,
+        memory: Tensor | None = None,
+        memory_visible: Visibility | None = None,
+        cache: DecoderCache | None = None,
+    ) -> Tensor:
+        """Embeddings (B, T, D) through all layers: (B, T, D). In training, each is left out with ``layer_drop``.
+
+        Source of the layer drop: Fan, Grave and Joulin, 2020: "Reducing Transformer depth on demand".
+        """
+        rotation = self.positions.rotation(positions)
+        for number, layer in enumerate(self.layers):
+            if self.training and self.config.layer_drop and mg.random.uniform(()).item() < self.config.layer_drop:
+                continue
+            x = layer(x, visible, rotation, memory, memory_visible, cache.layers[number] if cache else None)
         return x if self.norm is None else self.norm(x)
 
+    def check_room(self, length: int) -> None:
+        """An error where there are more positions than the model has."""
+        if self.positions.bounded and length > self.config.max_length:
+            raise ValueError(
+                f"input_ids: {length} positions are more than the model's max_length={self.config.max_length}"
+            )
 
-class Decoder(nn.Module):
-    """A stack of decoder layers: every position sees earlier ones, and the encoder's output."""
+
+class Encoder(Stack):
+    """A stack of layers in which every position sees every other.
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import Encoder, TransformerConfig
+        >>> Encoder(TransformerConfig(vocab_size=100))(np.array([[5, 6, 7, 2]])).shape
+        (1, 4, 128)
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.norm = nn.LayerNorm(config.d_model) if config.norm_first else None  # post-norm layers end with one
+        super().__init__(config, config.encoder_layers, causal=False)
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Tensor:
+        """Token ids (B, T) to vectors (B, T, D).
+
+        Args:
+            input_ids: padded on either side.
+            attention_mask: (B, T), true or 1 where a token is not padding; by default, where it is not ``pad_id``.
+            token_type_ids: (B, T), which segment a token belongs to, for models that know segments.
+        """
+        ids = check_ids("input_ids", input_ids)
+        real = real_tokens(ids, attention_mask, self.config.pad_id)
+        length = ids.shape[1]
+        self.check_room(length)
+        mask = None if real is None else padding_mask(real)
+        if self.config.window is not None and self.config.window < length:
+            near = window_mask(length, self.config.window)
+            mask = near if mask is None else mask & near
+        positions = positions_of(real, 0, length)
+        x = self.embed(ids, positions, token_type_ids)
+        return self.run(x, Visibility(mask, bias=self.positions.bias(length, length)), positions)
+
+
+class Decoder(Stack):
+    """A stack of layers in which every position sees earlier ones, and the memory that an encoder has made.
+
+    Args:
+        config: of the model.
+        cross_attention: whether there is a memory to attend to.
+        tokens: the embedding, where it is shared with an encoder.
+    """
+
+    def __init__(
+        self, config: TransformerConfig, cross_attention: bool = True, tokens: TokenEmbedding | None = None
+    ) -> None:
+        super().__init__(config, config.decoder_layers, causal=True, cross_attention=cross_attention, tokens=tokens)
 
     def forward(
         self,
-        x: Tensor,
-        memory: Tensor | None,
-        mask: Tensor | None = None,
-        memory_mask: Tensor | None = None,
+        input_ids: Any,
+        memory: Tensor | None = None,
+        attention_mask: Any = None,
+        memory_mask: Any = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
-        """(B, T, D) and the memory (B, S, D) to (B, T, D)."""
-        for position, layer in enumerate(self.layers):
-            x = layer(x, memory, mask, memory_mask, cache.layers[position] if cache else None)
-        return x if self.norm is None else self.norm(x)
+        """Token ids (B, T) to vectors (B, T, D).
+
+        Args:
+            input_ids: the tokens so far; with a cache, only those that it does not hold yet.
+            memory: (B, S, D); not needed any more once a cache holds its keys and values.
+            attention_mask: (B, T), true or 1 where a token is not padding, tokens in the cache included.
+            memory_mask: (B, S), the same for the memory.
+            cache: keys and values of earlier calls, extended here.
+        """
+        ids = check_ids("input_ids", input_ids)
+        start = cache.length if cache else 0
+        length = start + ids.shape[1]
+        self.check_room(length)
+        real = real_tokens(ids, attention_mask, None, length)
+        positions = positions_of(real, start, length)
+        memory_real = None if memory_mask is None else mg.asarray(memory_mask) != 0
+        return self.run(
+            self.embed(ids, positions),
+            self._visible(ids.shape[1], length, real),
+            positions,
+            memory,
+            Visibility(None if memory_real is None else padding_mask(memory_real)),
+            cache,
+        )
+
+    def _visible(self, queries: int, keys: int, real: Tensor | None) -> Visibility:
+        window = self.config.window if self.config.window is not None and self.config.window < keys else None
+        mask = None if real is None else padding_mask(real)
+        square = queries == keys  # causality needs no mask then
+        if window is not None or not (square or queries == 1):
+            earlier = causal_mask(queries, keys, window)
+            mask = earlier if mask is None else mask & earlier
+        return Visibility(mask, square, self.positions.bias(queries, keys))
 
 
-class DecoderCache:
-    """Keys and values of all positions decoded so far, so that each step computes only the newest."""
-
-    def __init__(self, layers: int) -> None:
-        self.layers = [LayerCache(KeyValueCache(), KeyValueCache()) for _ in range(layers)]
-        self.length = 0  # positions decoded so far
-
-    def reorder(self, rows: np.ndarray[Any, Any]) -> None:
-        """Keep these rows of the batch, in this order."""
-        for layer in self.layers:
-            for attention in layer:
-                attention.reorder(rows)
-
-
-class Transformer(PretrainedModel, model_type="transformer"):
-    """The encoder-decoder model.
+class Transformer(GenerativeModel):
+    """The encoder-decoder model: for translation, summarization, and any text from another.
 
     Example:
         >>> import numpy as np
@@ -79,78 +205,146 @@ class Transformer(PretrainedModel, model_type="transformer"):
     """
 
     def __init__(self, config: TransformerConfig) -> None:
-        self.config = config
-        self.embedding = TokenEmbedding(config)
-        self.positions = SinusoidalPositions(config.d_model, config.max_length)
-        self.dropout = nn.Dropout(config.dropout)
+        super().__init__(config)
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.constant_(module.bias, 0.0)
+        self.decoder = Decoder(config, tokens=self.encoder.tokens if config.tie == "all" else None)
+        self.output = OutputProjection(config, self.decoder.tokens)
 
-    def encode(self, source: Any) -> Tensor:
+    def encode(self, input_ids: Any, attention_mask: Any = None) -> Tensor:
         """Source tokens (B, S) to the memory (B, S, D). Padding is hidden."""
-        source = self.check_tokens("source", source)
-        x = self.dropout(self.positions(self.embedding(source)))
-        return self.encoder(x, padding_mask(source, self.config.pad_id))
+        memory: Tensor = self.encoder(input_ids, attention_mask)
+        return memory
 
-    def decode(self, target: Any, memory: Tensor, source: Any, cache: DecoderCache | None = None) -> Tensor:
-        """Logits (B, T, V) for the token after each target token (B, T).
-
-        Args:
-            target: the tokens so far, beginning with ``bos_id``; with a cache, only those not yet decoded.
-            memory: what ``encode(source)`` returned.
-            source: the source tokens, whose padding is hidden from cross-attention.
-            cache: keys and values of earlier calls, extended here.
-        """
-        target, source = self.check_tokens("target", target), self.check_tokens("source", source)
-        if not len(target) == len(source) == len(memory) or source.shape[1] != memory.shape[1]:
-            raise ValueError(
-                f"target: expected as many rows as source and memory, and a memory of the source's length; got target "
-                f"{target.shape}, source {source.shape} and memory {memory.shape}"
-            )
-        start = cache.length if cache else 0
-        mask = causal_mask(target.shape[1], start + target.shape[1])
-        memory_mask = padding_mask(source, self.config.pad_id)
-        x = self.dropout(self.positions(self.embedding(target), start))
-        known = cache is not None and start > 0  # the memory's keys and values are in the cache already
-        x = self.decoder(x, None if known else memory, mask, memory_mask, cache)
-        if cache:
-            cache.length += target.shape[1]
-        return self.embedding.logits(x)
-
-    def forward(self, source: Any, target: Any) -> Tensor:
-        """Logits (B, T, V) for the token after each target token, given the source: (B, S) and (B, T) token ids.
+    def forward(self, input_ids: Any, decoder_input_ids: Any, attention_mask: Any = None) -> Tensor:
+        """Logits (B, T, V) for the token after each target token (B, T), given the source (B, S).
 
         Targets may be padded at their end: no real position sees a later one.
+
+        Args:
+            input_ids: the source, padded on either side.
+            decoder_input_ids: the target, beginning with the start token.
+            attention_mask: (B, S), true or 1 where the source is not padding; by default, where it is not ``pad_id``.
         """
-        return self.decode(target, self.encode(source), source)
-
-    def generate(
-        self,
-        input_ids: Any,
-        *,
-        max_new_tokens: int | None = None,
-        num_beams: int = 1,
-        length_penalty: float = 0.6,
-    ) -> list[Hypothesis]:
-        """The best target for each source (B, S): see :func:`transformer.decode.generate`."""
-        return generate(
-            self, input_ids, max_new_tokens=max_new_tokens, num_beams=num_beams, length_penalty=length_penalty
-        )
-
-    def new_cache(self) -> DecoderCache:
-        """An empty cache for :meth:`decode`."""
-        return DecoderCache(self.config.decoder_layers)
-
-    def check_tokens(self, name: str, ids: Any) -> Ids:
-        """Token ids as an array, or an error that names the argument."""
-        array = mg.asarray(ids).data
-        if array.ndim != 2 or array.dtype.kind not in "iu":
+        source, target = check_ids("input_ids", input_ids), check_ids("decoder_input_ids", decoder_input_ids)
+        if len(source) != len(target):
             raise ValueError(
-                f"{name}: expected integer token ids of shape (batch, length), got {array.dtype} {array.shape}"
+                f"decoder_input_ids: expected as many rows as input_ids has, {len(source)}, got {len(target)}"
             )
-        return array
+        real = real_tokens(source, attention_mask, self.config.pad_id)
+        return self.output(self.decoder(target, self.encoder(source, real), memory_mask=real))
+
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
+        """Make ready to write the targets of some sources (B, S): see :class:`Continuation`."""
+        if self.config.start_id is None:
+            raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
+        source = check_ids("input_ids", input_ids)
+        real = real_tokens(source, attention_mask, self.config.pad_id)
+        prompt = np.full((len(source), 1), self.config.start_id)
+        memory = self.encode(source, real)
+        return Continuation(self.decoder, self.output, prompt, None, memory, real, use_cache)
+
+
+class CausalLM(GenerativeModel):
+    """A decoder alone, that predicts the next token: Radford et al., 2018 (GPT).
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import CausalLM, TransformerConfig
+        >>> model = CausalLM(TransformerConfig.preset("nano", vocab_size=65))
+        >>> model(np.array([[5, 6, 7]])).shape
+        (1, 3, 65)
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(dataclasses.replace(config, encoder_layers=0))
+        self.decoder = Decoder(self.config, cross_attention=False)
+        self.output = OutputProjection(self.config, self.decoder.tokens)
+
+    def forward(self, input_ids: Any, attention_mask: Any = None) -> Tensor:
+        """Logits (B, T, V) for the token after each token (B, T).
+
+        Args:
+            input_ids: padded on either side.
+            attention_mask: (B, T), true or 1 where a token is not padding; by default, where it is not ``pad_id``.
+        """
+        ids = check_ids("input_ids", input_ids)
+        real = real_tokens(ids, attention_mask, self.config.pad_id)
+        return self.output(self.decoder(ids, attention_mask=real))
+
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
+        """Make ready to continue some prompts (B, T): see :class:`Continuation`."""
+        ids = check_ids("input_ids", input_ids)
+        real = real_tokens(ids, attention_mask, self.config.pad_id)
+        if real is None:
+            return Continuation(self.decoder, self.output, ids.data, None, None, None, use_cache)
+        # New tokens are added at the end, so padding goes to the beginning.
+        order = np.argsort(real.data, axis=1, kind="stable")
+        prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
+        return Continuation(self.decoder, self.output, prompt, real_first, None, None, use_cache)
+
+
+class MaskedLM(PretrainedModel):
+    """An encoder that fills in masked tokens: Devlin et al., 2019 (BERT).
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import MaskedLM, TransformerConfig
+        >>> model = MaskedLM(TransformerConfig(vocab_size=100, mask_id=3))
+        >>> model(np.array([[5, 3, 7]])).shape
+        (1, 3, 100)
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(dataclasses.replace(config, decoder_layers=0))
+        self.encoder = Encoder(self.config)
+        self.transform = nn.Linear(config.d_model, config.d_model, config.bias)
+        self.activation = ActivationFunction(ACTIVATIONS[config.activation][0])
+        self.norm = normalization(config)
+        self.output = OutputProjection(self.config, self.encoder.tokens)
+        initialize(self.transform, self.config)
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Tensor:
+        """Logits (B, T, V) for the token that belongs at each place (B, T): see :meth:`Encoder.forward`."""
+        x = self.encoder(input_ids, attention_mask, token_type_ids)
+        return self.output(self.norm(self.activation(self.transform(x))))
+
+
+def check_ids(name: str, ids: Any) -> Tensor:
+    """Token ids as a tensor, or an error that names the argument."""
+    tensor = mg.asarray(ids)
+    if tensor.ndim != 2 or tensor.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name}: expected integer token ids of shape (batch, length), got {tensor.dtype} {tensor.shape}"
+        )
+    return tensor
+
+
+def real_tokens(ids: Tensor, attention_mask: Any, pad_id: int | None, length: int | None = None) -> Tensor | None:
+    """(B, T), True where a token is not padding; None where all are.
+
+    Args:
+        ids: (B, T).
+        attention_mask: says so, where it is given.
+        pad_id: says so otherwise.
+        length: of the mask, where earlier tokens count too.
+    """
+    if attention_mask is not None:
+        mask = mg.asarray(attention_mask)
+        expected = (ids.shape[0], ids.shape[1] if length is None else length)
+        if mask.shape != expected or mask.dtype.kind not in "biu":
+            raise ValueError(
+                f"attention_mask: expected booleans, or 0 and 1, of shape {expected}, got {mask.dtype} {mask.shape}"
+            )
+        return mask if mask.dtype == mg.bool else mask != 0
+    if pad_id is None:
+        return None
+    real = ids.data != pad_id
+    return None if real.all() else mg.asarray(real)
+
+
+def positions_of(real: Tensor | None, start: int, stop: int) -> Tensor:
+    """The positions of the tokens from ``start`` to ``stop``, counted from each row's first real one: (T,) or (B, T)."""
+    if real is None:
+        return mg.arange(start, stop)
+    positions = mg.clip(mg.cumulative_sum(real.astype(mg.int64), axis=1) - 1, 0)
+    return positions[:, start:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from minigrad import nn
 from minigrad.io import files_in, from_bytes, replace_files, to_bytes
-from transformer.config import TransformerConfig
+from transformer.config import TransformerConfig, json_object
 from transformer.tokenizers import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -18,15 +19,14 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 class PretrainedModel(nn.Module):
     """A model that is defined by its configuration and can be written to a directory and read back.
 
-    A subclass names its ``model_type``, by which :func:`from_pretrained` finds it.
+    :func:`from_pretrained` finds a subclass by its name.
     """
 
-    config: TransformerConfig
-    types: ClassVar[dict[str, type[PretrainedModel]]] = {}
+    kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
 
-    def __init_subclass__(cls, model_type: str, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        PretrainedModel.types[model_type] = cls
+        PretrainedModel.kinds[cls.__name__] = cls
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
@@ -40,7 +40,12 @@ class PretrainedModel(nn.Module):
         Raises:
             ValueError: the tokenizer has not as many tokens as the model.
         """
-        contents = {CONFIG: self.config.to_json().encode(), WEIGHTS: to_bytes(self.state_dict())}
+        document = {
+            "model_type": "transformer",
+            "architectures": [type(self).__name__],
+            **dataclasses.asdict(self.config),
+        }
+        contents = {CONFIG: (json.dumps(document, indent=2) + "\n").encode(), WEIGHTS: to_bytes(self.state_dict())}
         if tokenizer is not None:
             _check_vocabulary(self.config, tokenizer, Path(directory))
             contents[TOKENIZER] = tokenizer.to_json().encode()
@@ -63,13 +68,22 @@ def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
         ValueError: a file is damaged, or the files do not fit together.
     """
     paths = _files(directory, CONFIG, WEIGHTS)
-    text = paths[CONFIG].read_text("utf-8")
+    kind, config = _read_config(paths[CONFIG])
+    return PretrainedModel.kinds[kind](config).load_weights(paths[WEIGHTS])
+
+
+def _read_config(path: Path) -> tuple[str, TransformerConfig]:
+    """The name of the model's class, and its configuration."""
     try:
-        config = TransformerConfig.from_json(text)
+        fields = json_object(path.read_text("utf-8"))
+        if fields.pop("model_type", None) != "transformer":
+            raise ValueError("model_type: expected 'transformer'")
+        (kind,) = fields.pop("architectures", ["Transformer"])
+        if kind not in PretrainedModel.kinds:
+            raise ValueError(f"architectures: expected one of {', '.join(PretrainedModel.kinds)}, got {kind!r}")
+        return kind, TransformerConfig.from_fields(fields)
     except ValueError as error:
-        raise ValueError(f"{paths[CONFIG]}: {error}") from None
-    model = PretrainedModel.types[json.loads(text).get("model_type", "transformer")](config)
-    return model.load_weights(paths[WEIGHTS])
+        raise ValueError(f"{path}: {error}") from None
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
@@ -84,7 +98,7 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{paths[TOKENIZER]}: {error}") from None
-    _check_vocabulary(TransformerConfig.from_json(paths[CONFIG].read_text("utf-8")), tokenizer, Path(directory))
+    _check_vocabulary(_read_config(paths[CONFIG])[1], tokenizer, Path(directory))
     return tokenizer
 
 

@@ -1,0 +1,84 @@
+"""What a decoder remembers between steps, so that each step computes only the newest position."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor
+
+Rows = np.ndarray[Any, Any]
+
+
+class KeyValueCache:
+    """The keys and values of the positions that one attention layer has already seen.
+
+    Self-attention adds to it step by step; cross-attention fills it once, with the encoder's output. Room is taken in
+    doubling steps: n positions cost O(n) copies in all. For inference: it keeps numbers, not their history.
+    """
+
+    def __init__(self) -> None:
+        self._room: tuple[np.ndarray, np.ndarray] | None = None  # (B, G, room, D) each
+        self.length = 0
+
+    def extend(self, new: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """Add the keys and values (B, G, K, D) of new positions at the end, if there are any, and return all."""
+        if new is not None:
+            if mg.is_grad_enabled() and any(x.requires_grad for x in new):
+                raise RuntimeError("cache: gradients do not pass through it; use it under no_grad()")
+            self._append([x.data for x in new])
+        if self._room is None:
+            raise ValueError("memory: expected positions to attend to, got none, and the cache is empty")
+        keys, values = (mg.asarray(room[:, :, : self.length]) for room in self._room)
+        return keys, values
+
+    def _append(self, new: list[np.ndarray]) -> None:
+        start, self.length = self.length, self.length + new[0].shape[2]
+        if self._room is None:
+            self._room = (new[0], new[1])  # all that cross-attention ever needs: no copy
+            return
+        if self.length > self._room[0].shape[2]:
+            keys, values = (_roomier(room[:, :, :start], 2 * self.length) for room in self._room)
+            self._room = (keys, values)
+        for room, array in zip(self._room, new, strict=True):
+            room[:, :, start : self.length] = array
+
+    def keep(self, rows: Rows) -> None:
+        """Keep these rows of the batch, in this order: how a beam search follows its hypotheses."""
+        if self._room is not None:
+            keys, values = (room[rows] for room in self._room)
+            self._room = (keys, values)
+
+
+def _roomier(array: np.ndarray, length: int) -> np.ndarray:
+    batch, heads, used, width = array.shape
+    room = np.empty((batch, heads, length, width), array.dtype)
+    room[:, :, :used] = array
+    return room
+
+
+class LayerCache(NamedTuple):
+    """What a layer of a decoder remembers."""
+
+    self_attention: KeyValueCache
+    cross_attention: KeyValueCache
+
+
+class DecoderCache:
+    """What all layers of a decoder remember of the positions so far."""
+
+    def __init__(self, layers: int) -> None:
+        self.layers = [LayerCache(KeyValueCache(), KeyValueCache()) for _ in range(layers)]
+
+    @property
+    def length(self) -> int:
+        """How many positions that is."""
+        return self.layers[0].self_attention.length
+
+    def keep(self, rows: Rows) -> None:
+        """Keep these rows of the batch, in this order."""
+        for layer in self.layers:
+            for attention in layer:
+                attention.keep(rows)

@@ -1,0 +1,21 @@
+"""Models that write text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformer.continuation import Continuation
+from transformer.decode import Hypothesis, generate
+from transformer.pretrained import PretrainedModel
+
+
+class GenerativeModel(PretrainedModel):
+    """A model that writes one token after another, each given those before."""
+
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
+        """Make ready to write: see :class:`Continuation`."""
+        raise TypeError(f"{type(self).__name__} defines no begin()")
+
+    def generate(self, input_ids: Any, attention_mask: Any = None, **settings: Any) -> list[Hypothesis]:
+        """What the model writes for each row (B, T): see :func:`transformer.decode.generate`."""
+        return generate(self, input_ids, attention_mask, **settings)

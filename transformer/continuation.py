@@ -25,7 +25,7 @@ class Continuation:
         real: (B, P), True where the prompt is not padding, which is on its left; None where there is none.
         memory: (B, S, D), what to attend to besides.
         memory_real: (B, S), True where that is not padding.
-        use_cache: whether to keep keys and values, so that a step costs O(length), or to compute all anew in O(length²).
+        use_cache: whether to keep keys and values: a step costs O(length) then, and O(length²) otherwise.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class _Decoder:
 
 
 def generate(
-    model: Transformer,
+    model: Any,
     source: Any,
     attention_mask: Any = None,
     *,

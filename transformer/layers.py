@@ -54,10 +54,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
-        if self.gate is None:
-            inner = self.activation(self.expand(x))
-        else:
-            inner = self.activation(self.gate(x)) * self.expand(x)
+        inner = self.expand(x)
+        inner = self.activation(inner) if self.gate is None else self.activation(self.gate(x)) * inner
         return self.contract(self.dropout(inner))
 
 

@@ -343,7 +343,7 @@ def real_tokens(ids: Tensor, attention_mask: Any, pad_id: int | None, length: in
 
 
 def positions_of(real: Tensor | None, start: int, stop: int) -> Tensor:
-    """The positions of the tokens from ``start`` to ``stop``, counted from each row's first real one: (T,) or (B, T)."""
+    """Where the tokens from ``start`` to ``stop`` stand, counted from each row's first real one: (T,) or (B, T)."""
     if real is None:
         return mg.arange(start, stop)
     positions = mg.clip(mg.cumulative_sum(real.astype(mg.int64), axis=1) - 1, 0)

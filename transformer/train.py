@@ -73,7 +73,7 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float) -> Tens
     return F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]),
         batch.target_out.reshape(-1),
-        ignore_index=model.config.pad_id,
+        ignore_index=int(model.config.pad_id or 0),
         label_smoothing=label_smoothing,
     )
 
@@ -129,7 +129,7 @@ class Trainer:
         ids = self.model.config
         while True:
             rng = np.random.default_rng([self.config.seed, epoch])
-            yield from batches(self.pairs, self.config.batch_tokens, ids.pad_id, ids.bos_id, rng)
+            yield from batches(self.pairs, self.config.batch_tokens, int(ids.pad_id or 0), int(ids.bos_id or 0), rng)
             epoch += 1
 
     def _step(self, number: int, batch: Batch) -> Step:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.nn import Parameter
-from minigrad.optim import SGD, Adam, AdamW, clip_grad_norm_, clip_grad_value_, grad_norm, lr_scheduler
+from minigrad.optim import (
+    SGD,
+    Adafactor,
+    Adam,
+    AdamW,
+    Optimizer,
+    clip_grad_norm_,
+    clip_grad_value_,
+    grad_norm,
+    lr_scheduler,
+)
 
 
 def _parameter(rng: np.random.Generator) -> Parameter:
@@ -49,22 +63,112 @@ def test_adam_is_the_papers_algorithm(kind: type[AdamW], rng: np.random.Generato
     np.testing.assert_allclose(parameter.data, p, rtol=1e-10)
 
 
-def test_a_saved_state_continues_exactly(rng: np.random.Generator) -> None:
-    first, second = _parameter(rng), Parameter(np.zeros(7))
-    one, two = Adam([first]), Adam([second])
-    gradients = rng.standard_normal((4, 7))
-    for g in gradients[:2]:
-        first.grad = mg.tensor(g)
-        one.step()
-    second.data[...] = first.data
-    two.load_state_dict({name: array.copy() for name, array in one.state_dict().items()})
-    for g in gradients[2:]:
-        for parameter, optimizer in ((first, one), (second, two)):
-            parameter.grad = mg.tensor(g)
+RESUMABLE = {
+    "SGD": SGD,
+    "SGD with momentum": lambda params: SGD(params, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": Adam,
+    "AdamW": AdamW,
+    "Adafactor": lambda params: Adafactor(params, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", RESUMABLE.values(), ids=RESUMABLE)
+def test_a_run_resumed_from_files_equals_the_uninterrupted_one_to_the_last_bit(
+    kind: Callable[[list[Any]], Optimizer], dtype: type, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    def start(values: list[np.ndarray]) -> tuple[list[Parameter], Optimizer, lr_scheduler.LRScheduler]:
+        parameters = [Parameter(value.copy()) for value in values]
+        groups = [{"params": parameters[:2], "lr": 0.3}, {"params": parameters[2:]}]
+        optimizer = kind(groups)
+        return parameters, optimizer, lr_scheduler.LRScheduler(optimizer, lr_scheduler.cosine(3, 20))
+
+    def run(state: Any, gradients: list[list[np.ndarray]]) -> None:
+        parameters, optimizer, scheduler = state
+        for step in gradients:
+            for parameter, gradient in zip(parameters, step, strict=True):
+                parameter.grad = mg.tensor(gradient)
             optimizer.step()
-    np.testing.assert_array_equal(first.data, second.data)
-    with pytest.raises(ValueError, match="does not fit"):
-        two.load_state_dict({"steps": 1})
+            scheduler.step()
+
+    shapes = [(7,), (4, 5), (2, 3, 4)]
+    gradients = [[rng.standard_normal(shape).astype(dtype) for shape in shapes] for _ in range(6)]
+    whole = start([rng.standard_normal(shape).astype(dtype) for shape in shapes])
+    run(whole, gradients[:3])
+    values = [parameter.data.copy() for parameter in whole[0]]
+    state = whole[1].state_dict()
+    mg.save({name: value for name, value in state.items() if isinstance(value, np.ndarray)}, tmp_path / "arrays")
+    others = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
+    numbers = json.dumps({"optimizer": others, "scheduler": whole[2].state_dict()})
+    run(whole, gradients[3:])
+
+    resumed = start(values)
+    read = json.loads(numbers)
+    resumed[1].load_state_dict({**mg.load(tmp_path / "arrays"), **read["optimizer"]})
+    resumed[2].load_state_dict(read["scheduler"])
+    run(resumed, gradients[3:])
+    for expected, got in zip(whole[0], resumed[0], strict=True):
+        np.testing.assert_array_equal(got.data, expected.data)
+    assert resumed[1].lr == whole[1].lr
+
+
+def test_an_optimizer_takes_its_saved_options_back() -> None:
+    saved = SGD([Parameter(np.ones(2))], lr=0.125, momentum=0.5).state_dict()
+    optimizer = SGD([Parameter(np.ones(2))], lr=1.0, momentum=0.9)
+    optimizer.load_state_dict(saved)
+    assert (optimizer.lr, optimizer.groups[0]["momentum"]) == (0.125, 0.5)
+
+
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
+    optimizer = Adam([Parameter(np.ones(2))], lr=0.1)
+    state = optimizer.state_dict()
+    unfit = {
+        "'0.0.mean' is missing": {name: value for name, value in state.items() if name != "0.0.mean"},
+        "'0.1.mean' is unknown": {**state, "0.1.mean": np.ones(2)},
+        r"'0.0.mean' has shape \(3,\), expected \(2,\)": {**state, "0.0.mean": np.ones(3)},
+        "groups and their options": {**state, "groups": SGD([Parameter(np.ones(2))]).state_dict()["groups"]},
+    }
+    for message, wrong in unfit.items():
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict({**wrong, "steps": 5})
+    assert optimizer.steps == 0
+    scheduler = lr_scheduler.LRScheduler(optimizer, lr_scheduler.inverse_sqrt(4))
+    with pytest.raises(ValueError, match="rates of 1 groups, got 2"):
+        scheduler.load_state_dict({"step": 3, "base": [0.1, 0.2]})
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "options", [{}, {"maximize": True, "weight_decay": 0.1, "lr": 0.5}, {"eps": (0.1, 0.5), "d": 2.0}]
+)
+@pytest.mark.parametrize("shape", [(), (7,), (5, 3), (2, 5, 3), (1, 4)])
+def test_adafactor_is_torchs(shape: tuple[int, ...], options: dict[str, Any], rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    value = rng.standard_normal(shape)
+    parameter, theirs = Parameter(value.copy()), torch.nn.Parameter(torch.tensor(value))
+    optimizer, their_optimizer = Adafactor([parameter], **options), torch.optim.Adafactor([theirs], **options)
+    for step in range(6):
+        gradient = rng.standard_normal(shape) * 10.0 ** (step - 3)
+        parameter.grad, theirs.grad = mg.asarray(gradient), torch.tensor(gradient)
+        optimizer.step()
+        their_optimizer.step()
+        np.testing.assert_allclose(parameter.data, theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_adafactor_keeps_rows_and_columns_and_stays_put_where_nothing_pulls() -> None:
+    matrix, empty = Parameter(np.ones((300, 200), np.float32)), Parameter(np.ones((0, 3)))
+    optimizer = Adafactor([matrix, empty])
+    matrix.grad, empty.grad = mg.zeros((300, 200)), mg.zeros((0, 3), dtype=mg.float64)
+    optimizer.step()
+    assert sum(np.size(value) for value in optimizer.state_dict().values() if isinstance(value, np.ndarray)) == 503
+    np.testing.assert_array_equal(matrix.data, 1)
+    assert matrix.dtype == np.float32
+
+
+@pytest.mark.parametrize("option", [{"beta2_decay": 0.1}, {"eps": (-1.0, 0.1)}, {"d": 0.5}])
+def test_adafactors_options_are_checked(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(option))):
+        Adafactor([Parameter(np.ones(1))], **option)
 
 
 def test_groups_have_their_own_options_and_unset_gradients_are_passed_over() -> None:
@@ -137,7 +241,7 @@ def test_the_scheduler_sets_the_optimizers_rate() -> None:
     assert rates == [0.5, 1.0, 1.5, 2.0]
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW, Adafactor])
 def test_a_gradient_scale_is_a_step_with_scaled_gradients(kind: type, rng: np.random.Generator) -> None:
     one, two = Parameter(rng.standard_normal((3, 4))), Parameter(np.zeros((3, 4)))
     two.data[...] = one.data

@@ -7,7 +7,8 @@ rate by it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from minigrad.optim.optimizer import Optimizer
 
@@ -79,3 +80,18 @@ class LRScheduler:
     def step(self) -> None:
         """Go to the next step's rate."""
         self.set(self.current + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step and the groups' initial rates, ready for JSON."""
+        return {"step": self.current, "base": list(self.base)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a saved step; the optimizer takes its rates.
+
+        Raises:
+            ValueError: it belongs to an optimizer with another number of groups.
+        """
+        if len(state["base"]) != len(self.base):
+            raise ValueError(f"state: expected the rates of {len(self.base)} groups, got {len(state['base'])}")
+        self.base = list(state["base"])
+        self.set(state["step"])

@@ -88,25 +88,49 @@ class Optimizer(ABC):
             for tensor in group["params"]:
                 tensor.grad = None
 
-    def state_dict(self) -> dict[str, Array]:
-        """The number of steps and every state array, by name; shares memory with the optimizer."""
-        arrays = {
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, by name: ``steps``, the options of all ``groups``, and every state array.
+
+        Numbers, options and lists of them are ready for JSON, everything else is an array and ready for
+        :func:`minigrad.save`. The arrays share memory with the optimizer.
+
+        Example:
+            >>> import minigrad as mg
+            >>> mg.optim.SGD([mg.ones(2)], lr=0.5, momentum=0.9).state_dict()["groups"]
+            [{'lr': 0.5, 'momentum': 0.9, 'weight_decay': 0.0, 'nesterov': False}]
+        """
+        options = [{name: value for name, value in group.items() if name != "params"} for group in self.groups]
+        return {"steps": self.steps, "groups": options, **self._arrays()}
+
+    def _arrays(self) -> dict[str, Array]:
+        """Every state array, by the numbers of the group and of the parameter in it, and its own name."""
+        return {
             f"{group}.{position}.{name}": array
             for group, states in enumerate(self.state)
             for position, state in enumerate(states)
             for name, array in state.items()
         }
-        return {"steps": np.array(self.steps), **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy a saved state back.
+        """Copy a saved state back; the groups take its options, the learning rate among them.
 
         Raises:
             ValueError: it belongs to other parameters or to another optimizer.
         """
-        own = self.state_dict()
-        if set(own) != set(state) or any(np.shape(state[name]) != array.shape for name, array in own.items()):
-            raise ValueError("state: does not fit this optimizer's parameters")
-        for name, array in own.items():
+        own, arrays = self.state_dict(), self._arrays()
+        if wrong := sorted(set(own) ^ set(state)):
+            kind = "missing" if wrong[0] in own else "unknown"
+            raise ValueError(f"state: does not fit this optimizer's parameters: {wrong[0]!r} is {kind}")
+        for name, array in arrays.items():
+            if np.shape(state[name]) != array.shape:
+                raise ValueError(
+                    f"state: does not fit this optimizer's parameters: {name!r} has shape {np.shape(state[name])}, "
+                    f"expected {array.shape}"
+                )
+        if [set(group) for group in state["groups"]] != [set(group) for group in own["groups"]]:
+            raise ValueError("state: does not fit this optimizer's groups and their options")
+        for name, array in arrays.items():
             array[...] = np.asarray(state[name])
-        self.steps = int(np.asarray(state["steps"]))
+        for group, options in zip(self.groups, state["groups"], strict=True):
+            group.update(options)
+        self.steps = int(state["steps"])

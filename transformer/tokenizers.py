@@ -1,45 +1,79 @@
-"""Text to token ids and back: byte-pair encoding by the ``tokenizers`` library."""
+"""Text to token ids and back, by the ``tokenizers`` library: learned here, or read from a Hugging Face directory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transformer.extras import require
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
+MASK = "<mask>"
+
+# For each role: the names that Hugging Face's files give it, and the tokens that usually play it.
+ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "pad": (("pad_token",), ("<pad>", "[PAD]")),
+    "bos": (("bos_token", "cls_token"), ("<s>", "[CLS]", "<|endoftext|>")),
+    "eos": (("eos_token", "sep_token"), ("</s>", "[SEP]", "<|endoftext|>")),
+    "mask": (("mask_token",), (MASK, "[MASK]")),
+    "unk": (("unk_token",), ("<unk>", "[UNK]")),
+}
 
 
 class Tokenizer:
-    """Byte-pair encoding (Sennrich, Haddow and Birch, 2016) over bytes, with each digit a token of its own.
+    """Text to ids and back, with the ids of the special tokens (None for a role that nobody plays).
 
-    Working on bytes, it can write any text; splitting digits lets a model copy numbers that it has never seen.
+    What surrounds an encoded text is the file's own affair: its post-processor adds ``[CLS]`` and ``[SEP]`` for BERT,
+    ``</s>`` for T5 and for tokenizers that are learned here, nothing for GPT-2.
 
     Args:
         json: the document that :meth:`to_json` returns: the format of Hugging Face's ``tokenizer.json``.
+        names: the content of the ``special_tokens_map.json`` or ``tokenizer_config.json`` beside it, which say which
+            token plays which role. A role that they do not mention is played by the token that usually does.
+
+    Raises:
+        ValueError: the document is damaged, or has no token of a name in ``names``.
     """
 
-    def __init__(self, json: str) -> None:
-        tokenizers = require("tokenizers", "text")
+    def __init__(self, json: str, names: Mapping[str, Any] | None = None) -> None:
+        self._library = require("tokenizers", "text")
         try:
-            self._tokenizer: Any = tokenizers.Tokenizer.from_str(json)
-        except Exception as error:  # the library raises nothing narrower
+            self._tokenizer: Any = self._library.Tokenizer.from_str(json)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the library raises nothing narrower, and its panics are no Exception
             raise ValueError(f"not a valid tokenizer ({error})") from None
-        self._tokenizer.encode_special_tokens = True  # "</s>" in a text is five characters, not its end
-        self.pad_id, self.bos_id, self.eos_id = (self._tokenizer.token_to_id(token) for token in SPECIAL)
-        if None in (self.pad_id, self.bos_id, self.eos_id):
-            raise ValueError(f"tokenizer: expected the special tokens {' '.join(SPECIAL)}")
+        self._tokenizer.no_padding()  # batches are padded later, and nothing is cut off silently
+        self._tokenizer.no_truncation()
+        self.special_names = self._played_by(names or {})
+        ids = {role: self._tokenizer.token_to_id(token) for role, token in self.special_names.items()}
+        self.pad_id: int | None = ids.get("pad")
+        self.bos_id: int | None = ids.get("bos")
+        self.eos_id: int | None = ids.get("eos")
+        self.mask_id: int | None = ids.get("mask")
+        self.unk_id: int | None = ids.get("unk")
+        if self._tokenizer.post_processor is None and tuple(self._special().values())[:3] == SPECIAL:
+            _end_texts(self._library, self._tokenizer)  # files of our own did not always say that texts end
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
-        """Learn the merges from texts.
+    def train(cls, texts: Iterable[str], vocab_size: int, *, special: Sequence[str] = SPECIAL) -> Tokenizer:
+        """Learn a byte-pair encoding (Sennrich, Haddow and Birch, 2016) over bytes; each digit is a token of its own.
+
+        Working on bytes, it can write any text; splitting digits lets a model copy numbers that it has never seen.
 
         Args:
             texts: what to learn from; of all languages that the model shall read and write.
-            vocab_size: how many tokens to end with; at least 259 (the bytes and the special tokens).
+            vocab_size: how many tokens to end with; at least the 256 bytes and the special tokens.
+            special: the special tokens, whose ids count from 0. A masked language model needs ``MASK`` among them.
+                With ``"</s>"`` among them, it ends each encoded text.
+
+        Example:
+            >>> tokenizer = Tokenizer.train(["low low slow"], 262, special=[*SPECIAL, MASK])
+            >>> tokenizer.tokens(tokenizer.encode(["lower"])[0])
+            ['low', 'e', 'r', '</s>']
         """
-        if vocab_size < 256 + len(SPECIAL):
-            raise ValueError(f"vocab_size: expected at least {256 + len(SPECIAL)}, got {vocab_size}")
+        if vocab_size < 256 + len(special):
+            raise ValueError(f"vocab_size: expected at least {256 + len(special)}, got {vocab_size}")
         library = require("tokenizers", "text")
         tokenizer = library.Tokenizer(library.models.BPE())
         tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
@@ -48,31 +82,144 @@ class Tokenizer:
         tokenizer.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
             vocab_size=vocab_size,
-            special_tokens=list(SPECIAL),
+            special_tokens=list(special),
             initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
         tokenizer.train_from_iterator(texts, trainer)
+        _end_texts(library, tokenizer)
+        return cls(tokenizer.to_str())
+
+    @classmethod
+    def characters(cls, text: str, *, special: Sequence[str] = ()) -> Tokenizer:
+        """A token for each distinct character of the text, sorted, after the special tokens.
+
+        With ``"<unk>"`` among the special tokens it stands for all other characters; else they are errors.
+        Source: nanoGPT's ``data/shakespeare_char``.
+
+        Example:
+            >>> tokenizer = Tokenizer.characters("hello")
+            >>> tokenizer.vocab_size, tokenizer.encode(["hole"])
+            (4, [[1, 3, 2, 0]])
+        """
+        if not text:
+            raise ValueError("text: expected at least one character, got an empty text")
+        library = require("tokenizers", "text")
+        vocabulary = {token: i for i, token in enumerate([*special, *sorted(set(text))])}
+        tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[\s\S]"), "isolated")
+        tokenizer.decoder = library.decoders.Fuse()
+        tokenizer.add_special_tokens(list(special))
+        _end_texts(library, tokenizer)
         return cls(tokenizer.to_str())
 
     @property
     def vocab_size(self) -> int:
         return int(self._tokenizer.get_vocab_size())
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, ended by ``eos_id``."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [[*encoding.ids, self.eos_id] for encoding in encodings]
+    def encode(
+        self, texts: Sequence[str], *, add_special_tokens: bool = True, split_special_tokens: bool = True
+    ) -> list[list[int]]:
+        """The ids of each text.
+
+        Args:
+            texts: what to encode.
+            add_special_tokens: surround each text as the post-processor says; a prompt to be continued is not ended.
+            split_special_tokens: ``"</s>"`` in a text is four characters, not its end. With False the names of special
+                tokens in a text become these tokens, as in a prompt like ``"the [MASK] statement"``.
+
+        Raises:
+            ValueError: a text has a character that the vocabulary cannot write.
+        """
+        self._tokenizer.encode_special_tokens = split_special_tokens
+        try:
+            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"texts: {self._unwritable(texts) or error}") from None
+        return [encoding.ids for encoding in encodings]
 
     def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
         """The text of each sequence of ids; special tokens leave no trace."""
         return list(self._tokenizer.decode_batch([list(map(int, ids)) for ids in sequences], skip_special_tokens=True))
 
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text of ids as they arrive, in pieces of whole characters, which together are what :meth:`decode` gives.
+
+        A character of several tokens comes with the last of them.
+
+        Example:
+            >>> tokenizer = Tokenizer.train(["a b"], 259)
+            >>> list(tokenizer.decode_stream(tokenizer.encode(["né"])[0]))
+            ['n', 'é']
+        """
+        stream = self._library.decoders.DecodeStream(skip_special_tokens=True)
+        pending: list[int] = []  # bytes at the end that are no whole character yet
+        for i in ids:
+            pending.append(int(i))
+            if (piece := stream.step(self._tokenizer, int(i))) is not None:
+                pending.clear()
+                yield piece
+        if rest := self.decode([pending])[0]:
+            yield rest
+
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id's own text, as for the axis of a picture; bytes that are no whole character show as �."""
-        special = dict(zip((self.pad_id, self.bos_id, self.eos_id), SPECIAL, strict=True))
+        special = self._special()
         return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
 
     def to_json(self) -> str:
         """The tokenizer as a JSON document."""
         return str(self._tokenizer.to_str(pretty=False))
+
+    def _special(self) -> dict[int, str]:
+        """The special tokens by id, in the order of their ids."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return {i: token.content for i, token in sorted(added.items()) if token.special}
+
+    def _played_by(self, names: Mapping[str, Any]) -> dict[str, str]:
+        """The token of each role that has one."""
+        special = set(self._special().values())
+        tokens: dict[str, str] = {}
+        for role, (keys, usual) in ROLES.items():
+            given = {key: _content(key, names[key]) for key in keys if key in names}
+            named = {key: token for key, token in given.items() if token is not None}
+            for key, token in named.items():
+                if self._tokenizer.token_to_id(token) is None:
+                    raise ValueError(f"{key}: {token!r} is not among the {self.vocab_size:,} tokens of the tokenizer")
+                if token not in special:  # known to the vocabulary only: to be left out of decoded text all the same
+                    self._tokenizer.add_special_tokens([token])
+            candidates = [*named.values(), *(token for token in usual if not given and token in special)]
+            if candidates:
+                tokens[role] = candidates[0]
+        return tokens
+
+    def _unwritable(self, texts: Sequence[str]) -> str | None:
+        """What is wrong with the first character that is no token of its own, where characters are tokens."""
+        known = self._tokenizer.get_vocab()
+        for text in texts:
+            for character in text if isinstance(text, str) else ():
+                if "\ud800" <= character <= "\udfff":
+                    return f"expected Unicode text, got the lone surrogate {character!r} in {text[:60]!r}"
+                if character not in known:
+                    return (
+                        f"character {character!r} (U+{ord(character):04X}) in {text[:60]!r} is not among the "
+                        f"{self.vocab_size:,} tokens of this tokenizer"
+                    )
+        return None
+
+
+def _content(key: str, value: Any) -> str | None:
+    """A token as Hugging Face's files write it: its text, a table with its text, or null."""
+    token = value.get("content") if isinstance(value, dict) else value
+    if token is not None and not isinstance(token, str):
+        raise ValueError(f"{key}: expected a token, got {value!r}")
+    return token
+
+
+def _end_texts(library: Any, tokenizer: Any) -> None:
+    """Have ``</s>`` end each encoded text, where the tokenizer has this token."""
+    end = SPECIAL[2]
+    if (eos_id := tokenizer.token_to_id(end)) is not None:
+        tokenizer.post_processor = library.processors.TemplateProcessing(
+            single=f"$A {end}", pair=f"$A {end} $B {end}", special_tokens=[(end, eos_id)]
+        )

@@ -24,9 +24,11 @@ INTERRUPTED = 130  # what shells report for Ctrl-C
 # Found by trying on two cores: the demo ends within four minutes of wall time, a training on one's own files of a
 # hundred thousand sentences within twenty.
 DEMO_SIZES = ModelSizes(d_model=128, d_ff=512, layers=2, vocab_size=2000)
-DEMO_TRAINING = TrainingConfig(steps=1400, batch_tokens=1024, warmup=300, schedule="linear")
+DEMO_BATCH_TOKENS = 1024
+DEMO_TRAINING = TrainingConfig(steps=1400, warmup=300, schedule="linear")
 OWN_SIZES = ModelSizes(d_model=192, d_ff=768, layers=2, vocab_size=4000)
-OWN_TRAINING = TrainingConfig(steps=3000, batch_tokens=2048, warmup=400, schedule="linear")
+OWN_BATCH_TOKENS = 2048
+OWN_TRAINING = TrainingConfig(steps=3000, warmup=400, schedule="linear")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,7 +110,6 @@ SIZES = {
 }
 TRAINING = {
     "steps": "updates of the parameters",
-    "batch_tokens": "padded tokens of a batch, on the longer side",
     "warmup": "steps until the learning rate's peak",
     "schedule": f"of the learning rate: {', '.join(SCHEDULES)}",
     "lr_factor": "factor on the paper's learning rate",
@@ -116,6 +117,11 @@ TRAINING = {
     "clip_norm": "limit on the gradients' joint norm",
     "seed": "of everything random",
 }
+
+
+def _add_batch_tokens(parser: argparse.ArgumentParser, default: int) -> None:
+    text = "padded tokens of a batch, on the longer side"
+    parser.add_argument("--batch-tokens", type=int, default=default, metavar="N", help=text)
 
 
 def _add_demo(commands: Any) -> None:
@@ -132,11 +138,12 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--held-out", type=int, default=config.held_out, metavar="N", help="pairs kept for the test")
     _add_settings(parser, "model", DEMO_SIZES, SIZES)
     _add_settings(parser, "training", DEMO_TRAINING, TRAINING)
+    _add_batch_tokens(parser, DEMO_BATCH_TOKENS)
 
 
 def _run_demo(args: argparse.Namespace) -> None:
     training = _settings(args, DEMO_TRAINING)
-    demo.run(_settings(args, demo.DemoConfig()), _settings(args, DEMO_SIZES), training)
+    demo.run(_settings(args, demo.DemoConfig()), _settings(args, DEMO_SIZES), training, args.batch_tokens)
 
 
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
@@ -167,12 +174,13 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
     _add_settings(parser, "model", OWN_SIZES, SIZES)
     _add_settings(parser, "training", OWN_TRAINING, TRAINING)
+    _add_batch_tokens(parser, OWN_BATCH_TOKENS)
 
 
 def _run_train(args: argparse.Namespace) -> None:
     sizes, training = _settings(args, OWN_SIZES), _settings(args, OWN_TRAINING)
     train, held_out = _corpus(args)
-    trained = train_translator(train, held_out, sizes, training, args.out)
+    trained = train_translator(train, held_out, sizes, training, args.batch_tokens, args.out)
     if held_out:
         _, score = evaluate_translator(trained.model, trained.tokenizer, held_out)
         console.out.print(f"{score.count:,} held-out pairs: {report(score)}")

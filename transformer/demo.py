@@ -36,7 +36,7 @@ class DemoConfig:
     out: Path = Path("demo")
 
 
-def run(config: DemoConfig, sizes: ModelSizes, training: TrainingConfig) -> None:
+def run(config: DemoConfig, sizes: ModelSizes, training: TrainingConfig, batch_tokens: int) -> None:
     """Generate the corpus, train, evaluate, write the pictures, and say what to try next."""
     start = time.perf_counter()
     if config.held_out < 1:
@@ -49,7 +49,7 @@ def run(config: DemoConfig, sizes: ModelSizes, training: TrainingConfig) -> None
             config.source, config.target, count=config.count, held_out=config.held_out, seed=config.seed
         )
     model_directory = config.out / "model"
-    trained = train_translator(train, held_out, sizes, training, model_directory)
+    trained = train_translator(train, held_out, sizes, training, batch_tokens, model_directory)
     translations, score = evaluate_translator(trained.model, trained.tokenizer, held_out)
     rows = [(s, r, t) for (s, r), t in zip(held_out, translations, strict=True)]
     console.out.print(console.translations_table(rows[:SHOWN]))

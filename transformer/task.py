@@ -14,6 +14,7 @@ import minigrad as mg
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.data import Pair
+from transformer.data.batches import PairBatches
 from transformer.evaluate import Score, score, translate
 from transformer.extras import require
 from transformer.models import Transformer
@@ -49,6 +50,7 @@ def train_translator(
     held_out: Sequence[Pair],
     sizes: ModelSizes,
     training: TrainingConfig,
+    batch_tokens: int,
     directory: str | os.PathLike[str],
 ) -> Trained:
     """Learn the tokens, train the model with progress on standard error, and save it, also when interrupted.
@@ -58,6 +60,7 @@ def train_translator(
         held_out: pairs whose first is retranslated as training goes on.
         sizes: of the model.
         training: how to train.
+        batch_tokens: padded tokens of a batch, on the longer of its two sides.
         directory: the model directory to write; its parent must exist or be creatable.
     """
     directory = Path(directory)
@@ -89,7 +92,8 @@ def train_translator(
     console.err.print(
         f"{len(pairs):,} pairs, {tokenizer.vocab_size:,} tokens, {count:,} parameters, {training.steps:,} steps"
     )
-    trainer = Trainer(model, encoded, training)
+    data = PairBatches(encoded, batch_tokens, tokenizer.pad_id, tokenizer.bos_id, training.seed)
+    trainer = Trainer(model, data, training)
     steps: list[Step] = []
     example = _example(model, tokenizer, held_out[0]) if held_out else None
     try:

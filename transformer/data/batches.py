@@ -1,24 +1,285 @@
-"""Sentence pairs as padded arrays: batches of about the same number of tokens, of pairs of about the same length."""
+"""Streams of batches: what a model reads, and what it shall say at each position.
+
+A data set is anything with ``epoch(number)``, which yields the batches of one pass over the data. They depend on
+nothing but the data set's seed and the number, so a training that was stopped finds its place again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import chain
+from typing import Any, Protocol
 
 import numpy as np
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 EncodedPair = tuple[Sequence[int], Sequence[int]]  # source and target ids, each ended by eos
 
+IGNORED = -100  # the label of a position where nothing is to be predicted
+MASKED, REPLACED = 0.8, 0.1  # of the chosen positions; the others are kept. Devlin et al., 2019, section 3.1
+
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs: what the encoder reads, what the decoder reads, and what it shall say at each position."""
+    """B rows of a training step."""
 
-    source: Ids  # (B, S)
-    target_in: Ids  # (B, T): bos, then the target without its end
-    target_out: Ids  # (B, T): the target, ended by eos
+    inputs: tuple[Ids, ...]  # integer arrays (B, …), the model's positional arguments
+    labels: Ids  # in the shape of the logits without their last axis; IGNORED where nothing is to be predicted
+    pad_id: int | None = None  # the id in the inputs that is no token
+
+    @property
+    def targets(self) -> int:
+        """How many positions have a label."""
+        return int(np.count_nonzero(self.labels != IGNORED))
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the inputs hold, padding not counted."""
+        return int(
+            sum(np.count_nonzero(ids != self.pad_id) if self.pad_id is not None else ids.size for ids in self.inputs)
+        )
+
+
+class Data(Protocol):
+    """A data set to train on or to evaluate with."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of pass ``number`` over the data, counted from 0, made one by one as they are asked for."""
+        ...
+
+
+class PairBatches:
+    """Pairs for an encoder-decoder: batches of about the same number of tokens, of pairs of about the same length.
+
+    Batches have ``inputs = (source (B, S), target_in (B, T))`` and ``labels`` (B, T): the decoder reads ``bos_id`` and
+    the target without its end, and shall say the target. Each pair comes once an epoch.
+
+    Args:
+        pairs: source and target ids, each ended by the end of the sequence.
+        tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair goes alone.
+        pad_id: what fills the rows of the inputs.
+        bos_id: what the decoder reads first.
+        seed: of the order.
+
+    Raises:
+        ValueError: there are no pairs, or ``tokens`` is below 1.
+
+    Example:
+        >>> data = PairBatches([([5, 6, 2], [7, 2])], tokens=64, pad_id=0, bos_id=1, seed=0)
+        >>> (batch,) = data.epoch(0)
+        >>> batch.inputs[1].tolist(), batch.labels.tolist()
+        ([[1, 7]], [[7, 2]])
+    """
+
+    def __init__(self, pairs: Sequence[EncodedPair], tokens: int, pad_id: int, bos_id: int, seed: int = 0) -> None:
+        _check_not_empty("pairs", pairs)
+        _check_positive(tokens=tokens)
+        self.pairs, self.tokens, self.pad_id, self.bos_id, self.seed = pairs, tokens, pad_id, bos_id, seed
+        self._lengths = np.array([max(len(source), len(target)) for source, target in pairs])
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self.seed, number])
+        for places in by_length(self._lengths, self.tokens, rng):
+            yield self.batch([self.pairs[place] for place in places])
+
+    def batch(self, pairs: Sequence[EncodedPair]) -> Batch:
+        """Pairs as one batch."""
+        source = pad([source for source, _ in pairs], self.pad_id)
+        target_in = pad([[self.bos_id, *target[:-1]] for _, target in pairs], self.pad_id)
+        return Batch((source, target_in), pad([target for _, target in pairs], IGNORED), self.pad_id)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this stream of batches from others."""
+        settings = (type(self).__name__, self.tokens, self.pad_id, self.bos_id, self.seed)
+        return _digest(settings, *_flat(chain.from_iterable(self.pairs)))
+
+
+class SequenceBatches:
+    """Separate sequences for a causal language model, each token to be predicted from those before it.
+
+    Batches have ``inputs = (ids (B, T),)`` and ``labels`` (B, T), the same ids one position further. Each sequence
+    comes once an epoch, among others of about its length.
+
+    Args:
+        sequences: ids, at least two each.
+        tokens: padded positions of a batch, at most; a longer sequence goes alone.
+        pad_id: what fills the rows of the inputs, at their ends.
+        seed: of the order.
+        prompts: how many ids each sequence begins with that are given and not to be predicted.
+
+    Raises:
+        ValueError: there are no sequences, one has nothing to predict, or ``prompts`` has another length.
+
+    Example:
+        >>> data = SequenceBatches([[3, 1, 2, 9, 1, 2, 3]], tokens=64, pad_id=0, prompts=[4])
+        >>> (batch,) = data.epoch(0)
+        >>> batch.labels.tolist()
+        [[-100, -100, -100, 1, 2, 3]]
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        tokens: int,
+        pad_id: int,
+        seed: int = 0,
+        prompts: Sequence[int] | None = None,
+    ) -> None:
+        _check_not_empty("sequences", sequences)
+        _check_positive(tokens=tokens)
+        prompts = [1] * len(sequences) if prompts is None else prompts
+        if len(prompts) != len(sequences):
+            raise ValueError(f"prompts: expected {len(sequences)}, one a sequence, got {len(prompts)}")
+        for place, (sequence, prompt) in enumerate(zip(sequences, prompts, strict=True)):
+            if len(sequence) <= max(prompt, 1):
+                raise ValueError(
+                    f"sequences: expected more than the prompt of {prompt} in number {place}, got {len(sequence)} ids"
+                )
+        self.sequences, self.tokens, self.pad_id, self.seed, self.prompts = sequences, tokens, pad_id, seed, prompts
+        self._lengths = np.array([len(sequence) - 1 for sequence in sequences])
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self.seed, number])
+        for places in by_length(self._lengths, self.tokens, rng):
+            chosen = [self.sequences[place] for place in places]
+            labels = pad([sequence[1:] for sequence in chosen], IGNORED)
+            for row, place in zip(labels, places, strict=True):
+                row[: max(self.prompts[place] - 1, 0)] = IGNORED
+            yield Batch((pad([sequence[:-1] for sequence in chosen], self.pad_id),), labels, self.pad_id)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this stream of batches from others."""
+        settings = (type(self).__name__, self.tokens, self.pad_id, self.seed)
+        return _digest(settings, np.asarray(self.prompts), *_flat(self.sequences))
+
+
+class WindowBatches:
+    """Windows of one long text for a causal language model, from random places. nanoGPT's batches.
+
+    Batches have ``inputs = (ids (batch, block),)`` and ``labels`` (batch, block), the same ids one position further. An
+    epoch has as many windows as fill the text's length, though it may miss parts of the text and repeat others.
+
+    Args:
+        ids: (N,), of any integer dtype; a ``numpy.memmap`` is read window by window.
+        block: positions of a window, less than N.
+        batch: windows of a batch.
+        seed: of the places.
+
+    Raises:
+        ValueError: the text is shorter than a window and its last label, or a size is below 1.
+        TypeError: the ids are no integers.
+
+    Example:
+        >>> data = WindowBatches(np.arange(100, dtype=np.uint16), block=4, batch=2)
+        >>> first = next(data.epoch(0))
+        >>> first.labels.shape, bool((first.labels == first.inputs[0] + 1).all())
+        ((2, 4), True)
+    """
+
+    def __init__(self, ids: np.ndarray[Any, Any], block: int, batch: int, seed: int = 0) -> None:
+        _check_positive(block=block, batch=batch)
+        if ids.ndim != 1 or len(ids) <= block:
+            raise ValueError(f"ids: expected one dimension of more than block={block} ids, got shape {ids.shape}")
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"ids: expected integers, got {ids.dtype}")
+        self.ids, self.block, self.size, self.seed = ids, block, batch, seed
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self.seed, number])
+        for _ in range(max(len(self.ids) // (self.block * self.size), 1)):
+            places = rng.integers(0, len(self.ids) - self.block, self.size)
+            windows = self.ids[places[:, None] + np.arange(self.block + 1)].astype(np.int64)
+            yield Batch((windows[:, :-1],), windows[:, 1:])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this stream of batches from others."""
+        return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), self.ids)
+
+
+class MaskedBatches:
+    """Sequences with holes for a masked language model. Devlin et al., 2019 (BERT), section 3.1 and appendix A.1.
+
+    Of each sequence a share ``probability`` of the ordinary tokens is chosen, at least one. Of the chosen 80 % become
+    ``mask_id``, 10 % a random ordinary token, 10 % stay; the model shall say what stood there. Batches have
+    ``inputs = (ids (B, T),)`` and ``labels`` (B, T), IGNORED but at the chosen positions. Each epoch chooses anew.
+
+    Args:
+        sequences: ids.
+        tokens: padded positions of a batch, at most; a longer sequence goes alone.
+        vocab_size: all ids are below it.
+        mask_id: what hides a token.
+        pad_id: what fills the rows of the inputs.
+        special_ids: ids that are neither chosen nor put in a token's place; ``mask_id`` and ``pad_id`` always are such.
+        probability: the share of tokens chosen, 0 < probability ≤ 1.
+        seed: of the order and of the choice.
+
+    Raises:
+        ValueError: there are no sequences, or a value is out of range.
+
+    Example:
+        >>> data = MaskedBatches([[5, 6, 7, 8]], tokens=64, vocab_size=10, mask_id=1, pad_id=0)
+        >>> (batch,) = data.epoch(0)
+        >>> int((batch.labels != IGNORED).sum())
+        1
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        tokens: int,
+        vocab_size: int,
+        mask_id: int,
+        pad_id: int,
+        special_ids: Collection[int] = (),
+        probability: float = 0.15,
+        seed: int = 0,
+    ) -> None:
+        _check_not_empty("sequences", sequences)
+        _check_positive(tokens=tokens)
+        if not 0 < probability <= 1:
+            raise ValueError(f"probability: expected a number in (0, 1], got {probability}")
+        self.special_ids = sorted({mask_id, pad_id, *special_ids})
+        if not 0 <= self.special_ids[0] <= self.special_ids[-1] < vocab_size:
+            raise ValueError(f"special_ids: expected ids from 0 to {vocab_size - 1}, got {self.special_ids}")
+        self._ordinary = np.setdiff1d(np.arange(vocab_size), self.special_ids)
+        if not len(self._ordinary):
+            raise ValueError(
+                f"vocab_size: expected more than the {len(self.special_ids)} special tokens, got {vocab_size}"
+            )
+        self.sequences, self.tokens, self.mask_id, self.pad_id = sequences, tokens, mask_id, pad_id
+        self.vocab_size, self.probability, self.seed = vocab_size, probability, seed
+        self._lengths = np.array([len(sequence) for sequence in sequences])
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self.seed, number])
+        for places in by_length(self._lengths, self.tokens, rng):
+            ids = pad([self.sequences[place] for place in places], self.pad_id)
+            chosen = self._choose(ids, rng)
+            labels = np.where(chosen, ids, IGNORED)
+            fate = rng.random(ids.shape)
+            masked = np.where(chosen & (fate < MASKED), self.mask_id, ids)
+            replaced = chosen & (fate >= MASKED) & (fate < MASKED + REPLACED)
+            yield Batch((np.where(replaced, rng.choice(self._ordinary, ids.shape), masked),), labels, self.pad_id)
+
+    def _choose(self, ids: Ids, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Where to predict: in each row the ordinary tokens that drew the smallest numbers."""
+        ordinary = ~np.isin(ids, self.special_ids)
+        available = ordinary.sum(1, keepdims=True)
+        wanted = np.minimum(np.maximum(np.rint(self.probability * available), 1), available)
+        draws = np.where(ordinary, rng.random(ids.shape), 2.0)
+        return draws.argsort(1).argsort(1) < wanted
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this stream of batches from others."""
+        settings = (type(self).__name__, self.tokens, self.vocab_size, self.mask_id, self.pad_id, self.special_ids)
+        return _digest((*settings, self.probability, self.seed), *_flat(self.sequences))
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
@@ -29,35 +290,56 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
     return ids
 
 
-def make_batch(pairs: Sequence[EncodedPair], pad_id: int, bos_id: int) -> Batch:
-    """Pairs as one batch."""
-    return Batch(
-        source=pad([source for source, _ in pairs], pad_id),
-        target_in=pad([[bos_id, *target[:-1]] for _, target in pairs], pad_id),
-        target_out=pad([target for _, target in pairs], pad_id),
-    )
+def by_length(lengths: np.ndarray[Any, Any], tokens: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """All places of ``lengths`` once, in random order, in groups of at most ``tokens`` padded positions.
 
-
-def batches(
-    pairs: Sequence[EncodedPair], tokens: int, pad_id: int, bos_id: int, rng: np.random.Generator
-) -> Iterator[Batch]:
-    """All pairs once, in random order, as batches of at most ``tokens`` padded positions on either side.
-
-    Pairs are sorted by length, with random ties, cut into batches, and the batches shuffled: little padding, and no
-    two epochs alike. Source: "Attention Is All You Need", section 5.1. One pass sorts: O(n log n).
+    They are sorted by length, with random ties, cut into groups, and the groups shuffled: little padding, and no two
+    epochs alike. Source: "Attention Is All You Need", section 5.1. One pass sorts: O(n log n).
     """
-    order = rng.permutation(len(pairs))
-    lengths = np.array([max(len(source), len(target)) for source, target in pairs])
-    # A little noise mixes neighbouring lengths: pairs meet different companions in every epoch.
-    order = order[np.argsort(lengths[order] + rng.random(len(pairs)) * 2, kind="stable")]
+    order = rng.permutation(len(lengths))
+    # A little noise mixes neighbouring lengths: sequences meet different companions in every epoch.
+    order = order[np.argsort(lengths[order] + rng.random(len(lengths)) * 2, kind="stable")]
     groups: list[list[int]] = [[]]
     longest = 0
-    for index in order.tolist():
-        longest = max(longest, int(lengths[index]))
+    for place in order.tolist():
+        longest = max(longest, int(lengths[place]))
         if groups[-1] and (len(groups[-1]) + 1) * longest > tokens:
             groups.append([])
-            longest = int(lengths[index])
-        groups[-1].append(index)
-    for position in rng.permutation(len(groups)).tolist():
-        if groups[position]:
-            yield make_batch([pairs[index] for index in groups[position]], pad_id, bos_id)
+            longest = int(lengths[place])
+        groups[-1].append(place)
+    return (groups[position] for position in rng.permutation(len(groups)).tolist())
+
+
+def fingerprint(data: Data) -> str:
+    """What tells a data set from others: its own ``fingerprint`` where it has one, else that of its first batch."""
+    own = getattr(data, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    first = next(data.epoch(0), None)
+    arrays = (*first.inputs, first.labels) if first else ()
+    return _digest((type(data).__name__, *(array.shape for array in arrays)), *arrays)
+
+
+def _digest(settings: object, *arrays: np.ndarray[Any, Any]) -> str:
+    digest = hashlib.sha256(repr(settings).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def _flat(sequences: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
+    """The lengths of sequences, and all their ids."""
+    sequences = list(sequences)
+    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+    return lengths, np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
+
+
+def _check_not_empty(name: str, items: Sequence[Any]) -> None:
+    if not len(items):
+        raise ValueError(f"{name}: expected at least one, got none")
+
+
+def _check_positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: expected at least 1, got {size}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from minigrad import Tensor
 from tests.benchmarks.job import Program
 from tests.benchmarks.models import seq2seq
 from tests.benchmarks.models.minigrad_training import training
 from tests.benchmarks.models.seq2seq import Seq2SeqSize
 from transformer import Transformer, TransformerConfig
-from transformer.data.batches import Batch
+from transformer.data.batches import IGNORED, Batch
 from transformer.train import batch_loss
 
 
@@ -37,6 +39,12 @@ def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
     model = model_of(size, dropout)
     model.load_state_dict(seq2seq.weights(size))
     losses: list[Callable[[], Tensor]] = [
-        partial(batch_loss, model, Batch(*batch), seq2seq.LABEL_SMOOTHING) for batch in seq2seq.batches(size)
+        partial(
+            batch_loss,
+            model,
+            Batch((source, target_in), np.where(target_out == seq2seq.PAD, IGNORED, target_out)),
+            seq2seq.LABEL_SMOOTHING,
+        )
+        for source, target_in, target_out in seq2seq.batches(size)
     ]
     return training(model, losses)

@@ -1,0 +1,23 @@
+"""Training: of any model whose logits follow from a batch's inputs, by any stream of batches.
+
+objective (what is minimised) · config (how) · clipping, precision, kept (what happens to gradients and weights) · log,
+checkpoint, tensorboard (what is written) · trainer (the loop).
+"""
+
+from transformer.train.config import OPTIMIZERS, SCHEDULES, TrainingConfig
+from transformer.train.log import Step, read_log
+from transformer.train.objective import batch_loss, held_out_loss
+from transformer.train.tensorboard import TensorBoard
+from transformer.train.trainer import Trainer
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Step",
+    "TensorBoard",
+    "Trainer",
+    "TrainingConfig",
+    "batch_loss",
+    "held_out_loss",
+    "read_log",
+]

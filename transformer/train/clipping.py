@@ -1,0 +1,52 @@
+"""Limits on gradients, and an account of what they did to which parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minigrad import Tensor, kernels
+from minigrad.optim import clip_grad_value_
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """What the gradients of one step were, and what clipping does to them."""
+
+    norms: tuple[float, ...]  # of each parameter's gradient, before any clipping
+    shares: tuple[float, ...]  # of each gradient's elements, cut by clip_value; empty without it
+    factor: float  # what every gradient still counts: 1 where clip_norm is kept
+
+    @property
+    def norm(self) -> float:
+        """Of all gradients together, before any clipping."""
+        return math.hypot(*self.norms)
+
+
+def clip(parameters: Sequence[Tensor], clip_norm: float | None, clip_value: float | None) -> Clipping:
+    """Limit the gradients: their elements in place, their norm by the factor that the optimizer's step is given.
+
+    The factor saves a pass over all gradients: ``optimizer.step(gradient_scale=clipping.factor)``.
+    """
+    norms = _norms(parameters)
+    shares: tuple[float, ...] = ()
+    limited = norms
+    if clip_value is not None:
+        shares = tuple(_share_above(parameter, clip_value) for parameter in parameters)
+        clip_grad_value_(parameters, clip_value)
+        limited = _norms(parameters)
+    norm = math.hypot(*limited)
+    factor = clip_norm / norm if clip_norm is not None and norm > clip_norm else 1.0
+    return Clipping(norms, shares, factor)
+
+
+def _norms(parameters: Sequence[Tensor]) -> tuple[float, ...]:
+    gradients = [parameter.grad for parameter in parameters]
+    return tuple(0.0 if g is None else math.sqrt(kernels.squared_norm([g.data])) for g in gradients)
+
+
+def _share_above(parameter: Tensor, limit: float) -> float:
+    return 0.0 if parameter.grad is None else float(np.mean(np.abs(parameter.grad.data) > limit))

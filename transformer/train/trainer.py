@@ -1,0 +1,257 @@
+"""The training loop: gradients, clipped; a step of the optimizer; a report; now and then a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.random import Generator, replay
+from transformer.data.batches import Batch, Data, fingerprint
+from transformer.train.checkpoint import (
+    KEPT,
+    OPTIMIZER,
+    WEIGHTS,
+    Arrays,
+    Checkpoint,
+    Position,
+    first_difference,
+    generators,
+    model_identity,
+)
+from transformer.train.clipping import Clipping, clip
+from transformer.train.config import TrainingConfig, make_optimizer
+from transformer.train.kept import weights_to_keep
+from transformer.train.log import Log, Step
+from transformer.train.objective import accumulate_gradients, held_out_loss
+from transformer.train.precision import bfloat16_weights
+
+LOG, CHECKPOINT = "log.jsonl", "checkpoint"
+
+
+class Trainer:
+    """Trains a model, one step each time its iterator is advanced, and reports each.
+
+    At the end the model has the weights that the configuration asks for (the last, the best, or a mean) and is in
+    evaluation mode. An iterator that is closed, or interrupted, leaves the weights of the last step; iterating again
+    goes on. The training has random numbers of its own: what others draw between its steps stays apart.
+
+    Args:
+        model: any module with ``logits = model(*batch.inputs)``; changed in place.
+        data: the batches to learn from, pass after pass.
+        config: how to train.
+        held_out: batches to evaluate with every ``config.evaluate_every`` steps: its epoch 0.
+        directory: where to write ``log.jsonl`` and ``checkpoint/``; made when missing. None writes nothing.
+
+    Raises:
+        ValueError: the settings do not fit the model or the data.
+
+    Example:
+        >>> import minigrad as mg, numpy as np
+        >>> from transformer.data.batches import WindowBatches
+        >>> model = mg.nn.Sequential(mg.nn.Embedding(9, 16), mg.nn.Linear(16, 9))
+        >>> data = WindowBatches(np.arange(500) % 9, block=8, batch=4)
+        >>> config = TrainingConfig(steps=60, lr=0.05, warmup=10, label_smoothing=0.0)
+        >>> losses = [step.loss for step in Trainer(model, data, config)]
+        >>> losses[0] > 1.5 > 0.5 > losses[-1]
+        True
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        config: TrainingConfig,
+        *,
+        held_out: Data | None = None,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if config.patience is not None and held_out is None:
+            raise ValueError("held_out: expected data, as patience waits for its loss to fall")
+        if held_out is not None and config.evaluate_every is None:
+            raise ValueError("evaluate_every: expected a number of steps, as there is held-out data")
+        self.model, self.data, self.config, self.held_out = model, data, config, held_out
+        self.directory = None if directory is None else Path(directory)
+        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self.parameter_names, self.parameters = list(trained), list(trained.values())
+        self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
+        self._kept = weights_to_keep(config)
+        self._generators = generators(model)
+        self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
+        self._position = Position()
+        self._saved = 0  # steps in the checkpoint
+        self._whole = True  # whether weights, moments, position and log are of the same step
+
+    @property
+    def steps_made(self) -> int:
+        """How many steps the training has made, in all runs together."""
+        return self._position.step
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are made, or further ones were found useless."""
+        return self.steps_made >= self.config.steps or self._kept.exhausted
+
+    def resume(self) -> int:
+        """Go back to the checkpoint in the directory, if there is one; what follows is as if it had never stopped.
+
+        Returns:
+            The steps made so far: 0 if there is no checkpoint.
+
+        Raises:
+            ValueError: there is no directory, the checkpoint is damaged, or it is of another model, data or config;
+                the message names the first difference.
+        """
+        if self.directory is None:
+            raise ValueError("directory: expected one to resume from, got None")
+        checkpoint = Checkpoint.load(self.directory / CHECKPOINT)
+        if checkpoint is None:
+            return 0
+        if difference := first_difference(checkpoint.identity, self._identity):
+            raise ValueError(f"{self.directory / CHECKPOINT}: of another training: {difference}")
+        self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
+        self.optimizer.load_state_dict(checkpoint.arrays[OPTIMIZER])
+        self._kept.load_state_dict(checkpoint.arrays[KEPT])
+        self._position, self._random = checkpoint.position, dict(checkpoint.random)
+        self._saved, self._whole = self.steps_made, True
+        self.scheduler.set(self.steps_made + 1)
+        return self.steps_made
+
+    def __iter__(self) -> Iterator[Step]:
+        if not self._whole:
+            raise RuntimeError(
+                "the training was interrupted halfway through a change of the weights; resume it, or start anew"
+            )
+        with ExitStack() as stack:
+            log = self._begin(stack)
+            stack.callback(self.model.eval)
+            stack.callback(self._save, log)  # whatever ends the training
+            batches = self._batches()
+            while not self.finished:
+                step = self._step(batches, log)
+                if self.steps_made % self.config.checkpoint_every == 0:
+                    self._save(log)
+                yield step
+            self._save(log)
+            if (weights := self._kept.result()) is not None:
+                self.model.load_state_dict(weights)
+
+    def _begin(self, stack: ExitStack) -> Log | None:
+        """The log: a new one with a header, or that of the steps made so far."""
+        if self.directory is None:
+            return None
+        if self.steps_made:
+            return stack.enter_context(Log(self.directory / LOG, self._position.log_length))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        Checkpoint.discard(self.directory / CHECKPOINT)  # of an earlier training, to which the new log does not belong
+        log = stack.enter_context(Log(self.directory / LOG))
+        versions = {"minigrad": mg.__version__, "numpy": np.__version__}
+        header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
+        log.write(json.dumps(header))
+        return log
+
+    def _batches(self) -> Iterator[tuple[Batch, int, int]]:
+        """The batches from the present position on, each with its epoch and how many of it are then used up."""
+        epoch, used = self._position.epoch, self._position.batches
+        while True:
+            count = 0
+            for count, batch in enumerate(islice(self.data.epoch(epoch), used, None), used + 1):
+                yield batch, epoch, count
+            if not count and not used:
+                raise ValueError(f"data: expected batches, got none in epoch {epoch}")
+            epoch, used = epoch + 1, 0
+
+    def _step(self, source: Iterator[tuple[Batch, int, int]], log: Log | None) -> Step:
+        start = time.perf_counter()
+        self.model.train()
+        self.optimizer.zero_grad()
+        taken = list(islice(source, self.config.accumulate))
+        batches = [batch for batch, _, _ in taken]
+        rounded = bfloat16_weights(self.parameters) if self.config.precision == "bfloat16" else nullcontext()
+        with replay({generator: self._random[name] for name, generator in self._generators.items()}), rounded:
+            loss = accumulate_gradients(self.model, batches, self.config.label_smoothing)
+            random = _states(self._generators)
+        clipping = clip(self.parameters, self.config.clip_norm, self.config.clip_value)
+        self._check_finite(loss, clipping)
+        lr = self.optimizer.lr
+        self._whole = False
+        self.optimizer.step(gradient_scale=clipping.factor)
+        self.scheduler.step()
+        _, epoch, used = taken[-1]
+        self._position = replace(self._position, step=self.steps_made + 1, epoch=epoch, batches=used)
+        self._random = random
+        seconds = time.perf_counter() - start
+        step = Step(
+            number=self.steps_made,
+            loss=loss,
+            tokens=sum(batch.tokens for batch in batches),
+            seconds=seconds,
+            lr=lr,
+            gradient_norm=clipping.norm,
+            epoch=epoch,
+            held_out_loss=self._evaluate(),
+            clip_factor=clipping.factor,
+            gradient_norms=clipping.norms,
+            clipped_shares=clipping.shares,
+        )
+        if log is not None:
+            log.write(step.to_json())
+        self._whole = True
+        return step
+
+    def _evaluate(self) -> float | None:
+        """The held-out loss, and the weights kept, where an evaluation is due after this step."""
+        every = self.config.evaluate_every
+        if every is None or (self.steps_made % every and self.steps_made != self.config.steps):
+            return None
+        loss = None if self.held_out is None else held_out_loss(self.model, self.held_out.epoch(0))
+        self._kept.see(self.steps_made, loss, self.model.state_dict())
+        return loss
+
+    def _check_finite(self, loss: float, clipping: Clipping) -> None:
+        """A training that has diverged stops before it spoils the weights."""
+        if not math.isfinite(loss) or not math.isfinite(clipping.norm):
+            raise ValueError(
+                f"lr: the training diverged at step {self.steps_made + 1} (loss {loss:.3g}, gradient norm "
+                f"{clipping.norm:.3g}); expected a lower learning rate than {self.optimizer.lr:.3g} or a longer warm-up"
+            )
+
+    def _save(self, log: Log | None) -> None:
+        """Write a checkpoint, unless that was done, or an interrupt came halfway through a change."""
+        if self.directory is None or log is None or not self._whole or self._saved == self.steps_made:
+            return
+        self._position = replace(self._position, log_length=log.sync())
+        arrays: dict[str, Arrays] = {
+            WEIGHTS: self.model.state_dict(),
+            OPTIMIZER: self.optimizer.state_dict(),
+            KEPT: self._kept.state_dict(),
+        }
+        Checkpoint(self._identity, self._position, self._random, arrays).save(self.directory / CHECKPOINT)
+        self._saved = self.steps_made
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with this training."""
+        identity = {
+            "model": model_identity(self.model),
+            "data": fingerprint(self.data),
+            "held_out": None if self.held_out is None else fingerprint(self.held_out),
+            "config": {name: value for name, value in asdict(self.config).items() if name != "checkpoint_every"},
+        }
+        return json.loads(json.dumps(identity))  # as it is read back: tuples become lists
+
+
+def _states(generators: Mapping[str, Generator]) -> dict[str, Any]:
+    return {name: generator.state for name, generator in generators.items()}

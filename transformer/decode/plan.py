@@ -1,0 +1,121 @@
+"""What the choices of a configuration come to for one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from transformer.decode.config import GenerationConfig
+from transformer.decode.processors import PADDING, Processor, ids_of, processors
+from transformer.decode.protocol import Decoding, Ids, Mask, ModelConfig, Scores
+from transformer.decode.texts import Reader, Text
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to decode a batch."""
+
+    config: GenerationConfig
+    eos: tuple[int, ...]  # the tokens that end a text
+    history: Ids  # (rows, P) the prompts, as processors read them
+    new_tokens: int  # at most
+    process: Processor
+    reader: Reader | None  # where there is a tokenizer
+
+    @property
+    def prompt_length(self) -> int:
+        return self.history.shape[1]
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether a text may end at a stop string."""
+        return bool(self.config.stop_strings)
+
+    def is_over(self, text: Text) -> bool:
+        """Whether it has ended, by itself or at a stop string."""
+        return text.ended or (self.can_stop and self.reader is not None and self.reader.stop(text.ids) is not None)
+
+    def nothing_allowed(self, row: int) -> ValueError:
+        return ValueError(
+            f"row {row}: no token is allowed to follow; bad_words_ids, suppress_tokens, no_repeat_ngram_size and the "
+            "least length leave none"
+        )
+
+
+def make_plan(config: GenerationConfig, model: ModelConfig, decoding: Decoding, reader: Reader | None) -> Plan:
+    """Find the tokens that end a text and the room there is for one.
+
+    Raises:
+        ValueError: the text asked for does not fit into the model's positions, or a token is not in its vocabulary.
+    """
+    eos = ids_of(model.eos_id if config.eos_token_id is None else config.eos_token_id)
+    history = right_aligned(decoding.prompt, decoding.prompt_mask)
+    new_tokens = _room(config, model, history.shape[1])
+    _check_vocabulary(config, model.vocab_size)
+    return Plan(config, eos, history, new_tokens, processors(config, eos, history.shape[1], new_tokens), reader)
+
+
+def right_aligned(prompt: Ids, mask: Mask) -> Ids:
+    """The tokens of each row at its end, after as much ``PADDING`` as it has.
+
+    Example:
+        >>> right_aligned(np.array([[7, 8, 0], [0, 7, 8]]), np.array([[True, True, False], [False, True, True]]))
+        array([[-1,  7,  8],
+               [-1,  7,  8]])
+    """
+    order = np.argsort(mask, axis=1, kind="stable")
+    return np.take_along_axis(np.where(mask, prompt, PADDING), order, 1)
+
+
+def checked(logits: npt.NDArray[Any]) -> Scores:
+    """(rows, V) logits in float64.
+
+    Raises:
+        ValueError: a row has a NaN or infinity, or is -inf everywhere.
+    """
+    scores: Scores = np.asarray(logits, np.float64)
+    greatest = scores.max(-1)
+    if not np.isfinite(greatest).all():
+        row = int(np.flatnonzero(~np.isfinite(greatest))[0])
+        what = "-inf everywhere" if greatest[row] == -np.inf else f"{greatest[row]}"
+        raise ValueError(f"logits: expected finite numbers, or some beside -inf; row {row} has {what}")
+    return scores
+
+
+def _room(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
+    """How many new tokens a text may have. The last one is never read, and so needs no position."""
+    positions = None if model.max_length is None else model.max_length + 1 - prompt_length
+    if config.max_new_tokens is not None:
+        name, given, before = "max_new_tokens", config.max_new_tokens, 0
+    elif config.max_length is not None:
+        name, given, before = "max_length", config.max_length, prompt_length
+    elif positions is None:
+        raise ValueError("max_new_tokens: missing; the model has no greatest length, and may write for ever")
+    else:
+        name, given, before = "max_new_tokens", positions, 0
+    new_tokens = given - before
+    if new_tokens < 1 or (positions is not None and new_tokens > positions):
+        most = "" if positions is None else f" and at most {positions + before}"
+        raise ValueError(f"{name}: expected at least {1 + before}{most} after {prompt_length} tokens, got {given}")
+    return new_tokens
+
+
+def _check_vocabulary(config: GenerationConfig, vocab_size: int) -> None:
+    for name in (
+        "suppress_tokens",
+        "begin_suppress_tokens",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "eos_token_id",
+    ):
+        _check_ids(name, ids_of(getattr(config, name)), vocab_size)
+    for word in config.bad_words_ids:
+        _check_ids("bad_words_ids", word, vocab_size)
+
+
+def _check_ids(name: str, ids: tuple[int, ...], vocab_size: int) -> None:
+    if ids and max(ids) >= vocab_size:
+        raise ValueError(f"{name}: expected token ids below the vocabulary's size {vocab_size}, got {max(ids)}")

@@ -1,0 +1,74 @@
+"""One text a row, one token at a time: the likeliest, or drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from transformer.decode.plan import Plan, checked
+from transformer.decode.processors import log_softmax
+from transformer.decode.protocol import Decoding, Ids, Mask, Scores
+from transformer.decode.texts import Text
+
+Choose = Callable[[Ids, Scores], Ids]  # (rows,) which texts they are, (rows, V) scores, to (rows,) tokens
+
+
+def greedy(rows: Ids, scores: Scores) -> Ids:
+    """The likeliest token, the first of equals."""
+    return scores.argmax(-1)
+
+
+def sampler(seed: int | None, input_ids: Ids, mask: Mask) -> Choose:
+    """Draw from the softmax of the scores, for each row of ``input_ids`` (rows, length) with numbers of its own.
+
+    They depend on the seed, on the row's tokens and on how often the same row came before, and so on no other row, no
+    padding and no order: a row says the same alone and in any batch, and something else when it is repeated.
+    """
+    entropy = np.random.SeedSequence().entropy if seed is None else seed
+    seen: Counter[tuple[int, ...]] = Counter()
+    generators = []
+    for ids, real in zip(input_ids, mask, strict=True):
+        key = tuple(ids[real].tolist())
+        generators.append(np.random.default_rng([entropy, seen[key], len(key), *key]))
+        seen[key] += 1
+
+    def choose(rows: Ids, scores: Scores) -> Ids:
+        draws = np.array([generators[row].random() for row in rows.tolist()])
+        cumulative = np.exp(scores - scores.max(-1, keepdims=True)).cumsum(-1)
+        # Strictly above, so that a token without probability, which adds nothing, is never the first above the draw.
+        return np.argmax(cumulative > draws[:, None] * cumulative[:, -1:], axis=-1)
+
+    return choose
+
+
+def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose) -> Iterator[None]:
+    """Let ``texts`` grow in place, pausing after each token; there are as many for each row, one after the other.
+
+    A text that has ended leaves the batch, so that each step costs the rows that still grow.
+    """
+    logits = checked(decoding.step(decoding.prompt))
+    history, rows = plan.history, np.arange(len(texts))
+    if len(texts) > len(history):
+        # The prompt was read once for all the texts that follow it.
+        origin = rows * len(history) // len(texts)
+        decoding.keep(origin)
+        logits, history = logits[origin], history[origin]
+    for new in range(1, plan.new_tokens + 1):
+        scores = plan.process(history, logits)
+        if (silent := rows[scores.max(-1) == -np.inf]).size:
+            raise plan.nothing_allowed(int(silent[0]))
+        tokens = choose(rows, scores)
+        of_model = log_softmax(logits)[np.arange(len(rows)), tokens]
+        for row, token, value in zip(rows.tolist(), tokens.tolist(), of_model.tolist(), strict=True):
+            texts[row].add(token, value, plan.eos)
+        yield
+        growing = np.flatnonzero([not plan.is_over(texts[row]) for row in rows.tolist()])
+        if new == plan.new_tokens or not growing.size:
+            return
+        if growing.size < rows.size:
+            decoding.keep(growing)
+            rows, history, tokens = rows[growing], history[growing], tokens[growing]
+        history = np.concatenate([history, tokens[:, None]], axis=1)
+        logits = checked(decoding.step(tokens[:, None]))

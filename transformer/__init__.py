@@ -6,7 +6,7 @@ evaluate, pretrained and draw are what one does with a model.
 
 from transformer.attention import MultiHeadAttention, record_attention
 from transformer.config import TransformerConfig
-from transformer.decode import generate
+from transformer.decode import GenerationConfig, generate
 from transformer.draw import draw_attention
 from transformer.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
 from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
@@ -17,6 +17,7 @@ __all__ = [
     "CausalLM",
     "Decoder",
     "Encoder",
+    "GenerationConfig",
     "MaskedLM",
     "MultiHeadAttention",
     "PretrainedModel",

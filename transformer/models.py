@@ -12,7 +12,7 @@ from minigrad import Tensor, nn
 from transformer.attention import Visibility, causal_mask, padding_mask, window_mask
 from transformer.cache import DecoderCache
 from transformer.config import TransformerConfig
-from transformer.continuation import Continuation
+from transformer.continuation import Continuation, inference
 from transformer.generative import GenerativeModel
 from transformer.layers import (
     ACTIVATIONS,
@@ -240,8 +240,9 @@ class Transformer(GenerativeModel):
         source = check_ids("input_ids", input_ids)
         real = real_tokens(source, attention_mask, self.config.pad_id)
         prompt = np.full((len(source), 1), self.config.start_id)
-        memory = self.encode(source, real)
-        return Continuation(self.decoder, self.output, prompt, None, memory, real, use_cache)
+        with inference(self):
+            memory = self.encode(source, real)
+        return Continuation(self, prompt, None, memory, real, use_cache)
 
 
 class CausalLM(GenerativeModel):
@@ -276,11 +277,11 @@ class CausalLM(GenerativeModel):
         ids = check_ids("input_ids", input_ids)
         real = real_tokens(ids, attention_mask, self.config.pad_id)
         if real is None:
-            return Continuation(self.decoder, self.output, ids.data, None, None, None, use_cache)
+            return Continuation(self, ids.data, use_cache=use_cache)
         # New tokens are added at the end, so padding goes to the beginning.
         order = np.argsort(real.data, axis=1, kind="stable")
         prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
-        return Continuation(self.decoder, self.output, prompt, real_first, None, None, use_cache)
+        return Continuation(self, prompt, real_first, use_cache=use_cache)
 
 
 class MaskedLM(PretrainedModel):

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-
 UNFINISHED = "\ufffd"  # how the first bytes of a character read
 
 

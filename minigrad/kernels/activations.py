@@ -17,7 +17,7 @@ from numba.extending import overload
 
 from minigrad.kernels.arguments import check_floats, check_shape
 from minigrad.kernels.compiler import kernel
-from minigrad.kernels.exponential import decay
+from minigrad.kernels.exponential import decay, decay_less_one
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 
 WORK = 16  # multiply-adds that one element costs about as much as
@@ -85,6 +85,14 @@ def sigmoids(x):
 def sigmoid_of(x):
     """1 / (1 + e⁻ˣ)."""
     return sigmoids(x)[0]
+
+
+@kernel(fastmath=CONTRACT)
+def tanh_of(x):
+    """tanh(x) = (1 - e⁻²ˣ) / (1 + e⁻²ˣ), to rounding near 0 too."""
+    fall = decay_less_one(type(x)(-2) * abs(x))
+    size = -fall / (type(x)(2) + fall)
+    return size if x > 0 else -size
 
 
 @kernel(fastmath=CONTRACT)

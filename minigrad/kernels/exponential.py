@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from minigrad.kernels.compiler import intrinsic
 
@@ -39,6 +39,11 @@ def decay(x):
     raise NotImplementedError("compiled code only")
 
 
+def decay_less_one(x):
+    """e to the power of what is not above 0, minus 1, exact near 0 too. Only for use inside kernels."""
+    raise NotImplementedError("compiled code only")
+
+
 # No reassociation here whatever the caller allows: it would undo the split of ln 2.
 @overload(exponential, jit_options={"fastmath": {"contract"}})
 def _exponential(x):
@@ -50,7 +55,12 @@ def _decay(x):
     return _definition(x, falling=True)
 
 
-def _definition(kind: Any, falling: bool) -> Callable[..., Any] | None:
+@overload(decay_less_one, jit_options={"fastmath": {"contract"}})
+def _decay_less_one(x):
+    return _definition(x, falling=True, less_one=True)
+
+
+def _definition(kind: Any, falling: bool, less_one: bool = False) -> Callable[..., Any] | None:
     if kind not in (types.float32, types.float64):
         return None
     dtype = np.float32 if kind == types.float32 else np.float64
@@ -68,6 +78,15 @@ def _definition(kind: Any, falling: bool) -> Callable[..., Any] | None:
     ln2_low = dtype(_LN2_REST + (math.log(2) - float(ln2_high)))
     one = dtype(1)
 
+    def whole(rest, shifted):
+        return scaled(one + rest, shifted)
+
+    def lessened(rest, shifted):
+        power = scaled(one, shifted)
+        return (power - one) + power * rest
+
+    finish = register_jitable(fastmath={"contract"})(lessened if less_one else whole)
+
     def single(x):
         x = low if x < low else x
         if not falling:
@@ -75,7 +94,8 @@ def _definition(kind: Any, falling: bool) -> Callable[..., Any] | None:
         shifted = x * per_ln2 + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
-        return scaled(one + r * (one + r * (s2 + r * (s3 + r * (s4 + r * (s5 + r * s6))))), shifted)
+        rest = r * (one + r * (s2 + r * (s3 + r * (s4 + r * (s5 + r * s6)))))
+        return finish(rest, shifted)
 
     def double(x):
         x = low if x < low else x
@@ -86,7 +106,7 @@ def _definition(kind: Any, falling: bool) -> Callable[..., Any] | None:
         r = (x - n * ln2_high) - n * ln2_low
         tail = d8 + r * (d9 + r * (d10 + r * (d11 + r * (d12 + r * d13))))
         tail = d2 + r * (d3 + r * (d4 + r * (d5 + r * (d6 + r * (d7 + r * tail)))))
-        return scaled(one + (r + r * r * tail), shifted)
+        return finish(r + r * r * tail, shifted)
 
     return single if dtype is np.float32 else double
 

@@ -8,6 +8,7 @@ from minigrad.nn.linear import Embedding, Linear
 from minigrad.nn.module import Module, ModuleList, Parameter, Sequential
 from minigrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
 from minigrad.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from minigrad.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "AvgPool1d",
@@ -25,7 +26,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "GELU",
+    "GRU",
     "GroupNorm",
+    "LSTM",
     "LayerNorm",
     "Linear",
     "MaxPool1d",
@@ -35,6 +38,7 @@ __all__ = [
     "ModuleList",
     "Parameter",
     "RMSNorm",
+    "RNN",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -104,7 +104,7 @@ def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
     [
         (["translate", "--model", "nowhere", "x"], "nowhere: no such model directory"),
         (["train", "translate", "--data", "nowhere.tsv", "--out", "m"], "nowhere.tsv"),
-        (["train", "translate", "--data", "bad.tsv", "--out", "m"], "bad.tsv, line 2: expected source<TAB>target"),
+        (["train", "translate", "--data", "bad.tsv", "--out", "m"], "bad.tsv: 1 line without a tab (2)"),
         (["train", "translate", "--data", "empty.tsv", "--out", "m"], "empty.tsv"),
         (["demo", "--to", "klingon"], "klingon"),
         (["demo", "--num-heads", "5"], "5 heads cannot share d_model=128"),

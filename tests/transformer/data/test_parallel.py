@@ -102,36 +102,72 @@ def test_parallel_files_of_different_lengths_state_both_counts(tmp_path: Path, l
         read_pairs(*paths)
 
 
-def test_an_empty_line_in_a_parallel_file_names_that_file_and_line(tmp_path: Path) -> None:
-    paths = parallel_files(tmp_path, "a\nb\nc\n", "x\n \nz\n")
-    with pytest.raises(ValueError, match=r"train\.de, line 2: expected a sentence, found an empty line"):
+def test_an_empty_side_of_parallel_files_is_named_with_its_line(tmp_path: Path) -> None:
+    paths = parallel_files(tmp_path, "a\nb\n\nd\n", "x\n \n\nz\n")
+    with pytest.raises(ValueError, match=r"train\.de: 1 line with an empty target \(2\), 1 line empty \(3\);"):
         read_pairs(*paths)
+    assert read_pairs(*paths, skip_bad=True) == [("a", "x"), ("d", "z")]
+
+
+BAD = {
+    b"no tab here": "without a tab",
+    b"": "empty",
+    b" \t ": "empty",
+    b"\tHallo": "with an empty source",
+    b"Hi \t \tCC-BY": "with an empty target",
+    b"f\xfcr\tfor": "not in UTF-8",
+    b"a" * 10_001 + b"\t" + b"b" * 9_000: "with more than 10,000 characters",
+    b"Hi\t" + b"b" * 119: "with one side over 9 times as long as the other",
+}
 
 
 @every_container
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("no tab here", 'expected source<TAB>target, found 1 column: "no tab here"'),
-        ("x" * 99, f'found 1 column: "{"x" * 60}…"'),
-        ("", "expected source<TAB>target, found an empty line"),
-        ("\tHallo", r'expected source<TAB>target, found an empty source: "\tHallo"'),
-        ("Hi \t \tCC-BY", r'expected source<TAB>target, found an empty target: "Hi \t \tCC-BY"'),
-    ],
-)
-def test_a_malformed_line_is_named_with_its_number(tmp_path: Path, write: Write, line: str, message: str) -> None:
-    path = write(tmp_path, f"{GREETINGS}{line}\n{GREETINGS}".encode())
+@pytest.mark.parametrize(("line", "fault"), BAD.items(), ids=[f"{fault}-{line[:6]!r}" for line, fault in BAD.items()])
+def test_a_bad_line_is_named_with_its_number_or_left_out_and_reported(
+    tmp_path: Path, write: Write, line: bytes, fault: str
+) -> None:
+    greetings = GREETINGS.encode()
+    path = write(tmp_path, greetings + line + b"\n" + greetings + (line + b"\n") * 6)
+    report = f"{path}: 7 lines {fault} (3, 6, 7, 8, 9, …)"
     with pytest.raises(ValueError) as error:
         read_pairs(path)
-    assert str(error.value).startswith(f"{path}, line 3: ")
-    assert message in str(error.value)
+    assert str(error.value) == f"{report}; skip_bad=True (--skip-bad) leaves them out"
+    pairs = read_pairs(path, skip_bad=True)
+    assert pairs == PAIRS * 2
+    assert len(pairs.faults) == 7
+    assert str(pairs.faults) == report
+
+
+def test_all_kinds_of_bad_lines_are_in_one_error(tmp_path: Path) -> None:
+    path = as_text(tmp_path, b"Hi.\tHallo!\n" + b"\n".join(BAD) + b"\n")
+    with pytest.raises(ValueError) as error:
+        read_pairs(path)
     assert "\n" not in str(error.value)
+    assert all(f"{fault} ({2 + number}" in str(error.value) for number, fault in enumerate(BAD.values()) if number != 2)
+    assert "2 lines empty (3, 4)" in str(error.value)
 
 
-@every_container
-def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path, write: Write) -> None:
-    with pytest.raises(ValueError, match=r", line 2: expected UTF-8, found byte 0xfc at position 2 of the line"):
-        read_pairs(write(tmp_path, b"Hi.\tHallo!\nf\xfcr\tfor\n"))
+def test_a_corpus_without_bad_lines_has_no_faults(tmp_path: Path) -> None:
+    pairs = read_pairs(as_text(tmp_path, GREETINGS.encode()))
+    assert not pairs.faults
+    assert str(pairs.faults) == ""
+
+
+def test_a_corpus_of_bad_lines_alone_is_refused_even_when_they_are_skipped(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"corpus\.tsv: 1 line without a tab \(1\)$"):
+        read_pairs(as_text(tmp_path, b"no tab\n"), skip_bad=True)
+
+
+@pytest.mark.parametrize("length", [118, 119])
+def test_sides_of_very_different_lengths_are_bad_unless_they_need_not_be_alike(tmp_path: Path, length: int) -> None:
+    path = as_text(tmp_path, b"Hi\t" + b"b" * length + b"\nHi\tb\n")
+    assert len(read_pairs(path, skip_bad=True)) == (2 if length == 118 else 1)
+    assert len(read_pairs(path, alike=False)) == 2
+
+
+def test_an_empty_side_is_named_as_it_is_after_reversing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"1 line with an empty source \(2\)"):
+        read_pairs(as_text(tmp_path, b"Hi.\tHallo!\nThanks\t\n"), reverse=True)
 
 
 @every_container

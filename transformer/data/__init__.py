@@ -1,8 +1,26 @@
-"""Text in: corpora of sentence pairs, generated or read from files."""
+"""Text in: corpora as plain lists, generated, fetched, or read from files."""
 
 from __future__ import annotations
 
-from transformer.data import cldr, parallel
-from transformer.data.parallel import Pair, read_pairs, split_pairs
+from transformer.data import cldr, debian, parallel
+from transformer.data.docstrings import docstrings
+from transformer.data.faults import Corpus, Faults
+from transformer.data.parallel import Pair, first_sentence, read_pairs, split_pairs
+from transformer.data.texts import read_passages, read_texts
+from transformer.data.topics import language_reference
 
-__all__ = ["Pair", "cldr", "parallel", "read_pairs", "split_pairs"]
+__all__ = [
+    "Corpus",
+    "Faults",
+    "Pair",
+    "cldr",
+    "debian",
+    "docstrings",
+    "first_sentence",
+    "language_reference",
+    "parallel",
+    "read_pairs",
+    "read_passages",
+    "read_texts",
+    "split_pairs",
+]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
@@ -63,12 +64,19 @@ def read_pairs(
 
 
 def split_pairs(
-    pairs: Sequence[Pair], *, held_out: int, seed: int, always_train: Collection[str] = ()
+    pairs: Sequence[Pair],
+    *,
+    held_out: int,
+    seed: int,
+    always_train: Collection[str] = (),
+    group: Callable[[str], str] = str,
 ) -> tuple[list[Pair], list[Pair]]:
     """Split into `(train, held_out)` so that no held-out source occurs in training.
 
-    A source with several translations goes to one side with all of them. Exactly `held_out` pairs are held out, drawn
-    by `seed`; both parts keep the order of `pairs`. Sources in `always_train` are never held out.
+    Sources of one `group` go to one side together, with all their targets; by default each source is a group of its
+    own. Texts to be summarized that begin alike are often about the same thing: `group=first_sentence` keeps them
+    together. Exactly `held_out` pairs are held out, drawn by `seed`; both parts keep the order of `pairs`. Sources in
+    `always_train`, with their groups, are never held out.
 
     Raises ValueError if `held_out` is negative, leaves nothing to train on, or cannot be met.
 
@@ -76,26 +84,34 @@ def split_pairs(
     >>> train, held_out
     ([('a', '1'), ('a', '3')], [('b', '2')])
     """
-    translations: defaultdict[str, int] = defaultdict(int)
-    for source, _ in pairs:
-        translations[source] += 1
-    candidates = [source for source in translations if source not in always_train]
+    sizes = Counter(group(source) for source, _ in pairs)
+    fixed = {group(source) for source in always_train}
+    candidates = [name for name in sizes if name not in fixed]
     random.Random(seed).shuffle(candidates)
 
     chosen: set[str] = set()
     missing = held_out
-    for source in candidates:
-        if translations[source] <= missing:
-            chosen.add(source)
-            missing -= translations[source]
-    if held_out < 0 or missing or len(chosen) == len(translations):
+    for name in candidates:
+        if sizes[name] <= missing:
+            chosen.add(name)
+            missing -= sizes[name]
+    if held_out < 0 or missing or len(chosen) == len(sizes):
         raise ValueError(
-            f"held_out: cannot hold out {held_out:,} of {len(pairs):,} pairs with {len(translations):,} distinct "
-            f"sources, of which {len(translations) - len(candidates):,} must stay in training; "
+            f"held_out: cannot hold out {held_out:,} of {len(pairs):,} pairs with {len(sizes):,} distinct "
+            f"sources, of which {len(sizes) - len(candidates):,} must stay in training; "
             "at least one source must be left to train on"
         )
-    train = [pair for pair in pairs if pair[0] not in chosen]
-    return train, [pair for pair in pairs if pair[0] in chosen]
+    train = [pair for pair in pairs if group(pair[0]) not in chosen]
+    return train, [pair for pair in pairs if group(pair[0]) in chosen]
+
+
+def first_sentence(text: str) -> str:
+    """The text up to its first full stop, question or exclamation mark: the lead, which already makes a fair summary.
+
+    >>> first_sentence("Cats 2.0 purr. They also sleep.")
+    'Cats 2.0 purr.'
+    """
+    return re.split(r"(?<=[.?!])\s", text, maxsplit=1)[0]
 
 
 def _tsv(path: Path) -> Iterator[tuple[int, Pair | Fault]]:

@@ -35,11 +35,13 @@ class Checkpoint:
     identity: Mapping[str, Any]  # what must be the same when it goes on: model, data, config
     position: Position
     random: Mapping[str, Any]  # the state of each generator
+    rates: Mapping[str, Any]  # what of the optimizer and the schedule is no array
     arrays: Mapping[str, Arrays]  # of WEIGHTS, OPTIMIZER and KEPT
 
     def save(self, directory: Path) -> None:
         """Write all files, which take the place of earlier ones together."""
-        state = {"identity": self.identity, "position": vars(self.position), "random": self.random}
+        state = {name: getattr(self, name) for name in ("identity", "random", "rates")}
+        state["position"] = vars(self.position)
         contents = {name: to_bytes(self.arrays[name]) for name in ARRAYS}
         replace_files(directory, {**contents, STATE: json.dumps(state, indent=1).encode()})
 
@@ -60,7 +62,7 @@ class Checkpoint:
             arrays = {}
             for name in ARRAYS:
                 arrays[name] = {key: value.numpy() for key, value in from_bytes(paths[name].read_bytes()).items()}
-            return cls(state["identity"], position, state["random"], arrays)
+            return cls(state["identity"], position, state["random"], state["rates"], arrays)
         except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
             raise ValueError(f"{directory / name}: not a whole checkpoint ({error})") from None
 

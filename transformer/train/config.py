@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigrad import Tensor, nn
-from minigrad.optim import SGD, Adam, AdamW, Optimizer, lr_scheduler
+from minigrad.optim import SGD, Adafactor, Adam, AdamW, Optimizer, lr_scheduler
 
 # Of the warm-up, all steps, and the share of the peak to end at; with the peak at 1.
 SCHEDULES: dict[str, Callable[[int, int, float], lr_scheduler.Schedule]] = {
@@ -31,7 +31,7 @@ class TrainingConfig:
 
     steps: int  # updates of the parameters
     accumulate: int = 1  # batches of each step: exactly one larger batch, every target token counting the same
-    optimizer: str = "adam"  # or "adamw", "adafactor", "sgd"
+    optimizer: str = "adam"  # or "adamw", "adafactor" (which takes neither betas nor eps), "sgd"
     betas: tuple[float, float] = (0.9, 0.98)  # decay rates of Adam's two means; the first is SGD's momentum
     eps: float = 1e-9
     weight_decay: float = 0.0  # of matrices only: biases and normalisations' scales keep their values
@@ -93,6 +93,7 @@ Groups = list[dict[str, Any]]
 OPTIMIZERS: dict[str, Callable[[Groups, float, TrainingConfig], Optimizer]] = {
     "adam": lambda groups, lr, config: Adam(groups, lr, config.betas, config.eps),
     "adamw": lambda groups, lr, config: AdamW(groups, lr, config.betas, config.eps),
+    "adafactor": lambda groups, lr, config: Adafactor(groups, lr),
     "sgd": lambda groups, lr, config: SGD(groups, lr, momentum=config.betas[0]),
 }
 

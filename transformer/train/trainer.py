@@ -24,7 +24,6 @@ from transformer.train.checkpoint import (
     KEPT,
     OPTIMIZER,
     WEIGHTS,
-    Arrays,
     Checkpoint,
     Position,
     first_difference,
@@ -122,11 +121,11 @@ class Trainer:
         if difference := first_difference(checkpoint.identity, self._identity):
             raise ValueError(f"{self.directory / CHECKPOINT}: of another training: {difference}")
         self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
-        self.optimizer.load_state_dict(checkpoint.arrays[OPTIMIZER])
+        self.optimizer.load_state_dict({**checkpoint.rates["optimizer"], **checkpoint.arrays[OPTIMIZER]})
+        self.scheduler.load_state_dict(checkpoint.rates["schedule"])
         self._kept.load_state_dict(checkpoint.arrays[KEPT])
         self._position, self._random = checkpoint.position, dict(checkpoint.random)
         self._saved, self._whole = self.steps_made, True
-        self.scheduler.set(self.steps_made + 1)
         return self.steps_made
 
     def __iter__(self) -> Iterator[Step]:
@@ -233,12 +232,12 @@ class Trainer:
         if self.directory is None or log is None or not self._whole or self._saved == self.steps_made:
             return
         self._position = replace(self._position, log_length=log.sync())
-        arrays: dict[str, Arrays] = {
-            WEIGHTS: self.model.state_dict(),
-            OPTIMIZER: self.optimizer.state_dict(),
-            KEPT: self._kept.state_dict(),
-        }
-        Checkpoint(self._identity, self._position, self._random, arrays).save(self.directory / CHECKPOINT)
+        moments = self.optimizer.state_dict()
+        options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
+        rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
+        arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._kept.state_dict()}
+        checkpoint = Checkpoint(self._identity, self._position, self._random, rates, arrays)
+        checkpoint.save(self.directory / CHECKPOINT)
         self._saved = self.steps_made
 
     @cached_property

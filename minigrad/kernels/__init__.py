@@ -41,6 +41,7 @@ _HOME = {
     "cross_entropy_backward": "losses",
     "adam_step": "adam",
     "squared_norm": "clipping",
+    "squared_norms": "clipping",
     "scale_arrays": "clipping",
     "add_rows": "scatter",
     "dropout": "dropouts",

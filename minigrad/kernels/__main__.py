@@ -48,6 +48,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
         "adam_step": lambda: kernels.adam_step(*([x.copy()] for _ in range(4)), step=1, lr=0.1),
         "squared_norm": lambda: kernels.squared_norm([x]),
+        "squared_norms": lambda: kernels.squared_norms([x]),
         "scale_arrays": lambda: kernels.scale_arrays([x.copy()], 0.5),
         "linear_recurrence": lambda: kernels.linear_recurrence(x, x),
         "polygamma": lambda: kernels.polygamma(1, x),

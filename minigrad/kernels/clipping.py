@@ -30,33 +30,45 @@ def squared_norm(arrays: Sequence[np.ndarray]) -> float:
     >>> squared_norm([np.array([3.0]), np.array([[4.0, 0.0]])])
     25.0
     """
+    return float(squared_norms(arrays).sum())
+
+
+def squared_norms(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Σ x² of each array, added up in float64: a float64 array of as many elements as there are arrays.
+
+    Args:
+        arrays: of any shapes and strides, all float32 or all float64.
+
+    >>> squared_norms([np.array([3.0]), np.array([[4.0, 0.0]])])
+    array([ 9., 16.])
+    """
     arrays = [np.asarray(array, order="C") for array in arrays]
     if not arrays:
-        return 0.0
+        return np.zeros(0)
     check_floats(**{f"arrays[{i}]": array for i, array in enumerate(arrays)})
     table = table_of(arrays)
     parts = threads_for(WORK * int(table[-1, 1]))
-    sums = np.zeros(parts)
-    _squared_norm(table, np.empty(0, arrays[0].dtype), sums, parts)
-    return float(sums.sum())
+    sums = np.zeros((parts, len(arrays)))
+    _squared_norms(table, np.empty(0, arrays[0].dtype), sums, parts)
+    return sums.sum(0)
 
 
 @kernel()
-def _squared_norm(table, like, sums, parts):
-    in_parallel(parts, _squared_norm_part, (table, like, sums))
+def _squared_norms(table, like, sums, parts):
+    in_parallel(parts, _squared_norms_part, (table, like, sums))
 
 
 @kernel(fastmath=SUMS)
-def _squared_norm_part(part, parts, table, like, sums):
-    # table: (arrays, 3), see parameters.py; like: of the arrays' dtype; sums: (parts,)
+def _squared_norms_part(part, parts, table, like, sums):
+    # table: (arrays, 3), see parameters.py; like: of the arrays' dtype; sums: (parts, arrays)
     first, last = share(table[-1, 1], part, parts)
-    total = 0.0
     for row in range(len(table)):
         start, count = overlap(table, row, first, last)
+        total = 0.0
         x = array_at(address_in(table, row, 0, start, like.itemsize), count, like)
         for i in range(count):
             total += np.float64(x[i]) * np.float64(x[i])
-    sums[part] = total
+        sums[part, row] = total
 
 
 def scale_arrays(arrays: Sequence[np.ndarray], factor: float) -> None:

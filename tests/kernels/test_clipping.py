@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.kernels import scale_arrays, squared_norm
+from minigrad.kernels import scale_arrays, squared_norm, squared_norms
 
 SHAPES = [(3,), (0,), (700, 130), (1,), (40, 33), ()]
 
@@ -16,6 +16,9 @@ def test_the_squared_norm_is_that_of_all_elements_together(dtype, rng):
     assert squared_norm(arrays) == pytest.approx(expected, rel=1e-12)
     assert squared_norm([array.T[::-1] for array in arrays if array.ndim]) == pytest.approx(expected, rel=1e-3)
     assert squared_norm([]) == 0
+    np.testing.assert_allclose(
+        squared_norms(arrays), [np.sum(np.square(array, dtype=np.float64)) for array in arrays], rtol=1e-12
+    )
 
 
 def test_large_elements_neither_overflow_nor_hide_small_ones():

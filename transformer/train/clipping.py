@@ -44,8 +44,13 @@ def clip(parameters: Sequence[Tensor], clip_norm: float | None, clip_value: floa
 
 
 def _norms(parameters: Sequence[Tensor]) -> tuple[float, ...]:
-    gradients = [parameter.grad for parameter in parameters]
-    return tuple(0.0 if g is None else math.sqrt(kernels.squared_norm([g.data])) for g in gradients)
+    """Of each gradient, 0 where there is none; all of one dtype in one pass."""
+    norms = np.zeros(len(parameters))
+    gradients = {place: p.grad.data for place, p in enumerate(parameters) if p.grad is not None}
+    for dtype in {gradient.dtype for gradient in gradients.values()}:
+        places = [place for place, gradient in gradients.items() if gradient.dtype == dtype]
+        norms[places] = np.sqrt(kernels.squared_norms([gradients[place] for place in places]))
+    return tuple(norms.tolist())
 
 
 def _share_above(parameter: Tensor, limit: float) -> float:

@@ -40,7 +40,7 @@ from minigrad.tensor import Tensor
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("testing", "viz")  # a program that neither tests nor draws does not wait for them
+_ON_DEMAND = ("onnx", "testing", "viz")  # a program that does not use them does not wait for them
 
 
 def __getattr__(name: str) -> _Any:

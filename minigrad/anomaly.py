@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad import graph
 from minigrad.batched import Batched
-from minigrad.graph import Node, Watch
+from minigrad.graph import Node, Operation, Watch
 from minigrad.tensor import Array, Tensor
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
@@ -49,20 +49,15 @@ class detect_anomaly:
     def __exit__(self, *exception: object) -> None:
         graph.watch.reset(self._tokens.pop())
 
-    def line(self) -> str:
-        """The innermost line of code outside this package that is running."""
-        frame = sys._getframe(1)
-        while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-            frame = frame.f_back
-        file, number = frame.f_code.co_filename, frame.f_lineno
-        text = linecache.getline(file, number).strip()
-        return f"{file}:{number}" + (f": {text}" if text else "")
-
-    def forward(self, op: str, inputs: Sequence[Any], results: Sequence[Tensor]) -> None:
+    def forward(
+        self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
+    ) -> None:
         for result in results:
-            made = _made(result.data, inputs)
+            made = _made(result.data, values)
             if made is not None:
-                raise RuntimeError(f"detect_anomaly: '{op}' made {made} at {self.line()}")
+                raise RuntimeError(f"detect_anomaly: '{op.name}' made {made} at {_line()}")
+            if result.node is not None:
+                result.node.where = _line()
 
     def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None:
         where = f"ran at {node.where}" if node.where else "was recorded outside of detect_anomaly"
@@ -73,6 +68,16 @@ class detect_anomaly:
                     f"detect_anomaly: the derivative of '{node.name}' is {made} for input {position}; the operation "
                     f"{where}"
                 )
+
+
+def _line() -> str:
+    """The innermost line of code outside this package that is running."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    file, number = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, number).strip()
+    return f"{file}:{number}" + (f": {text}" if text else "")
 
 
 def _made(value: Any, sources: Sequence[Any]) -> str | None:

@@ -35,10 +35,14 @@ class Keeper(Protocol):
 
 
 class Watch(Protocol):
-    """Looks at every value and derivative as it is computed."""
+    """Looks at every operation and derivative once it is computed.
 
-    def line(self) -> str: ...
-    def forward(self, op: str, inputs: Sequence[Any], results: Sequence[Tensor]) -> None: ...
+    ``forward`` sees the arguments of the call and, as ``values``, the arrays and numbers that they became.
+    """
+
+    def forward(
+        self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
+    ) -> None: ...
     def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None: ...
 
 

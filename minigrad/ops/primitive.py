@@ -194,15 +194,13 @@ class Primitive:
         keeping = graph.keeper.get()
         if keeping is not None:
             keeping.note(self.name, args, params)
-        watching = graph.watch.get()
-        if watching is not None:
-            watching.forward(self.name, values, results)
         if modes.is_grad_enabled() and self.differentiable:
             needs = tuple([isinstance(arg, Tensor) and arg._requires_grad for arg in args])
             if True in needs:
-                node = self._record(args, values, params, needs, results, residuals, several)
-                if watching is not None:
-                    node.where = watching.line()
+                self._record(args, values, params, needs, results, residuals, several)
+        watching = graph.watch.get()
+        if watching is not None:
+            watching.forward(self, args, values, params, results)
         return results if several else results[0]
 
     def _record(
@@ -214,7 +212,7 @@ class Primitive:
         results: list[Tensor],
         residuals: dict[str, Any],
         several: bool,
-    ) -> Node:
+    ) -> None:
         node = Node(
             self,
             tuple([graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)]),
@@ -247,7 +245,6 @@ class Primitive:
                 result._requires_grad = True
                 result.node = node
                 result.index = index
-        return node
 
     def _plan(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
         """The names of what must be kept for the derivatives that are needed."""

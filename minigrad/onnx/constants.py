@@ -1,0 +1,106 @@
+"""Arrays that a function makes with NumPy, of a size that differs from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigrad.onnx.sizes import Formula, Size, Sizes
+from minigrad.tensor import Array
+
+Shape = tuple[Size, ...]
+
+
+@dataclass(frozen=True)
+class Progression:
+    """(N,): ``start``, ``start + step``, …: positions."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    start: Size
+    step: Size
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """(M, N) booleans: True on and below a diagonal: a causal mask."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    diagonal: Size
+
+
+@dataclass(frozen=True)
+class Corner:
+    """The first elements along each axis of a larger array: a table of positions."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    largest: Array
+
+
+Sized = Progression | Triangle | Corner
+
+
+def sized(arrays: Sequence[Array], sizes: Sizes, largest: Callable[[], Array]) -> Sized:
+    """What one array is in general, of which the runs made different ones.
+
+    Args:
+        arrays: as they were in each run; not all alike.
+        sizes: what was different between the runs.
+        largest: gives the array for the largest sizes.
+
+    Raises:
+        ValueError: the arrays differ in more than their size.
+    """
+    shape = _shape(arrays, sizes)
+    found = shape and (_progression(arrays, shape, sizes) or _triangle(arrays, shape, sizes))
+    if found:
+        return found
+    if shape and all(_is_corner(array, arrays[-1]) for array in arrays):
+        whole = largest()
+        if _is_corner(arrays[-1], whole):
+            return Corner(shape, whole.dtype, whole)
+    shapes = ", ".join(str(array.shape) for array in arrays)
+    raise ValueError(
+        f"an array made outside of the engine differs from run to run, and by more than its size (shapes {shapes}): "
+        "does NumPy compute it from an input? Use minigrad's functions on tensors instead"
+    )
+
+
+def _shape(arrays: Sequence[Array], sizes: Sizes) -> Shape | None:
+    if len({array.ndim for array in arrays}) > 1 or len({array.dtype for array in arrays}) > 1:
+        return None
+    found = [sizes.formula(of) for of in zip(*(array.shape for array in arrays), strict=True)]
+    shape = tuple(size for size in found if size is not None)
+    return shape if len(shape) == len(found) and any(isinstance(size, Formula) for size in shape) else None
+
+
+def _progression(arrays: Sequence[Array], shape: Shape, sizes: Sizes) -> Progression | None:
+    if len(shape) != 1 or any(len(array) < 2 or not np.array_equal(array, np.trunc(array)) for array in arrays):
+        return None
+    start = sizes.formula([int(array[0]) for array in arrays])
+    step = sizes.formula([int(array[1]) - int(array[0]) for array in arrays])
+    if start is None or step is None:
+        return None
+    rows = [int(array[0]) + (int(array[1]) - int(array[0])) * np.arange(len(array)) for array in arrays]
+    same = all(np.array_equal(array, row) for array, row in zip(arrays, rows, strict=True))
+    return Progression(shape, arrays[0].dtype, start, step) if same else None
+
+
+def _triangle(arrays: Sequence[Array], shape: Shape, sizes: Sizes) -> Triangle | None:
+    if len(shape) != 2 or arrays[0].dtype != np.bool_:
+        return None
+    diagonals = [int(array[0].sum()) - 1 for array in arrays]
+    same = all(
+        np.array_equal(array, np.tri(len(array), array.shape[1], k)) for array, k in zip(arrays, diagonals, strict=True)
+    )
+    diagonal = sizes.formula(diagonals) if same else None
+    return None if diagonal is None else Triangle(shape, arrays[0].dtype, diagonal)
+
+
+def _is_corner(small: Array, large: Array) -> bool:
+    return np.array_equal(small, large[tuple(slice(size) for size in small.shape)], equal_nan=small.dtype.kind == "f")

@@ -51,7 +51,7 @@ class Stack(PretrainedModel):
     ) -> None:
         if not layers:
             name = "decoder_layers" if causal else "encoder_layers"
-            raise ValueError(f"{name}: expected at least 1 for a {type(self).__name__}, got 0")
+            raise ValueError(f"{name}: expected at least 1, got 0")
         super().__init__(config)
         self.tokens = TokenEmbedding(config) if tokens is None else tokens
         self.positions = POSITIONS[config.positions](config, causal)

@@ -5,30 +5,108 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from transformer import console, demo
-from transformer.data import read_pairs, split_pairs
+from transformer.config import PRESETS, TransformerConfig
+from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
-from transformer.evaluate import translate
-from transformer.models import Transformer
+from transformer.evaluate import transduce
+from transformer.options import add_options, given
 from transformer.pretrained import from_pretrained, load_tokenizer
-from transformer.task import ModelSizes, evaluate_translator, report, train_translator
+from transformer.tasks import (
+    PLACEHOLDER,
+    TASKS,
+    Candidate,
+    DataChoice,
+    Defaults,
+    Settings,
+    Task,
+    continuation,
+    fill,
+    read_task,
+    train,
+)
+from transformer.tasks.corpora import NAMES
 from transformer.tokenizers import Tokenizer
-from transformer.train import SCHEDULES, TrainingConfig
+from transformer.train import OPTIMIZERS, SCHEDULES, TrainingConfig
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
-# Found by trying on two cores: the demo ends within four minutes of wall time, a training on one's own files of a
-# hundred thousand sentences within twenty.
-DEMO_SIZES = ModelSizes(d_model=128, d_ff=512, layers=2, vocab_size=2000)
-DEMO_BATCH_TOKENS = 1024
-DEMO_TRAINING = TrainingConfig(steps=1400, warmup=300, schedule="linear")
-OWN_SIZES = ModelSizes(d_model=192, d_ff=768, layers=2, vocab_size=4000)
-OWN_BATCH_TOKENS = 2048
-OWN_TRAINING = TrainingConfig(steps=3000, warmup=400, schedule="linear")
+ARCHITECTURE = {
+    "d_model": "width of the model",
+    "num_heads": "attention heads",
+    "num_kv_heads": "heads of keys and values, each shared by several of the queries' (default: as many)",
+    "d_k": "width of a head (default: the model's, shared by the heads)",
+    "d_ff": "width inside the feed-forward network",
+    "max_length": "positions: tokens of the longest text, or of the context",
+    "positions": "how tokens know where they stand",
+    "norm": "kind of normalisation",
+    "norm_first": "normalise before each sublayer instead of after it",
+    "activation": "inside the feed-forward network",
+    "bias": "of linear layers and norms",
+    "window": "positions that self-attention looks back (default: all)",
+    "tie": "which of the source's, target's and output's matrices are one",
+    "dropout": "probability of dropping an element in training",
+    "attention_dropout": "probability of dropping an attention weight",
+    "layer_drop": "probability of leaving out a layer in training",
+    "scale_scores": "divide attention scores by the root of the head's width",
+}
+TRAINING = {
+    "steps": "updates of the parameters",
+    "accumulate": "batches of a step, which count as one larger batch",
+    "optimizer": f"one of {', '.join(OPTIMIZERS)}",
+    "betas": "decay rates of Adam's means",
+    "weight_decay": "of matrices",
+    "schedule": f"of the learning rate: one of {', '.join(SCHEDULES)}",
+    "warmup": "steps until the learning rate's peak",
+    "lr": "peak of the learning rate (default: the paper's)",
+    "lr_factor": "on the paper's peak",
+    "final_factor": "share of the peak that linear and cosine schedules end at",
+    "label_smoothing": "probability spread over wrong tokens",
+    "clip_norm": "limit on the gradients' joint norm",
+    "clip_value": "limit on each element of the gradients (default: none)",
+    "precision": "float32 or bfloat16, of the weights as the model computes with them",
+    "seed": "of everything random",
+    "evaluate_every": "steps from one evaluation on held-out examples to the next",
+    "patience": "evaluations without improvement before it stops early (default: never)",
+    "average": "evaluations, the last ones, whose weights' mean is the result",
+    "checkpoint_every": "steps from one checkpoint to the next",
+}
+SEARCH = {
+    "num_beams": "hypotheses to keep; 1 is greedy",
+    "length_penalty": "α that favours longer texts among beams",
+    "length_penalty_form": "log P / length^α, or the paper's ((5 + length) / 6)^α",
+    "max_new_tokens": "longest text",
+    "repetition_penalty": "above 1: what was said becomes less likely",
+    "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
+}
+SAMPLING = {
+    "temperature": "below 1 bolder in the likely, above 1 more varied",
+    "top_k": "only the k likeliest tokens",
+    "top_p": "only the likeliest tokens that have this probability together",
+    "min_p": "only tokens with this share of the likeliest one's probability",
+    "repetition_penalty": "above 1: what was said becomes less likely",
+    "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
+    "stop_strings": "end before the first of these",
+    "seed": "the same seed writes the same text (default: another one each time)",
+}
+PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
+DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
+DEFAULT_NEW_TOKENS = 200
+
+EXAMPLES = {
+    "demo": "transformer demo --to fr --out demo-fr",
+    "train": "transformer train translate --data pairs.tsv.gz --reverse --out my-model",
+    "translate": 'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
+    "summarize": "transformer summarize --model my-model < article.txt",
+    "fill": f'transformer fill --model my-model "the {PLACEHOLDER} statement"',
+    "generate": 'transformer generate --model my-model --prompt "ROMEO:" --temperature 0.8',
+    "evaluate": "transformer evaluate --model my-model --num-beams 4",
+    "draw": 'transformer draw --model demo/model --layer decoder.layers.0.self_attention "May 3, 2024" -o own.svg',
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,25 +120,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="transformer",
         description="Train Transformers on this machine's CPU, use them, and look inside.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="start with:  transformer demo",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    _add_demo(commands)
-    _add_train(commands)
-    _add_translate(commands)
-    _add_evaluate(commands)
-    _add_draw(commands)
+    for add in (
+        _add_demo,
+        _add_train,
+        _add_translate,
+        _add_summarize,
+        _add_generate,
+        _add_fill,
+        _add_evaluate,
+        _add_draw,
+    ):
+        add(commands)
     return parser
-
-
-EXAMPLES = {
-    "demo": "transformer demo --to fr --out demo-fr",
-    "train": "transformer train translate --data pairs.tsv.gz --reverse --out my-model",
-    "translate": 'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
-    "evaluate": "transformer evaluate --model my-model --data pairs.tsv.gz --reverse",
-    "draw": 'transformer draw --model demo/model --layer decoder.layers.0.self_attention "May 3, 2024" -o own.svg',
-}
 
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -69,59 +143,13 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
         name,
         help=summary[0].lower() + summary[1:],
         description=text,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         epilog=f"for example:  {EXAMPLES[name]}",
     )
     parser.set_defaults(run=run)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser, title: str, defaults: Any, texts: dict[str, str]) -> None:
-    """One option for each field of a settings dataclass that has a text."""
-    group = parser.add_argument_group(title)
-    for field in dataclasses.fields(defaults):
-        if field.name in texts:
-            value = getattr(defaults, field.name)
-            option = f"--{field.name.replace('_', '-')}"
-            if isinstance(value, bool):
-                group.add_argument(option, action="store_true", default=value, help=texts[field.name])
-            else:
-                metavar = "NAME" if isinstance(value, str) else "N"
-                group.add_argument(option, type=type(value), default=value, metavar=metavar, help=texts[field.name])
-
-
-def _settings(args: argparse.Namespace, defaults: Any) -> Any:
-    """The settings dataclass with what the command line gave."""
-    given = vars(args)
-    return dataclasses.replace(
-        defaults, **{f.name: given[f.name] for f in dataclasses.fields(defaults) if f.name in given}
-    )
-
-
-SIZES = {
-    "d_model": "width of the model",
-    "num_heads": "attention heads that share the width",
-    "d_ff": "width inside the feed-forward network",
-    "layers": "layers in the encoder and in the decoder",
-    "dropout": "probability of dropping an element in training",
-    "norm_first": "normalise before each sublayer instead of after it",
-    "vocab_size": "tokens of the byte-pair encoding",
-    "max_length": "tokens of the longest sentence",
-}
-TRAINING = {
-    "steps": "updates of the parameters",
-    "warmup": "steps until the learning rate's peak",
-    "schedule": f"of the learning rate: {', '.join(SCHEDULES)}",
-    "lr_factor": "factor on the paper's learning rate",
-    "label_smoothing": "probability spread over wrong tokens",
-    "clip_norm": "limit on the gradients' joint norm",
-    "seed": "of everything random",
-}
-
-
-def _add_batch_tokens(parser: argparse.ArgumentParser, default: int) -> None:
-    text = "padded tokens of a batch, on the longer side"
-    parser.add_argument("--batch-tokens", type=int, default=default, metavar="N", help=text)
+# demo
 
 
 def _add_demo(commands: Any) -> None:
@@ -136,121 +164,254 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--out", type=Path, default=config.out, metavar="DIR", help="where the results go")
     parser.add_argument("--count", type=int, default=config.count, metavar="N", help="phrase pairs to generate")
     parser.add_argument("--held-out", type=int, default=config.held_out, metavar="N", help="pairs kept for the test")
-    _add_settings(parser, "model", DEMO_SIZES, SIZES)
-    _add_settings(parser, "training", DEMO_TRAINING, TRAINING)
-    _add_batch_tokens(parser, DEMO_BATCH_TOKENS)
+    _add_settings(parser, demo.DEFAULTS)
 
 
 def _run_demo(args: argparse.Namespace) -> None:
-    training = _settings(args, DEMO_TRAINING)
-    demo.run(_settings(args, demo.DemoConfig()), _settings(args, DEMO_SIZES), training, args.batch_tokens)
+    config = {f.name: getattr(args, f.name) for f in dataclasses.fields(demo.DemoConfig) if f.name in vars(args)}
+    demo.run(demo.DemoConfig(**config), _settings(args, demo.DEFAULTS))
 
 
-def _add_corpus(parser: argparse.ArgumentParser) -> None:
+# train
+
+
+def _add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--preset", choices=list(PRESETS), help="begin with the architecture of this name")
+    layers = max(defaults.architecture.get(name, 0) for name in ("encoder_layers", "decoder_layers"))
+    group.add_argument("--layers", type=int, metavar="N", help=f"in each stack (default: {layers})")
+    vocabulary = "tokens of the byte-pair encoding" if defaults.vocab_size else "0: a token for each character"
+    group.add_argument(
+        "--vocab-size",
+        type=int,
+        default=defaults.vocab_size,
+        metavar="N",
+        help=f"{vocabulary} (default: {defaults.vocab_size})",
+    )
+    add_options(parser, "architecture", TransformerConfig, ARCHITECTURE, defaults.architecture)
+    add_options(parser, "training", TrainingConfig, TRAINING, dataclasses.asdict(defaults.training))
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=defaults.batch_tokens,
+        metavar="N",
+        help=f"padded tokens of a batch (default: {defaults.batch_tokens})",
+    )
+
+
+def _settings(args: argparse.Namespace, defaults: Defaults) -> Settings:
+    architecture = dict(PRESETS[args.preset] if args.preset else defaults.architecture)
+    architecture.pop("vocab_size", None)
+    if args.layers is not None:
+        stacks = [name for name in ("encoder_layers", "decoder_layers") if architecture.get(name, 1)]
+        architecture |= dict.fromkeys(stacks, args.layers)
+    return Settings(
+        architecture={**architecture, **given(args, ARCHITECTURE)},
+        vocab_size=args.vocab_size,
+        batch_tokens=args.batch_tokens,
+        training=dataclasses.replace(defaults.training, **given(args, TRAINING)),
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser, unit: str, data: Sequence[str] | None, held_out: int | None) -> None:
+    """Which examples; None where the model's own training says."""
+    otherwise = "as in the model's training"
+    shown = "" if data == () else f" (default: {otherwise if data is None else ' '.join(data)})"
     parser.add_argument(
         "--data",
         nargs="+",
-        type=Path,
-        required=True,
+        required=data == (),
+        default=data or None,
         metavar="FILE",
-        help="a TSV of source<TAB>target lines (plain, .gz, or a .zip holding one), or two parallel text files",
+        help=f"files (plain, .gz, or a .zip holding one), or a corpus by name: {NAMES}{shown}",
     )
-    parser.add_argument("--reverse", action="store_true", help="translate from the second column into the first")
-    parser.add_argument("--held-out", type=int, default=500, metavar="N", help="pairs kept out of the training")
-    parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="which pairs are held out")
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        default=held_out,
+        metavar="N",
+        help=f"{unit} kept out of the training (default: {otherwise if held_out is None else held_out})",
+    )
+    parser.add_argument("--reverse", action="store_true", default=None, help="swap the two sides of pairs")
+    parser.add_argument("--split-seed", type=int, metavar="N", help="which examples are held out")
+    parser.add_argument("--skip-bad", action="store_true", default=None, help="leave bad lines out, and say how many")
 
 
-def _corpus(args: argparse.Namespace) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    if len(args.data) > 2:
-        raise ValueError(f"--data: expected one or two files, got {len(args.data)}")
-    pairs = read_pairs(*args.data, reverse=args.reverse)
-    return split_pairs(pairs, held_out=args.held_out, seed=args.split_seed)
+def _choice(args: argparse.Namespace, before: DataChoice | None = None) -> DataChoice:
+    names = [field.name for field in dataclasses.fields(DataChoice)]
+    values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if "data" in values:
+        values["data"] = tuple(values["data"])
+    return dataclasses.replace(before, **values) if before else DataChoice(**values)
 
 
 def _add_train(commands: Any) -> None:
-    parser = _command(commands, "train", _run_train, "Train a model on your own files.")
-    parser.add_argument("task", choices=["translate"], help="what the model shall learn")
-    _add_corpus(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
-    _add_settings(parser, "model", OWN_SIZES, SIZES)
-    _add_settings(parser, "training", OWN_TRAINING, TRAINING)
-    _add_batch_tokens(parser, OWN_BATCH_TOKENS)
+    text = "Train a model. It is written to a directory, with a log of each step and checkpoints to resume from."
+    parser = _command(commands, "train", _run_train, text)
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK", parser_class=_Parser)
+    for task in TASKS.values():
+        one = tasks.add_parser(task.name, help=task.aim.lower(), description=f"{task.aim}: train a model to.")
+        one.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
+        one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+        one.add_argument("--tensorboard", type=Path, metavar="DIR", help="write TensorBoard's event files there, too")
+        _add_data(one, task.held_out_unit, task.defaults.data, task.defaults.held_out)
+        _add_settings(one, task.defaults)
 
 
 def _run_train(args: argparse.Namespace) -> None:
-    sizes, training = _settings(args, OWN_SIZES), _settings(args, OWN_TRAINING)
-    train, held_out = _corpus(args)
-    trained = train_translator(train, held_out, sizes, training, args.batch_tokens, args.out)
-    if held_out:
-        _, score = evaluate_translator(trained.model, trained.tokenizer, held_out)
-        console.out.print(f"{score.count:,} held-out pairs: {report(score)}")
+    task = TASKS[args.task]
+    choice, settings = _choice(args), _settings(args, task.defaults)
+    examples = task.read(choice)
+    trained = train(task, examples, choice, settings, args.out, resume=args.resume, tensorboard=args.tensorboard)
+    if examples.held_out:
+        report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {})
+        console.out.print(f"held out: {report.line}")
     console.out.print(f"model in {args.out}")
+
+
+# Using a model
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model directory")
 
 
-def _translator(directory: Path) -> tuple[Transformer, Tokenizer]:
+def _load(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
     model = from_pretrained(directory)
-    if not isinstance(model, Transformer):
-        raise ValueError(f"{directory}: expected a translation model, got {type(model).__name__}")
+    if not isinstance(model, task.model):
+        raise ValueError(
+            f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
+        )
     return model, load_tokenizer(directory)
 
 
-def _add_beams(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--num-beams", type=int, default=1, metavar="N", help="hypotheses to keep; 1 is greedy")
-    parser.add_argument("--length-penalty", type=float, default=0.6, metavar="A", help="α that favours longer beams")
+def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.ArgumentParser:
+    parser = _command(commands, name, _run_writer, text)
+    _add_model(parser)
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help=what)
+    add_options(parser, "search", GenerationConfig, SEARCH, PAPER_SEARCH)
+    return parser
 
 
 def _add_translate(commands: Any) -> None:
     text = "Translate sentences. They are arguments, or lines of standard input; translations are lines of the output."
-    parser = _command(commands, "translate", _run_translate, text)
+    _add_writer(commands, "translate", text, "a sentence")
+
+
+def _add_summarize(commands: Any) -> None:
+    text = "Summarize texts. They are arguments, or standard input as one text; summaries are lines of the output."
+    _add_writer(commands, "summarize", text, "a text")
+
+
+def _run_writer(args: argparse.Namespace) -> None:
+    model, tokenizer = _load(args.model, TASKS[args.command])
+    if args.command == "translate":
+        sources = args.texts or [line.rstrip("\n") for line in sys.stdin]
+    else:
+        sources = [" ".join(text.split()) for text in args.texts or [sys.stdin.read()]]
+    if not all(source.strip() for source in sources) or not sources:
+        raise ValueError("texts: expected some text, got an empty one")
+    cut = args.command == "summarize"
+    for target in transduce(model, tokenizer, sources, cut=cut, **PAPER_SEARCH | given(args, SEARCH)):
+        print(" ".join(target.splitlines()))  # a line each, whatever an untrained model writes
+
+
+def _add_generate(commands: Any) -> None:
+    text = "Go on with a text. It appears as it is written."
+    parser = _command(commands, "generate", _run_generate, text)
     _add_model(parser)
-    parser.add_argument("sentences", nargs="*", metavar="SENTENCE", help="what to translate")
-    _add_beams(parser)
+    parser.add_argument("--prompt", default="\n", metavar="TEXT", help="what to go on with (default: a line's end)")
+    parser.add_argument(
+        "--max-new-tokens",
+        type=int,
+        default=DEFAULT_NEW_TOKENS,
+        metavar="N",
+        help=f"longest text, which may go beyond the model's context (default: {DEFAULT_NEW_TOKENS})",
+    )
+    parser.add_argument("--greedy", action="store_true", help="always the likeliest token")
+    add_options(parser, "sampling", GenerationConfig, SAMPLING, DEFAULT_SAMPLING)
 
 
-def _run_translate(args: argparse.Namespace) -> None:
-    model, tokenizer = _translator(args.model)
-    sentences = args.sentences or [line.rstrip("\n") for line in sys.stdin]
-    for translation in translate(
-        model, tokenizer, sentences, num_beams=args.num_beams, length_penalty=args.length_penalty
-    ):
-        print(" ".join(translation.splitlines()))  # a line each, whatever an untrained model writes
+def _run_generate(args: argparse.Namespace) -> None:
+    model, tokenizer = _load(args.model, TASKS["generate"])
+    if args.max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens: expected at least 1, got {args.max_new_tokens}")
+    choices = given(args, SAMPLING)
+    if not args.greedy:
+        choices = {"do_sample": True, **DEFAULT_SAMPLING, **choices}
+    pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, **choices)
+    _print_pieces([args.prompt], pieces)
+
+
+def _print_pieces(*parts: Iterable[str]) -> None:
+    for pieces in parts:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+    print()
+
+
+def _add_fill(commands: Any) -> None:
+    text = f"Fill in missing words. Each {PLACEHOLDER} of a text gets its likeliest tokens, with their probabilities."
+    parser = _command(commands, "fill", _run_fill, text)
+    _add_model(parser)
+    parser.add_argument("text", metavar="TEXT", help=f"a text with {PLACEHOLDER} in it")
+    parser.add_argument("--count", type=int, default=5, metavar="N", help="candidates to list (default: 5)")
+
+
+def _run_fill(args: argparse.Namespace) -> None:
+    model, tokenizer = _load(args.model, TASKS["fill"])
+    for number, candidates in enumerate(fill(model, tokenizer, args.text, args.count)):
+        if number:
+            print()
+        _print_candidates(args.text, number, candidates)
+
+
+def _print_candidates(text: str, number: int, candidates: list[Candidate]) -> None:
+    parts = text.split(PLACEHOLDER)
+    before, after = PLACEHOLDER.join(parts[: number + 1]), PLACEHOLDER.join(parts[number + 1 :])
+    for candidate in candidates:
+        print(f"{candidate.probability:6.1%}  {before}{candidate.text.strip() or candidate.text!r}{after}")
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _command(commands, "evaluate", _run_evaluate, "Score a translator on the held-out pairs of a corpus.")
+    text = "Score a model on held-out examples. Which these are, the directory of a model trained here says."
+    parser = _command(commands, "evaluate", _run_evaluate, text)
     _add_model(parser)
-    _add_corpus(parser)
-    _add_beams(parser)
+    parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
+    _add_data(parser, "examples", None, None)
+    add_options(parser, "search", GenerationConfig, SEARCH, {})
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
-    model, tokenizer = _translator(args.model)
-    _, held_out = _corpus(args)
-    _, score = evaluate_translator(model, tokenizer, held_out, args.num_beams, args.length_penalty)
-    console.out.print(report(score))
+    if args.task is not None and args.data is not None and args.held_out is not None:
+        task, choice = TASKS[args.task], _choice(args)
+    else:
+        name, before = read_task(args.model)
+        task, choice = TASKS[args.task or name], _choice(args, before)
+    model, tokenizer = _load(args.model, task)
+    examples = task.read(choice)
+    for note in examples.notes:
+        console.err.print(note)
+    if not examples.held_out:
+        raise ValueError("held_out: expected at least 1, got 0")
+    console.out.print(task.evaluate(model, tokenizer, examples.held_out, given(args, SEARCH)).line)
 
 
 def _add_draw(commands: Any) -> None:
-    text = "Draw the attention of a translation: the computation graph of one block with each head's weights."
+    text = "Draw the attention of a text: the computation graph of one block with each head's weights."
     parser = _command(commands, "draw", _run_draw, text)
     _add_model(parser)
-    parser.add_argument("sentence", metavar="SENTENCE", help="the source")
-    parser.add_argument("--target", metavar="TEXT", help="the target; the model's own translation unless given")
-    parser.add_argument(
-        "--layer", metavar="NAME", help="an attention layer; the decoder's last cross-attention unless given"
-    )
+    parser.add_argument("text", metavar="TEXT", help="what the model reads")
+    parser.add_argument("--target", metavar="TEXT", help="its translation; the model's own unless given")
+    parser.add_argument("--layer", metavar="NAME", help="an attention layer; the last one unless given")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("attention.svg"), metavar="FILE", help=".svg .png .pdf .dot"
     )
 
 
 def _run_draw(args: argparse.Namespace) -> None:
-    model, tokenizer = _translator(args.model)
-    draw_attention(model, tokenizer, args.sentence, args.target, layer=args.layer).save(args.output)
+    model, tokenizer = from_pretrained(args.model), load_tokenizer(args.model)
+    draw_attention(model, tokenizer, args.text, args.target, layer=args.layer).save(args.output)
     console.out.print(f"wrote {args.output}")
 
 

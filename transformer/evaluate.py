@@ -1,9 +1,10 @@
-"""How good translations are: exact match, and BLEU with its signature."""
+"""How good texts are that a model writes: exact match, BLEU and ROUGE, with what makes them comparable."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from transformer.decode import generate
 from transformer.extras import require
 from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
+MORE_THAN_SOURCE = 50  # tokens that a text may be longer than its source. "Attention Is All You Need", section 6.1
 
 
 @dataclass(frozen=True)
@@ -31,47 +35,70 @@ class Score:
 
 def score(translations: Sequence[str], references: Sequence[str]) -> Score:
     """Compare detokenized translations with references, one each. Post, 2018, for the BLEU."""
-    if len(translations) != len(references):
-        raise ValueError(f"references: expected {len(translations)}, one a translation, got {len(references)}")
+    _check_as_many(translations, references)
     metric = require("sacrebleu", "text").metrics.BLEU()
     bleu = metric.corpus_score(list(translations), [list(references)]).score if translations else 0.0
     exact = sum(translation == reference for translation, reference in zip(translations, references, strict=True))
     return Score(len(references), exact, float(bleu), str(metric.get_signature()) if translations else "")
 
 
-def translate(
+def rouge(summaries: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """ROUGE-1, -2 and -L of summaries against references, one each: mean F-measures of stemmed words, 0 to 100.
+
+    Source: Lin, 2004.
+    """
+    _check_as_many(summaries, references)
+    scorer = require("rouge_score.rouge_scorer", "text").RougeScorer(list(ROUGE), use_stemmer=True)
+    scores = [scorer.score(reference, summary) for summary, reference in zip(summaries, references, strict=True)]
+    return {kind: 100 * sum(s[kind].fmeasure for s in scores) / max(len(scores), 1) for kind in ROUGE}
+
+
+def _check_as_many(texts: Sequence[str], references: Sequence[str]) -> None:
+    if len(texts) != len(references):
+        raise ValueError(f"references: expected {len(texts)}, one a text, got {len(references)}")
+
+
+def transduce(
     model: Transformer,
     tokenizer: Tokenizer,
-    sentences: Sequence[str],
+    sources: Sequence[str],
     *,
-    num_beams: int = 1,
-    length_penalty: float = 0.6,
     batch_size: int = 128,
+    cut: bool = False,
     advance: Callable[[int], None] | None = None,
+    **choices: Any,
 ) -> list[str]:
-    """Translate sentences, in batches of similar length, in the order given.
+    """Write the target of each source, be it a translation or a summary, in batches of similar length.
 
     Args:
         model, tokenizer: as trained together.
-        sentences: source texts.
-        num_beams, length_penalty: as in :func:`transformer.decode.generate`.
-        batch_size: sentences decoded at once.
-        advance: told how many sentences each batch has finished.
+        sources: texts.
+        batch_size: texts written at once.
+        cut: leave out the end of a source that is longer than the model can read, instead of refusing it.
+        advance: told how many texts each batch has finished.
+        choices: of :class:`~transformer.decode.GenerationConfig`. By default a target may have 50 tokens more than its
+            batch's longest source.
+
+    Returns:
+        The targets in the order of the sources.
 
     Raises:
-        ValueError: a sentence is longer than the model can read.
+        ValueError: a source is longer than the model can read.
     """
-    encoded = tokenizer.encode(sentences)
-    for sentence, ids in zip(sentences, encoded, strict=True):
-        if len(ids) > model.config.max_length:
-            raise ValueError(
-                f"sentence: {len(ids)} tokens, more than the model's {model.config.max_length}: {sentence[:60]!r}…"
-            )
-    found = [""] * len(sentences)
+    room = model.config.max_length
+    encoded = tokenizer.encode(sources)
+    for source, ids in zip(sources, encoded, strict=True):
+        if len(ids) > room and not cut:
+            raise ValueError(f"source: {len(ids)} tokens, more than the model's {room}: {source[:60]!r}…")
+    encoded = [ids if len(ids) <= room else [*ids[: room - 1], ids[-1]] for ids in encoded]
+    found = [""] * len(sources)
     for group in _by_length(encoded, batch_size):
-        source = pad([encoded[index] for index in group], tokenizer.pad_id)
-        hypotheses = generate(model, source, num_beams=num_beams, length_penalty=length_penalty)
-        for index, text in zip(group, tokenizer.decode([h.ids for h in hypotheses]), strict=True):
+        padded = pad([encoded[index] for index in group], model.config.pad_id or 0)
+        mask = np.arange(padded.shape[1]) < np.array([len(encoded[index]) for index in group])[:, None]
+        limit = {"max_new_tokens": min(padded.shape[1] + MORE_THAN_SOURCE, room)} | choices
+        hypotheses = generate(model, padded, mask, **limit)
+        best = hypotheses[:: len(hypotheses) // len(group)]
+        for index, text in zip(group, tokenizer.decode([h.ids for h in best]), strict=True):
             found[index] = text
         if advance is not None:
             advance(len(group))

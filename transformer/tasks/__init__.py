@@ -1,0 +1,36 @@
+"""What a Transformer can learn to do here, each with data that needs no hub.
+
+task (what a task is) → corpora (data by name) → text_to_text, masked, causal (the tasks) → training (what they share).
+"""
+
+from typing import Any
+
+from transformer.tasks.causal import Generation, continuation
+from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill
+from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task, read_task
+from transformer.tasks.text_to_text import Summarization, TextToText, Translation
+from transformer.tasks.training import Settings, Trained, train
+
+TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summarization(), Filling(), Generation())}
+
+__all__ = [
+    "PLACEHOLDER",
+    "TASKS",
+    "Candidate",
+    "DataChoice",
+    "Defaults",
+    "Examples",
+    "Filling",
+    "Generation",
+    "Report",
+    "Settings",
+    "Summarization",
+    "Task",
+    "TextToText",
+    "Trained",
+    "Translation",
+    "continuation",
+    "fill",
+    "read_task",
+    "train",
+]

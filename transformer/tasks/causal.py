@@ -1,0 +1,141 @@
+"""Text that goes on, by a decoder. Radford et al., 2018 (GPT)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from rich.text import Text
+
+from transformer import console
+from transformer.config import PRESETS, TransformerConfig
+from transformer.data.batches import Batch, WindowBatches
+from transformer.decode import stream
+from transformer.models import CausalLM
+from transformer.tasks.corpora import language_text
+from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
+from transformer.tokenizers import Tokenizer
+from transformer.train import TrainingConfig, held_out_loss
+
+SHOWN = 60  # characters of the sample that a training shows
+
+
+def continuation(
+    model: CausalLM, tokenizer: Tokenizer, prompt: str, max_new_tokens: int, **choices: Any
+) -> Iterator[str]:
+    """The text that follows a prompt, in pieces as it is written.
+
+    Where it grows longer than the model's context, the model goes on from the newer half of it.
+
+    Args:
+        model, tokenizer: as trained together.
+        prompt: at least one token.
+        max_new_tokens: at most.
+        choices: of :class:`~transformer.decode.GenerationConfig`.
+
+    Raises:
+        ValueError: the prompt is empty, or longer than the model's context.
+    """
+    (ids,) = tokenizer.encode([prompt], add_special_tokens=False)
+    if not ids:
+        raise ValueError("prompt: expected at least one character, got none")
+    if len(ids) > model.config.max_length:
+        raise ValueError(
+            f"prompt: {len(ids)} tokens are more than the model's context of {model.config.max_length}; give its end"
+        )
+    return tokenizer.decode_stream(_tokens(model, ids, max_new_tokens, tokenizer, choices))
+
+
+def _tokens(
+    model: CausalLM, ids: list[int], count: int, tokenizer: Tokenizer, choices: dict[str, Any]
+) -> Iterator[int]:
+    while count > 0:
+        room = model.config.max_length + 1 - len(ids)
+        limit = min(count, room)
+        new = []
+        for token in stream(model, np.array([ids]), max_new_tokens=limit, tokenizer=tokenizer, **choices):
+            new.append(token)
+            yield token
+        if len(new) < limit:  # it has ended by itself
+            return
+        count -= limit
+        ids = [*ids, *new][-max(model.config.max_length // 2, 1) :]
+        if choices.get("seed") is not None:
+            choices = {**choices, "seed": choices["seed"] + 1}
+
+
+class Generation(Task[str]):
+    """Predict each token of a text from those before it. nanoGPT's recipe for a CPU, by characters, is the default."""
+
+    name = "generate"
+    aim = "Go on with a text"
+    model = CausalLM
+    held_out_unit = "per cent of the text, its end"
+    defaults = Defaults(
+        data=("topics",),
+        held_out=10,
+        vocab_size=0,
+        batch_tokens=768,
+        architecture=PRESETS["nano"],
+        training=TrainingConfig(
+            steps=2000,
+            optimizer="adamw",
+            betas=(0.9, 0.99),
+            eps=1e-8,
+            weight_decay=0.1,
+            schedule="cosine",
+            lr=1e-3,
+            final_factor=0.1,
+            warmup=100,
+            label_smoothing=0.0,
+            evaluate_every=250,
+        ),
+    )
+
+    def read(self, choice: DataChoice) -> Examples[str]:
+        if not 0 <= choice.held_out < 100:
+            raise ValueError(f"held_out: expected 0 to 99 per cent of the text, got {choice.held_out}")
+        texts = language_text(choice.data, skip_bad=choice.skip_bad)
+        text = "\n".join(texts)
+        cut = len(text) * (100 - choice.held_out) // 100
+        notes = (f"left out: {texts.faults}",) if texts.faults else ()
+        return Examples([text[:cut]], [text[cut:]] if choice.held_out else [], notes)
+
+    def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
+        if vocab_size:
+            return Tokenizer.train(examples.train, vocab_size)
+        return Tokenizer.characters("".join([*examples.train, *examples.held_out]))  # the whole alphabet
+
+    def batches(
+        self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
+    ) -> WindowBatches:
+        (ids,) = tokenizer.encode(["".join(examples)], add_special_tokens=False)
+        return WindowBatches(np.array(ids, np.int32), config.max_length, max(tokens // config.max_length, 1), seed)
+
+    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
+        prompt = example[:20]
+        choices = {"do_sample": True, "temperature": 0.8, "seed": 0}
+        pieces = continuation(model, tokenizer, prompt, SHOWN, **choices)
+        return Text.assemble(("held out  ", "bold"), prompt, ("".join(islice(pieces, SHOWN)), "yellow"))
+
+    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[str], choices: dict[str, Any]) -> Report:
+        data = self.batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
+        batches = list(data.epoch(0))
+        with console.counting("reading", len(batches)) as advance:
+
+            def counted() -> Iterator[Batch]:
+                for batch in batches:
+                    yield batch
+                    advance(1)
+
+            loss = held_out_loss(model, counted())
+        characters = sum(map(len, examples)) / max(len(data.ids), 1)
+        bits = loss / math.log(2) / characters
+        line = f"loss {loss:.4f} nats a token, perplexity {math.exp(loss):.2f}, {bits:.3f} bits a character"
+        return Report({"loss": loss, "bits_per_character": bits}, line)
+
+    def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
+        return {**super().special_ids(tokenizer), "pad_id": None}  # a text has no padding

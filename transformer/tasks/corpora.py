@@ -1,0 +1,77 @@
+"""Corpora by name: those that need no file, and those that are fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformer.data import cldr, debian
+from transformer.data.docstrings import docstrings
+from transformer.data.faults import Corpus
+from transformer.data.parallel import Pair, read_pairs
+from transformer.data.texts import read_passages, read_texts
+from transformer.data.topics import language_reference
+
+PHRASES = 40_000  # that are generated unless another number is asked for
+NAMES = "cldr:en-de or debian:fr to translate, docstrings or debian to summarize, topics to fill and to generate"
+
+
+def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> Corpus[Pair]:
+    """Sentence pairs: ``debian:fr``, a TSV, or two files with a sentence a line."""
+    if len(data) == 1 and data[0].startswith("debian:"):
+        pairs = debian.translations(data[0].removeprefix("debian:"))
+        return Corpus((target, source) for source, target in pairs) if reverse else Corpus(pairs)
+    return _pairs_of_files(data, reverse=reverse, skip_bad=skip_bad)
+
+
+def phrases(data: str, *, reverse: bool, held_out: int, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Phrases to learn from, and held-out ones: ``cldr:en-de``, or ``cldr:en-de:3000`` for so many in all."""
+    languages, _, count = data.removeprefix("cldr:").partition(":")
+    source, _, target = languages.partition("-")
+    if not source or not target or not (count or "1").isdecimal():
+        raise ValueError(f"data: expected a name like cldr:en-de or cldr:en-de:3000, got {data!r}")
+    size = int(count) if count else PHRASES
+    if reverse:
+        source, target = target, source
+    return cldr.corpus(source, target, count=size, held_out=held_out, seed=seed)
+
+
+def summary_pairs(data: Sequence[str], *, skip_bad: bool) -> Corpus[Pair]:
+    """Long and short texts: ``docstrings``, ``debian``, a TSV, or two files with a text a line."""
+    match list(data):
+        case ["docstrings"]:
+            return Corpus(docstrings())
+        case ["debian"]:
+            return Corpus(debian.summaries())
+        case _:
+            return _pairs_of_files(data, reverse=False, skip_bad=skip_bad)
+
+
+def language_passages(data: Sequence[str], *, skip_bad: bool) -> Corpus[str]:
+    """Passages of running text: ``topics``, or files."""
+    return (
+        Corpus(language_reference())
+        if tuple(data) == ("topics",)
+        else read_passages(_existing(data), skip_bad=skip_bad)
+    )
+
+
+def language_text(data: Sequence[str], *, skip_bad: bool) -> Corpus[str]:
+    """Whole texts: ``topics``, or files."""
+    if tuple(data) == ("topics",):
+        return Corpus(["\n\n".join(language_reference()) + "\n"])
+    return read_texts(_existing(data), skip_bad=skip_bad)
+
+
+def _pairs_of_files(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> Corpus[Pair]:
+    if len(data) > 2:
+        raise ValueError(f"data: expected one or two files, got {len(data)}")
+    return read_pairs(*_existing(data), reverse=reverse, skip_bad=skip_bad)
+
+
+def _existing(data: Sequence[str]) -> list[Path]:
+    """Files, or an error that says which names would have done."""
+    for name in data:
+        if not Path(name).exists():
+            raise FileNotFoundError(f"{name}: no such file, and no corpus of that name; those are {NAMES}")
+    return [Path(name) for name in data]

@@ -1,0 +1,139 @@
+"""Words that are missing, by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.text import Text
+
+import minigrad as mg
+from transformer import console
+from transformer.config import TransformerConfig
+from transformer.data.batches import IGNORED, MaskedBatches
+from transformer.data.parallel import split_pairs
+from transformer.models import MaskedLM
+from transformer.tasks.corpora import language_passages
+from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
+from transformer.tokenizers import MASK, SPECIAL, Tokenizer
+from transformer.train import TrainingConfig
+
+PLACEHOLDER = "[MASK]"  # how a missing word is written, whatever the tokenizer calls it
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that may be missing."""
+
+    text: str
+    probability: float
+
+
+def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> list[list[Candidate]]:
+    """The likeliest tokens for each ``[MASK]`` of a text.
+
+    Args:
+        model, tokenizer: as trained together.
+        text: with at least one ``[MASK]``.
+        count: of candidates for each.
+
+    Raises:
+        ValueError: there is no mask in the text, no mask token in the tokenizer, or too much text for the model.
+    """
+    if PLACEHOLDER not in text:
+        raise ValueError(f"text: expected at least one {PLACEHOLDER}, got {text[:60]!r}")
+    if tokenizer.mask_id is None:
+        raise ValueError("tokenizer: has no mask token; expected that of a masked language model")
+    if not 1 <= count <= tokenizer.vocab_size:
+        raise ValueError(f"count: expected 1 to {tokenizer.vocab_size:,}, got {count}")
+    # A token includes the space before it, and so does the mask that stands for one.
+    prompt = re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: tokenizer.special_names["mask"], text)
+    (ids,) = tokenizer.encode([prompt], split_special_tokens=False)
+    with mg.no_grad(), model.evaluating():
+        probabilities = mg.softmax(model(np.array([ids])), -1).numpy()[0]
+    found = []
+    for place in np.flatnonzero(np.array(ids) == tokenizer.mask_id).tolist():
+        best = np.argsort(-probabilities[place], kind="stable")[:count].tolist()
+        texts = tokenizer.tokens(best)
+        found.append([Candidate(t, float(probabilities[place, i])) for t, i in zip(texts, best, strict=True)])
+    return found
+
+
+class Filling(Task[str]):
+    """Guess the tokens of a passage that were hidden."""
+
+    name = "fill"
+    aim = "Fill in missing words"
+    model = MaskedLM
+    held_out_unit = "passages"
+    defaults = Defaults(
+        data=("topics",),
+        held_out=200,
+        vocab_size=2000,
+        batch_tokens=4096,
+        architecture={
+            "d_model": 192,
+            "d_ff": 768,
+            "encoder_layers": 4,
+            "decoder_layers": 0,
+            "norm_first": True,
+            "activation": "gelu",
+            "max_length": 256,
+        },
+        training=TrainingConfig(
+            steps=2000,
+            optimizer="adamw",
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+            schedule="linear",
+            lr=1e-3,
+            warmup=200,
+            label_smoothing=0.0,
+            evaluate_every=250,
+        ),
+    )
+
+    def read(self, choice: DataChoice) -> Examples[str]:
+        passages = language_passages(choice.data, skip_bad=choice.skip_bad)
+        itself = [(passage, passage) for passage in passages]  # its own pair: equal ones stay together
+        parts = split_pairs(itself, held_out=choice.held_out, seed=choice.split_seed)
+        train, held_out = ([passage for passage, _ in part] for part in parts)
+        return Examples(train, held_out, (f"left out: {passages.faults}",) if passages.faults else ())
+
+    def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
+        return Tokenizer.train(examples.train, vocab_size, special=(*SPECIAL, MASK))
+
+    def batches(
+        self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
+    ) -> MaskedBatches:
+        room = config.max_length
+        pieces = [ids[start : start + room] for ids in tokenizer.encode(examples) for start in range(0, len(ids), room)]
+        special = [i for i in self.special_ids(tokenizer).values() if i is not None]
+        return MaskedBatches(
+            pieces, tokens, tokenizer.vocab_size, tokenizer.mask_id or 0, config.pad_id or 0, special, seed=seed
+        )
+
+    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
+        words = example.split()[:12]
+        hidden, words[len(words) // 2] = words[len(words) // 2], PLACEHOLDER
+        guess = fill(model, tokenizer, " ".join(words), 3)[0]
+        shown = ", ".join(f"{candidate.text.strip()} {candidate.probability:.0%}" for candidate in guess)
+        return Text.assemble(("held out  ", "bold"), f"{' '.join(words)} → ", (shown, "yellow"), f"  ({hidden})")
+
+    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[str], choices: dict[str, Any]) -> Report:
+        data = self.batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
+        loss, right, count = 0.0, 0, 0
+        batches = list(data.epoch(0))
+        with console.counting("filling", len(batches)) as advance, mg.no_grad(), model.evaluating():
+            for batch in batches:
+                chosen = batch.labels != IGNORED
+                logits, labels = model(*batch.inputs).data[chosen], batch.labels[chosen]
+                loss += float(mg.nn.functional.cross_entropy(logits, labels, reduction="sum").item())
+                right, count = right + int((logits.argmax(-1) == labels).sum()), count + len(labels)
+                advance(1)
+        loss, accuracy = loss / count, 100 * right / count
+        line = f"{count:,} hidden tokens: loss {loss:.3f} nats, perplexity {np.exp(loss):.2f}, right {accuracy:.1f} %"
+        return Report({"loss": loss, "accuracy": accuracy}, line)

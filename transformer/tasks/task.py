@@ -1,0 +1,143 @@
+"""What a task is: a kind of model, the data that it learns from, and how good it gets."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rich.text import Text
+
+from transformer.config import TransformerConfig, json_object
+from transformer.data.batches import Data
+from transformer.pretrained import PretrainedModel
+from transformer.tokenizers import Tokenizer
+from transformer.train import TrainingConfig
+
+Example = TypeVar("Example")
+
+TASK = "task.json"  # in a model directory: the task and the data of its training
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which examples to learn from, and which to keep for the test."""
+
+    data: tuple[str, ...]  # files, or the name of a corpus
+    held_out: int
+    reverse: bool = False  # swap the two sides of pairs
+    split_seed: int = 0
+    skip_bad: bool = False  # leave bad lines out, instead of refusing the whole
+
+
+@dataclass(frozen=True)
+class Examples(Generic[Example]):
+    """A corpus, divided."""
+
+    train: Sequence[Example]
+    held_out: Sequence[Example]
+    notes: tuple[str, ...] = ()  # what was left out, and why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a training of a task is like unless something else is asked for."""
+
+    data: tuple[str, ...]  # none where the task needs to be given some
+    held_out: int
+    vocab_size: int
+    batch_tokens: int
+    architecture: dict[str, Any]  # fields of a TransformerConfig
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class Report:
+    """How good a model is: named figures, and a line to print."""
+
+    figures: dict[str, float]
+    line: str
+    texts: list[str] = field(default_factory=list)  # what the model wrote for each held-out example, if it writes
+
+
+class Task(ABC, Generic[Example]):
+    """One thing that a Transformer learns to do."""
+
+    name: ClassVar[str]  # of the command, too
+    aim: ClassVar[str]  # for the help
+    model: ClassVar[type[PretrainedModel]]
+    held_out_unit: ClassVar[str]  # what ``held_out`` counts
+    defaults: ClassVar[Defaults]
+
+    @abstractmethod
+    def read(self, choice: DataChoice) -> Examples[Example]:
+        """The examples that were chosen.
+
+        Raises:
+            ValueError: they are damaged, or there are too few.
+        """
+
+    @abstractmethod
+    def learn_tokens(self, examples: Examples[Example], vocab_size: int) -> Tokenizer:
+        """A tokenizer for such examples; ``vocab_size`` 0 is a token for each character, where a task has that."""
+
+    @abstractmethod
+    def batches(
+        self, examples: Sequence[Example], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
+    ) -> Data:
+        """The examples as batches of about ``tokens`` positions.
+
+        Raises:
+            ValueError: an example has more tokens than the model has positions.
+        """
+
+    @abstractmethod
+    def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Text:
+        """What the model makes of one example, in a line."""
+
+    @abstractmethod
+    def evaluate(
+        self, model: Any, tokenizer: Tokenizer, examples: Sequence[Example], choices: dict[str, Any]
+    ) -> Report:
+        """How good a model is on examples that it has not seen, with progress on standard error.
+
+        Args:
+            model: of the class ``model``.
+            tokenizer: the model's.
+            examples: to compare with.
+            choices: of :class:`~transformer.decode.GenerationConfig`, where it writes.
+        """
+
+    def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
+        """The special tokens of a configuration."""
+        return {name: getattr(tokenizer, name) for name in ("pad_id", "bos_id", "eos_id", "mask_id")}
+
+
+def task_document(task: Task[Any], choice: DataChoice) -> bytes:
+    """The content of ``task.json``."""
+    return (json.dumps({"task": task.name, **asdict(choice)}, indent=2) + "\n").encode()
+
+
+def read_task(directory: Path) -> tuple[str, DataChoice]:
+    """The name of the task that a model was trained for, and on which data.
+
+    Raises:
+        FileNotFoundError: the directory does not say.
+        ValueError: the file is damaged.
+    """
+    path = directory / TASK
+    if not path.is_file():
+        raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for")
+    try:
+        values = json_object(path.read_text("utf-8"))
+        name, data = values.pop("task", None), values.pop("data", None)
+        if not isinstance(name, str) or not isinstance(data, list) or not all(isinstance(d, str) for d in data):
+            raise ValueError("task, data: expected a name and a list of names")
+        if unknown := set(values) - {field.name for field in fields(DataChoice)}:
+            raise ValueError(f"unknown setting {min(unknown)!r}")
+        return name, DataChoice(data=tuple(data), **values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -1,0 +1,122 @@
+"""From examples to a trained model directory: what all tasks share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minigrad as mg
+from minigrad.io import replace_file
+from transformer import console
+from transformer.config import TransformerConfig
+from transformer.pretrained import PretrainedModel, load_tokenizer
+from transformer.tasks.task import TASK, DataChoice, Examples, Task, task_document
+from transformer.tokenizers import Tokenizer
+from transformer.train import Step, TensorBoard, Trainer, TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to build and train a task's model."""
+
+    architecture: dict[str, Any]  # fields of a TransformerConfig that do not follow from the tokenizer
+    vocab_size: int
+    batch_tokens: int
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, its tokenizer and the steps that made it."""
+
+    model: Any  # of the task's class
+    tokenizer: Tokenizer
+    steps: list[Step]
+
+
+def train(
+    task: Task[Any],
+    examples: Examples[Any],
+    choice: DataChoice,
+    settings: Settings,
+    directory: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    tensorboard: str | os.PathLike[str] | None = None,
+) -> Trained:
+    """Learn the tokens, train the model with progress on standard error, and save it, also when interrupted.
+
+    Args:
+        task: what to learn.
+        examples: what to learn from; the first held-out one is shown as training goes on.
+        choice: where the examples come from, to be noted beside the model.
+        settings: of the model and the training.
+        directory: the model directory to write; its parent must exist or be creatable.
+        resume: go on from the checkpoint in the directory.
+        tensorboard: a directory for TensorBoard's event files.
+
+    Raises:
+        ValueError: a setting does not fit the examples, or there is no checkpoint to resume.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()  # an unwritable place is found before the training, not after it
+    for note in examples.notes:
+        console.err.print(note)
+    training = settings.training
+    tokenizer = load_tokenizer(directory) if resume else task.learn_tokens(examples, settings.vocab_size)
+    config = TransformerConfig.from_fields(
+        {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
+    )
+    data = task.batches(examples.train, tokenizer, config, settings.batch_tokens, training.seed)
+    held_out = None
+    if examples.held_out and training.evaluate_every is not None:
+        held_out = task.batches(examples.held_out, tokenizer, config, settings.batch_tokens, training.seed)
+    mg.manual_seed(training.seed)
+    model = task.model(config)
+    trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
+    if resume and not trainer.resume():
+        raise ValueError(f"resume: {directory} has no checkpoint to go on from")
+    model.save_pretrained(directory, tokenizer)
+    replace_file(directory / TASK, task_document(task, choice))
+    console.err.print(
+        f"{len(examples.train):,} examples, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
+        f"{training.steps:,} steps"
+    )
+    steps: list[Step] = []
+    example = (lambda: task.show(model, tokenizer, examples.held_out[0])) if examples.held_out else None
+    try:
+        with _board(tensorboard, trainer) as board:
+
+            def record(step: Step) -> None:
+                steps.append(step)
+                board(step)
+
+            console.watch(trainer, training.steps, record, example)
+    finally:
+        model.save_pretrained(directory, tokenizer)  # whatever ended the training, what was learned is kept
+        if not trainer.finished:
+            console.err.print(
+                f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
+                "--resume goes on"
+            )
+    return Trained(model, tokenizer, steps)
+
+
+@contextmanager
+def _board(directory: str | os.PathLike[str] | None, trainer: Trainer) -> Iterator[Callable[[Step], None]]:
+    """What writes each step for TensorBoard, where there is a directory for it."""
+    if directory is None:
+        yield lambda step: None
+    else:
+        with TensorBoard(directory, trainer.parameter_names, trainer.steps_made) as board:
+            yield board
+
+
+def _size(model: PretrainedModel) -> int:
+    return sum(parameter.size for parameter in model.parameters())

@@ -24,6 +24,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     """Something small to do for each kernel, which makes Numba compile it for this dtype."""
     x = np.linspace(0.1, 0.9, 12, dtype=dtype).reshape(3, 4)
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
+    steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
     classes, twice = np.array([0, 1, -100]), np.array([1, 1])
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
@@ -51,6 +52,16 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "squared_norms": lambda: kernels.squared_norms([x]),
         "scale_arrays": lambda: kernels.scale_arrays([x.copy()], 0.5),
         "linear_recurrence": lambda: kernels.linear_recurrence(x, x),
+        "rnn": lambda: kernels.rnn(steps, steps[0], steps[0]),
+        "rnn_backward": lambda: kernels.rnn_backward(steps, *[steps[0]] * 3, steps),
+        "lstm": lambda: kernels.lstm(four, four.reshape(12, 3), steps[0], steps[0]),
+        "lstm_backward": lambda: kernels.lstm_backward(
+            steps, *[steps[0]] * 2, four.reshape(12, 3), *[steps[0]] * 2, steps, four, steps
+        ),
+        "gru": lambda: kernels.gru(three, three.reshape(9, 3), None, steps[0]),
+        "gru_backward": lambda: kernels.gru_backward(
+            steps, steps[0], three.reshape(9, 3), steps[0], steps, three, steps
+        ),
         "polygamma": lambda: kernels.polygamma(1, x),
         "sinc_derivative": lambda: kernels.sinc_derivative(x, 1),
     }

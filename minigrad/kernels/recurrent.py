@@ -42,6 +42,8 @@ def rnn(
     >>> rnn(np.zeros((3, 1, 1)), np.full((1, 1), 2.0), np.ones((1, 1)), "relu").ravel()
     array([2., 4., 8.])
     """
+    if nonlinearity not in KINDS:
+        raise ValueError(f"nonlinearity must be 'tanh' or 'relu'; got {nonlinearity!r}")
     _check(projected, weight, 1, hidden=hidden)
     out = np.empty(projected.shape, projected.dtype)
     _run(KINDS[nonlinearity], reverse, projected, weight, None, hidden, hidden, (out, out, out))
@@ -231,14 +233,12 @@ def _resources(sums: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, tuple[
 def _check(projected: np.ndarray, weight: np.ndarray, gates: int, **states: np.ndarray) -> None:
     """Shapes (T, B, gates·H), (gates·H, H) and (B, H)."""
     check_floats(projected=projected, weight=weight, **states)
-    if projected.ndim != 3 or not len(projected):
+    if projected.ndim != 3 or not len(projected) or projected.shape[2] % gates:
         raise ValueError(f"projected must have shape (T, B, {gates}·H) with T > 0; got {projected.shape}")
-    units = projected.shape[2] // gates
-    check_shape("weight", weight, (gates * units, units))
-    if projected.shape[2] != gates * units:
-        raise ValueError(f"projected must have shape (T, B, {gates}·H); got {projected.shape}")
+    batch, sums = projected.shape[1:]
+    check_shape("weight", weight, (sums, sums // gates))
     for name, state in states.items():
-        check_shape(name, state, (projected.shape[1], units))
+        check_shape(name, state, (batch, sums // gates))
 
 
 def _check_gradients(out: np.ndarray, g: np.ndarray, **last: np.ndarray) -> None:

@@ -57,10 +57,12 @@ NC = 1024
 IN_PLACE_ROWS = 64
 IN_PLACE_BYTES = 1 << 15
 # Reading A in place costs less than packing it for this many columns, or for more where a tile reads along rows that
-# lie close together: rows a page apart would share one set of the first-level cache.
-IN_PLACE_COLUMNS = 128
+# lie close together: rows a page apart would share one set of the first-level cache. Across rows, as in the product of
+# a weight's gradient, each panel of B reads lines of all of them again, which therefore must fit the second level.
+IN_PLACE_COLUMNS = 96
 IN_PLACE_COLUMNS_ALONG = 384
 IN_PLACE_ROW_BYTES = 1 << 11
+IN_PLACE_A_BYTES = 1 << 21
 # A single row's part of C: it stays near while rows of B are added to it, and memory likes long runs of those.
 ROW_COLUMNS = 1 << 13
 # Inner products serve up to so many rows, and only where they are long enough to be worth summing up a register.
@@ -180,7 +182,8 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, room):
         _multiply_row(a, b, c, n, k, a_column, b_row, plus, room)
         return
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
-    a_in_place = item in (a_row, a_column) and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
+    near = a_column == item or (a_row == item and abs(a_column) * k <= IN_PLACE_A_BYTES)
+    a_in_place = near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
     b_in_place = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
     strip, lanes = strip_of(room), strip_of(room) // TILE_VECTORS
     block = _even_block(k)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats, check_shape
+from minigrad.kernels.arguments import check_floats, check_in_place, check_shape
 from minigrad.kernels.blocks import piece_entry, workspace
 from minigrad.kernels.parallel import threads_for
 from minigrad.kernels.products import matmul
@@ -30,7 +30,8 @@ def rnn(
     """h' = tanh(projected + W h), or relu. Elman, "Finding structure in time", 1990.
 
     Args:
-        projected: (T, B, H), what the input and the biases add to each step, float32 or float64.
+        projected: (T, B, H), what the input and the biases add to each step, float32 or float64; C-contiguous, for
+            the result takes its place.
         weight: W (H, H).
         hidden: (B, H), before the first step.
         nonlinearity: "tanh" or "relu".
@@ -45,9 +46,9 @@ def rnn(
     if nonlinearity not in KINDS:
         raise ValueError(f"nonlinearity must be 'tanh' or 'relu'; got {nonlinearity!r}")
     _check(projected, weight, 1, hidden=hidden)
-    out = np.empty(projected.shape, projected.dtype)
-    _run(KINDS[nonlinearity], reverse, projected, weight, None, hidden, hidden, (out, out, out))
-    return out
+    check_in_place("projected", projected)
+    _run(KINDS[nonlinearity], reverse, projected, weight, None, hidden, hidden, (projected,) * 3)
+    return projected
 
 
 def rnn_backward(
@@ -85,7 +86,8 @@ def lstm(
     Cummins, 2000.
 
     Args:
-        projected: (T, B, 4·H), what the input and the biases add to each step, float32 or float64.
+        projected: (T, B, 4·H), what the input and the biases add to each step, float32 or float64; C-contiguous, for
+            the gates take its place.
         weight: W (4·H, H).
         hidden, cell: (B, H), before the first step.
         reverse: from the last time step to the first.
@@ -98,9 +100,10 @@ def lstm(
     array([0.5 , 0.25])
     """
     _check(projected, weight, 4, hidden=hidden, cell=cell)
-    out, gates, cells = _results(projected, weight)
-    _run(LSTM, reverse, projected, weight, None, hidden, cell, (out, gates, cells))
-    return out, gates, cells
+    check_in_place("projected", projected)
+    out, cells = (np.empty((len(projected), *hidden.shape), hidden.dtype) for _ in range(2))
+    _run(LSTM, reverse, projected, weight, None, hidden, cell, (out, projected, cells))
+    return out, projected, cells
 
 
 def lstm_backward(
@@ -157,7 +160,8 @@ def gru(
     if bias is not None:
         check_floats(projected=projected, bias=bias)
         check_shape("bias", bias, (len(weight),))
-    out, gates, candidates = _results(projected, weight)
+    out, candidates = (np.empty((len(projected), *hidden.shape), hidden.dtype) for _ in range(2))
+    gates = np.empty(projected.shape, hidden.dtype)
     _run(GRU, reverse, projected, weight, bias, hidden, hidden, (out, gates, candidates))
     return out, gates, candidates
 
@@ -182,12 +186,6 @@ def gru_backward(
     states = (hidden, hidden, out, gates, candidates)
     _run_back(GRU, reverse, g, weight, states, (dhidden, dhidden, projected, sums))
     return projected, _weight_gradient(sums, out, hidden, reverse), sum_rows(_rows(sums)), dhidden
-
-
-def _results(projected: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Room for all hidden states, all gates and all memories."""
-    shape = (*projected.shape[:2], weight.shape[1])
-    return np.empty(shape, weight.dtype), np.empty(projected.shape, weight.dtype), np.empty(shape, weight.dtype)
 
 
 def _run(

@@ -37,9 +37,9 @@ def forward(kind, reverse, projected, weight, bias, hidden, memory, out, gates, 
     """Fill ``out`` (T, B, H), ``gates`` (T, B, G·H), ``memories`` (T, B, H) from ``projected`` (T, B, G·H), ``weight``
     (G·H, H), ``hidden`` and ``memory`` (B, H).
 
-    The memory is the LSTM's cell, or what a GRU's candidate adds up from the step before. An RNN has none, and its
-    gates are its ``out``. ``panels`` (G·H·H,) is for the packed weights; ``product`` is (workspace, its
-    ``piece_entry``).
+    The memory is the LSTM's cell, or what a GRU's candidate adds up from the step before; an RNN has none. What is
+    projected turns into the gates in its place, but for a GRU, and an RNN's gates are its ``out``. ``panels`` (G·H·H,)
+    is for the packed weights; ``product`` is (workspace, its ``piece_entry``).
     """
     item, (sums, units) = weight.itemsize, weight.shape
     pack_b(sums, units, address_of_array(weight), units * item, item, address_of_array(panels), product[0])

@@ -11,7 +11,6 @@ from minigrad.nn.module import Module
 from minigrad.ops import recurrent
 from minigrad.ops.creation import asarray, zeros
 from minigrad.ops.joining import concat, stack
-from minigrad.ops.linear import linear
 from minigrad.ops.shape import permute_dims, reshape
 from minigrad.tensor import Tensor
 
@@ -129,12 +128,6 @@ class _Recurrent(Module):
         return ", ".join([str(self.input_size), str(self.hidden_size), *shown])
 
 
-def _projected(x: Any, weight: Any, bias: Any) -> Any:
-    """What the input adds to each step, (T, B, rows of the weight): one product over all time."""
-    steps, batch, inputs = x.shape
-    return reshape(linear(reshape(x, (steps * batch, inputs)), weight, bias), (steps, batch, len(weight)))
-
-
 class RNN(_Recurrent):
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu. Elman, "Finding structure in time", 1990.
 
@@ -183,8 +176,8 @@ class RNN(_Recurrent):
 
     def recur(self, x: Any, weights: Sequence[Any], states: Sequence[Any], reverse: bool) -> list[Any]:
         weight_ih, weight_hh, bias_ih, bias_hh = weights
-        projected = _projected(x, weight_ih, bias_ih + bias_hh if self.bias else None)
-        found: list[Any] = recurrent.rnn(projected, weight_hh, *states, self.nonlinearity, reverse)
+        bias = bias_ih + bias_hh if self.bias else None
+        found: list[Any] = recurrent.rnn(x, weight_ih, weight_hh, bias, *states, self.nonlinearity, reverse)
         return found
 
 
@@ -227,8 +220,8 @@ class LSTM(_Recurrent):
 
     def recur(self, x: Any, weights: Sequence[Any], states: Sequence[Any], reverse: bool) -> list[Any]:
         weight_ih, weight_hh, bias_ih, bias_hh = weights
-        projected = _projected(x, weight_ih, bias_ih + bias_hh if self.bias else None)
-        found: list[Any] = recurrent.lstm(projected, weight_hh, *states, reverse)
+        bias = bias_ih + bias_hh if self.bias else None
+        found: list[Any] = recurrent.lstm(x, weight_ih, weight_hh, bias, *states, reverse)
         return found
 
 
@@ -266,6 +259,5 @@ class GRU(_Recurrent):
         return output, h_n
 
     def recur(self, x: Any, weights: Sequence[Any], states: Sequence[Any], reverse: bool) -> list[Any]:
-        weight_ih, weight_hh, bias_ih, bias_hh = weights
-        found: list[Any] = recurrent.gru(_projected(x, weight_ih, bias_ih), weight_hh, bias_hh, *states, reverse)
+        found: list[Any] = recurrent.gru(x, *weights, *states, reverse)
         return found

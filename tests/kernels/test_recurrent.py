@@ -24,6 +24,7 @@ def arguments(kind, size, dtype, rng):
 
 def forward(kind, arrays, reverse=False):
     """What the kernel gives: all hidden states first, and then what its backward pass wants."""
+    arrays = [arrays[0].copy(), *arrays[1:]]
     if kind == "lstm":
         return kernels.lstm(*arrays, reverse)
     if kind == "gru":
@@ -177,5 +178,7 @@ def test_what_does_not_fit_is_refused():
         kernels.rnn(np.ones((2, 3, 2)), np.ones((2, 2)), h.astype(np.float32))
     with pytest.raises(ValueError, match="nonlinearity must be 'tanh' or 'relu'; got 'gelu'"):
         kernels.rnn(np.ones((2, 3, 2)), np.ones((2, 2)), h, "gelu")
+    with pytest.raises(ValueError, match="projected must be C-contiguous and writeable"):
+        kernels.lstm(x[:, ::-1], w, h, h)
     with pytest.raises(ValueError, match="last_cell must have shape"):
         kernels.lstm_backward(x[..., :2], h, h[:1], w, h, h, *kernels.lstm(x, w, h, h))

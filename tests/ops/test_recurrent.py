@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad.ops import recurrent
 from minigrad.testing import gradcheck
 
-STEPS, BATCH, UNITS = 3, 2, 2
+STEPS, BATCH, INPUTS, UNITS = 3, 2, 3, 2
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("rnn", {}),
     ("rnn", {"nonlinearity": "relu", "reverse": True}),
@@ -24,10 +24,9 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
 
 def operands(name: str, rng: np.random.Generator) -> list[Any]:
     rows = {"rnn": 1, "lstm": 4, "gru": 3}[name] * UNITS
-    states = [(BATCH, UNITS)] * (2 if name == "lstm" else 1)
-    return [
-        rng.standard_normal(s) for s in [(STEPS, BATCH, rows), (rows, UNITS), *[(rows,)] * (name == "gru"), *states]
-    ]
+    biases, states = [(rows,)] * (2 if name == "gru" else 1), [(BATCH, UNITS)] * (2 if name == "lstm" else 1)
+    shapes = [(STEPS, BATCH, INPUTS), (rows, INPUTS), (rows, UNITS), *biases, *states]
+    return [rng.standard_normal(shape) for shape in shapes]
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
@@ -48,30 +47,35 @@ def test_values_are_those_of_the_composed_definition(
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_vmap_is_one_call_for_each_example(name: str, options: dict[str, Any], rng: np.random.Generator) -> None:
-    op, (projected, *others) = getattr(recurrent, name), operands(name, rng)
-    many = np.stack([projected, 2 * projected, -projected])
+    op, (x, *others) = getattr(recurrent, name), operands(name, rng)
+    many = np.stack([x, 2 * x, -x])
     found = mg.func.vmap(lambda x: op(x, *others, **options)[0])(mg.tensor(many))
     expected = [op(x, *others, **options)[0].numpy() for x in many]
     np.testing.assert_allclose(found.numpy(), np.stack(expected), atol=1e-14)
 
 
-def test_a_gru_without_bias_has_one_of_zeros(rng: np.random.Generator) -> None:
-    projected, weight, bias, hidden = operands("gru", rng)
-    without, zero = (recurrent.gru(projected, weight, b, hidden)[0] for b in (None, np.zeros_like(bias)))
-    np.testing.assert_array_equal(without.numpy(), zero.numpy())
-    x = mg.tensor(projected, requires_grad=True)
-    recurrent.gru(x, weight, None, hidden)[1].sum().backward()
-    assert x.grad is not None
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_no_bias_is_a_bias_of_zeros(name: str, rng: np.random.Generator) -> None:
+    arrays = operands(name, rng)
+    results = []
+    for bias in (None, np.zeros_like(arrays[3])):
+        x = mg.tensor(arrays[0], requires_grad=True)
+        biases = [bias] * (2 if name == "gru" else 1)
+        out, last, *_ = getattr(recurrent, name)(x, *arrays[1:3], *biases, *arrays[3 + len(biases) :])
+        (out.sum() + last.sum()).backward()
+        results.append((out.data, x.grad))
+    for without, zero in zip(*results, strict=True):
+        np.testing.assert_array_equal(without, zero)
 
 
 def test_states_changed_in_place_leave_the_gradient_right(rng: np.random.Generator) -> None:
-    array = operands("lstm", rng)[0]
+    array, *others = operands("lstm", rng)
     gradients = []
     for change in (0.0, 1.0):
         x = mg.tensor(array, requires_grad=True)
-        out, last, cell = recurrent.lstm(x, np.ones((4 * UNITS, UNITS)), *[np.zeros((BATCH, UNITS))] * 2)
-        for state in (out, last, cell):
+        states = recurrent.lstm(x, *others)
+        for state in states:
             state += change
-        (out.sum() + last.sum() + cell.sum()).backward()
+        sum(state.sum() for state in states).backward()
         gradients.append(x.grad)
     np.testing.assert_array_equal(*gradients)

@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -170,9 +171,10 @@ def _texts(*languages: str) -> list[str]:
 
 def _unpacked(path: Path) -> str:
     try:
-        return gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
+        text = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path}: damaged ({error}); delete it, and it is fetched anew") from None
+    return unicodedata.normalize("NFC", text)
 
 
 def _fetch(languages: Sequence[str]) -> dict[str, bytes]:

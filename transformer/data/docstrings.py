@@ -34,8 +34,8 @@ def docstrings(library: str | os.PathLike[str] | None = None) -> list[Pair]:
 
     Raises FileNotFoundError if there are no sources, as in a Python without those of its library.
 
-    >>> pairs = docstrings()
-    >>> len(pairs) > 2_000
+    >>> import asyncio, pathlib
+    >>> len(docstrings(pathlib.Path(asyncio.__file__).parent)) > 50
     True
     """
     root = Path(library or sysconfig.get_path("stdlib"))
@@ -61,11 +61,19 @@ def _docstrings(source: bytes) -> Iterator[str]:
             tree = ast.parse(source)
     except (SyntaxError, ValueError):  # written for another version of Python
         return
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = [node for node in ast.walk(tree) if isinstance(node, documented)]
-    for node in sorted(nodes, key=lambda node: getattr(node, "lineno", 0)):
-        if docstring := ast.get_docstring(node):
+    for node in _statements(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            docstring := ast.get_docstring(node)
+        ):
             yield docstring
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and the statements inside it, in the order of their lines; several times faster than `ast.walk`."""
+    yield node
+    for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for child in getattr(node, field, ()):
+            yield from _statements(child)
 
 
 def _pair(docstring: str) -> Pair | None:

@@ -268,6 +268,20 @@ def test_sources_that_must_train_are_never_held_out() -> None:
     assert {source for source, _ in train} == always
 
 
+def test_sources_of_a_group_go_to_one_side() -> None:
+    pairs = [(f"{number % 7} {number}", "x") for number in range(21)]
+    train, held_out = split_pairs(pairs, held_out=6, seed=0, group=lambda source: source[0])
+    assert len(held_out) == 6
+    assert not {source[0] for source, _ in train} & {source[0] for source, _ in held_out}
+
+
+def test_the_group_of_a_source_that_must_train_is_never_held_out() -> None:
+    pairs = [(f"{number % 3} {number}", "x") for number in range(9)]
+    for seed in range(20):
+        train, _ = split_pairs(pairs, held_out=6, seed=seed, always_train=["1 4"], group=lambda source: source[0])
+        assert {source[0] for source, _ in train} == {"1"}
+
+
 @pytest.mark.parametrize("held_out", [-1, 3, 4, 11])
 def test_a_number_that_cannot_be_held_out_is_refused(held_out: int) -> None:
     pairs = [("a", "1"), ("a", "2"), ("b", "3")]

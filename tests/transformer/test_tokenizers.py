@@ -249,3 +249,20 @@ def test_text_that_is_no_unicode_is_refused(own: Tokenizer) -> None:
 def test_characters_of_no_text_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^text: expected at least one character"):
         Tokenizer.characters("")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("family", [family for family, *_ in FAMILIES])
+def test_ids_and_texts_are_those_of_transformers(family: Any) -> None:
+    peer_library = pytest.importorskip("transformers", reason="compares with Hugging Face's transformers")
+    library = family()
+    library.no_padding()
+    library.no_truncation()
+    peer = peer_library.PreTrainedTokenizerFast(tokenizer_object=library)
+    tokenizer = Tokenizer(library.to_str())
+    for text in [*TEXTS, "  the [MASK]<mask></s> \n statement"]:
+        (ids,) = tokenizer.encode([text], split_special_tokens=False)
+        assert ids == peer(text)["input_ids"]
+        (ids,) = tokenizer.encode([text])
+        assert ids == peer(text, split_special_tokens=True)["input_ids"]
+        assert tokenizer.decode([ids]) == [peer.decode(ids, skip_special_tokens=True)]

@@ -108,10 +108,9 @@ def _returned(found: Found, row: int, plan: Plan) -> list[Hypothesis]:
 
 
 def highest(scores: Scores, count: int) -> tuple[Ids, Scores]:
-    """(rows, n) to the places and values (rows, count) of the highest, in descending order; the first of equals."""
-    places = np.arange(scores.shape[1])[None].repeat(len(scores), 0)
-    if count < scores.shape[1]:
-        places = np.sort(np.argpartition(scores, -count, axis=-1)[:, -count:], axis=-1)
+    """(rows, n) to the places and values (rows, ≤ count) of the highest, in descending order. O(rows · n)."""
+    count = min(count, scores.shape[1])
+    places = np.sort(np.argpartition(scores, -count, axis=-1)[:, -count:], axis=-1)
     values = np.take_along_axis(scores, places, -1)
     order = np.argsort(-values, axis=-1, kind="stable")
     return np.take_along_axis(places, order, -1), np.take_along_axis(values, order, -1)

@@ -53,6 +53,8 @@ class Reader:
 
     def settled(self, ids: Sequence[int]) -> int:
         """How many tokens cannot become part of a stop string any more, whatever follows."""
+        if (at := self.stop(ids)) is not None:
+            return self.tokens_before(ids, at)
         text = self.text(ids).rstrip(UNFINISHED)
         longest = max(map(len, self.stop_strings), default=0)
         endings = range(max(len(text) - longest, 0), len(text))

@@ -134,11 +134,11 @@ def top_k(history: Ids, scores: Scores, *, k: int) -> Scores:
 def top_p(history: Ids, scores: Scores, *, p: float) -> Scores:
     """Keep the likeliest tokens, as few as together reach probability ``p``. Holtzman et al., 2020, section 3.1.
 
-    Of equally likely tokens those with the highest ids stay, as in Hugging Face's. It sorts what other processors
-    left: O(rows · n log n).
+    Of equally likely tokens as many stay as in Hugging Face's, and those with the lowest ids. It sorts what other
+    processors left: O(rows · n log n).
     """
     left = np.flatnonzero((scores > -np.inf).any(0))
-    order = left[np.argsort(scores[:, left], axis=-1, kind="stable")]
+    order = left[np.argsort(-scores[:, left], axis=-1, kind="stable")[:, ::-1]]
     ascending = np.take_along_axis(scores, order, -1)
     removed = np.exp(log_softmax(ascending)).cumsum(-1) <= 1 - p
     removed[:, -1] = False

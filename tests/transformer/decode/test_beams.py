@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from tests.transformer.decode.conftest import EOS, TableModel
+from tests.transformer.decode.conftest import EOS, Array, TableModel
 from transformer.decode import GenerationConfig, Hypothesis, generate
 from transformer.decode.beams import beam_search, highest
 from transformer.decode.plan import make_plan
@@ -102,14 +104,18 @@ def test_the_prompt_is_read_once_a_sentence_and_sentences_leave_when_they_are_do
     assert max(model.rows_read) <= 6 and model.rows_read[-1] == 3
 
 
-def test_several_end_tokens_leave_enough_beams_to_go_on_with() -> None:
-    model = TableModel(vocab_size=6)
-    model.table[..., 5] = -30  # and three tokens that end a text outrank the two others
-    model.table[..., :3] += 3
-    texts = generate(model, [[4]], num_beams=2, num_return_sequences=2, max_new_tokens=3)
-    assert all(text.finished for text in texts)
-    longer = generate(model, [[4]], num_beams=2, max_new_tokens=3, eos_token_id=[0, 1, 2], length_penalty=50.0)
-    assert longer[0].ids[:2] and set(longer[0].ids) <= {3, 4}
+def test_however_many_tokens_end_a_text_all_beams_go_on() -> None:
+    class Watched(TableModel):
+        def logits(self, tokens: Sequence[int]) -> Array:
+            said.append(tuple(tokens[1:]))
+            return super().logits(tokens)
+
+    said: list[tuple[int, ...]] = []
+    model = Watched(vocab_size=6)
+    model.table[:] = [3.0, 2.9, 2.8, 1.0, 0.9, 0.8]  # the three that end a text are likelier than all others
+    generate(model, [[4]], num_beams=2, max_new_tokens=3, eos_token_id=[0, 1, 2], length_penalty=20.0)
+    assert said[1:3] == [(3,), (4,)]
+    assert len(set(said[3:5])) == 2
 
 
 def test_beams_that_have_no_way_on_are_dropped() -> None:

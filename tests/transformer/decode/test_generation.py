@@ -82,6 +82,13 @@ def test_a_row_draws_the_same_alone_and_anywhere_in_a_batch_and_anew_when_repeat
     assert len({tuple(text.ids) for text in thrice[:3]}) == 3
 
 
+def test_different_rows_draw_different_numbers() -> None:
+    model = TableModel(vocab_size=40)
+    model.table[:] = 0.0  # every prompt has the same next tokens
+    texts = generate(model, PROMPTS, do_sample=True, max_new_tokens=10, seed=5, eos_token_id=())
+    assert len({tuple(text.ids) for text in texts}) == len(PROMPTS)
+
+
 def test_samples_are_as_frequent_as_the_model_and_its_temperature_say() -> None:
     model = TableModel(vocab_size=5)
     count = 5_000

@@ -61,6 +61,16 @@ def test_a_stream_holds_back_what_may_become_a_stop_string() -> None:
     assert list(tokens) == [A, B, DOT]
 
 
+def test_a_stream_holds_back_the_first_bytes_of_a_character() -> None:
+    assert list(stream(Reciter(A, FIRST, SECOND, A), [1], tokenizer=Spelling(), stop_strings="é")) == [A]
+    assert list(stream(Reciter(A, FIRST, SECOND, A), [1], tokenizer=Spelling(), stop_strings="b")) == [
+        A,
+        FIRST,
+        SECOND,
+        A,
+    ]
+
+
 @given(
     st.lists(st.integers(1, 7), min_size=1, max_size=12),
     st.lists(st.text("abc.é", min_size=1, max_size=3), min_size=1, max_size=3),

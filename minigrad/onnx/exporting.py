@@ -89,6 +89,10 @@ def export(
 
     with module.evaluating() if isinstance(module, Module) else nullcontext():
         program = Program(sizes, run, largest)
+    if unread := [name for place, name in enumerate(names) if Input(place) not in program.read]:
+        raise ValueError(
+            f"function: no operation reads {', '.join(unread)}; what NumPy makes of an input is not seen by the engine"
+        )
     return _written(program, names, given, output_names, type(function).__name__)
 
 

@@ -7,7 +7,7 @@ result (or a list of them). An operation that has a composed definition needs no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Operation:
     name: str
     arguments: tuple[Value | Formula | int | float | None, ...]
     promoted: np.dtype[Any] | None
-    params: dict[str, Any]
+    params: Mapping[str, Any]
     shapes: tuple[Shape, ...]
     dtypes: tuple[np.dtype[Any], ...]
 
@@ -366,7 +366,6 @@ TABLE: dict[str, Row] = {
     "pow": plain("Pow"),
     "negative": plain("Neg"),
     "positive": chain(),
-    "alias": _astype,
     "square": _square,
     "reciprocal": plain("Reciprocal"),
     "abs": plain("Abs"),

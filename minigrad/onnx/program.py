@@ -16,13 +16,24 @@ from minigrad.tensor import Array
 Argument = Input | Result | Constant | Sized | Formula | int | float | None
 
 
+class Params(dict[str, Any]):
+    """An operation's own parameters, compared when they are asked for: what nobody needs may differ."""
+
+    def __init__(self, compare: Callable[[str], Any]) -> None:
+        self._compare = compare
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = self._compare(name)
+        return self[name]
+
+
 class Call(NamedTuple):
     """One operation at any size."""
 
     op: str
     arguments: tuple[Argument, ...]
     dtype: np.dtype[Any] | None
-    params: dict[str, Any]
+    params: Params
     shapes: tuple[Shape, ...]
     dtypes: tuple[np.dtype[Any], ...]
     scope: str
@@ -52,6 +63,8 @@ class Program:
             self._argument(f"output {place}", partial(_output, place)) for place in range(len(first.outputs))
         ]
         self.calls = {number: self._call(number) for number in _needed(first)}
+        self.read = {a for call in self.calls.values() for a in call.arguments if isinstance(a, Input)}
+        self.read |= {output for output in self.outputs if isinstance(output, Input)}
 
     def _check_steps(self, sizes: Mapping[str, int], trace: Trace) -> None:
         expected = [step.op for step in self._traces[0].steps]
@@ -79,9 +92,7 @@ class Program:
         arguments = tuple(
             self._argument(where, partial(_operand, number, place)) for place in range(len(first.operands))
         )
-        params = {
-            name: self._param(f"{name} of {where}", [step.params[name] for step in steps]) for name in first.params
-        }
+        params = Params(lambda name: self._param(f"its {name}", [step.params[name] for step in steps]))
         shapes = tuple(self._shape(where, shapes) for shapes in zip(*(step.shapes for step in steps), strict=True))
         return Call(first.op, arguments, first.dtype, params, shapes, first.dtypes, first.scope)
 
@@ -138,7 +149,7 @@ class Program:
             if size is not None:
                 return size
         raise ValueError(
-            f"{what}: {', '.join(map(str, values))} at the sizes {', '.join(str(of) for of in self.sizes.runs)} is "
+            f"{what} is {', '.join(map(str, values))} at the sizes {', '.join(str(of) for of in self.sizes.runs)}: "
             "neither a product of sizes nor a sum of their multiples"
         )
 

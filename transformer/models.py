@@ -339,8 +339,8 @@ def real_tokens(ids: Tensor, attention_mask: Any, pad_id: int | None, length: in
         return mask if mask.dtype == mg.bool else mask != 0
     if pad_id is None:
         return None
-    real = ids.data != pad_id
-    return None if real.all() else mg.asarray(real)
+    real = ids != pad_id
+    return None if real.data.all() else real
 
 
 def positions_of(real: Tensor | None, start: int, stop: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,25 +45,28 @@ class Corner:
 Sized = Progression | Triangle | Corner
 
 
-def sized(arrays: Sequence[Array], sizes: Sizes, largest: Callable[[], Array]) -> Sized:
+def sized(arrays: Sequence[Array], sizes: Sizes) -> Sized:
     """What one array is in general, of which the runs made different ones.
 
     Args:
         arrays: as they were in each run; not all alike.
         sizes: what was different between the runs.
-        largest: gives the array for the largest sizes.
 
     Raises:
-        ValueError: the arrays differ in more than their size.
+        ValueError: the arrays differ in more than their size, or it is not known how large they can become.
     """
     shape = _shape(arrays, sizes)
     found = shape and (_progression(arrays, shape, sizes) or _triangle(arrays, shape, sizes))
     if found:
         return found
     if shape and all(_is_corner(array, arrays[-1]) for array in arrays):
-        whole = largest()
-        if _is_corner(arrays[-1], whole):
-            return Corner(shape, whole.dtype, whole)
+        names = {name for size in shape if isinstance(size, Formula) for name in size.names} - sizes.largest.keys()
+        if names:
+            raise ValueError(
+                f"an array made outside of the engine grows with {' and '.join(sorted(names))}; give the largest size "
+                f"that can occur, as in max_sizes={{{min(names)!r}: 512}}"
+            )
+        return Corner(shape, arrays[-1].dtype, arrays[-1])
     shapes = ", ".join(str(array.shape) for array in arrays)
     raise ValueError(
         f"an array made outside of the engine differs from run to run, and by more than its size (shapes {shapes}): "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -73,9 +74,7 @@ def export(
     names = _input_names(function, arrays, input_names)
     given = [array for array in arrays if array is not None]
     axes = _axes(names, given, dynamic)
-    largest = dict(max_sizes or {})
-    sizes = Sizes(list(dict.fromkeys(name for of in axes for name in of.values())))
-    _check_sizes(sizes, largest)
+    sizes = Sizes(list(dict.fromkeys(name for of in axes for name in of.values())), max_sizes or {})
     module = function if isinstance(function, Module) else getattr(function, "__self__", None)
     parameters: dict[int, str] = {}
     if isinstance(module, Module):
@@ -88,7 +87,7 @@ def export(
         return Recorder(parameters, TABLE).run(function, arguments)
 
     with module.evaluating() if isinstance(module, Module) else nullcontext():
-        program = Program(sizes, run, largest)
+        program = Program(sizes, run)
     if unread := [name for place, name in enumerate(names) if Input(place) not in program.read]:
         raise ValueError(
             f"function: no operation reads {', '.join(unread)}; what NumPy makes of an input is not seen by the engine"
@@ -139,18 +138,11 @@ def _axes(names: Sequence[str], given: Sequence[Array], dynamic: Mapping[str, Ax
     return found
 
 
-def _check_sizes(sizes: Sizes, largest: Mapping[str, int]) -> None:
-    for name, size in largest.items():
-        if name not in sizes.names:
-            raise ValueError(f"max_sizes: expected names of dynamic axes ({', '.join(sizes.names)}), got {name!r}")
-        if size < sizes.runs[-1][name]:
-            raise ValueError(f"max_sizes: expected at least {sizes.runs[-1][name]} for {name!r}, got {size}")
-
-
 def _resized(example: Array, axes: Axes, sizes: Mapping[str, int], random: np.random.Generator) -> Tensor:
-    """An input of the sizes wanted, of values that occur in the example: other ones in each run."""
+    """An input of the sizes wanted, of the values in the example in an order that is another in each run."""
     shape = [sizes[axes[axis]] if axis in axes else size for axis, size in enumerate(example.shape)]
-    return Tensor(random.choice(example.reshape(-1), shape) if example.size else np.zeros(shape, example.dtype))
+    values = random.permutation(np.unique(example) if example.size else np.zeros(1, example.dtype))
+    return Tensor(random.permutation(np.resize(values, math.prod(shape))).reshape(shape))
 
 
 # Writing

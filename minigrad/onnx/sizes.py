@@ -39,21 +39,34 @@ class Sizes:
     """The dynamic axes, and their sizes in the runs that are compared.
 
     In the first run all sizes are small; then there is one run for each axis in which it alone is larger, which tells
-    what depends on it and how; in the last run all are larger still, which tests what was concluded.
+    what depends on it and how; in the next run all are larger still, and in the last those named by the caller are as
+    large as they can be, which tests what was concluded.
 
     Args:
         names: of the axes.
+        largest: the largest size by name, where there is one.
+
+    Raises:
+        ValueError: a largest size has the name of no axis, or leaves too little room.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], largest: Mapping[str, int]) -> None:
         count = len(names)
         small = {name: 3 + place for place, name in enumerate(names)}
         self.names = tuple(names)
+        self.largest = largest
         self.runs = [small]
         self.runs += [{**small, name: 3 + count + place} for place, name in enumerate(names)]
         if names:
             # The distances differ, so that what is halved, say, does not look like a straight line.
             self.runs.append({name: 4 + 3 * count + place for place, name in enumerate(names)})
+        for name, size in largest.items():
+            if name not in names:
+                raise ValueError(f"max_sizes: expected names of dynamic axes ({', '.join(names)}), got {name!r}")
+            if size < self.runs[-1][name]:
+                raise ValueError(f"max_sizes: expected at least {self.runs[-1][name]} for {name!r}, got {size}")
+        if largest:
+            self.runs.append({**self.runs[-1], **largest})
 
     def formula(self, numbers: Sequence[int]) -> Size | None:
         """What gives these numbers in the runs: a product of sizes or a sum of their multiples; else None."""

@@ -128,7 +128,7 @@ class Encoder(Stack):
         length = ids.shape[1]
         self.check_room(length)
         mask = None if real is None else padding_mask(real)
-        if self.config.window is not None and self.config.window < length:
+        if self.config.window is not None:  # also where it hides nothing: an exported model has any length
             near = window_mask(length, self.config.window)
             mask = near if mask is None else mask & near
         positions = positions_of(real, 0, length)
@@ -184,7 +184,7 @@ class Decoder(Stack):
         )
 
     def _visible(self, queries: int, keys: int, real: Tensor | None) -> Visibility:
-        window = self.config.window if self.config.window is not None and self.config.window < keys else None
+        window = self.config.window
         mask = None if real is None else padding_mask(real)
         square = queries == keys  # causality needs no mask then
         if window is not None or not (square or queries == 1):

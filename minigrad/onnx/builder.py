@@ -17,7 +17,7 @@ from minigrad.onnx.sizes import Formula, Size
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 20  # the first with Gelu; onnxruntime reads it from 1.18 on
+OPSET = 20  # the first with Gelu
 
 
 def load_onnx() -> Any:

@@ -59,14 +59,15 @@ def sized(arrays: Sequence[Array], sizes: Sizes) -> Sized:
     found = shape and (_progression(arrays, shape, sizes) or _triangle(arrays, shape, sizes))
     if found:
         return found
-    if shape and all(_is_corner(array, arrays[-1]) for array in arrays):
+    if shape and all(_is_corner(arrays[0], array) for array in arrays):
         names = {name for size in shape if isinstance(size, Formula) for name in size.names} - sizes.largest.keys()
         if names:
             raise ValueError(
                 f"an array made outside of the engine grows with {' and '.join(sorted(names))}; give the largest size "
                 f"that can occur, as in max_sizes={{{min(names)!r}: 512}}"
             )
-        return Corner(shape, arrays[-1].dtype, arrays[-1])
+        if all(_is_corner(array, arrays[-1]) for array in arrays):
+            return Corner(shape, arrays[-1].dtype, arrays[-1])
     shapes = ", ".join(str(array.shape) for array in arrays)
     raise ValueError(
         f"an array made outside of the engine differs from run to run, and by more than its size (shapes {shapes}): "

@@ -15,8 +15,9 @@ import numpy as np
 from minigrad.io import replace_file
 from minigrad.nn.module import Module
 from minigrad.onnx.builder import Builder, Value
+from minigrad.onnx.calls import Operation
 from minigrad.onnx.constants import Corner, Progression, Triangle
-from minigrad.onnx.operators import TABLE, Operation
+from minigrad.onnx.operators import TABLE
 from minigrad.onnx.program import Argument, Call, Program
 from minigrad.onnx.recording import Constant, Input, Recorder, Result, Trace
 from minigrad.onnx.sizes import Sizes
@@ -189,7 +190,7 @@ def _write(builder: Builder, call: Call, arguments: tuple[Any, ...]) -> list[str
             f"{call.op!r}{where} cannot be written in ONNX yet; a row for it in the table of minigrad.onnx.operators "
             "would say how"
         )
-    operation = Operation(call.op, arguments, call.dtype, call.params, call.shapes, call.dtypes)
+    operation = Operation(arguments, call.dtype, call.params, call.shapes, call.dtypes)
     try:
         written = TABLE[call.op](builder, operation)
     except ValueError as error:

@@ -39,8 +39,8 @@ class Sizes:
     """The dynamic axes, and their sizes in the runs that are compared.
 
     In the first run all sizes are small; then there is one run for each axis in which it alone is larger, which tells
-    what depends on it and how; in the next run all are larger still, and in the last those named by the caller are as
-    large as they can be, which tests what was concluded.
+    what depends on it and how; then all are larger still, and at last those that the caller limits are as large as they
+    can be, which tests what was concluded.
 
     Args:
         names: of the axes.
@@ -66,7 +66,7 @@ class Sizes:
             if size < self.runs[-1][name]:
                 raise ValueError(f"max_sizes: expected at least {self.runs[-1][name]} for {name!r}, got {size}")
         if largest:
-            self.runs.append({**self.runs[-1], **largest})
+            self.runs.append({**small, **largest})
 
     def formula(self, numbers: Sequence[int]) -> Size | None:
         """What gives these numbers in the runs: a product of sizes or a sum of their multiples; else None."""

@@ -57,9 +57,8 @@ class Sizes:
         self.largest = largest
         self.runs = [small]
         self.runs += [{**small, name: 3 + count + place} for place, name in enumerate(names)]
-        if names:
-            # The distances differ, so that what is halved, say, does not look like a straight line.
-            self.runs.append({name: 4 + 3 * count + place for place, name in enumerate(names)})
+        # The distances differ, so that what is halved, say, does not look like a straight line.
+        self.runs.append({name: 4 + 3 * count + place for place, name in enumerate(names)})
         for name, size in largest.items():
             if name not in names:
                 raise ValueError(f"max_sizes: expected names of dynamic axes ({', '.join(names)}), got {name!r}")

@@ -258,6 +258,11 @@ def test_what_cannot_be_expressed_is_an_error_that_names_it(function: Any, messa
         mg.onnx.export(function, floats(4, 3), dynamic=LENGTH, input_names=["x"])
 
 
+def test_an_array_that_numpy_made_of_an_input_is_noticed_without_dynamic_axes_too() -> None:
+    with pytest.raises(ValueError, match="an array made outside of the engine"):
+        mg.onnx.export(_by_numpy, floats(4, 3))
+
+
 def test_an_error_names_the_module(gpt: GPT) -> None:
     gpt.blocks[1].attention.forward = lambda x, mask: mg.lgamma(x)  # type: ignore[method-assign]
     with pytest.raises(ValueError, match=r"'lgamma' \(in blocks\.1\.attention\)"):

@@ -153,13 +153,13 @@ class Builder:
             return name
         if _without_ones(old) == _without_ones(new):
             return self._with_other_ones(name, old, new)
-        # 0 means the input's own size at this place, and -1 what is left.
-        target = [0 if place < len(old) and size == old[place] != 0 else size for place, size in enumerate(new)]
-        formulas = [place for place, size in enumerate(target) if isinstance(size, Formula)]
         if 0 in new:
             return self.node("Reshape", name, self.sizes(new), allowzero=1)
-        if len(formulas) == 1:
-            target[formulas[0]] = -1
+        # 0 means the input's own size at this place, and -1 what is left.
+        target = [0 if size in old[place : place + 1] else size for place, size in enumerate(new)]
+        unknown = [place for place, size in enumerate(target) if isinstance(size, Formula)]
+        if unknown:
+            target[unknown[0]] = -1
         return self.node("Reshape", name, self.sizes(target))
 
     def _with_other_ones(self, name: str, old: Shape, new: Shape) -> str:

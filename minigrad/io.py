@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
 from minigrad.ops.creation import tensor
-from minigrad.tensor import Tensor, as_array
+from minigrad.tensor import Array, Tensor, as_array
 
 _PENDING = ".pending-"
 _COMMIT = ".commit"
@@ -54,15 +55,33 @@ def to_bytes(tensors: Mapping[str, Any]) -> bytes:
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
-    """The named tensors that :func:`to_bytes` wrote.
+    """The named tensors of the safetensors format. Half-precision floats (F16, BF16) become float32.
 
     Raises:
-        ValueError: the data is damaged or cut short.
+        ValueError: the data is damaged or cut short, or a tensor has a dtype that is not supported.
     """
     try:
-        return {name: tensor(array) for name, array in safetensors.numpy.load(data).items()}
+        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ValueError(f"not a complete safetensors file ({error})") from None
+    return {name: tensor(_array(name, **view)) for name, view in found}
+
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    **{f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}") for kind in "IU" for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": np.dtype(f"f{bits // 8}") for bits in (16, 32, 64)},
+    "BF16": np.dtype("u2"),  # the upper half of a float32
+}
+
+
+def _array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
+    if dtype not in _DTYPES:
+        raise ValueError(f"{name}: expected a dtype of {', '.join(_DTYPES)}, got {dtype}")
+    array = np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
+    if dtype == "BF16":
+        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return array.astype(np.float32) if dtype == "F16" else array
 
 
 def replace_file(path: Path, content: bytes) -> None:

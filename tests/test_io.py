@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minigrad import io
@@ -68,3 +70,55 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monke
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such directory"):
         io.replace_file(tmp_path / "nowhere" / "a", b"")
+
+
+def _serialized(dtype: str, shape: tuple[int, ...], data: bytes) -> bytes:
+    """A safetensors file with one tensor, written by hand."""
+    header = json.dumps({"x": {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def test_every_dtype_comes_back_as_it_was(rng: np.random.Generator) -> None:
+    for dtype in (
+        "bool",
+        *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+        "float32",
+        "float64",
+    ):
+        for shape in ((2, 3), (), (0, 4)):
+            array = rng.integers(0, 2, shape).astype(dtype)
+            (loaded,) = io.from_bytes(io.to_bytes({"x": array})).values()
+            assert loaded.dtype == dtype and loaded.shape == shape
+            np.testing.assert_array_equal(loaded.numpy(), array)
+
+
+def test_half_precision_floats_are_read_as_float32() -> None:
+    bits = np.array([[0x3F80, 0xC000, 0x7F80], [0x0001, 0x8000, 0x4049]], np.uint16)
+    (loaded,) = io.from_bytes(_serialized("BF16", (2, 3), bits.tobytes())).values()
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded.numpy(), np.float32([[1, -2, np.inf], [2.0**-133, -0.0, 3.140625]]))
+    (loaded,) = io.from_bytes(_serialized("F16", (2,), np.float16([0.1, -7]).tobytes())).values()
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded.numpy(), np.float16([0.1, -7]).astype(np.float32))
+
+
+def test_a_dtype_that_numpy_has_not_is_named() -> None:
+    with pytest.raises(ValueError, match=r"x: expected a dtype of BOOL, .*, got F8_E4M3"):
+        io.from_bytes(_serialized("F8_E4M3", (2,), b"ab"))
+
+
+def test_damaged_data_is_refused() -> None:
+    whole = io.to_bytes({"x": np.ones(3)})
+    for damaged in (b"", whole[:-1], b"\xff" * 8 + whole[8:], _serialized("F32", (2,), b"abc")):
+        with pytest.raises(ValueError, match="not a complete safetensors file"):
+            io.from_bytes(damaged)
+
+
+@pytest.mark.peers
+def test_bfloat16_files_of_torch_are_read_as_torch_reads_them(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    safetensors_torch = pytest.importorskip("safetensors.torch", reason="compares with PyTorch")
+    for dtype in (torch.bfloat16, torch.float16):
+        tensor = torch.from_numpy(rng.standard_normal((4, 5)) * 1e3).to(dtype)
+        (loaded,) = io.from_bytes(safetensors_torch.save({"x": tensor})).values()
+        np.testing.assert_array_equal(loaded.numpy(), tensor.float().numpy())

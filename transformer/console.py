@@ -1,15 +1,19 @@
-"""What a training looks like in a terminal, and in a pipe."""
+"""What a training looks like in a terminal, in a notebook, and in a pipe."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -42,6 +46,25 @@ class _Average:
         return self._total / self._weight if self._weight else 0.0
 
 
+@dataclass(frozen=True)
+class _Figures:
+    """What there is to say after a step."""
+
+    number: int
+    total: int
+    loss: float  # smoothed, as is the speed
+    held_out_loss: float | None  # of the last evaluation
+    lr: float
+    speed: float  # tokens/s
+    seconds_left: float
+
+    def parts(self) -> list[str]:
+        held_out = [] if self.held_out_loss is None else [f"held out {self.held_out_loss:.3f}"]
+        left = timedelta(seconds=round(self.seconds_left))
+        speed = [f"{self.speed:,.0f} tokens/s"] if self.speed else []  # not known after one step
+        return [f"loss {self.loss:.3f}", *held_out, f"lr {self.lr:.2g}", *speed, f"{left} left"]
+
+
 def watch(
     steps: Iterable[Step],
     total: int,
@@ -49,65 +72,79 @@ def watch(
     example: Example = None,
     every: int = 100,
 ) -> None:
-    """Run a training to its end and show how it goes: step, loss, tokens/s, time left.
+    """Run a training to its end and show how it goes: step, losses, learning rate, tokens/s, time left.
+
+    A terminal and a notebook (with ipywidgets) get a panel that changes in place, anything else a line now and then.
 
     Args:
-        steps: a trainer.
-        total: how many steps it will make.
+        steps: a trainer, also one that goes on from a checkpoint.
+        total: how many steps it makes in all.
         record: told each step as it is made.
         example: what to show below the figures: a sentence as it is translated by now.
         every: how many steps a live display waits before it asks for the example again.
     """
     loss, seconds, tokens = _Average(), _Average(), _Average()
-    with _display(total, every) as show:
-        for step in steps:
+    held_out: float | None = None
+    start = time.perf_counter()
+    display = _live if _can_change_in_place() else _lines
+    with display(total, every, example) as show:
+        for made, step in enumerate(steps, 1):
             record(step)
             loss.add(step.loss)
-            if step.number > 1:  # the first step compiles or loads the kernels
+            held_out = held_out if step.held_out_loss is None else step.held_out_loss
+            if made > 1:  # the first step compiles or loads the kernels
                 seconds.add(step.seconds)
                 tokens.add(step.tokens)
             speed = tokens.value / seconds.value if seconds.value else 0.0
-            show(step.number, loss.value, speed, example)
+            left = (time.perf_counter() - start) / made * (total - step.number)
+            show(_Figures(step.number, total, loss.value, held_out, step.lr, speed, left))
+
+
+Display = Iterator[Callable[[_Figures], None]]
+
+
+def _can_change_in_place() -> bool:
+    return err.is_terminal or (err.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager
-def _display(total: int, every: int) -> Iterator[Callable[[int, float, float, Example], None]]:
-    """How to show one step: a live panel in a terminal, now and then a line elsewhere."""
-    if err.is_terminal:
-        progress = Progress(
-            TextColumn("[bold]training"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("loss [bold]{task.fields[loss]}"),
-            TextColumn("{task.fields[speed]:,.0f} tokens/s"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=err,
-        )
-        task = progress.add_task("", total=total, loss="–", speed=0.0)
-        with Live(progress, console=err, refresh_per_second=4) as live:
+def _live(total: int, every: int, example: Example) -> Display:
+    """A panel that is drawn anew as the figures change."""
+    progress = Progress(TextColumn("[bold]training"), BarColumn(bar_width=24), MofNCompleteColumn(), console=err)
+    task = progress.add_task("", total=total)
+    said: tuple[Text, ...] = ()
+    with Live(progress, console=err, refresh_per_second=4) as live:
 
-            def show_live(number: int, loss: float, speed: float, example: Example) -> None:
-                progress.update(task, completed=number, loss=f"{loss:.3f}", speed=speed)
-                if example is not None and (number % every == 0 or number == total):
-                    live.update(Group(progress, example()))
+        def show(figures: _Figures) -> None:
+            nonlocal said
+            progress.update(task, completed=figures.number)
+            if example is not None and (figures.number % every == 0 or figures.number == total):
+                said = (example(),)
+            live.update(Group(progress, Text("  ".join(figures.parts())), *said))
 
-            yield show_live
-        return
+        yield show
 
-    start = printed = time.perf_counter()
 
-    def show_line(number: int, loss: float, speed: float, example: Example) -> None:
-        nonlocal printed
-        now = time.perf_counter()
-        if number in (1, total) or now - printed >= PIPE_SECONDS:
-            printed = now
-            left = (now - start) / number * (total - number)
-            line = f"step {number}/{total}  loss {loss:.3f}  {speed:,.0f} tokens/s  {left:.0f} s left"
-            said = f"\n  {example().plain}" if example is not None and number > 1 else ""
-            print(line + said, file=sys.stderr, flush=True)
+@contextmanager
+def _lines(total: int, every: int, example: Example) -> Display:
+    """A line for the first step, then one every few seconds, and one for the last step."""
+    printed = -math.inf
+    waiting: _Figures | None = None
 
-    yield show_line
+    def write(figures: _Figures) -> None:
+        said = f"\n  {example().plain}" if example is not None and figures.number > 1 else ""
+        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + said, file=sys.stderr, flush=True)
+
+    def show(figures: _Figures) -> None:
+        nonlocal printed, waiting
+        waiting = figures
+        if time.perf_counter() - printed >= PIPE_SECONDS:
+            write(figures)
+            printed, waiting = time.perf_counter(), None
+
+    yield show
+    if waiting is not None:
+        write(waiting)
 
 
 @contextmanager

@@ -1,0 +1,280 @@
+"""A training killed at any moment and resumed equals the uninterrupted one to the last bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.transformer.training import Bigrams, assert_same_bits, bigrams, config, data, weights
+from transformer.train import Step, Trainer, TrainingConfig
+
+STEPS = 17
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulating": {"accumulate": 3, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
+    "best": {"evaluate_every": 2, "patience": 4, "lr": 0.2, "optimizer": "adafactor"},
+    "mean": {"evaluate_every": 3, "average": 3, "optimizer": "sgd", "clip_value": 0.01},
+    "bfloat16": {"precision": "bfloat16"},
+}
+
+
+def _trainer(directory: Path | None, seed: int = 0, **changes: Any) -> Trainer:
+    settings = config(STEPS, checkpoint_every=4, **changes)
+    held_out = data(6, seed=1) if settings.evaluate_every else None
+    return Trainer(bigrams(dropout=0.3, seed=seed), data(), settings, held_out=held_out, directory=directory)
+
+
+def _log(directory: Path) -> list[dict[str, Any]]:
+    """The log's lines, without what no two runs share: how long they took."""
+    lines = [json.loads(line) for line in (directory / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def _losses(steps: list[Step]) -> list[float]:
+    return [step.loss for step in steps]
+
+
+def _assert_equal(resumed: Trainer, whole: Trainer) -> None:
+    assert resumed.directory is not None and whole.directory is not None
+    assert_same_bits(weights(resumed.model), weights(whole.model))
+    own, other = resumed.optimizer.state_dict(), whole.optimizer.state_dict()
+    assert own.keys() == other.keys()
+    for name, value in own.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, other[name])
+        else:
+            assert json.dumps(value) == json.dumps(other[name])
+    assert _log(resumed.directory)[1:] == _log(whole.directory)[1:]
+    assert resumed.finished and whole.finished
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize("stop", [1, 4, 9])
+def test_a_training_stopped_after_any_step_goes_on_to_the_same_end(kind: str, stop: int, tmp_path: Path) -> None:
+    whole = _trainer(tmp_path / "whole", **SETTINGS[kind])
+    losses = _losses(list(whole))
+    begun = _trainer(tmp_path / "parts", **SETTINGS[kind])
+    for step in begun:
+        if step.number == stop:
+            break
+    resumed = _trainer(tmp_path / "parts", seed=99, **SETTINGS[kind])  # other weights to start from
+    assert resumed.resume() == stop
+    assert _losses(list(resumed)) == losses[stop:]
+    _assert_equal(resumed, whole)
+
+
+def test_what_was_stopped_goes_on_in_the_same_trainer_too(tmp_path: Path) -> None:
+    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    while not parts.finished:
+        for step in parts:
+            if step.number % 5 == 0:
+                break
+    _assert_equal(parts, whole)
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from tests.transformer.test_resume import _trainer
+directory, last = Path(sys.argv[1]), int(sys.argv[2])
+for step in _trainer(directory):
+    if step.number == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of POSIX systems")
+def test_a_killed_process_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    last = int(np.random.default_rng(os.getpid()).integers(1, STEPS))  # any step will do
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "parts"), str(last)]
+    killed = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(_log(tmp_path / "parts")) == 1 + last  # more than the checkpoint knows of
+    resumed, whole = _trainer(tmp_path / "parts"), _trainer(tmp_path / "whole")
+    assert resumed.resume() == last // 4 * 4
+    list(resumed)
+    list(whole)
+    _assert_equal(resumed, whole)
+
+
+class Crash(BaseException):
+    """The process stops here."""
+
+
+@pytest.mark.parametrize("moment", range(20))
+def test_a_crash_between_any_two_files_of_a_checkpoint_does_no_harm(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _trainer(tmp_path / "whole")
+    list(whole)
+    replace, count = os.replace, 0
+
+    def crashing(source: str, target: str) -> None:
+        nonlocal count
+        if count == moment:
+            raise Crash  # and so for all later ones: nothing is written any more
+        count += 1
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", crashing)
+        with pytest.raises(Crash):
+            list(_trainer(tmp_path / "parts"))
+    resumed = _trainer(tmp_path / "parts", seed=99 if moment >= 5 else 0)
+    assert resumed.resume() == (moment + 4) // 9 * 4  # five renames decide, four more carry out
+    list(resumed)
+    _assert_equal(resumed, whole)
+
+
+def test_a_line_cut_off_by_a_crash_is_cut_back(tmp_path: Path) -> None:
+    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    steps = iter(begun)
+    for _ in range(5):
+        next(steps)
+    steps.close()
+    with open(tmp_path / "parts" / "log.jsonl", "ab") as log:
+        log.write(b'{"step": 6, "los')
+    resumed = _trainer(tmp_path / "parts")
+    resumed.resume()
+    list(resumed)
+    _assert_equal(resumed, whole)
+
+
+def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    update = type(begun.optimizer).update
+
+    def interrupted(self: Any, *arguments: Any) -> None:
+        update(self, *arguments)
+        if self.steps == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(begun.optimizer), "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(begun)
+    with pytest.raises(RuntimeError, match="halfway through a change of the weights; resume it"):
+        list(begun)
+    assert begun.resume() == 4
+    list(begun)
+    _assert_equal(begun, whole)
+
+
+def test_an_interrupt_within_the_forward_pass_loses_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    forward, calls = Bigrams.forward, 0
+
+    def interrupted(self: Bigrams, ids: Any) -> mg.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise KeyboardInterrupt
+        return forward(self, ids)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bigrams, "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(begun)
+    resumed = _trainer(tmp_path / "parts", seed=99)
+    assert resumed.resume() == 6
+    list(resumed)
+    _assert_equal(resumed, whole)
+
+
+@pytest.mark.parametrize("kind", ["best", "mean", "plain"])
+def test_a_finished_training_resumed_has_its_result_and_no_more_steps(kind: str, tmp_path: Path) -> None:
+    whole = _trainer(tmp_path, **SETTINGS[kind])
+    list(whole)
+    again = _trainer(tmp_path, seed=99, **SETTINGS[kind])
+    assert again.resume() == whole.steps_made
+    assert list(again) == []
+    _assert_equal(again, whole)
+    assert not again.model.training
+
+
+def test_without_a_checkpoint_resuming_starts_at_the_beginning(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path / "new")
+    assert trainer.resume() == 0
+    assert next(iter(trainer)).number == 1
+
+
+def test_a_new_training_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    list(_trainer(tmp_path))
+    steps = iter(_trainer(tmp_path, lr=0.5))
+    next(steps)
+    # Killed now, the directory must not pass for the earlier training.
+    assert _trainer(tmp_path).resume() == 0
+    steps.close()
+    assert len(_log(tmp_path)) == 2
+
+
+def _others() -> Iterator[tuple[str, Any]]:
+    base = config(STEPS, checkpoint_every=4)
+    yield "config.lr was 0.02, is 0.5", (bigrams(0.3), data(), config(STEPS, lr=0.5))
+    yield "config.betas was [0.9, 0.98], is [0.9, 0.99]", (bigrams(0.3), data(), config(STEPS, betas=(0.9, 0.99)))
+    yield "model.embedding.weight was float32 (11, 6), is float32 (11, 7)", (Bigrams(0.3, width=7), data(), base)
+    yield "model.embedding.weight was float32 (11, 6), is float64 (11, 6)", (bigrams(0.3, dtype="f8"), data(), base)
+    yield "data was", (bigrams(0.3), data(13), base)
+    yield "data was", (bigrams(0.3), data(tokens=25), base)
+
+
+@pytest.mark.parametrize(("message", "arguments"), list(_others()))
+def test_the_checkpoint_of_another_training_is_refused_with_the_first_difference(
+    message: str, arguments: tuple[Any, Any, TrainingConfig], tmp_path: Path
+) -> None:
+    next(iter(_trainer(tmp_path)))
+    before = weights(arguments[0])
+    with pytest.raises(ValueError) as caught:
+        Trainer(*arguments, directory=tmp_path).resume()
+    assert f"of another training: {message}" in str(caught.value)
+    assert_same_bits(weights(arguments[0]), before)
+
+
+def test_how_often_a_checkpoint_is_written_may_change(tmp_path: Path) -> None:
+    next(iter(_trainer(tmp_path)))
+    assert Trainer(bigrams(0.3), data(), config(STEPS, checkpoint_every=1), directory=tmp_path).resume() == 1
+
+
+def test_resuming_needs_a_directory() -> None:
+    with pytest.raises(ValueError, match="directory: expected one to resume from"):
+        _trainer(None).resume()
+
+
+@pytest.mark.parametrize("name", ["state.json", "weights.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"[]"])
+def test_a_damaged_checkpoint_is_refused_by_name(name: str, damage: Any, tmp_path: Path) -> None:
+    next(iter(_trainer(tmp_path)))
+    path = tmp_path / "checkpoint" / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{name}: not a whole checkpoint"):
+        _trainer(tmp_path).resume()
+
+
+def test_a_lost_log_is_told(tmp_path: Path) -> None:
+    next(iter(_trainer(tmp_path)))
+    (tmp_path / "log.jsonl").unlink()
+    trainer = _trainer(tmp_path)
+    trainer.resume()
+    with pytest.raises(ValueError, match=r"log.jsonl: expected at least \d+ bytes, as the checkpoint says, got 0"):
+        next(iter(trainer))
+
+
+def test_nothing_but_json_and_safetensors_is_written(tmp_path: Path) -> None:
+    list(_trainer(tmp_path, **SETTINGS["best"]))
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".json", ".jsonl", ".safetensors"}

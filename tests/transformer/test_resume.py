@@ -114,7 +114,7 @@ class Crash(BaseException):
     """The process stops here."""
 
 
-@pytest.mark.parametrize("moment", range(20))
+@pytest.mark.parametrize("moment", range(12))
 def test_a_crash_between_any_two_files_of_a_checkpoint_does_no_harm(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,7 +284,7 @@ def test_averaging_ends_with_the_mean_of_the_weights_at_the_last_evaluations() -
 def test_bfloat16_weights_are_computed_with_and_exact_ones_updated() -> None:
     model = bigrams()
     used = []
-    model.output.register_forward_hook(lambda module, arguments, output: used.append(module.weight.numpy().copy()))
+    model.output.register_forward_hook(lambda module, arguments, output: used.append(module.weight.data.copy()))
     before = weights(model)
     batch, *_ = data().epoch(0)
     settings = config(1, optimizer="sgd", betas=(0.0, 0.9), lr=1e-6, warmup=1, precision="bfloat16", clip_norm=None)

@@ -132,10 +132,24 @@ class TransformerConfig:
     def preset(cls, name: str, *, vocab_size: int | None = None, **changes: Any) -> Self:
         """A configuration by name, with changes.
 
+        ================================ ==================================================================
+        ``nano``, ``small``, ``medium``  decoders of 0.8, 11 and 19 million parameters and a vocabulary: GPTs
+                                         of laptop size, the first of them nanoGPT's recipe for a CPU
+        ``llama-nano``                   a decoder as small, as they are built since 2023: rotary positions,
+                                         RMSNorm, SwiGLU, grouped queries, no biases (Touvron et al., 2023)
+        ``base``, ``big``                encoder-decoders of 65 and 213 million: "Attention Is All You Need",
+                                         Table 3
+        ``gpt2``                         a decoder of 124 million: the smallest of Radford et al., 2019
+        ``bert-base``                    an encoder of 110 million: BASE of Devlin et al., 2019, uncased
+        ================================ ==================================================================
+
         Args:
-            name: one of ``PRESETS``.
-            vocab_size: needed where the preset has none of its own.
+            name: one of these; ``PRESETS`` has the fields they set.
+            vocab_size: needed where the preset has none of its own: all but the last two.
             changes: other fields to set.
+
+        Raises:
+            ValueError: the name or a field is unknown, a value is not allowed, or ``vocab_size`` is missing.
         """
         if name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")

@@ -71,7 +71,7 @@ class Stack(PretrainedModel):
             x = x + self.types(mg.zeros_like(ids) if token_type_ids is None else token_type_ids)
         elif token_type_ids is not None:
             raise ValueError("token_type_ids: this model has no token types, expected None")
-        x = self.positions.embed(x, positions)
+        x = self.positions(x, positions)
         return self.dropout(x if self.embedding_norm is None else self.embedding_norm(x))
 
     def run(
@@ -98,7 +98,8 @@ class Stack(PretrainedModel):
         """An error where there are more positions than the model has."""
         if self.positions.bounded and length > self.config.max_length:
             raise ValueError(
-                f"input_ids: {length} positions are more than the model's max_length={self.config.max_length}"
+                f"{type(self).__name__}: {length} positions are more than the model's max_length="
+                f"{self.config.max_length}"
             )
 
 
@@ -167,6 +168,8 @@ class Decoder(Stack):
             memory_mask: (B, S), the same for the memory.
             cache: keys and values of earlier calls, extended here.
         """
+        if memory is not None and self.layers[0].cross_attention is None:
+            raise ValueError("memory: this decoder has no attention to one, expected None")
         ids = check_ids("input_ids", input_ids)
         start = cache.length if cache else 0
         length = start + ids.shape[1]
@@ -275,6 +278,8 @@ class CausalLM(GenerativeModel):
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
         """Make ready to continue some prompts (B, T): see :class:`Continuation`."""
         ids = check_ids("input_ids", input_ids)
+        if not ids.shape[1]:
+            raise ValueError("input_ids: expected prompts of at least one token, got none")
         real = real_tokens(ids, attention_mask, self.config.pad_id)
         if real is None:
             return Continuation(self, ids.data, use_cache=use_cache)

@@ -30,7 +30,7 @@ class NoPositions(nn.Module):
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         self.causal = causal
 
-    def embed(self, x: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """Embeddings (B, T, D) of tokens at the positions (T,) or (B, T)."""
         return x
 
@@ -69,7 +69,7 @@ class SinusoidalPositions(NoPositions):
         # An ndarray, not a tensor: it follows from the two sizes and need not be saved with the weights.
         self.table = sinusoidal(config.max_length, config.d_model).numpy()
 
-    def embed(self, x: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         return x + F.embedding(positions, self.table).astype(x.dtype)
 
 
@@ -91,7 +91,7 @@ class LearnedPositions(NoPositions):
         self.weight = nn.Parameter(mg.empty((config.max_length, config.d_model)))
         nn.init.normal_(self.weight, std=config.init_std or config.d_model**-0.5)
 
-    def embed(self, x: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         return x + F.embedding(positions, self.weight)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,13 +29,51 @@ def small(**changes: object) -> TransformerConfig:
     return TransformerConfig(**{**sizes, "max_length": 64, **changes})
 
 
-def model_in_float64(**changes: object) -> Transformer:
+def model_in_float64(kind: Any = Transformer, **changes: object) -> Any:
     """A small model in evaluation mode whose every parameter has been given a random value."""
-    model = Transformer(small(**changes))
+    model = kind(small(**changes))
     rng = np.random.default_rng(1)
     for parameter in model.parameters():
         parameter.data = rng.standard_normal(parameter.shape) * 0.3
     return model.eval()
+
+
+# Models that differ in what they are made of: their names, and changes of a small configuration.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "pre-norm": {"norm_first": True},
+    "marian": {"positions": "sinusoidal_halves", "activation": "silu", "output_bias": True},
+    "gpt": {"positions": "learned", "norm_first": True, "activation": "gelu_tanh", "scale_embedding": False},
+    "bert": {"positions": "learned", "activation": "gelu", "embedding_norm": True, "token_types": 2, "tie": "none"},
+    "llama": {
+        "positions": "rotary",
+        "norm": "rms",
+        "norm_first": True,
+        "activation": "swiglu",
+        "bias": False,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+    },
+    "t5": {
+        "positions": "relative",
+        "relative_buckets": 8,
+        "relative_max_distance": 12,
+        "norm": "rms",
+        "norm_first": True,
+        "activation": "geglu",
+        "bias": False,
+        "scale_scores": False,
+        "scale_output": True,
+        "tie": "output",
+    },
+    "alibi": {"positions": "alibi", "num_heads": 3, "d_k": 4},
+    "no positions": {"positions": "none"},
+    "window": {"window": 2},
+    "rotary window": {"positions": "rotary", "window": 3, "norm_first": True},
+    "relative window": {"positions": "relative", "relative_buckets": 4, "window": 3},
+    "alibi window": {"positions": "alibi", "window": 3, "num_kv_heads": 1},
+    "multi-query": {"positions": "learned", "num_heads": 4, "num_kv_heads": 1, "d_k": 6},
+}
 
 
 @pytest.fixture(params=[False, True], ids=["post-norm", "pre-norm"])

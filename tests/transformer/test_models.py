@@ -164,21 +164,6 @@ def test_the_whole_models_gradient_agrees_with_differences(
         assert float((parameter.grad.data * direction).sum()) == pytest.approx(quotient, rel=1e-5, abs=1e-8), name
 
 
-def test_attention_alone_agrees_with_differences_to_second_order(rng: np.random.Generator) -> None:
-    attention = MultiHeadAttention(4, 2).astype(np.float64)
-    x, memory = rng.standard_normal((1, 3, 4)), rng.standard_normal((1, 3, 4))
-    assert gradcheck(lambda x, m: attention(x, m, causal_mask(3)), (x, memory), order=2)
-
-
-def test_positions_are_the_papers_and_a_shift_is_a_rotation() -> None:
-    table = sinusoidal(50, 8).numpy().astype(np.float64)
-    assert table[3, 2] == pytest.approx(np.sin(3 / 10000 ** (2 / 8)), rel=1e-6)
-    assert table[3, 3] == pytest.approx(np.cos(3 / 10000 ** (2 / 8)), rel=1e-6)
-    # section 3.5: PE(pos + k) is a linear function of PE(pos), the same at every position
-    shift, *_ = np.linalg.lstsq(table[:-5], table[5:], rcond=None)
-    np.testing.assert_allclose(table[:-5] @ shift, table[5:], atol=1e-5)
-
-
 def test_the_embedding_is_one_matrix_for_source_target_and_output() -> None:
     names = [name for name, value in Transformer(small()).named_parameters() if value.shape == (300, 16)]
     assert names == ["encoder.tokens.weight"]
@@ -202,28 +187,3 @@ def test_bad_inputs_name_the_argument_and_what_is_allowed(model: Transformer, so
         MultiHeadAttention(16, 2).astype(np.float64)(x, x, mg.zeros((3, 3)))
     with pytest.raises(ValueError, match=r"query: expected shape \(batch, length, d_model\)"):
         MultiHeadAttention(16, 2)(x[0], x)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"d_model": 15, "num_heads": 3}, "expected an even number, got 15"),
-        ({"num_heads": 3}, "3 heads cannot share d_model=16"),
-        ({"dropout": 1.0}, r"probability in \[0, 1\), got 1.0"),
-        ({"vocab_size": 2}, "eos_id: expected a token below vocab_size=2"),
-        ({"d_ff": 2.5}, "d_ff: expected an integer, got 2.5"),
-        ({"dropout": None}, "dropout: expected a number, got None"),
-        ({"norm_first": "no"}, "norm_first: expected true or false, got 'no'"),
-    ],
-)
-def test_configurations_that_cannot_work_say_why(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        small(**changes)
-
-
-def test_a_configuration_survives_json_and_refuses_strangers() -> None:
-    config = small(norm_first=True)
-    assert TransformerConfig.from_json(config.to_json()) == config
-    for text, message in (("{", "not valid JSON"), ("[]", "JSON object"), ('{"width": 3}', "unknown setting 'width'")):
-        with pytest.raises(ValueError, match=message):
-            TransformerConfig.from_json(text)

@@ -162,7 +162,7 @@ def test_every_preset_is_a_configuration_and_described() -> None:
 
 def test_presets_take_changes_and_refuse_strangers() -> None:
     assert TransformerConfig.preset("base", vocab_size=9, d_ff=64, norm_first=True).norm_first
-    with pytest.raises(ValueError, match="preset: expected one of nano, .*, got 'huge'"):
+    with pytest.raises(ValueError, match=r"preset: expected one of nano, .*, got 'huge'"):
         TransformerConfig.preset("huge")
     with pytest.raises(ValueError, match="vocab_size: missing"):
         TransformerConfig.preset("base")

@@ -1,4 +1,4 @@
-"""The parts of a layer against their formulas: norms, activations, feed-forward, residuals, embeddings, first values."""
+"""The parts of a layer against their formulas: norms, activations, feed-forward, residuals, embeddings, starts."""
 
 from __future__ import annotations
 

@@ -1,18 +1,21 @@
-"""The architecture against the paper's formulas, written a second time in NumPy; and what each position may see."""
+"""Whole models: the paper's formulas, written a second time in NumPy; what each position may see; gradients, dtypes."""
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.testing import gradcheck
-from tests.transformer.conftest import model_in_float64, small
-from transformer import Transformer, TransformerConfig, record_attention
-from transformer.attention import MultiHeadAttention, causal_mask
-from transformer.positions import sinusoidal
+from minigrad import nn
+from minigrad.nn import functional as F
+from tests.transformer.conftest import ARCHITECTURES, model_in_float64, small
+from transformer import CausalLM, Decoder, Encoder, MaskedLM, Transformer, record_attention
 
 Array = np.ndarray[Any, Any]
 
@@ -106,14 +109,153 @@ def test_no_position_attends_to_the_future(model: Transformer, source: Array, ta
         assert not np.allclose(after[:, position], before[:, position])
 
 
-def test_no_position_attends_to_padding(model: Transformer, source: Array, target: Array) -> None:
-    with record_attention(model) as weights:
-        padded = model(source, target).detach().numpy()[1]
-    alone = model(source[1:, :3], target[1:]).detach().numpy()[0]
-    np.testing.assert_allclose(padded, alone, atol=1e-12)
-    for name, weight in weights.items():
-        if "decoder.layers" not in name or "cross" in name:
-            assert weight.detach().numpy()[1, :, :, 3:].max() == 0, name
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_causal_model_sees_no_later_token_and_a_masked_one_sees_all(architecture: str) -> None:
+    ids, changed = np.array([[5, 6, 7, 8]]), np.array([[5, 6, 7, 9]])
+    causal, masked = model_of(CausalLM, architecture), model_of(MaskedLM, architecture)
+    np.testing.assert_array_equal(causal(ids).detach()[:, :3], causal(changed).detach()[:, :3])
+    assert not np.allclose(masked(ids).detach()[:, 2], masked(changed).detach()[:, 2])
+
+
+# Padding
+
+
+@cache
+def model_of(kind: Any, architecture: str) -> Any:
+    return model_in_float64(kind, **{"vocab_size": 20, **ARCHITECTURES[architecture]})
+
+
+def padded(rows: list[list[int]], side: str) -> Array:
+    length = max(map(len, rows))
+    zeros = [[0] * (length - len(row)) for row in rows]
+    return np.array([z + row if side == "left" else row + z for z, row in zip(zeros, rows, strict=True)])
+
+
+@pytest.mark.parametrize("kind", [Encoder, MaskedLM, CausalLM, Transformer])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@given(data=st.data(), side=st.sampled_from(["left", "right"]))
+@settings(max_examples=5)
+def test_a_row_gives_the_same_alone_as_in_a_batch_padded_on_either_side(
+    kind: Any, architecture: str, data: st.DataObject, side: str
+) -> None:
+    rows = data.draw(st.lists(st.lists(st.integers(3, 19), min_size=1, max_size=7), min_size=1, max_size=4))
+    model = model_of(kind, architecture)
+    target = ([[1, 5, 6]],) if kind is Transformer else ()
+    together = model(padded(rows, side), *(np.repeat(t, len(rows), 0) for t in target)).detach().numpy()
+    for row, found in zip(rows, together, strict=True):
+        alone = model([row], *target).detach().numpy()[0]
+        if not target:
+            found = found[-len(row) :] if side == "left" else found[: len(row)]
+        np.testing.assert_allclose(found, alone, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [Encoder, MaskedLM, CausalLM, Transformer])
+def test_a_mask_says_what_is_padding_whatever_the_tokens_are(kind: Any) -> None:
+    model = model_of(kind, "paper")
+    ids, mask = np.array([[5, 6, 7, 8], [9, 10, 0, 0]]), np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
+    target = (np.array([[1, 5], [1, 6]]),) if kind is Transformer else ()
+    expected = model(ids, *target).detach().numpy()
+    for given_mask in (mask, mask.astype(bool), mask.astype(np.int8)):
+        np.testing.assert_array_equal(model(ids, *target, given_mask).detach(), expected)
+    other = np.where(mask, ids, 7)
+    real = slice(None) if target else mask.astype(bool)
+    np.testing.assert_array_equal(model(other, *target, mask).detach().numpy()[real], expected[real])
+    ones = np.ones_like(mask)
+    assert not np.allclose(model(ids, *target, ones).detach()[1], expected[1])  # so the pad token is read
+
+
+@pytest.mark.parametrize("kind", [Encoder, MaskedLM, CausalLM, Transformer])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_rows_of_padding_alone_stay_finite_and_change_no_gradient(kind: Any, architecture: str) -> None:
+    model = model_of(kind, architecture)
+    ids, empty = np.array([[5, 6, 7]]), np.zeros((1, 3), np.int64)
+    target = (np.array([[1, 5, 6]]),) if kind is Transformer else ()
+
+    def gradients(ids: Array, *target: Array) -> dict[str, Array]:
+        model.zero_grad()
+        output = model(ids, *target)
+        assert np.isfinite(output.detach().numpy()).all()
+        output[:1].sum().backward()
+        return {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
+
+    alone = gradients(ids, *target)
+    together = gradients(np.concatenate([ids, empty]), *(np.concatenate([t, t]) for t in target))
+    assert set(alone) == set(together)
+    for name, gradient in together.items():
+        np.testing.assert_allclose(gradient, alone[name], atol=1e-9, err_msg=name)
+
+
+# Gradients and dtypes
+
+
+@pytest.mark.parametrize("architecture", ["paper", "gpt", "bert", "llama", "t5", "alibi window"])
+@pytest.mark.parametrize("kind", [Transformer, CausalLM, MaskedLM])
+def test_the_whole_models_gradient_agrees_with_differences(
+    kind: Any, architecture: str, source: Array, target: Array, rng: np.random.Generator
+) -> None:
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "vocab_size": 24, "d_ff": 8}
+    model = model_in_float64(kind, **{**sizes, **ARCHITECTURES[architecture]})
+    arguments, labels = ((source, target), target) if kind is Transformer else ((source,), source)
+
+    def loss() -> mg.Tensor:
+        logits = model(*arguments).reshape(-1, 24)
+        return F.cross_entropy(logits, labels.reshape(-1), ignore_index=0, label_smoothing=0.1)
+
+    loss().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        direction = rng.standard_normal(parameter.shape)
+        at, eps = parameter.data.copy(), 1e-6
+        values = []
+        for sign in (1, -1):
+            parameter.data = at + sign * eps * direction
+            values.append(loss().item())
+        parameter.data = at
+        quotient = (values[0] - values[1]) / (2 * eps)
+        assert float((parameter.grad.data * direction).sum()) == pytest.approx(quotient, rel=1e-5, abs=1e-7), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_model_computes_in_the_dtype_of_its_weights(architecture: str, dtype: Any, source: Array) -> None:
+    changes = {"attention_dropout": 0.1, "activation_dropout": 0.1, **ARCHITECTURES[architecture]}
+    for kind in (Transformer, CausalLM, MaskedLM):
+        model = kind(small(**changes)).astype(dtype)
+        seen: set[Any] = set()
+        for module in model.modules():
+            module.register_forward_hook(lambda module, arguments, output, seen=seen: seen.add(output.dtype))
+        model(*((source, source) if kind is Transformer else (source,))).sum().backward()
+        assert seen == {np.dtype(dtype)}
+        assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {np.dtype(dtype)}
+        if kind is not MaskedLM:
+            with mg.no_grad():
+                going = model.begin(source)
+                assert going.step(going.prompt).dtype == going.step(going.prompt[:, :1]).dtype == dtype
+
+
+# What is inside
+
+
+@pytest.mark.parametrize("architecture", ["paper", "pre-norm", "bert", "llama", "t5"])
+@pytest.mark.parametrize("kind", [Transformer, CausalLM, MaskedLM])
+def test_a_hook_on_each_named_module_sees_one_tensor_in_a_pass(
+    kind: Any, architecture: str, source: Array, target: Array
+) -> None:
+    model = model_in_float64(kind, **ARCHITECTURES[architecture])
+    calls: Counter[str] = Counter()
+    for name, module in model.named_modules():
+
+        def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any, name: str = name) -> None:
+            assert isinstance(output, mg.Tensor), name
+            calls[name] += 1
+
+        if not isinstance(module, nn.ModuleList):
+            module.register_forward_hook(hook)
+            calls[name] = 0
+    model(*((source, target) if kind is Transformer else (source,)))
+    shared = kind is Transformer and model.config.tie == "all"
+    assert calls.pop("encoder.tokens", 2 if shared else 1) == (2 if shared else 1)  # the decoder's embedding too
+    assert set(calls.values()) == {1}, calls
 
 
 def test_attention_weights_are_reachable_from_every_layer_and_sum_to_one(
@@ -133,57 +275,33 @@ def test_attention_weights_are_reachable_from_every_layer_and_sum_to_one(
     assert not weights  # nothing is collected after the block
 
 
-def test_cached_decoding_gives_the_logits_of_uncached(model: Transformer, source: Array, target: Array) -> None:
-    whole = model(source, target).detach().numpy()
-    with mg.no_grad():
-        going = model.begin(source)
-        steps = [going.step(target[:, t : t + 1]) for t in range(4)]
-    np.testing.assert_allclose(np.stack(steps, axis=1), whole, atol=1e-12)
-
-
-def test_the_whole_models_gradient_agrees_with_differences(
-    source: Array, target: Array, rng: np.random.Generator
-) -> None:
-    model = model_in_float64(encoder_layers=1, decoder_layers=1, vocab_size=24, d_ff=8)
-
-    def loss() -> mg.Tensor:
-        logits = model(source, target).reshape(-1, 24)
-        return mg.nn.functional.cross_entropy(logits, target.reshape(-1), ignore_index=0, label_smoothing=0.1)
-
-    loss().backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        direction = rng.standard_normal(parameter.shape)
-        at, eps = parameter.data.copy(), 1e-6
-        values = []
-        for sign in (1, -1):
-            parameter.data = at + sign * eps * direction
-            values.append(loss().item())
-        parameter.data = at
-        quotient = (values[0] - values[1]) / (2 * eps)
-        assert float((parameter.grad.data * direction).sum()) == pytest.approx(quotient, rel=1e-5, abs=1e-8), name
-
-
-def test_the_embedding_is_one_matrix_for_source_target_and_output() -> None:
-    names = [name for name, value in Transformer(small()).named_parameters() if value.shape == (300, 16)]
-    assert names == ["encoder.tokens.weight"]
-
-
 def test_bad_inputs_name_the_argument_and_what_is_allowed(model: Transformer, source: Array, target: Array) -> None:
-    with pytest.raises(ValueError, match=r"^input_ids: expected integer token ids of shape \(batch, length\)"):
+    with pytest.raises(
+        ValueError, match=r"^input_ids: expected integer token ids of shape \(batch, length\), got int64"
+    ):
         model(source[0], target)
-    with pytest.raises(ValueError, match=r"decoder_input_ids: expected integer token ids"):
+    with pytest.raises(ValueError, match=r"^decoder_input_ids: expected integer token ids .*, got float64 \(2, 4\)"):
         model(source, target.astype(float))
     with pytest.raises(IndexError, match="expected 0 to 299, got"):
         model(source + 300, target)
-    with pytest.raises(ValueError, match="65 positions are more than the model's max_length=64"):
+    with pytest.raises(ValueError, match="Encoder: 65 positions are more than the model's max_length=64"):
         model(np.ones((1, 65), np.int64), target[:1])
-    with pytest.raises(ValueError, match="3 heads cannot share d_model=16 evenly"):
-        MultiHeadAttention(16, 3)
+    with pytest.raises(ValueError, match="Decoder: 65 positions are more than the model's max_length=64"):
+        model(source[:1], np.ones((1, 65), np.int64))
     with pytest.raises(ValueError, match="decoder_input_ids: expected as many rows as input_ids has, 1, got 2"):
         model(source[:1], target)
-    x = mg.ones((1, 3, 16), dtype=mg.float64)
-    with pytest.raises(TypeError, match="mask: expected booleans"):
-        MultiHeadAttention(16, 2).astype(np.float64)(x, x, mg.zeros((3, 3)))
-    with pytest.raises(ValueError, match=r"query: expected shape \(batch, length, d_model\)"):
-        MultiHeadAttention(16, 2)(x[0], x)
+    for mask in (np.ones((2, 4), bool), np.ones((2, 5))):
+        with pytest.raises(ValueError, match=r"attention_mask: expected booleans, or 0 and 1, of shape \(2, 5\), got"):
+            model(source, target, mask)
+
+
+def test_what_a_model_has_no_use_for_is_refused() -> None:
+    with pytest.raises(ValueError, match="token_type_ids: this model has no token types, expected None"):
+        Encoder(small())([[5, 6]], None, [[0, 1]])
+    with pytest.raises(ValueError, match="memory: this decoder has no attention to one, expected None"):
+        Decoder(small(), cross_attention=False)([[5, 6]], mg.ones((1, 2, 16)))
+
+
+@pytest.mark.parametrize("positions", ["rotary", "alibi", "relative", "none"])
+def test_positions_that_are_computed_have_no_last_one(positions: str) -> None:
+    assert CausalLM(small(positions=positions, max_length=4))([[5] * 9]).shape == (1, 9, 300)

@@ -55,8 +55,14 @@ def test_the_other_schemes_leave_embeddings_alone_and_any_length_is_allowed(kind
 
 @pytest.mark.parametrize(
     ("kind", "rotates", "biases"),
-    [("sinusoidal", False, False), ("learned", False, False), ("none", False, False)]
-    + [("rotary", True, False), ("alibi", False, True), ("relative", False, True)],
+    [
+        ("sinusoidal", False, False),
+        ("learned", False, False),
+        ("none", False, False),
+        ("rotary", True, False),
+        ("alibi", False, True),
+        ("relative", False, True),
+    ],
 )
 def test_a_scheme_acts_in_one_place_only(kind: str, rotates: bool, biases: bool) -> None:
     positions = POSITIONS[kind](small(), True)

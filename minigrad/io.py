@@ -49,9 +49,10 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
-def to_bytes(tensors: Mapping[str, Any]) -> bytes:
-    """Named tensors in the safetensors format."""
-    return bytes(safetensors.numpy.save({name: as_array(value).copy(order="C") for name, value in tensors.items()}))
+def to_bytes(tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> bytes:
+    """Named tensors in the safetensors format, with remarks for other readers."""
+    arrays = {name: as_array(value).copy(order="C") for name, value in tensors.items()}
+    return bytes(safetensors.numpy.save(arrays, metadata))
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:

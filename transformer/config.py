@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
 Norm = Literal["layer", "rms"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
-Tie = Literal["all", "output", "none"]
+Tie = Literal["all", "output", "input", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TransformerConfig:
     activation: Activation = "relu"  # of the feed-forward network; "swiglu" and "geglu" have a gate
     bias: bool = True  # of linear layers and norms
     window: int | None = None  # how many positions, the newest included, self-attention looks back; None: all
-    tie: Tie = "all"  # matrices that are one: "all" (source, target and output), "output" (target and output), "none"
+    tie: Tie = "all"  # matrices that are one: source, target, output; "output": the last two; "input": the first two
     output_bias: bool = False
     scale_scores: bool = True  # divide them by √d_k
     scale_embedding: bool = True  # multiply it by √d_model

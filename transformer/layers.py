@@ -151,7 +151,7 @@ class OutputProjection(nn.Module):
 
     def __init__(self, config: TransformerConfig, tokens: TokenEmbedding) -> None:
         self.scale = config.d_model**-0.5 if config.scale_output else 1.0
-        self.weight = TokenEmbedding(config).weight if config.tie == "none" else tokens.weight
+        self.weight = tokens.weight if config.tie in ("all", "output") else TokenEmbedding(config).weight
         self.bias = nn.Parameter(mg.zeros(config.vocab_size)) if config.output_bias else None
 
     def forward(self, x: Tensor) -> Tensor:

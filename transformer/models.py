@@ -210,7 +210,7 @@ class Transformer(GenerativeModel):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config, tokens=self.encoder.tokens if config.tie == "all" else None)
+        self.decoder = Decoder(config, tokens=self.encoder.tokens if config.tie in ("all", "input") else None)
         self.output = OutputProjection(config, self.decoder.tokens)
 
     def encode(self, input_ids: Any, attention_mask: Any = None) -> Tensor:

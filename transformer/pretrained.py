@@ -1,19 +1,33 @@
-"""Model directories: ``config.json``, ``model.safetensors`` and ``tokenizer.json``, replaced together or not at all."""
+"""Model directories, in our format and in those of Hugging Face, replaced as a whole or not at all."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from minigrad import nn
-from minigrad.io import files_in, from_bytes, replace_files, to_bytes
+from minigrad.io import files_in, replace_files, to_bytes
 from transformer.config import TransformerConfig, json_object
+from transformer.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
 from transformer.tokenizers import Tokenizer
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+OWN = "transformer"  # the model_type of our format
+
+Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 class PretrainedModel(nn.Module):
@@ -34,56 +48,94 @@ class PretrainedModel(nn.Module):
     def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
         """Write the model, and the tokenizer if one is given.
 
-        The files take the place of earlier ones together; a crash leaves the previous model, and other files in the
-        directory stay untouched.
+        A model that is a GPT-2, BERT, BART, Marian or T5 in every detail is written as Hugging Face's ``transformers``
+        reads it; any other in a format of our own. The files take the place of earlier ones together; a crash leaves
+        the previous model, and other files in the directory stay untouched.
 
         Raises:
-            ValueError: the tokenizer has not as many tokens as the model.
+            ValueError: the tokenizer has more tokens than the model.
         """
-        document = {
-            "model_type": "transformer",
-            "architectures": [type(self).__name__],
-            **dataclasses.asdict(self.config),
-        }
-        contents = {CONFIG: (json.dumps(document, indent=2) + "\n").encode(), WEIGHTS: to_bytes(self.state_dict())}
         if tokenizer is not None:
             _check_vocabulary(self.config, tokenizer, Path(directory))
+        state = {name: value.data for name, value in self.state_dict().items()}
+        kind = type(self).__name__
+        document, arrays = _as_hugging_face(kind, self.config, state) or _as_our_own(kind, self.config, state)
+        contents = {CONFIG: _to_json(document), WEIGHTS: to_bytes(arrays, {"format": "pt"})}
+        if tokenizer is not None:
             contents[TOKENIZER] = tokenizer.to_json().encode()
         replace_files(Path(directory), contents)
-
-    def load_weights(self, path: Path) -> Self:
-        """Read the weights of a safetensors file; returns the model, in evaluation mode."""
-        try:
-            self.load_state_dict(from_bytes(path.read_bytes()))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        return self.eval()
 
 
 def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
     """Load the model of a directory, in evaluation mode.
 
+    It may come from :meth:`PretrainedModel.save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
+    :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`. Weights
+    that these have no use for, such as BERT's pooler, are named in a warning.
+
     Raises:
         FileNotFoundError: the directory or one of its files is missing.
-        ValueError: a file is damaged, or the files do not fit together.
+        ValueError: a file is damaged, describes a model that there is none of here, or does not fit the others.
     """
-    paths = _files(directory, CONFIG, WEIGHTS)
-    kind, config = _read_config(paths[CONFIG])
-    return PretrainedModel.kinds[kind](config).load_weights(paths[WEIGHTS])
+    paths = _files(directory, CONFIG)
+    with _blaming(paths[CONFIG]):
+        described = _describe(json_object(paths[CONFIG].read_text("utf-8")))
+    arrays = read_weights(paths)
+    with _blaming(paths[WEIGHTS] if paths[WEIGHTS].is_file() else paths[INDEX]):
+        return described.build(arrays, directory)
 
 
-def _read_config(path: Path) -> tuple[str, TransformerConfig]:
-    """The name of the model's class, and its configuration."""
-    try:
-        fields = json_object(path.read_text("utf-8"))
-        if fields.pop("model_type", None) != "transformer":
-            raise ValueError("model_type: expected 'transformer'")
-        (kind,) = fields.pop("architectures", ["Transformer"])
-        if kind not in PretrainedModel.kinds:
-            raise ValueError(f"architectures: expected one of {', '.join(PretrainedModel.kinds)}, got {kind!r}")
-        return kind, TransformerConfig.from_fields(fields)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+class _Described(NamedTuple):
+    """What ``config.json`` says."""
+
+    config: TransformerConfig
+    architecture: Architecture
+    family: Family | None  # None: our own format
+
+    def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> PretrainedModel:
+        """The model with these weights."""
+        config, architecture, family = self
+        if family is not None:
+            arrays = family.canonical(arrays)
+            config = family.settle_copies(config, arrays)
+        _check_size(config, arrays)
+        model = PretrainedModel.kinds[architecture.kind](config)
+        if family is not None:
+            own = {name: value.data for name, value in model.state_dict().items()}
+            arrays, unused = family.unpack(architecture, own, arrays)
+            if unused:
+                warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)
+        model.load_state_dict(arrays, strict=family is None)
+        return model.eval()
+
+
+def _describe(settings: dict[str, Any]) -> _Described:
+    """What the content of ``config.json`` says."""
+    model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
+    if model_type == OWN:
+        kind = names[0] if isinstance(names, list) and names else names
+        if not isinstance(kind, str) or kind not in PretrainedModel.kinds:
+            raise ValueError(f"architectures: expected one of {', '.join(PretrainedModel.kinds)}, got {names!r}")
+        return _Described(TransformerConfig.from_fields(settings), Architecture(kind), None)
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")
+    family = FAMILIES[model_type]
+    return _Described(family.read(settings), family.architecture(names), family)
+
+
+def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
+    """``config.json`` and the weights as the first family has them that expresses the configuration exactly."""
+    for family in FAMILIES.values():
+        for name, architecture in family.architectures.items():
+            settings = family.write(config) if architecture.kind == kind else None
+            if settings is not None:
+                head = {"model_type": family.model_type, "architectures": [name]}
+                return {**head, **settings}, family.pack(architecture, state)
+    return None
+
+
+def _as_our_own(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays]:
+    return {"model_type": OWN, "architectures": [kind], **dataclasses.asdict(config)}, state
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
@@ -94,28 +146,53 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         ValueError: the file is damaged, or does not fit the model beside it.
     """
     paths = _files(directory, CONFIG, TOKENIZER)
-    try:
+    with _blaming(paths[TOKENIZER]):
         tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{paths[TOKENIZER]}: {error}") from None
-    _check_vocabulary(_read_config(paths[CONFIG])[1], tokenizer, Path(directory))
+    with _blaming(paths[CONFIG]):
+        config = _describe(json_object(paths[CONFIG].read_text("utf-8"))).config
+    _check_vocabulary(config, tokenizer, Path(directory))
     return tokenizer
 
 
-def _files(directory: str | os.PathLike[str], *names: str) -> dict[str, Path]:
+def _files(directory: str | os.PathLike[str], *needed: str) -> dict[str, Path]:
     """Where the files of a model directory are to be read."""
     directory = Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such model directory")
-    paths = files_in(directory, names)
-    for name, path in paths.items():
-        if not path.is_file():
+    paths = files_in(directory, (CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, INDEX))
+    for name in needed:
+        if not paths[name].is_file():
             raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
     return paths
 
 
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Begin errors with the file that is at fault."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _check_size(config: TransformerConfig, arrays: Arrays) -> None:
+    """Refuse a configuration that is far larger than its weights, before room for it is taken."""
+    layers = config.encoder_layers + config.decoder_layers
+    if layers > len(arrays):
+        raise ValueError(f"config.json describes {layers:,} layers, the weights are {len(arrays):,} arrays")
+    inner = config.num_heads * config.head_size + config.d_ff
+    least = config.d_model * (config.vocab_size + config.max_length + config.token_types + 2 * layers * inner)
+    stored = sum(array.size for array in arrays.values())
+    if least + config.relative_buckets * config.num_heads > 16 * max(stored, 2**20):
+        raise ValueError(f"config.json describes a model of at least {least:,} weights, there are {stored:,}")
+
+
 def _check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer, directory: Path) -> None:
-    if tokenizer.vocab_size != config.vocab_size:
+    if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"{directory}: the model has vocab_size={config.vocab_size}, the tokenizer {tokenizer.vocab_size} tokens"
         )
+
+
+def _to_json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()

@@ -16,6 +16,8 @@ class GenerativeModel(PretrainedModel):
     ``generation`` says how, where nothing else is asked for.
     """
 
+    generation: GenerationConfig
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
         self.generation = GenerationConfig()

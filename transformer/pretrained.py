@@ -16,15 +16,12 @@ import numpy as np
 from minigrad import nn
 from minigrad.io import files_in, replace_files, to_bytes
 from transformer.config import TransformerConfig, json_object
+from transformer.decode import GenerationConfig
 from transformer.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
-from transformer.tokenizers import Tokenizer
+from transformer.tokenizers import ROLES, Tokenizer
 
-CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
+CONFIG, GENERATION = "config.json", "generation_config.json"
+TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 OWN = "transformer"  # the model_type of our format
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -37,6 +34,7 @@ class PretrainedModel(nn.Module):
     """
 
     kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
+    generation: GenerationConfig | None = None  # how it writes, if it does
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -61,8 +59,11 @@ class PretrainedModel(nn.Module):
         kind = type(self).__name__
         document, arrays = _as_hugging_face(kind, self.config, state) or _as_our_own(kind, self.config, state)
         contents = {CONFIG: _to_json(document), WEIGHTS: to_bytes(arrays, {"format": "pt"})}
+        if self.generation is not None:
+            contents[GENERATION] = _to_json(_generation_document(self.config, self.generation))
         if tokenizer is not None:
             contents[TOKENIZER] = tokenizer.to_json().encode()
+            contents[TOKENIZER_CONFIG] = _to_json(_tokenizer_document(self.config, tokenizer))
         replace_files(Path(directory), contents)
 
 
@@ -82,7 +83,11 @@ def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
         described = _describe(json_object(paths[CONFIG].read_text("utf-8")))
     arrays = read_weights(paths)
     with _blaming(paths[WEIGHTS] if paths[WEIGHTS].is_file() else paths[INDEX]):
-        return described.build(arrays, directory)
+        model = described.build(arrays, directory)
+    if model.generation is not None and (path := _generation_file(paths, described)) is not None:
+        with _blaming(path):
+            model.generation = GenerationConfig.from_json(path.read_text("utf-8"))
+    return model
 
 
 class _Described(NamedTuple):
@@ -123,6 +128,27 @@ def _describe(settings: dict[str, Any]) -> _Described:
     return _Described(family.read(settings), family.architecture(names), family)
 
 
+def _generation_file(paths: dict[str, Path], described: _Described) -> Path | None:
+    """Where it is said how the model writes: old directories have that in ``config.json``."""
+    if paths[GENERATION].is_file():
+        return paths[GENERATION]
+    return None if described.family is None else paths[CONFIG]
+
+
+def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
+    """The content of ``generation_config.json``, the special tokens included, which others look for there."""
+    names = ("pad", "bos", "eos", "decoder_start")
+    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in names}
+    return {**{name: i for name, i in tokens.items() if i is not None}, **json_object(generation.to_json())}
+
+
+def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The content of ``tokenizer_config.json``: in the words of BERT for an encoder."""
+    words = 0 if config.decoder_layers else -1
+    names = {ROLES[role][0][words]: token for role, token in tokenizer.special_names.items()}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.max_length, **names}
+
+
 def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
     """``config.json`` and the weights as the first family has them that expresses the configuration exactly."""
     for family in FAMILIES.values():
@@ -146,8 +172,13 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         ValueError: the file is damaged, or does not fit the model beside it.
     """
     paths = _files(directory, CONFIG, TOKENIZER)
+    names: dict[str, Any] = {}
+    for name in (SPECIAL_TOKENS, TOKENIZER_CONFIG):
+        if paths[name].is_file():
+            with _blaming(paths[name]):
+                names |= json_object(paths[name].read_text("utf-8"))
     with _blaming(paths[TOKENIZER]):
-        tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"))
+        tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"), names)
     with _blaming(paths[CONFIG]):
         config = _describe(json_object(paths[CONFIG].read_text("utf-8"))).config
     _check_vocabulary(config, tokenizer, Path(directory))
@@ -159,7 +190,7 @@ def _files(directory: str | os.PathLike[str], *needed: str) -> dict[str, Path]:
     directory = Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such model directory")
-    paths = files_in(directory, (CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, INDEX))
+    paths = files_in(directory, (CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS))
     for name in needed:
         if not paths[name].is_file():
             raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")

@@ -122,7 +122,7 @@ class Family:
         heads: the beginnings of names that have no prefix.
         aliases: endings that old files give their names, and today's.
         copies: names of arrays that some files hold twice, and where the first is.
-        output: the name of an output matrix of its own; one that differs from the embedding is never tied.
+        output: the one of them that may differ, the output matrix: whatever ``config.json`` says, it is not tied then.
         untied: the :attr:`TransformerConfig.tie` of such a model.
         optional: names that may be missing; they are zero then.
         buffers: names that hold nothing learned, passed over.
@@ -137,10 +137,10 @@ class Family:
     places: Mapping[str, str | Place]
     prefix: str
     heads: tuple[str, ...]
-    output: str
     copies: Mapping[str, str]
-    untied: Tie
     gated: Mapping[str, str] = field(default_factory=dict)
+    output: str | None = None
+    untied: Tie | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     buffers: str = r"(?!)"  # matches nothing

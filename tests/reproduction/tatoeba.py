@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def main(options: argparse.Namespace) -> None:
         ValueError, FileNotFoundError, ModuleNotFoundError: the message says what is wrong with the arguments.
         TrainingError: a training ended early.
     """
+    if options.threads < 1:
+        raise ValueError(f"threads: expected at least 1, got {options.threads}")
     recipe = Recipe(data=options.data, steps=options.steps, seed=options.seed, held_out=options.held_out)
     corpus = prepare(recipe, options.out)
     for framework in TRAINERS if options.framework == "both" else [options.framework]:
@@ -71,7 +74,8 @@ def prepare(recipe: Recipe, directory: Path) -> Corpus:
 
 def collect(recipe: Recipe, corpus: Corpus, directory: Path) -> dict[str, Any]:
     """Evaluate every framework's model in the directory; the results are also written there."""
-    frameworks, signatures = {}, {}
+    frameworks: dict[str, Any] = {}
+    signatures: Mapping[str, str] = {}
     for framework in TRAINERS:
         record = directory / framework / RECORD
         if record.exists():

@@ -34,7 +34,7 @@ class Attention(nn.Module):
         return self.output(seen.transpose(1, 2).flatten(2))
 
     def _apart(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -112,7 +112,7 @@ class Twin(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.pad_id = config.pad_id
+        self.pad_id = -1 if config.pad_id is None else config.pad_id
         tokens = nn.Embedding(config.vocab_size, config.d_model)
         self.encoder = Stack(config, tokens, [EncoderLayer(config) for _ in range(config.encoder_layers)])
         self.decoder = Stack(config, tokens, [DecoderLayer(config) for _ in range(config.decoder_layers)])
@@ -187,7 +187,7 @@ class TwinTrainer:
         (batch,) = islice(batches, 1)
         self.optimizer.zero_grad()
         loss = twin_loss(self.twin, batch, self.config.label_smoothing)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = clip_grad_norm_(self.twin.parameters(), self.config.clip_norm or float("inf"))
         (lr,) = self.scheduler.get_last_lr()
         self.optimizer.step()
@@ -197,6 +197,6 @@ class TwinTrainer:
             loss=loss.item(),
             tokens=batch.tokens,
             seconds=time.perf_counter() - start,
-            lr=lr,
+            lr=float(lr),
             gradient_norm=norm.item(),
         )

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,13 @@ def main(options: argparse.Namespace) -> None:
     """
     if options.threads < 1:
         raise ValueError(f"threads: expected at least 1, got {options.threads}")
+    frameworks = list(TRAINERS) if options.framework == "both" else [options.framework]
+    for framework in frameworks:
+        if find_spec(framework) is None:
+            raise ModuleNotFoundError(f"framework: {framework} is not installed")
     recipe = Recipe(data=options.data, steps=options.steps, seed=options.seed, held_out=options.held_out)
     corpus = prepare(recipe, options.out)
-    for framework in TRAINERS if options.framework == "both" else [options.framework]:
+    for framework in frameworks:
         console.err.print(f"{framework}: training with {options.threads} threads")
         train_in_process(framework, options.out, options.threads)
     results = collect(recipe, corpus, options.out)

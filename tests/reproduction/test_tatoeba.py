@@ -56,14 +56,14 @@ def test_the_split_is_the_same_for_every_seed(corpus: Path) -> None:
 
 
 def test_a_training_learns_and_is_scored(corpus: Path, tmp_path: Path) -> None:
-    recipe, out = small(corpus, steps=150), tmp_path / "out"
+    recipe, out = small(corpus, steps=120), tmp_path / "out"
     parts = tatoeba.prepare(recipe, out)
     train("minigrad", out, 1)
     results = tatoeba.collect(recipe, parts, out)
     assert json.loads((out / tatoeba.RESULTS).read_text()) == results
     figures = results["frameworks"]["minigrad"]
     assert figures["loss"] < 1.0 and figures["decoders"]["greedy"]["chrF"] > 50
-    assert figures["losses"][-1][0] == figures["steps"] == 150
+    assert figures["losses"][-1][0] == figures["steps"] == 120
     assert "version" in results["signatures"]["BLEU"]
     for name in ("greedy", "beam-4"):
         assert len((out / "minigrad" / f"{name}.txt").read_text().splitlines()) == recipe.held_out
@@ -127,6 +127,16 @@ def test_bad_arguments_are_named_before_any_work(
     out = tmp_path / "out"
     assert command.main(["tatoeba", "--data", str(corpus), "--out", str(out), *arguments]) == 2
     assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_missing_framework_is_named_before_any_work(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tatoeba, "find_spec", lambda name: None if name == "torch" else name)
+    out = tmp_path / "out"
+    assert command.main(["tatoeba", "--data", str(corpus), "--out", str(out)]) == 2
+    assert "framework: torch is not installed" in capsys.readouterr().err
     assert not out.exists()
 
 

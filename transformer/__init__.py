@@ -8,6 +8,7 @@ from transformer.attention import MultiHeadAttention, record_attention
 from transformer.config import TransformerConfig
 from transformer.decode import GenerationConfig, generate
 from transformer.draw import draw_attention
+from transformer.export import export_onnx
 from transformer.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
 from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
 from transformer.tokenizers import Tokenizer
@@ -27,6 +28,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "draw_attention",
+    "export_onnx",
     "from_pretrained",
     "generate",
     "load_tokenizer",

@@ -206,7 +206,7 @@ class Family:
                 arrays[first] = arrays.pop(copy)
             elif np.array_equal(arrays[copy], arrays[first]):
                 del arrays[copy]
-            elif copy == self.output:
+            elif copy == self.output and self.untied is not None:
                 config = dataclasses.replace(config, tie=self.untied)
             else:
                 raise ValueError(f"{copy}: models here have it in common with {first}, but the values differ")

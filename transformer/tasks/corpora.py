@@ -21,7 +21,7 @@ def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> 
     if len(data) == 1 and data[0].startswith("debian:"):
         pairs = debian.translations(data[0].removeprefix("debian:"))
         return Corpus((target, source) for source, target in pairs) if reverse else Corpus(pairs)
-    return _pairs_of_files(data, reverse=reverse, skip_bad=skip_bad)
+    return read_pairs(*_one_or_two(data), reverse=reverse, skip_bad=skip_bad)
 
 
 def phrases(data: str, *, reverse: bool, held_out: int, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -44,7 +44,7 @@ def summary_pairs(data: Sequence[str], *, skip_bad: bool) -> Corpus[Pair]:
         case ["debian"]:
             return Corpus(debian.summaries())
         case _:
-            return _pairs_of_files(data, reverse=False, skip_bad=skip_bad)
+            return read_pairs(*_one_or_two(data), skip_bad=skip_bad, alike=False)
 
 
 def language_passages(data: Sequence[str], *, skip_bad: bool) -> Corpus[str]:
@@ -63,10 +63,10 @@ def language_text(data: Sequence[str], *, skip_bad: bool) -> Corpus[str]:
     return read_texts(_existing(data), skip_bad=skip_bad)
 
 
-def _pairs_of_files(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> Corpus[Pair]:
+def _one_or_two(data: Sequence[str]) -> list[Path]:
     if len(data) > 2:
         raise ValueError(f"data: expected one or two files, got {len(data)}")
-    return read_pairs(*_existing(data), reverse=reverse, skip_bad=skip_bad)
+    return _existing(data)
 
 
 def _existing(data: Sequence[str]) -> list[Path]:

@@ -35,8 +35,12 @@ class TextToText(Task[Pair]):
 
     def read(self, choice: DataChoice) -> Examples[Pair]:
         pairs = self.pairs(choice)
-        train, held_out = split_pairs(pairs, held_out=choice.held_out, seed=choice.split_seed)
+        train, held_out = split_pairs(pairs, held_out=choice.held_out, seed=choice.split_seed, group=self.group)
         return Examples(train, held_out, (f"left out: {pairs.faults}",) if pairs.faults else ())
+
+    def group(self, source: str) -> str:
+        """Sources of one group are never on both sides of the split."""
+        return source
 
     def learn_tokens(self, examples: Examples[Pair], vocab_size: int) -> Tokenizer:
         return Tokenizer.train((text for pair in examples.train for text in pair), vocab_size)
@@ -134,6 +138,9 @@ class Summarization(TextToText):
         },
         training=TrainingConfig(steps=2000, schedule="linear", evaluate_every=250),
     )
+
+    def group(self, source: str) -> str:
+        return first_sentence(source)  # packages of one family are described alike
 
     def pairs(self, choice: DataChoice) -> Corpus[Pair]:
         return summary_pairs(choice.data, skip_bad=choice.skip_bad)

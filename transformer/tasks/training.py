@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import minigrad as mg
 from minigrad.io import replace_file
 from transformer import console
 from transformer.config import TransformerConfig
+from transformer.curve import save_gradient_picture, save_loss_curve
 from transformer.pretrained import PretrainedModel, load_tokenizer
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, task_document
 from transformer.tokenizers import Tokenizer
-from transformer.train import Step, TensorBoard, Trainer, TrainingConfig
+from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +102,24 @@ def train(
             console.watch(trainer, training.steps, record, example)
     finally:
         model.save_pretrained(directory, tokenizer)  # whatever ended the training, what was learned is kept
+        _draw(directory)
         if not trainer.finished:
             console.err.print(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
                 "--resume goes on"
             )
     return Trained(model, tokenizer, steps)
+
+
+def _draw(directory: Path) -> None:
+    """Pictures of all steps so far, those before a resumption included; without matplotlib the log alone has to do."""
+    if find_spec("matplotlib") is None:
+        return
+    header, steps = read_log(directory / LOG)
+    if steps:
+        save_loss_curve(steps, directory / "loss.png")
+        limit = header["config"]["clip_norm"]
+        save_gradient_picture(steps, header["parameters"], directory / "gradients.png", clip_norm=limit)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from transformer.train.config import OPTIMIZERS, SCHEDULES, TrainingConfig
 from transformer.train.log import Step, read_log
 from transformer.train.objective import batch_loss, held_out_loss
 from transformer.train.tensorboard import TensorBoard
-from transformer.train.trainer import Trainer
+from transformer.train.trainer import LOG, Trainer
 
 __all__ = [
+    "LOG",
     "OPTIMIZERS",
     "SCHEDULES",
     "Step",

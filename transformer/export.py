@@ -1,0 +1,52 @@
+"""A model as an ONNX file, for other runtimes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from transformer.models import Encoder, Transformer
+from transformer.pretrained import PretrainedModel
+
+LENGTHS = {0: "batch", 1: "length"}
+TARGETS = {0: "batch", 1: "target_length"}
+
+
+def export_onnx(model: PretrainedModel, path: str | os.PathLike[str]) -> None:
+    """Write a model in evaluation mode, for any batch and any length up to ``max_length``.
+
+    The inputs are ``input_ids`` and ``attention_mask`` (1 at tokens, 0 at padding), for a :class:`Transformer` also
+    ``decoder_input_ids``; the output is ``logits``, or ``last_hidden_state`` for an :class:`Encoder`.
+
+    Args:
+        model: any of this package.
+        path: the file to write.
+
+    Raises:
+        ModuleNotFoundError: onnx is not installed.
+        NotImplementedError: an operation of the model has no equal in ONNX.
+
+    Example::
+
+        export_onnx(from_pretrained("my-model"), "my-model.onnx")
+    """
+    ids = np.arange(6).reshape(2, 3) % model.config.vocab_size
+    mask = np.array([[1, 1, 1], [1, 1, 0]])
+    inputs: dict[str, tuple[Any, dict[int, str]]] = {"input_ids": (ids, LENGTHS)}
+    if isinstance(model, Transformer):
+        inputs["decoder_input_ids"] = (ids[:, :2], TARGETS)
+    inputs["attention_mask"] = (mask, LENGTHS)
+    longest = model.config.max_length
+    with model.evaluating():
+        document = mg.onnx.export(
+            model,
+            *(example for example, _ in inputs.values()),
+            dynamic=[axes for _, axes in inputs.values()],
+            input_names=list(inputs),
+            output_names=["last_hidden_state" if isinstance(model, Encoder) else "logits"],
+            max_sizes={"length": longest, **({"target_length": longest} if isinstance(model, Transformer) else {})},
+        )
+    mg.onnx.save(document, path)

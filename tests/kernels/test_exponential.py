@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.exponential import decay, exponential
+from minigrad.kernels.exponential import decay, decay_less_one, exponential
 
 
 @kernel(fastmath=SUMS)  # the flags must not spoil the argument reduction
@@ -81,3 +81,19 @@ def test_a_decay_is_the_exponential_of_what_is_not_above_zero(dtype, rng):
     assert ((near == 0) | (near > info.tiny / 2)).all()
     ends = np.array([-np.inf, 0, -0.0, info.min, -10_000, np.nan, -np.nan], dtype)
     np.testing.assert_array_equal(decays(ends), np.array([0, 1, 1, 0, 0, np.nan, np.nan], dtype))
+
+
+@kernel(fastmath=SUMS)
+def _decays_less_one(x, y):
+    for i in range(len(x)):
+        y[i] = decay_less_one(x[i])
+
+
+def test_what_is_less_by_one_is_exact_near_zero_too(dtype, rng):
+    x = -np.concatenate([10.0 ** rng.uniform(-30, 2, 50_000), np.linspace(0, 3, 10_001)]).astype(dtype)
+    y = np.empty_like(x)
+    _decays_less_one(x, y)
+    np.testing.assert_allclose(y, np.expm1(x.astype(np.longdouble)).astype(dtype), rtol=4 * np.finfo(dtype).eps)
+    ends = np.array([-np.inf, -1000.0, 0.0, np.nan], dtype)
+    _decays_less_one(ends, y[:4])
+    np.testing.assert_array_equal(y[:4], [-1, -1, 0, np.nan])

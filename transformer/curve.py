@@ -92,15 +92,16 @@ def save_gradient_picture(
 def _draw_norms(axes: Any, numbers: Any, steps: Sequence[Step], clip_norm: float | None) -> None:
     axes.plot(numbers, [step.gradient_norm for step in steps], color=INK, linewidth=1, label="before clipping")
     if clip_norm is not None:
-        axes.axhline(clip_norm, color=ACCENT, linewidth=1, linestyle="--", label=f"limit {clip_norm:g}")
+        label = f"limit {clip_norm:g}{' after clipping by value' if steps[0].clipped_shares else ''}"
+        axes.axhline(clip_norm, color=ACCENT, linewidth=1, linestyle="--", label=label)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="y", which="both", labelsize=7)
     axes.set_ylabel("norm")
-    axes.set_title("Gradients of all parameters together")
+    axes.set_title("Gradients of all parameters together", loc="left")
     _tidy(axes)
-    axes.legend(frameon=False, loc="upper right", ncols=2)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, fontsize=7)
 
 
 def _draw_factors(axes: Any, numbers: Any, steps: Sequence[Step]) -> None:
@@ -108,7 +109,9 @@ def _draw_factors(axes: Any, numbers: Any, steps: Sequence[Step]) -> None:
     axes.fill_between(numbers, factors, 1, color=ACCENT, alpha=0.6, linewidth=0, step="mid")
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("factor")
-    axes.set_title(f"What clipping by norm left of them; {np.mean(factors < 1):.0%} of the steps were clipped")
+    axes.set_title(
+        f"What clipping by norm left of them; {np.mean(factors < 1):.0%} of the steps were clipped", loc="left"
+    )
     _tidy(axes)
 
 
@@ -126,7 +129,7 @@ def _draw_map(figure: Any, axes: Any, numbers: Any, shares: Any, names: Sequence
         interpolation="nearest",
     )
     axes.set_yticks(range(len(names)), names, fontsize=7)
-    axes.set_title(title[0].upper() + title[1:])
+    axes.set_title(title[0].upper() + title[1:], loc="left")
     figure.colorbar(image, ax=axes, pad=0.01, format=lambda share, _: f"{share:.0%}")
 
 

@@ -56,7 +56,7 @@ def test_the_heat_map_shows_each_parameters_share_of_the_squared_norm(
     np.testing.assert_allclose(heat.images[0].get_array(), [[0.36] * 8, [0.64] * 8])
     assert [text.get_text() for text in heat.get_yticklabels()] == ["a", "b"]
     assert [line.get_label() for line in norms.lines] == ["before clipping", "limit 1"]
-    assert "100% of the steps were clipped" in factors.get_title()
+    assert "100% of the steps were clipped" in factors.get_title(loc="left")
 
 
 def test_clipping_by_value_has_a_heat_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The attention of one real translation as a picture: the computation graph of a block, with each head's weights."""
+"""The attention of one real text as a picture: the computation graph of a block, with each head's weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from minigrad import Tensor, enable_grad, nn
 from minigrad.graph import Scope
 from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
-from transformer.attention import MultiHeadAttention, record_attention
-from transformer.decode import generate
+from transformer.attention import MultiHeadAttention, Visibility, record_attention
 from transformer.heatmap import heatmaps, mask_table
-from transformer.models import Transformer
+from transformer.models import CausalLM, MaskedLM, Transformer
+from transformer.pretrained import PretrainedModel
 from transformer.tokenizers import Tokenizer
 
 # The box of each projection; its title is where no edge passes.
@@ -25,13 +25,29 @@ LANES = {
 }
 
 
+BIAS = "position bias"
+LONGEST = 60  # letters of a text in the title
+
+Ids = list[int]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a model is given to read."""
+
+    arguments: tuple[Ids, ...]  # a row each
+    stacks: dict[str, Ids]  # what each stack of layers reads
+    written: Ids  # what each position of a decoder beside an encoder writes next
+    title: str
+
+
 @dataclass(frozen=True)
 class _Call:
-    """One call of an attention layer, as it happened in a translation."""
+    """One call of an attention layer, as it happened while the model read."""
 
     layer: MultiHeadAttention
     name: str
-    arguments: tuple[Any, ...]  # query, memory, mask
+    arguments: tuple[Any, ...]  # query, memory, visible
     output: Tensor
     weights: np.ndarray[Any, Any]  # (H, Q, K)
     rows: list[str]  # what the queries stand for
@@ -44,6 +60,22 @@ class _Call:
         return self.arguments[0] is not self.arguments[1]
 
     @property
+    def visible(self) -> Visibility:
+        visible: Visibility = self.arguments[2]
+        return visible
+
+    @property
+    def mask(self) -> np.ndarray[Any, Any] | None:
+        """(Q, K), True where a query may attend; None where nothing is hidden."""
+        mask = np.ones(self.weights.shape[1:], np.bool_)
+        if self.visible.mask is not None:
+            mask = mask & self.visible.mask.data.reshape(-1, *self.visible.mask.shape[-2:])[0]
+        if self.visible.causal:
+            mask = np.tril(mask)
+        hides = self.visible.causal or self.visible.mask is not None
+        return mask if hides else None
+
+    @property
     def axes(self) -> str:
         if self.crosses:
             return "rows: the token being written · columns: the source"
@@ -51,7 +83,7 @@ class _Call:
 
 
 def draw_attention(
-    model: Transformer,
+    model: PretrainedModel,
     tokenizer: Tokenizer,
     source: str,
     target: str | None = None,
@@ -59,74 +91,101 @@ def draw_attention(
     layer: str | None = None,
     max_tokens: int = 24,
 ) -> Graph:
-    """Draw one attention block while it translates a sentence.
+    """Draw one attention block while a model translates a sentence, continues a prompt or fills in a text.
 
-    Q, K and V from their inputs through projection and heads, then QKᵀ, scale, mask, softmax, each head's weights as a
-    heatmap, ·V, and the heads' concatenation: the operations that were recorded, with their shapes.
+    Q, K and V from their inputs through projection and heads, then QKᵀ, scale, bias, mask, softmax, each head's weights
+    as a heatmap, ·V, and the heads' concatenation: the operations that were recorded, with their shapes.
 
     Args:
         model, tokenizer: as trained together.
-        source: the sentence.
-        target: its translation; the model's own (greedy) when None.
-        layer: the attention layer, such as ``encoder.layers.0.self_attention``; by default the decoder's last
-            cross-attention.
+        source: the sentence to translate, the prompt, or the text, which may have masks.
+        target: the translation; the model's own (greedy) when None. For an encoder-decoder model only.
+        layer: the attention layer, such as ``encoder.layers.0.self_attention``; by default the last one, which in an
+            encoder-decoder model attends to the source.
         max_tokens: how many rows and columns of the weights to show.
 
     Returns:
         A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
 
     Raises:
+        TypeError: the model is of another kind.
         ValueError: there is no such layer (the message lists those that exist), the source is empty or longer than the
-            model can read, or ``max_tokens`` is not positive.
+            model can read, a target is given to a model that has none, or ``max_tokens`` is not positive.
 
     Source: "Attention Is All You Need", Figure 2.
     """
-    names = [name for name, module in model.named_modules() if isinstance(module, MultiHeadAttention)]
-    name = names[-1] if layer is None else layer
-    if name not in names:
-        raise ValueError(f"layer: expected one of {', '.join(names)}, got {layer!r}")
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, MultiHeadAttention)}
+    name = list(layers)[-1] if layer is None else layer
+    if name not in layers:
+        raise ValueError(f"layer: expected one of {', '.join(layers)}, got {layer!r}")
     if not source.strip():
         raise ValueError("source: expected a sentence, got an empty one")
     if max_tokens < 1:
         raise ValueError(f"max_tokens: expected at least 1, got {max_tokens}")
-    was_training = model.training
-    model.eval()
-    try:
-        call, translation = _translate(model, tokenizer, source, target, name)
-    finally:
-        model.train(was_training)
+    with model.evaluating():
+        reading = _reading(model, tokenizer, source, target)
+        call = _call(model, tokenizer, reading, name, layers[name])
     parameters = sum(parameter.size for parameter in call.layer.parameters())
-    subtitle = f"{name} · {call.layer.num_heads} heads · {count_text(parameters)}"
-    return Graph(to_dot(_picture(call, max_tokens), f"{source} → {translation}", subtitle))
+    subtitle = f"{name} · {_heads(call.layer)} · {count_text(parameters)}"
+    return Graph(to_dot(_picture(call, max_tokens), reading.title, subtitle))
 
 
-def _translate(
-    model: Transformer, tokenizer: Tokenizer, source: str, target: str | None, name: str
-) -> tuple[_Call, str]:
-    """Run the model over the pair with recording on, and catch the call of the layer."""
-    source_ids = tokenizer.encode([source])[0]
+def _heads(layer: MultiHeadAttention) -> str:
+    groups = layer.num_kv_heads
+    return f"{layer.num_heads} heads" + (f", {groups} of keys and values" if groups != layer.num_heads else "")
+
+
+def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
+    """The texts as this kind of model reads them."""
+    if isinstance(model, Transformer):
+        return _translation(model, tokenizer, source, target)
+    if not isinstance(model, (CausalLM, MaskedLM)):
+        raise TypeError(f"model: expected a Transformer, CausalLM or MaskedLM, got {type(model).__name__}")
+    if target is not None:
+        raise ValueError(f"target: expected None for a {type(model).__name__}, which reads one text only")
+    if isinstance(model, CausalLM):
+        (ids,) = tokenizer.encode([source], add_special_tokens=False)
+        return _Reading((ids,), {"decoder": ids}, [], _clipped(source))
+    (ids,) = tokenizer.encode([source], split_special_tokens=False)
+    return _Reading((ids,), {"encoder": ids}, [], _clipped(source))
+
+
+def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
+    (read,) = tokenizer.encode([source])
     if target is None:
-        hypothesis = generate(model, np.array([source_ids]))[0]
-        target_ids = [*hypothesis.ids, tokenizer.eos_id]
-        target = tokenizer.decode([target_ids])[0]
+        (hypothesis,) = model.generate([read], num_beams=1)
+        eos_id = model.config.eos_id
+        written = [*hypothesis.ids, eos_id] if hypothesis.finished and eos_id is not None else hypothesis.ids
+        (target,) = tokenizer.decode([written])
     else:
-        target_ids = tokenizer.encode([target])[0]
-    read = [tokenizer.bos_id, *target_ids[:-1]]
-    layer = next(module for path, module in model.named_modules() if path == name)
-    assert isinstance(layer, MultiHeadAttention)
+        (written,) = tokenizer.encode([target])
+    start = [] if model.config.start_id is None else [model.config.start_id]
+    before = [*start, *written[:-1]]
+    return _Reading(
+        (read, before), {"encoder": read, "decoder": before}, written, f"{_clipped(source)} → {_clipped(target)}"
+    )
+
+
+def _clipped(text: str) -> str:
+    """As much of a text as a title has room for."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, layer: MultiHeadAttention) -> _Call:
+    """Run the model with recording on, and catch the call of the layer."""
     caught: list[tuple[tuple[Any, ...], Tensor]] = []
     handle = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
     try:
         with enable_grad(), record_attention(model) as weights:
-            model(np.array([source_ids]), np.array([read]))
+            model(*(np.array([ids]) for ids in reading.arguments))
     finally:
         handle.remove()
     arguments, output = caught[0]
     crosses = arguments[0] is not arguments[1]
-    columns = source_ids if crosses or name.startswith("encoder") else read
+    columns = reading.stacks["encoder" if crosses else name.split(".")[0]]
     # A decoder's position holds the newest token read; what it gathers from the source serves to write the next one.
-    rows = target_ids if crosses else columns
-    call = _Call(
+    rows = reading.written if crosses else columns
+    return _Call(
         layer,
         name,
         arguments,
@@ -136,7 +195,6 @@ def _translate(
         tokenizer.tokens(columns),
         _scope_of(layer, output),
     )
-    return call, target
 
 
 def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
@@ -153,27 +211,38 @@ def _picture(call: _Call, max_tokens: int) -> Picture:
     """The recorded graph of the call, arranged and named as in the paper's figure."""
     query, memory = call.arguments[:2]
     sources = [("decoder state", query), ("encoder output", memory)] if call.crosses else [("input", query)]
+    bias = call.visible.bias
     whole = trace(
         [("output", call.output)],
-        inputs=sources,
+        inputs=[*sources, (BIAS, bias)] if bias is not None and bias.requires_grad else sources,
         root=call.scope,
         keep=lambda node: node.scope is call.scope,
         opens=lambda node: True,
     )
-    picture = _one_vertex_for_heads(close(whole, lambda block: block.kind == "Linear"), call.layer.num_heads)
+    picture = _one_vertex_for_heads(close(whole, lambda block: block.kind == "Linear"), call.layer)
     _name_projections(picture, call.layer)
     picture = _in_lanes(picture)
-    _name_operations(picture, call)
-    return _with_weights(_with_mask(picture, call, max_tokens), call, max_tokens)
+    parts = _Parts(picture)
+    if parts.softmax.block is not None:
+        parts.softmax.block.title_at = "bl"  # where no edge passes
+    picture = _with_rotations(picture, parts)
+    picture = _with_hidden_scores(picture, parts, call, max_tokens)
+    _name_operations(parts, call)
+    return _with_weights(picture, parts, call, max_tokens)
 
 
-def _one_vertex_for_heads(picture: Picture, heads: int) -> Picture:
+def _one_vertex_for_heads(picture: Picture, layer: MultiHeadAttention) -> Picture:
     """Reshape and permute_dims, one after the other, split the width into heads or put them together again."""
-    following = {edge.tail: edge.head for edge in picture.edges if edge.tail.kind == edge.head.kind == "plumbing"}
+    both = {"reshape", "permute_dims"}
+    following = {edge.tail: edge.head for edge in picture.edges if {edge.tail.label, edge.head.label} == both}
+    projections = {edge.head: edge.tail.label for edge in picture.edges if edge.tail.kind == "module"}
     for first, last in following.items():
-        splits = first.label == "reshape"
         last.details = (f"{first.label}, {last.label}",)
-        last.label = f"split into {heads} heads" if splits else f"concatenate {heads} heads"
+        if first.label == "reshape":
+            heads = layer.num_heads if projections.get(first) == "query" else layer.num_kv_heads
+            last.label = f"split into {heads} head{'' if heads == 1 else 's'}"
+        else:
+            last.label = f"concatenate {layer.num_heads} heads"
     edges = [
         replace(edge, tail=following.get(edge.tail, edge.tail), head=following.get(edge.head, edge.head))
         for edge in picture.edges
@@ -199,41 +268,104 @@ def _in_lanes(picture: Picture) -> Picture:
     return replace(picture, rows=[[edge.tail for edge in in_order], [edge.head for edge in in_order]])
 
 
-def _name_operations(picture: Picture, call: _Call) -> None:
+class _Parts:
+    """The steps of the formula softmax(Q Kᵀ · scale) V among the vertices of a picture."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.softmax = next(vertex for vertex in picture.vertices if vertex.label == "softmax")
+        self.mean = next(edge.head for edge in picture.edges if edge.tail is self.softmax)
+        self.product = next(
+            vertex for vertex in picture.vertices if vertex.label == "matmul" and vertex is not self.mean
+        )
+        self.scale = next(edge.head for edge in picture.edges if edge.tail is self.product)
+
+
+def _with_rotations(picture: Picture, parts: _Parts) -> Picture:
+    """One vertex for the turn of queries, and one for that of keys, between their heads and their product."""
+    splits = [edge.tail for edge in picture.edges if edge.tail.label.startswith("split into")]
+    turns = []
+    for split in dict.fromkeys(splits):
+        inside = _between(picture, split, parts.product)
+        if inside:
+            turn = Vertex("op", "turn by the position", split.block, (_summary(inside),))
+            picture = _contracted(picture, inside, turn)
+            turns.append(turn)
+    return replace(picture, rows=[*picture.rows, turns]) if turns else picture
+
+
+def _with_hidden_scores(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
+    """One vertex for what happens to scores between scale and softmax, with the mask and the bias that come to it."""
+    inside = _between(picture, parts.scale, parts.softmax)
+    mask, bias = call.mask, call.visible.bias
+    if not inside:
+        return picture
+    names = [*(["add position bias"] if bias is not None else []), *(["mask"] if mask is not None else [])]
+    details = [] if bias is None else ["one number for each head and distance"]
+    details += [] if mask is None else ["hidden scores become −∞"]
+    step = Vertex("op", ", ".join(names), parts.softmax.block, (_summary(inside), *details))
+    picture = _contracted(picture, inside, step)
+    vertices, edges = list(picture.vertices), list(picture.edges)
+    if bias is not None:  # a learned one was recorded, outside
+        edges = [edge for edge in edges if edge.tail.label != BIAS]
+        constant = Vertex("input" if bias.requires_grad else "constant", BIAS, step.block, (shape_text(bias.shape),))
+        vertices = [*(vertex for vertex in vertices if vertex.label != BIAS), constant]
+        edges.append(Edge(constant, step, None))
+    if mask is not None:
+        html = mask_table(mask[:max_tokens, :max_tokens], shape_text(mask.shape))
+        figure = Vertex("figure", "mask", step.block, html=html)
+        vertices.append(figure)
+        edges.append(Edge(figure, step, None))
+    return replace(picture, vertices=vertices, edges=edges)
+
+
+def _between(picture: Picture, first: Vertex, last: Vertex) -> set[Vertex]:
+    """What lies on the ways from one vertex to another, and the constants that only it uses."""
+    after = _reached(first, [(edge.tail, edge.head) for edge in picture.edges])
+    before = _reached(last, [(edge.head, edge.tail) for edge in picture.edges])
+    inside = after & before
+    constants = {edge.tail for edge in picture.edges if edge.tail.kind == "constant" and edge.head in inside}
+    return inside | constants
+
+
+def _reached(start: Vertex, steps: list[tuple[Vertex, Vertex]]) -> set[Vertex]:
+    found: set[Vertex] = set()
+    ways = [start]
+    while ways:
+        here = ways.pop()
+        new = {end for begin, end in steps if begin is here} - found
+        found |= new
+        ways += new
+    return found
+
+
+def _contracted(picture: Picture, inside: set[Vertex], into: Vertex) -> Picture:
+    """One vertex in place of some."""
+    edges = [
+        replace(edge, tail=into if edge.tail in inside else edge.tail, head=into if edge.head in inside else edge.head)
+        for edge in picture.edges
+    ]
+    vertices = [vertex for vertex in picture.vertices if vertex not in inside]
+    return replace(picture, vertices=[*vertices, into], edges=merged(edges))
+
+
+def _summary(vertices: set[Vertex]) -> str:
+    """The operations that a vertex stands for."""
+    return ", ".join(sorted({vertex.label for vertex in vertices if vertex.kind != "constant"}))
+
+
+def _name_operations(parts: _Parts, call: _Call) -> None:
     """What the operations mean here; their own names go to the second line."""
-    head_size = call.layer.query.out_features // call.layer.num_heads
-    softmax = next((vertex for vertex in picture.vertices if vertex.label == "softmax"), None)
-    for vertex in picture.vertices:
-        if vertex.label == "matmul":
-            weighs = any(edge.head is vertex and edge.tail is softmax for edge in picture.edges)
-            vertex.label, vertex.details = ("weights · V" if weighs else "Q Kᵀ"), ("matmul",)
-        elif vertex.label == "multiply":
-            vertex.label = f"scale by 1/√{head_size}"
-            vertex.details = (f"multiply {vertex.details[0]}" if vertex.details else "multiply",)
-        elif vertex.label == "where":
-            vertex.label, vertex.details = "mask", ("where: hidden scores become −∞",)
-        elif vertex is softmax:
-            vertex.details = ("over the keys: each row sums to 1",)
+    scale = call.layer.attend.scale
+    parts.mean.label, parts.mean.details = "weights · V", ("matmul",)
+    parts.product.label, parts.product.details = "Q Kᵀ", ("matmul",)
+    parts.scale.label = f"scale by 1/√{call.layer.d_k}" if scale is None else f"scale by {scale:g}"
+    parts.scale.details = (" ".join(["multiply", *parts.scale.details]),)
+    parts.softmax.details = ("over the keys: each row sums to 1",)
 
 
-def _with_mask(picture: Picture, call: _Call, max_tokens: int) -> Picture:
-    """The mask itself in place of the constant."""
-    mask = call.arguments[2] if len(call.arguments) > 2 else None
-    constant = next((v for v in picture.vertices if v.kind == "constant" and v.label == "mask"), None)
-    if mask is None or constant is None:
-        return picture
-    constant.kind = "figure"
-    shown = np.atleast_2d(mask.data.squeeze())[:max_tokens, :max_tokens]
-    constant.html = mask_table(shown, shape_text(mask.shape))
-    edges = [replace(edge, shape=None) if edge.tail is constant else edge for edge in picture.edges]
-    return replace(picture, edges=edges)
-
-
-def _with_weights(picture: Picture, call: _Call, max_tokens: int) -> Picture:
+def _with_weights(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
     """The heatmaps, on the way from the softmax to the values."""
-    after = next((edge for edge in picture.edges if edge.tail.label == "softmax"), None)
-    if after is None:
-        return picture
+    after = next(edge for edge in picture.edges if edge.tail is parts.softmax)
     rows, columns = call.rows[:max_tokens], call.columns[:max_tokens]
     notes = [call.axes, *_shortened("rows", rows, call.rows), *_shortened("columns", columns, call.columns)]
     html = heatmaps(call.weights[:, : len(rows), : len(columns)], rows, columns, " · ".join(notes))

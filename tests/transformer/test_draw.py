@@ -1,8 +1,9 @@
-"""The picture of one attention block of a translation."""
+"""The picture of one attention block: of a translation, a prompt, a text."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,8 +15,8 @@ from transformer.attention import record_attention
 from transformer.config import TransformerConfig
 from transformer.draw import draw_attention
 from transformer.heatmap import colour
-from transformer.models import Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.models import CausalLM, Encoder, MaskedLM, Transformer
+from transformer.tokenizers import MASK, SPECIAL, Tokenizer
 
 SOURCE, TARGET = "ab cd 12", "xy zw 3"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,15 +24,18 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.train([SOURCE, TARGET] * 5, 280)
+    return Tokenizer.train([SOURCE, TARGET] * 5, 280, special=[*SPECIAL, MASK])
 
 
 @pytest.fixture(scope="module")
 def model() -> Transformer:
     mg.manual_seed(0)
-    return Transformer(
-        TransformerConfig(vocab_size=280, d_model=16, num_heads=2, d_ff=32, encoder_layers=2, decoder_layers=2)
-    )
+    return Transformer(small())
+
+
+def small(**changes: Any) -> TransformerConfig:
+    sizes = {"vocab_size": 280, "d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 2, "decoder_layers": 2}
+    return TransformerConfig(**{**sizes, **changes})
 
 
 def texts(picture: viz.Graph) -> list[str]:
@@ -49,7 +53,7 @@ def rows_of_cells(source: str, head: str) -> list[list[str]]:
 
 def test_the_recorded_operations_stand_from_projections_to_output(model: Transformer, tokenizer: Tokenizer) -> None:
     shown = texts(draw_attention(model, tokenizer, SOURCE, TARGET))
-    for step in ("Q · queries", "K · keys", "V · values", "Q Kᵀ", "mask", "softmax", "weights · V"):
+    for step in ("Q · queries", "K · keys", "V · values", "Q Kᵀ", "softmax", "weights · V"):
         assert step in shown, step
     assert shown.count("split into 2 heads") == 3
     assert "concatenate 2 heads" in shown
@@ -86,11 +90,81 @@ def test_tokens_label_rows_and_columns(model: Transformer, tokenizer: Tokenizer)
             assert (token.strip() or "·") in shown
 
 
-def test_a_causal_mask_is_shown_with_its_shape(model: Transformer, tokenizer: Tokenizer) -> None:
+def rows_of_mask(source: str) -> list[list[bool]]:
+    """The cells of the mask, row by row, from the DOT source: whether they are dark."""
+    table = source[source.index(">mask ") :]
+    rows = [re.findall(r'BGCOLOR="(#\w{6})"', row) for row in table[: table.index("dark: may attend")].split("<TR>")]
+    return [[shade != colour(0) for shade in row] for row in rows if row]
+
+
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("positions", ["sinusoidal", "rotary", "alibi", "relative"])
+def test_a_prompt_is_drawn_with_the_causal_mask_and_its_weights(
+    tokenizer: Tokenizer, positions: str, window: int | None
+) -> None:
+    writer = CausalLM(small(positions=positions, window=window))
+    picture = draw_attention(writer, tokenizer, SOURCE)
+    (ids,) = tokenizer.encode([SOURCE], add_special_tokens=False)
+    source, length = picture.to_dot(), len(ids)
+    visible = [[0 <= query - key < (window or length) for key in range(length)] for query in range(length)]
+    assert rows_of_mask(source) == visible
+    with mg.no_grad(), writer.evaluating(), record_attention(writer) as weights:
+        writer(np.array([ids]))
+    for number, head in enumerate(weights["decoder.layers.1.self_attention"].data[0], 1):
+        assert rows_of_cells(source, f"head {number}") == [[colour(weight) for weight in row] for row in head.tolist()]
+    shown = texts(picture)
+    assert f"mask {length}×{length}" in shown
+    assert shown.count("turn by the position") == (2 if positions == "rotary" else 0)
+    assert shown.count("position bias") == (positions in ("alibi", "relative"))
+    step = "add position bias, mask" if positions in ("alibi", "relative") else "mask"
+    assert shown.count(step) == 1
+    assert SOURCE in shown and "decoder.layers.1.self_attention · 2 heads · 1,088 parameters" in shown
+
+
+def test_a_targets_own_attention_has_the_causal_mask(model: Transformer, tokenizer: Tokenizer) -> None:
     picture = draw_attention(model, tokenizer, SOURCE, TARGET, layer="decoder.layers.0.self_attention")
     length = len(tokenizer.encode([TARGET])[0])
+    assert rows_of_mask(picture.to_dot()) == np.tri(length, dtype=bool).tolist()
     assert f"mask {length}×{length}" in texts(picture)
-    assert "dark: may attend" in texts(picture)
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary", "alibi", "relative"])
+def test_a_text_with_masks_is_drawn_without_one_over_the_scores(tokenizer: Tokenizer, positions: str) -> None:
+    reader = MaskedLM(small(positions=positions, mask_id=tokenizer.mask_id))
+    shown = texts(draw_attention(reader, tokenizer, f"ab{MASK} 12"))
+    assert "encoder.layers.1.self_attention · 2 heads · 1,088 parameters" in shown
+    assert MASK in shown  # one token
+    assert "dark: may attend" not in shown
+    assert ("add position bias" in shown) == (positions in ("alibi", "relative"))
+
+
+def test_a_window_hides_both_sides_of_an_encoder(tokenizer: Tokenizer) -> None:
+    picture = draw_attention(MaskedLM(small(window=2)), tokenizer, SOURCE)
+    places = np.arange(len(tokenizer.encode([SOURCE])[0]))
+    assert rows_of_mask(picture.to_dot()) == (np.abs(places[:, None] - places) < 2).tolist()
+
+
+def test_heads_that_share_keys_are_counted(tokenizer: Tokenizer) -> None:
+    shown = texts(draw_attention(CausalLM(small(num_heads=4, num_kv_heads=1)), tokenizer, SOURCE))
+    assert shown.count("split into 4 heads") == 1 and shown.count("split into 1 head") == 2
+    assert any(text.startswith("decoder.layers.1.self_attention · 4 heads, 1 of keys and values") for text in shown)
+
+
+def test_scores_that_are_not_scaled_say_so(tokenizer: Tokenizer) -> None:
+    shown = texts(draw_attention(CausalLM(small(scale_scores=False)), tokenizer, SOURCE))
+    assert "scale by 1" in shown and "multiply × 1" in shown
+
+
+def test_what_cannot_be_drawn_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(ValueError, match="target: expected None for a CausalLM, which reads one text only"):
+        draw_attention(CausalLM(small()), tokenizer, SOURCE, TARGET)
+    with pytest.raises(TypeError, match="model: expected a Transformer, CausalLM or MaskedLM, got Encoder"):
+        draw_attention(Encoder(small()), tokenizer, SOURCE)
+
+
+def test_long_texts_are_cut_in_the_title(tokenizer: Tokenizer) -> None:
+    shown = texts(draw_attention(CausalLM(small()), tokenizer, "ab cd " * 40))
+    assert any(text.startswith("ab cd ab cd") and text.endswith("…") and len(text) <= 60 for text in shown)
 
 
 def test_the_translation_is_the_model_s_own_by_default(model: Transformer, tokenizer: Tokenizer) -> None:

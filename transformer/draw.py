@@ -295,7 +295,8 @@ def _with_rotations(picture: Picture, parts: _Parts) -> Picture:
 
 def _with_hidden_scores(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
     """One vertex for what happens to scores between scale and softmax, with the mask and the bias that come to it."""
-    inside = _between(picture, parts.scale, parts.softmax)
+    starts = [parts.scale, *(vertex for vertex in picture.vertices if vertex.label == BIAS)]
+    inside = set().union(*(_between(picture, start, parts.softmax) for start in starts))
     mask, bias = call.mask, call.visible.bias
     if not inside:
         return picture

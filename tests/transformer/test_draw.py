@@ -117,7 +117,7 @@ def test_a_prompt_is_drawn_with_the_causal_mask_and_its_weights(
     assert shown.count("turn by the position") == (2 if positions == "rotary" else 0)
     assert shown.count("position bias") == (positions in ("alibi", "relative"))
     step = "add position bias, mask" if positions in ("alibi", "relative") else "mask"
-    assert shown.count(step) == 1
+    assert shown.count(step) == 1 and shown.count("mask") == (step == "mask")  # nothing of it is left beside it
     assert SOURCE in shown and "decoder.layers.1.self_attention · 2 heads · 1,088 parameters" in shown
 
 

@@ -1,0 +1,51 @@
+"""``python -m transformer.examples NAME``: one of the examples."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from transformer.examples import why_transformers
+
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+# A module says what it is in its docstring, `add_arguments(parser)` its options, and `run(args)` does the work.
+EXAMPLES: dict[str, ModuleType] = {
+    "why-transformers": why_transformers,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run an example; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"transformer.examples {args.example}: error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m transformer.examples", description=__doc__)
+    examples = parser.add_subparsers(dest="example", required=True, metavar="NAME")
+    for name, module in EXAMPLES.items():
+        text = module.__doc__ or ""
+        command = examples.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,12 +15,12 @@ from tests.reproduction.corpus import batches
 from tests.reproduction.recipe import Recipe
 from transformer import Transformer, console, from_pretrained
 from transformer.data import Pair
-from transformer.evaluate import translate
+from transformer.evaluate import transduce
 from transformer.pretrained import load_tokenizer
 from transformer.train import held_out_loss
 
 DECODERS = {"greedy": 1, "beam 4": 4}  # and their beams
-LENGTH_PENALTY = 0.6  # Wu et al., 2016; the paper's choice
+LENGTH_PENALTY: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ def evaluate(directory: Path, held_out: Sequence[Pair], recipe: Recipe) -> Score
     decoders = {}
     for name, beams in DECODERS.items():
         with console.counting(f"{directory.name}, {name}", len(sources)) as advance:
-            texts = translate(
-                model, tokenizer, sources, num_beams=beams, length_penalty=LENGTH_PENALTY, advance=advance
-            )
+            texts = transduce(model, tokenizer, sources, num_beams=beams, advance=advance, **LENGTH_PENALTY)
         found = [" ".join(text.split()) for text in texts]
         replace_file(directory / f"{name.replace(' ', '-')}.txt", "".join(f"{line}\n" for line in found).encode())
         decoders[name] = {

@@ -253,6 +253,7 @@ def _add_train(commands: Any) -> None:
         one = tasks.add_parser(task.name, help=task.aim.lower(), description=f"{task.aim}: train a model to.")
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
         one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+        one.add_argument("--overwrite", action="store_true", help="begin anew where there is a model in --out")
         one.add_argument("--tensorboard", type=Path, metavar="DIR", help="write TensorBoard's event files there, too")
         _add_data(one, task.held_out_unit, task.defaults.data, task.defaults.held_out)
         _add_settings(one, task.defaults)
@@ -262,7 +263,16 @@ def _run_train(args: argparse.Namespace) -> None:
     task = TASKS[args.task]
     choice, settings = _choice(args), _settings(args, task.defaults)
     examples = task.read(choice)
-    trained = train(task, examples, choice, settings, args.out, resume=args.resume, tensorboard=args.tensorboard)
+    trained = train(
+        task,
+        examples,
+        choice,
+        settings,
+        args.out,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        tensorboard=args.tensorboard,
+    )
     if examples.held_out:
         report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {})
         console.out.print(f"held out: {report.line}")

@@ -57,7 +57,7 @@ def run(config: DemoConfig, settings: Settings) -> None:
     choice = DataChoice(data=(f"cldr:{config.source}-{config.target}:{config.count}",), held_out=config.held_out)
     with console.err.status("generating phrases that the Unicode CLDR translates"):
         examples = task.read(choice)
-    trained = train(task, examples, choice, settings, config.out / "model")
+    trained = train(task, examples, choice, settings, config.out / "model", overwrite=True)
     report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {})
     rows = [
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)

@@ -16,7 +16,7 @@ from minigrad.io import replace_file
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.curve import save_gradient_picture, save_loss_curve
-from transformer.pretrained import PretrainedModel, load_tokenizer
+from transformer.pretrained import CONFIG, PretrainedModel, load_tokenizer
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, task_document
 from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
@@ -49,6 +49,7 @@ def train(
     directory: str | os.PathLike[str],
     *,
     resume: bool = False,
+    overwrite: bool = False,
     tensorboard: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Learn the tokens, train the model with progress on standard error, and save it, also when interrupted.
@@ -60,12 +61,15 @@ def train(
         settings: of the model and the training.
         directory: the model directory to write; its parent must exist or be creatable.
         resume: go on from the checkpoint in the directory.
+        overwrite: begin anew though there is a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
 
     Raises:
-        ValueError: a setting does not fit the examples, or there is no checkpoint to resume.
+        ValueError: a setting does not fit the examples, there is no checkpoint to resume, or a model in the way.
     """
     directory = Path(directory)
+    if (directory / CONFIG).exists() and not (resume or overwrite):
+        raise ValueError(f"out: {directory} holds a model already; choose another place, --resume, or --overwrite")
     directory.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=directory).close()  # an unwritable place is found before the training, not after it
     for note in examples.notes:

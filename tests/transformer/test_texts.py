@@ -7,7 +7,7 @@ import pytest
 
 from tests.transformer.conftest import PAIRS, small
 from transformer import Tokenizer, Transformer
-from transformer.evaluate import score, translate
+from transformer.evaluate import score, transduce
 
 
 def test_any_text_survives_encoding(tokenizer: Tokenizer) -> None:
@@ -36,7 +36,7 @@ def test_bad_tokenizers_are_refused() -> None:
 def test_decoding_leaves_every_modules_mode_as_it_was(tokenizer: Tokenizer) -> None:
     model = Transformer(small()).train()
     model.encoder.eval()
-    translate(model, tokenizer, ["two"])
+    transduce(model, tokenizer, ["two"])
     assert model.decoder.training and not model.encoder.training
     assert model.generate(np.array([[5, 2]]), max_new_tokens=3)[0].ids
 

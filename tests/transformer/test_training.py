@@ -24,7 +24,7 @@ from tests.transformer.training import (
 )
 from transformer import Tokenizer, Trainer, TrainingConfig, Transformer
 from transformer.data.batches import IGNORED, Batch, PairBatches, SequenceBatches
-from transformer.evaluate import translate
+from transformer.evaluate import transduce
 from transformer.train import OPTIMIZERS, SCHEDULES, TensorBoard, batch_loss, held_out_loss, read_log
 from transformer.train.precision import round_to_bfloat16
 
@@ -118,7 +118,7 @@ def test_one_batch_is_learned_by_heart(tokenizer: Tokenizer) -> None:
     settings = TrainingConfig(steps=150, warmup=40, label_smoothing=0.0, lr_factor=0.5)
     losses = [step.loss for step in Trainer(model, _pair_batches(tokenizer), settings)]
     assert losses[-1] < 0.02 < losses[0]
-    assert translate(model, tokenizer, [source for source, _ in PAIRS]) == [target for _, target in PAIRS]
+    assert transduce(model, tokenizer, [source for source, _ in PAIRS]) == [target for _, target in PAIRS]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

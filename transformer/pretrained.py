@@ -23,6 +23,7 @@ from transformer.tokenizers import ROLES, Tokenizer
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 OWN = "transformer"  # the model_type of our format
+TOKENS = ("pad", "bos", "eos", "decoder_start")
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -86,7 +87,7 @@ def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
         model = described.build(arrays, directory)
     if model.generation is not None and (path := _generation_file(paths, described)) is not None:
         with _blaming(path):
-            model.generation = GenerationConfig.from_json(path.read_text("utf-8"))
+            model.generation = _read_generation(path, model.config.vocab_size)
     return model
 
 
@@ -135,10 +136,17 @@ def _generation_file(paths: dict[str, Path], described: _Described) -> Path | No
     return None if described.family is None else paths[CONFIG]
 
 
+def _read_generation(path: Path, vocab_size: int) -> GenerationConfig:
+    """How the model writes; special tokens that are not in the vocabulary, as defaults often are, are none."""
+    generation = GenerationConfig.from_json(path.read_text("utf-8"))
+    ids = {f"{name}_token_id": getattr(generation, f"{name}_token_id") for name in TOKENS}
+    foreign: dict[str, Any] = {name: None for name, i in ids.items() if isinstance(i, int) and i >= vocab_size}
+    return dataclasses.replace(generation, **foreign)
+
+
 def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
     """The content of ``generation_config.json``, the special tokens included, which others look for there."""
-    names = ("pad", "bos", "eos", "decoder_start")
-    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in names}
+    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in TOKENS}
     return {**{name: i for name, i in tokens.items() if i is not None}, **json_object(generation.to_json())}
 
 

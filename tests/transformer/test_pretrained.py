@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from minigrad import no_grad
 from tests.transformer.conftest import small
-from transformer import Tokenizer, Transformer, from_pretrained, load_tokenizer
+from transformer import (
+    CausalLM,
+    Encoder,
+    GenerationConfig,
+    MaskedLM,
+    Tokenizer,
+    Transformer,
+    TransformerConfig,
+    from_pretrained,
+    load_tokenizer,
+)
+from transformer.tokenizers import MASK, SPECIAL
 
 
 @pytest.fixture
@@ -23,7 +38,13 @@ def test_a_model_directory_loads_back_to_identical_outputs(
 ) -> None:
     model = Transformer(small(vocab_size=tokenizer.vocab_size, norm_first=True)).eval()
     model.save_pretrained(tmp_path, tokenizer)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
     loaded, words = from_pretrained(tmp_path), load_tokenizer(tmp_path)
     np.testing.assert_array_equal(loaded(source, target).detach().numpy(), model(source, target).detach().numpy())
     assert words.to_json() == tokenizer.to_json()
@@ -65,19 +86,139 @@ def test_files_that_do_not_fit_together_are_named(directory: Path) -> None:
         ValueError, match=r"model.safetensors: state does not fit .*expand.weight: expected shape \(48, 16\)"
     ):
         from_pretrained(directory)
-    config.write_text(config.read_text().replace('"vocab_size": 2', '"vocab_size": 12'))
-    with pytest.raises(ValueError, match="vocab_size"):
+    config.write_text(re.sub('"vocab_size": [0-9]+', '"vocab_size": 200', config.read_text()))
+    with pytest.raises(ValueError, match=r"the model has vocab_size=200, the tokenizer 2[0-9][0-9] tokens"):
         load_tokenizer(directory)
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused_before_anything_is_written(
     directory: Path, tokenizer: Tokenizer
 ) -> None:
-    with pytest.raises(ValueError, match="vocab_size=400, the tokenizer"):
-        Transformer(small(vocab_size=400)).save_pretrained(directory, tokenizer)
-    load_tokenizer(directory)
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ValueError, match="vocab_size=200, the tokenizer"):
+        Transformer(small(vocab_size=200)).save_pretrained(directory, tokenizer)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such model directory"):
         from_pretrained(tmp_path / "nowhere")
+
+
+GPT2 = TransformerConfig.preset("nano", vocab_size=300, d_model=16, num_heads=2, d_ff=32, decoder_layers=1)
+BERT = TransformerConfig.preset("bert-base", vocab_size=300, d_model=16, num_heads=2, d_ff=32, encoder_layers=1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "7", "[" * 100_000, '{"model_type": "gpt2"', '{"d_ff": ' + "9" * 5000 + "}", "\x00"],
+    ids=["empty", "cut short", "a list", "a number", "deep nesting", "unclosed", "a huge number", "no text"],
+)
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"])
+def test_json_that_is_damaged_or_hostile_is_one_clear_error(name: str, content: str, directory: Path) -> None:
+    (directory / name).write_text(content)
+    load = load_tokenizer if name.startswith("tokenizer") else from_pretrained
+    with pytest.raises(ValueError, match=f"{name}: "):
+        load(directory)
+
+
+def test_text_that_is_no_utf8_is_named(directory: Path) -> None:
+    (directory / "config.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match=r"config.json: "):
+        from_pretrained(directory)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model_type": "llama"}, "model_type: expected one of transformer, gpt2, bert, bart, marian, t5, got 'llama'"),
+        ({"model_type": ["gpt2"]}, r"model_type: expected one of .*, got \['gpt2'\]"),
+        ({"model_type": None}, "model_type: expected one of .*, got None"),
+        ({"architectures": ["Perceptron"]}, r"architectures: expected one of .*, got \['Perceptron'\]"),
+        ({"architectures": 3}, "architectures: expected one of .*, got 3"),
+        ({"architectures": [[]]}, "architectures: expected one of "),
+        ({"model_type": "bert"}, "architectures: expected one of BertForMaskedLM, BertForPreTraining, BertModel, got "),
+        ({"d_ff": "wide"}, "d_ff: expected an integer, got 'wide'"),
+        ({"width": 3}, "unknown setting 'width'"),
+    ],
+)
+def test_a_configuration_of_the_wrong_kind_names_what_is_allowed(
+    settings: dict[str, Any], message: str, directory: Path
+) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    with pytest.raises(ValueError, match=f"config.json: {message}"):
+        from_pretrained(directory)
+
+
+def test_a_model_without_a_class_in_its_configuration_is_the_families_usual_one(tmp_path: Path) -> None:
+    CausalLM(GPT2).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": None}))
+    assert isinstance(from_pretrained(tmp_path), CausalLM)
+
+
+@pytest.mark.parametrize("config", [GPT2, small(encoder_layers=0, activation="swiglu")], ids=["gpt2", "own format"])
+def test_how_a_model_writes_is_kept(config: TransformerConfig, tmp_path: Path) -> None:
+    model = CausalLM(config)
+    model.generation = GenerationConfig(num_beams=3, repetition_penalty=1.2, max_new_tokens=5)
+    model.save_pretrained(tmp_path)
+    again = from_pretrained(tmp_path)
+    assert isinstance(again, CausalLM)
+    assert (again.generation.num_beams, again.generation.repetition_penalty) == (3, 1.2)
+    prompt = np.array([[5, 6, 7]])
+    assert again.generate(prompt) == model.generate(prompt)
+
+
+def test_a_directory_without_generation_config_says_how_to_write_in_its_configuration(tmp_path: Path) -> None:
+    CausalLM(GPT2).save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").unlink()
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_beams": 4, "length_penalty": 2.0}))
+    model = from_pretrained(tmp_path)
+    assert model.generation == GenerationConfig(num_beams=4, length_penalty=2.0)
+
+
+def test_a_special_token_outside_the_vocabulary_is_none(tmp_path: Path) -> None:
+    CausalLM(GPT2).save_pretrained(tmp_path)
+    for name in ("config.json", "generation_config.json"):
+        path = tmp_path / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": 50256, "bos_token_id": 50256}))
+    model = from_pretrained(tmp_path)
+    assert isinstance(model, CausalLM)
+    assert (model.config.eos_id, model.generation.eos_token_id) == (None, None)
+    assert len(model.generate(np.array([[5]]), max_new_tokens=4)[0].ids) == 4
+
+
+def test_an_encoder_writes_nothing_and_says_nothing_about_it(tmp_path: Path) -> None:
+    Encoder(BERT).save_pretrained(tmp_path)
+    assert not (tmp_path / "generation_config.json").exists()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", [CausalLM, MaskedLM, Transformer])
+def test_transformers_reads_the_tokenizer_with_its_special_tokens(kind: Any, tmp_path: Path) -> None:
+    peer = pytest.importorskip("transformers", reason="the peer")
+    words = ["one two three", "two two"]
+    tokenizer = Tokenizer.train(words, 270, special=[*SPECIAL, MASK])
+    config = {CausalLM: GPT2, MaskedLM: BERT, Transformer: small()}[kind]
+    kind(config).save_pretrained(tmp_path, tokenizer)
+    again = peer.PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert again("two three").input_ids == tokenizer.encode(["two three"])[0]
+    assert (again.pad_token_id, again.mask_token_id) == (tokenizer.pad_id, tokenizer.mask_id)
+    ends = (again.cls_token_id, again.sep_token_id) if kind is MaskedLM else (again.bos_token_id, again.eos_token_id)
+    assert ends == (tokenizer.bos_id, tokenizer.eos_id)
+    ours = load_tokenizer(tmp_path)
+    assert (ours.pad_id, ours.bos_id, ours.eos_id, ours.mask_id) == (0, 1, 2, 3)
+
+
+def test_a_save_that_was_committed_but_not_finished_is_read_whole(directory: Path) -> None:
+    model = Transformer(small(vocab_size=300))
+    model.save_pretrained(directory.parent / "new")
+    names = [path.name for path in (directory.parent / "new").iterdir()]
+    for name in names:
+        (directory.parent / "new" / name).rename(directory / f".pending-{name}")
+    (directory / ".commit").write_text("\n".join(names))
+    source, target = np.array([[5, 6]]), np.array([[1, 7]])
+    with no_grad():
+        np.testing.assert_array_equal(from_pretrained(directory)(source, target).numpy(), model.eval()(source, target))

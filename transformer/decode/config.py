@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from transformer.config import json_object
+
 LENGTH_PENALTIES: dict[str, Callable[[int, float], float]] = {
     "plain": lambda length, alpha: float(length**alpha),
     "paper": lambda length, alpha: float(((5 + length) / 6) ** alpha),
@@ -109,12 +111,7 @@ class GenerationConfig:
         Raises:
             ValueError: it is not a JSON object, or a value is not allowed.
         """
-        try:
-            values: Any = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"not valid JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"expected a JSON object, got {type(values).__name__}")
+        values = json_object(text)
         return cls(**{name: value for name, value in values.items() if name in ALLOWED and value is not None})
 
     def penalty(self, length: int) -> float:

@@ -140,7 +140,7 @@ class Family:
     copies: Mapping[str, str]
     gated: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
-    untied: Tie | None = None
+    untied: Tie = "none"
     aliases: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     buffers: str = r"(?!)"  # matches nothing
@@ -156,6 +156,8 @@ class Family:
     def read(self, settings: Settings) -> TransformerConfig:
         """The configuration that ``config.json`` describes.
 
+        A special token that is not in the vocabulary, as defaults often are, is none.
+
         Raises:
             ValueError: a setting has a value that is not allowed, or that our models do not know.
         """
@@ -166,11 +168,16 @@ class Family:
         said: dict[str, str] = {}
         for setting in self.settings:
             value = setting.read(settings)
-            first = said.setdefault(setting.ours, setting.theirs)
-            if (common := fields.setdefault(setting.ours, value)) != value:
+            if setting.ours not in said:
+                said[setting.ours], fields[setting.ours] = setting.theirs, value
+            elif value != (first := fields[setting.ours]):
                 raise ValueError(
-                    f"{setting.theirs}: models here have one value for it and {first}, {common!r}, got {value!r}"
+                    f"{setting.theirs}: models here have one value for it and {said[setting.ours]}, {first!r}, "
+                    f"got {value!r}"
                 )
+        for name in (name for name in fields if name.endswith("_id")):
+            if not _occurs(fields[name], fields["vocab_size"]):
+                fields[name] = None
         try:
             return TransformerConfig(**fields)
         except ValueError as error:
@@ -255,7 +262,7 @@ class Family:
         if problems:
             more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise ValueError(f"the weights do not fit config.json: {'; '.join(problems[:5])}{more}")
-        return state, [self._named(architecture, name) for name in unused]
+        return state, sorted(self._named(architecture, name) for name in unused)
 
     def _stored(self, architecture: Architecture, parameters: Iterable[str]) -> dict[str, Stored]:
         """The arrays that hold these parameters, by canonical name."""
@@ -277,3 +284,8 @@ class Family:
 
     def _named(self, architecture: Architecture, name: str) -> str:
         return name.removeprefix(self.prefix) if architecture.bare else name
+
+
+def _occurs(token: Any, vocab_size: Any) -> bool:
+    """Whether an id is in the vocabulary; True too where one of them is no number, which is found out elsewhere."""
+    return not isinstance(token, int) or not isinstance(vocab_size, int) or 0 <= token < vocab_size

@@ -19,6 +19,7 @@ from tests.transformer.huggingface.peer import CASES, ENCODER_DECODERS, Pair, ma
 from transformer.huggingface import FAMILIES  # noqa: E402
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("default::DeprecationWarning")]
+torch.set_num_threads(1)
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
@@ -143,7 +144,7 @@ def generated(pair: Pair, **choices: Any) -> list[list[int]]:
             input_ids=torch.tensor(ids),
             attention_mask=torch.tensor(mask),
             **{
-                "max_new_tokens": 9,
+                "max_new_tokens": 7,
                 "do_sample": False,
                 "pad_token_id": pair.theirs.config.pad_token_id or 0,
                 **choices,
@@ -165,22 +166,25 @@ def prompt(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     return np.where(mask == 1, ids, pair.theirs.config.pad_token_id or 0), mask
 
 
-@pytest.mark.parametrize("case", WRITERS)
+GREEDY: dict[str, Any] = {}
+BEAMS = {"num_beams": 3, "early_stopping": True}
+OTHERS = [
+    {"repetition_penalty": 1.5, "no_repeat_ngram_size": 2, "min_new_tokens": 4},
+    {"num_beams": 4, "early_stopping": "never", "length_penalty": 0.5, "no_repeat_ngram_size": 2},
+]
+
+
 @pytest.mark.parametrize(
-    "choices",
+    ("case", "choices"),
     [
-        {},
-        {"repetition_penalty": 1.5},
-        {"no_repeat_ngram_size": 2, "min_new_tokens": 4},
-        {"num_beams": 3, "early_stopping": True},
-        {"num_beams": 4, "early_stopping": "never", "length_penalty": 0.5, "no_repeat_ngram_size": 2},
+        *((case, choices) for case in WRITERS for choices in (GREEDY, BEAMS)),
+        *((case, choices) for case in ("gpt2", "marian") for choices in OTHERS),
     ],
-    ids=lambda choices: "-".join(choices) or "greedy",
 )
 def test_the_same_choices_write_the_same_text(case: str, choices: dict[str, Any], made: dict[str, Pair]) -> None:
     pair = made[case]
     ids, mask = prompt(pair)
-    ours = [hypothesis.ids for hypothesis in pair.ours.generate(ids, mask, **{"max_new_tokens": 9, **choices})]
+    ours = [hypothesis.ids for hypothesis in pair.ours.generate(ids, mask, **{"max_new_tokens": 7, **choices})]
     assert ours == generated(pair, **choices)
 
 
@@ -194,7 +198,7 @@ def test_how_a_model_writes_is_part_of_its_directory_in_both_directions(
     ours = read(tmp_path / "theirs")
     assert (ours.generation.num_beams, ours.generation.repetition_penalty) == (2, 1.3)
     ids, mask = prompt(pair)
-    written = [hypothesis.ids for hypothesis in ours.generate(ids, mask, max_new_tokens=9)]
+    written = [hypothesis.ids for hypothesis in ours.generate(ids, mask, max_new_tokens=7)]
     assert written == generated(pair)
     ours.save_pretrained(tmp_path / "ours")
     again = type(pair.theirs).from_pretrained(tmp_path / "ours").eval()

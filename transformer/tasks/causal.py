@@ -87,7 +87,7 @@ class Generation(Task[str]):
             eps=1e-8,
             weight_decay=0.1,
             schedule="cosine",
-            lr=1e-3,
+            lr=2e-3,  # twice nanoGPT's, which learns as stably and gets lower
             final_factor=0.1,
             warmup=100,
             label_smoothing=0.0,

@@ -53,7 +53,7 @@ class Seq2SeqSize:
 def weights(size: Seq2SeqSize) -> Weights:
     """Every parameter by name."""
     found = Weights()
-    found.add_matrix("embedding", size.vocabulary, size.width)
+    found.add_matrix("encoder.tokens", size.vocabulary, size.width)
     for side, attentions in (("encoder", ["self_attention"]), ("decoder", ["self_attention", "cross_attention"])):
         for layer in range(size.layers):
             prefix = f"{side}.layers.{layer}"

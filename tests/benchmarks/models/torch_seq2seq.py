@@ -90,8 +90,8 @@ class Stack(nn.Module):
 class Seq2Seq(nn.Module):
     def __init__(self, size: Seq2SeqSize, dropout: float) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(size.vocabulary, size.width)
         self.encoder = Stack([EncoderLayer(size, dropout) for _ in range(size.layers)])
+        self.encoder.tokens = nn.Embedding(size.vocabulary, size.width)  # one matrix, of the decoder and the output too
         self.decoder = Stack([DecoderLayer(size, dropout) for _ in range(size.layers)])
         self.positions = sinusoidal(max(size.lengths), size.width)
         self.dropout = dropout
@@ -100,10 +100,10 @@ class Seq2Seq(nn.Module):
         """(B, S) and (B, T) to logits (B, T, V)."""
         mask = (source != seq2seq.PAD)[:, None, None, :]
         memory = self.encoder(self._embedded(source), mask)
-        return F.linear(self.decoder(self._embedded(target), memory, mask), self.embedding.weight)
+        return F.linear(self.decoder(self._embedded(target), memory, mask), self.encoder.tokens.weight)
 
     def _embedded(self, ids: Tensor) -> Tensor:
-        scaled = self.embedding(ids) * self.embedding.embedding_dim**0.5
+        scaled = self.encoder.tokens(ids) * self.encoder.tokens.embedding_dim**0.5
         return F.dropout(scaled + self.positions[: ids.shape[1]], self.dropout)
 
 

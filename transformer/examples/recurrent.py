@@ -1,0 +1,244 @@
+"""What came before: a language model and a translator of recurrent layers, as rivals of about a Transformer's size."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor, nn
+from minigrad.nn import functional as F
+from transformer.continuation import inference
+from transformer.decode import GenerationConfig
+from transformer.models import check_ids, real_tokens
+
+Ids = np.ndarray[Any, Any]
+Kind = Literal["RNN", "LSTM", "GRU"]
+KINDS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentConfig:
+    """The sizes of a recurrent model.
+
+    Raises:
+        ValueError: the kind is unknown, or a size is below 1.
+    """
+
+    kind: Kind
+    vocab_size: int
+    d_model: int = 128  # the length of a token's vector
+    hidden_size: int = 128  # units of a layer
+    layers: int = 2  # of each stack
+    dropout: float = 0.1  # of embeddings, between layers, and of what leaves them
+    max_length: int = 512  # tokens of a text; a limit of the data, not of the model
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        for name in ("vocab_size", "d_model", "hidden_size", "layers", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
+
+class TokenVectors(nn.Module):
+    """Tokens to vectors and, by the same matrix, hidden states to scores of tokens: Press and Wolf, 2017."""
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        self.scale = config.d_model**0.5
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.projection = nn.Linear(config.hidden_size, config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
+
+    def read(self, ids: Any) -> Tensor:
+        """Ids (B, T) to vectors (B, T, D) of about unit variance."""
+        return self.dropout(self.embedding(ids) * self.scale)
+
+    def write(self, hidden: Tensor) -> Tensor:
+        """Hidden states (B, T, H) to logits (B, T, V)."""
+        return F.linear(self.projection(self.dropout(hidden)), self.embedding.weight)
+
+
+def recurrent_layers(config: RecurrentConfig) -> Any:
+    """A stack of recurrent layers, batch first. An LSTM starts with its forget gates open.
+
+    Source: Jozefowicz, Zaremba and Sutskever, 2015, section 2.2: a bias of 1 closes the gap between LSTM and GRU.
+    """
+    layers = KINDS[config.kind](
+        config.d_model, config.hidden_size, config.layers, batch_first=True, dropout=config.dropout
+    )
+    if isinstance(layers, nn.LSTM):
+        for name, parameter in layers.named_parameters():
+            if name.startswith("bias_ih"):
+                parameter.data[config.hidden_size : 2 * config.hidden_size] = 1.0
+    return layers
+
+
+class RecurrentLM(nn.Module):
+    """Predicts the next token from a state that has read all earlier ones: Mikolov et al., 2010.
+
+    Costs O(T) sequential steps for T tokens, each O(B · H²), and O(B · H) memory to go on writing.
+
+    Example:
+        >>> import numpy as np
+        >>> RecurrentLM(RecurrentConfig(kind="GRU", vocab_size=10))(np.array([[5, 6, 7]])).shape
+        (1, 3, 10)
+    """
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        self.config = config
+        self.tokens = TokenVectors(config)
+        self.layers = recurrent_layers(config)
+
+    def forward(self, input_ids: Any) -> Tensor:
+        """Logits (B, T, V) for the token after each token (B, T), which may be padded at the end."""
+        hidden, _ = self.layers(self.tokens.read(check_ids("input_ids", input_ids)))
+        return self.tokens.write(hidden)
+
+
+class RecurrentTranslator(nn.Module):
+    """Reads a source into one state, and writes the target from it: Sutskever, Vinyals and Le, 2014.
+
+    The source is read from its end to its beginning, as they do (section 3.3), so that its first words are fresh when
+    the target begins. Whatever its length, all that the decoder knows of it are ``layers · hidden_size`` numbers (twice
+    as many for an LSTM).
+
+    Example:
+        >>> import numpy as np
+        >>> config = RecurrentConfig(kind="LSTM", vocab_size=50, pad_id=0, bos_id=1, eos_id=2)
+        >>> RecurrentTranslator(config)(np.array([[5, 6, 7, 2]]), np.array([[1, 8, 9]])).shape
+        (1, 3, 50)
+    """
+
+    generation: GenerationConfig
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        self.config = config
+        self.generation = GenerationConfig()
+        self.tokens = TokenVectors(config)
+        self.encoder = recurrent_layers(config)
+        self.decoder = recurrent_layers(config)
+
+    def encode(self, input_ids: Any, attention_mask: Any = None) -> list[Tensor]:
+        """The state in which sources (B, S) leave the encoder: an array (layers, B, H), or two for an LSTM.
+
+        A padded source leaves the same state as alone: the rows, turned round, have their padding first, and each joins
+        the recurrence where its tokens begin.
+
+        Raises:
+            ValueError: a source is all padding.
+        """
+        ids = check_ids("input_ids", input_ids).data
+        found = real_tokens(mg.asarray(ids), attention_mask, self.config.pad_id)
+        real = np.ones(ids.shape, np.bool_) if found is None else found.data
+        length = ids.shape[1]
+        begins = length - real.sum(1)
+        if not length or (begins == length).any():
+            raise ValueError("input_ids: expected at least one token in each row, got only padding")
+        backward, real = ids[:, ::-1], real[:, ::-1]
+        padding_first = np.argsort(real, axis=1, kind="stable")
+        longest_first = np.argsort(begins, kind="stable")
+        x = self.tokens.read(np.take_along_axis(backward, padding_first, 1)[longest_first])
+        states: list[Tensor] | None = None
+        for start, stop in pairwise([*np.unique(begins).tolist(), length]):
+            rows = int(np.count_nonzero(begins <= start))
+            if states is not None:
+                states = [_joined(state, rows) for state in states]
+            _, states = self.encoder.run(x[:rows, start:stop], states)
+        assert states is not None
+        as_given = np.argsort(longest_first)
+        return [state[:, as_given] for state in states]
+
+    def forward(self, input_ids: Any, decoder_input_ids: Any, attention_mask: Any = None) -> Tensor:
+        """Logits (B, T, V) for the token after each target token (B, T), given the source (B, S).
+
+        Args:
+            input_ids: the source, padded on either side.
+            decoder_input_ids: the target, beginning with the start token, padded at its end.
+            attention_mask: (B, S), true or 1 where the source is not padding; by default, where it is not ``pad_id``.
+        """
+        target = check_ids("decoder_input_ids", decoder_input_ids)
+        hidden, _ = self.decoder.run(self.tokens.read(target), self.encode(input_ids, attention_mask))
+        return self.tokens.write(hidden)
+
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> RecurrentDecoding:
+        """Make ready to write the targets of some sources (B, S). There is nothing to cache: the state is the memory.
+
+        Raises:
+            ValueError: the model has no ``bos_id``.
+        """
+        if self.config.bos_id is None:
+            raise ValueError("bos_id: this model does not say what a target begins with")
+        with inference(self):
+            states = self.encode(input_ids, attention_mask)
+        return RecurrentDecoding(self, states)
+
+
+class RecurrentDecoding:
+    """Targets under way. A token costs O(B · H²), however long its text has become.
+
+    Args:
+        model: what writes.
+        states: (layers, B, H) each, as the encoder left them.
+    """
+
+    def __init__(self, model: RecurrentTranslator, states: list[Tensor]) -> None:
+        self.prompt = np.full((states[0].shape[1], 1), model.config.bos_id, np.int64)
+        self.prompt_mask = np.ones(self.prompt.shape, np.bool_)
+        self._model, self._states = model, states
+
+    def step(self, tokens: Ids) -> Ids:
+        """Read (B, n) tokens; the logits (B, V) of the one after."""
+        with inference(self._model):
+            hidden, self._states = self._model.decoder.run(self._model.tokens.read(tokens), self._states)
+            logits: Ids = self._model.tokens.write(hidden[:, -1:])[:, 0].data
+        return logits
+
+    def keep(self, rows: Ids) -> None:
+        """Go on with these rows, in this order; a row may be there more than once."""
+        self._states = [state[:, rows] for state in self._states]
+
+
+Model = TypeVar("Model", RecurrentLM, RecurrentTranslator)
+
+
+def of_size(model: type[Model], config: RecurrentConfig, parameters: int) -> Model:
+    """A model with as many hidden units as make it about ``parameters`` large.
+
+    Raises:
+        ValueError: that is less than a model of one unit.
+
+    Example:
+        >>> lm = of_size(RecurrentLM, RecurrentConfig(kind="RNN", vocab_size=10, d_model=8), 10_000)
+        >>> lm.config.hidden_size, size(lm)
+        (54, 9928)
+    """
+
+    def made(hidden_size: int) -> Model:
+        return model(dataclasses.replace(config, hidden_size=hidden_size))
+
+    units = (1, 2, 3)
+    sizes = [size(made(hidden_size)) for hidden_size in units]
+    if parameters < sizes[0]:
+        raise ValueError(f"parameters: expected at least {sizes[0]:,}, those of one hidden unit, got {parameters:,}")
+    square, linear, constant = np.polyfit(units, sizes, 2)  # exact: matrices join units to units, and units to vectors
+    return made(round(max(np.roots([square, linear, constant - parameters]).real)))
+
+
+def size(model: nn.Module) -> int:
+    """How many parameters a model has."""
+    return sum(parameter.size for parameter in model.parameters())
+
+
+def _joined(state: Tensor, rows: int) -> Tensor:
+    """States (L, B, H), and zeros for the rows that begin now, up to ``rows``."""
+    layers, before, hidden = state.shape
+    return mg.concat([state, mg.zeros((layers, rows - before, hidden), dtype=state.dtype)], axis=1)

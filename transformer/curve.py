@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigrad.io import replace_file
-from transformer.extras import require
+from transformer.figures import ACCENT, FAINT, INK, new_figure, save_figure, tidy
 from transformer.train import Step
 
-INK, FAINT, ACCENT = "#0b7285", "#99c9d3", "#d9480f"
 ROWS = 40  # parameters that a heat map has room to name
 COLUMNS = 200  # steps, or groups of steps, side by side
 
@@ -30,7 +27,7 @@ def save_loss_curve(steps: Sequence[Step], path: Path) -> None:
         ModuleNotFoundError: matplotlib is not installed.
     """
     _check_not_empty(steps)
-    figure = _figure(8, 4.5)
+    figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     numbers = np.array([step.number for step in steps])
     losses = np.array([step.loss for step in steps])
@@ -44,9 +41,9 @@ def save_loss_curve(steps: Sequence[Step], path: Path) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel("loss per target token, nats")
     axes.set_title(f"Loss, {len(steps):,} steps")
-    _tidy(axes)
+    tidy(axes)
     axes.legend(frameon=False)
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 def save_gradient_picture(
@@ -79,14 +76,14 @@ def save_gradient_picture(
         cut = np.array([step.clipped_shares or (0.0,) * len(parameters) for step in steps]).T
         maps.append(("share of elements cut by value", _grouped(cut, places, np.maximum)))
     heights = [1.6, 1.0, *[max(1.2, 0.17 * len(names))] * len(maps)]
-    figure = _figure(10, sum(heights) + 1.6)
+    figure = new_figure(10, sum(heights) + 1.6)
     top, middle, *below = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     _draw_norms(top, numbers, steps, clip_norm)
     _draw_factors(middle, numbers, steps)
     for axes, (title, shares) in zip(below, maps, strict=True):
         _draw_map(figure, axes, numbers, shares, names, title)
     below[-1].set_xlabel("step")
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_norms(axes: Any, numbers: Any, steps: Sequence[Step], clip_norm: float | None) -> None:
@@ -100,7 +97,7 @@ def _draw_norms(axes: Any, numbers: Any, steps: Sequence[Step], clip_norm: float
     axes.tick_params(axis="y", which="both", labelsize=7)
     axes.set_ylabel("norm")
     axes.set_title("Gradients of all parameters together", loc="left")
-    _tidy(axes)
+    tidy(axes)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, fontsize=7)
 
 
@@ -112,7 +109,7 @@ def _draw_factors(axes: Any, numbers: Any, steps: Sequence[Step]) -> None:
     axes.set_title(
         f"What clipping by norm left of them; {np.mean(factors < 1):.0%} of the steps were clipped", loc="left"
     )
-    _tidy(axes)
+    tidy(axes)
 
 
 def _draw_map(figure: Any, axes: Any, numbers: Any, shares: Any, names: Sequence[str], title: str) -> None:
@@ -154,19 +151,3 @@ def _grouped(values: Any, places: Sequence[int], ufunc: np.ufunc) -> Any:
 def _check_not_empty(steps: Sequence[Step]) -> None:
     if not steps:
         raise ValueError("steps: expected at least one, got none")
-
-
-def _figure(width: float, height: float) -> Any:
-    require("matplotlib", "draw")
-    return require("matplotlib.figure", "draw").Figure(figsize=(width, height), layout="constrained")
-
-
-def _tidy(axes: Any) -> None:
-    axes.grid(True, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _write(figure: Any, path: Path) -> None:
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.removeprefix("."), dpi=144)
-    replace_file(path, content.getvalue())

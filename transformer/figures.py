@@ -1,0 +1,35 @@
+"""What the pictures of trainings and studies have in common: how they look, and how they reach the disk."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from minigrad.io import replace_file
+from transformer.extras import require
+
+INK, FAINT, ACCENT = "#0b7285", "#99c9d3", "#d9480f"
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty matplotlib figure, its sides in inches.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    require("matplotlib", "draw")
+    return require("matplotlib.figure", "draw").Figure(figsize=(width, height), layout="constrained")
+
+
+def tidy(axes: Any) -> None:
+    """A faint grid, and no frame but the two axes."""
+    axes.grid(True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure; the suffix of ``path`` chooses PNG, SVG or PDF."""
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.removeprefix("."), dpi=144)
+    replace_file(path, content.getvalue())

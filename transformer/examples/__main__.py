@@ -7,12 +7,16 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from transformer.examples import why_transformers
+from transformer.examples import induction, modular_addition, sorting, table3, why_transformers
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
 # A module says what it is in its docstring, `add_arguments(parser)` its options, and `run(args)` does the work.
 EXAMPLES: dict[str, ModuleType] = {
+    "sorting": sorting,
+    "induction": induction,
+    "modular-addition": modular_addition,
+    "table3": table3,
     "why-transformers": why_transformers,
 }
 

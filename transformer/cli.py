@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,10 +16,11 @@ from transformer.config import PRESETS, TransformerConfig
 from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
 from transformer.evaluate import transduce
-from transformer.options import add_options, given
+from transformer.options import ARCHITECTURE, SAMPLING, SEARCH, TRAINING, add_options, given
 from transformer.pretrained import from_pretrained, load_tokenizer
 from transformer.tasks import (
     PLACEHOLDER,
+    TASK,
     TASKS,
     Candidate,
     DataChoice,
@@ -31,82 +34,86 @@ from transformer.tasks import (
 )
 from transformer.tasks.corpora import NAMES
 from transformer.tokenizers import Tokenizer
-from transformer.train import OPTIMIZERS, SCHEDULES, TrainingConfig
+from transformer.train import TrainingConfig
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
+TEXT_WIDTH = 78  # columns of a description
 
-ARCHITECTURE = {
-    "d_model": "width of the model",
-    "num_heads": "attention heads",
-    "num_kv_heads": "heads of keys and values, each shared by several of the queries' (default: as many)",
-    "d_k": "width of a head (default: the model's, shared by the heads)",
-    "d_ff": "width inside the feed-forward network",
-    "max_length": "positions: tokens of the longest text, or of the context",
-    "positions": "how tokens know where they stand",
-    "norm": "kind of normalisation",
-    "norm_first": "normalise before each sublayer instead of after it",
-    "activation": "inside the feed-forward network",
-    "bias": "of linear layers and norms",
-    "window": "positions that self-attention looks back (default: all)",
-    "tie": "which of the source's, target's and output's matrices are one",
-    "dropout": "probability of dropping an element in training",
-    "attention_dropout": "probability of dropping an attention weight",
-    "layer_drop": "probability of leaving out a layer in training",
-    "scale_scores": "divide attention scores by the root of the head's width",
-}
-TRAINING = {
-    "steps": "updates of the parameters",
-    "accumulate": "batches of a step, which count as one larger batch",
-    "optimizer": f"one of {', '.join(OPTIMIZERS)}",
-    "betas": "decay rates of Adam's means",
-    "weight_decay": "of matrices",
-    "schedule": f"of the learning rate: one of {', '.join(SCHEDULES)}",
-    "warmup": "steps until the learning rate's peak",
-    "lr": "peak of the learning rate (default: the paper's)",
-    "lr_factor": "on the paper's peak",
-    "final_factor": "share of the peak that linear and cosine schedules end at",
-    "label_smoothing": "probability spread over wrong tokens",
-    "clip_norm": "limit on the gradients' joint norm",
-    "clip_value": "limit on each element of the gradients (default: none)",
-    "precision": "float32 or bfloat16, of the weights as the model computes with them",
-    "seed": "of everything random",
-    "evaluate_every": "steps from one evaluation on held-out examples to the next",
-    "patience": "evaluations without improvement before it stops early (default: never)",
-    "average": "evaluations, the last ones, whose weights' mean is the result",
-    "checkpoint_every": "steps from one checkpoint to the next",
-}
-SEARCH = {
-    "num_beams": "hypotheses to keep; 1 is greedy",
-    "length_penalty": "α that favours longer texts among beams",
-    "length_penalty_form": "log P / length^α, or the paper's ((5 + length) / 6)^α",
-    "max_new_tokens": "longest text",
-    "repetition_penalty": "above 1: what was said becomes less likely",
-    "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
-}
-SAMPLING = {
-    "temperature": "below 1 bolder in the likely, above 1 more varied",
-    "top_k": "only the k likeliest tokens",
-    "top_p": "only the likeliest tokens that have this probability together",
-    "min_p": "only tokens with this share of the likeliest one's probability",
-    "repetition_penalty": "above 1: what was said becomes less likely",
-    "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
-    "stop_strings": "end before the first of these",
-    "seed": "the same seed writes the same text (default: another one each time)",
+STACKS = ("encoder_layers", "decoder_layers")
+HEEDED = {  # what a task may heed of a DataChoice beside its data
+    "reverse": "swap the two sides of pairs",
+    "split_seed": "which examples are held out (default: 0)",
+    "skip_bad": "leave bad lines out, and say how many",
 }
 PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
 DEFAULT_NEW_TOKENS = 200
 
-EXAMPLES = {
-    "demo": "transformer demo --to fr --out demo-fr",
-    "train": "transformer train translate --data pairs.tsv.gz --reverse --out my-model",
-    "translate": 'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
-    "summarize": "transformer summarize --model my-model < article.txt",
-    "fill": f'transformer fill --model my-model "the {PLACEHOLDER} statement"',
-    "generate": 'transformer generate --model my-model --prompt "ROMEO:" --temperature 0.8',
-    "evaluate": "transformer evaluate --model my-model --num-beams 4",
-    "draw": 'transformer draw --model demo/model --layer decoder.layers.0.self_attention "May 3, 2024" -o own.svg',
+# Of each command: what follows its name, and examples.
+USAGE = {
+    "demo": "[options]",
+    "train": "TASK --out DIR [--data FILE ...] [options]",
+    "translate": "--model DIR [options] [TEXT ...]",
+    "summarize": "--model DIR [options] [TEXT ...]",
+    "generate": "--model DIR [--prompt TEXT] [options]",
+    "fill": "--model DIR [--count N] TEXT",
+    "evaluate": "--model DIR [options]",
+    "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
 }
+EXAMPLES = {
+    "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
+    "train": (
+        "transformer train translate --data pairs.tsv.gz --out my-model",
+        "transformer train summarize --out my-summarizer",
+        "transformer train fill --out my-filler",
+        "transformer train generate --data plays.txt --out my-writer",
+    ),
+    "translate": (
+        'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
+        "transformer translate --model demo/model < sentences.txt > translations.txt",
+    ),
+    "summarize": ("transformer summarize --model my-summarizer < article.txt",),
+    "generate": (
+        'transformer generate --model my-writer --prompt "ROMEO:"',
+        'transformer generate --model my-writer --prompt "ROMEO:" --temperature 0.5 --seed 1',
+    ),
+    "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
+    "evaluate": (
+        "transformer evaluate --model my-model --num-beams 4",
+        "transformer evaluate --model my-model --data test.tsv --all",
+    ),
+    "draw": (
+        'transformer draw --model demo/model "May 3, 2024" -o attention.svg',
+        'transformer draw --model demo/model --layer encoder.layers.0.self_attention "May 3, 2024" -o own.png',
+    ),
+    "train translate": (
+        "transformer train translate --data pairs.tsv --out my-model",
+        "transformer train translate --data corpus.en corpus.de --reverse --out my-model",
+        "transformer train translate --data cldr:en-fr --steps 1000 --out my-model",
+    ),
+    "train summarize": (
+        "transformer train summarize --out my-summarizer",
+        "transformer train summarize --data texts-and-summaries.tsv --max-length 512 --out my-summarizer",
+    ),
+    "train fill": (
+        "transformer train fill --out my-filler",
+        "transformer train fill --data book.txt --layers 6 --out my-filler",
+    ),
+    "train generate": (
+        "transformer train generate --data plays.txt --out my-writer",
+        "transformer train generate --data plays.txt --preset llama-nano --vocab-size 1000 --out my-writer",
+    ),
+}
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Examples a line each, and a column that is wide enough for the commands, which argparse forgets are indented."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        for command in self._iter_indented_subactions(action):
+            longest = len(self._format_action_invocation(command)) + self._current_indent
+            self._action_max_length = max(self._action_max_length, longest)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,9 +127,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="transformer",
         description="Train Transformers on this machine's CPU, use them, and look inside.",
-        epilog="start with:  transformer demo",
+        epilog="start with:  transformer demo\nand then:    transformer COMMAND --help",
+        formatter_class=_Help,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
     for add in (
         _add_demo,
         _add_train,
@@ -139,13 +149,22 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
     summary = text.split(".", maxsplit=1)[0]
+    parser = _described(commands, name, summary[0].lower() + summary[1:], name, text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _described(commands: Any, name: str, summary: str, path: str, text: str) -> argparse.ArgumentParser:
+    """A parser with everything that its help says; ``path`` is the name with those of the commands above it."""
+    usage = USAGE.get(path, "--out DIR [--data FILE ...] [options]")
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=summary[0].lower() + summary[1:],
-        description=text,
-        epilog=f"for example:  {EXAMPLES[name]}",
+        help=summary,
+        usage=f"transformer {path} {usage}",
+        description=textwrap.fill(text, TEXT_WIDTH),
+        epilog="\n".join(["for example:", *(f"  {example}" for example in EXAMPLES[path])]),
+        formatter_class=_Help,
     )
-    parser.set_defaults(run=run)
     return parser
 
 
@@ -159,11 +178,26 @@ def _add_demo(commands: Any) -> None:
     )
     parser = _command(commands, "demo", _run_demo, text)
     config = demo.DemoConfig()
-    parser.add_argument("--from", dest="source", default=config.source, metavar="LANG", help="language to translate")
-    parser.add_argument("--to", dest="target", default=config.target, metavar="LANG", help="language to translate into")
-    parser.add_argument("--out", type=Path, default=config.out, metavar="DIR", help="where the results go")
-    parser.add_argument("--count", type=int, default=config.count, metavar="N", help="phrase pairs to generate")
-    parser.add_argument("--held-out", type=int, default=config.held_out, metavar="N", help="pairs kept for the test")
+    parser.add_argument(
+        "--from", dest="source", default=config.source, metavar="LANG", help="language to translate (default: en)"
+    )
+    parser.add_argument(
+        "--to", dest="target", default=config.target, metavar="LANG", help="language to translate into (default: de)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=config.out, metavar="DIR", help="where the results go (default: demo)"
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=config.count,
+        metavar="N",
+        help=f"phrase pairs to generate (default: {config.count})",
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=config.held_out, metavar="N", help="of these, for the test (default: 1000)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     _add_settings(parser, demo.DEFAULTS)
 
 
@@ -177,20 +211,21 @@ def _run_demo(args: argparse.Namespace) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--preset", choices=list(PRESETS), help="begin with the architecture of this name")
-    layers = max(defaults.architecture.get(name, 0) for name in ("encoder_layers", "decoder_layers"))
+    group.add_argument("--preset", choices=_presets(defaults), help="begin with the architecture of this name")
+    layers = max(defaults.architecture.get(name, 0) for name in STACKS)
     group.add_argument("--layers", type=int, metavar="N", help=f"in each stack (default: {layers})")
-    vocabulary = "tokens of the byte-pair encoding" if defaults.vocab_size else "0: a token for each character"
+    characters = "" if defaults.vocab_size else "; 0 is a token for each character"
     group.add_argument(
         "--vocab-size",
         type=int,
         default=defaults.vocab_size,
         metavar="N",
-        help=f"{vocabulary} (default: {defaults.vocab_size})",
+        help=f"tokens of the byte-pair encoding{characters} (default: {defaults.vocab_size})",
     )
-    add_options(parser, "architecture", TransformerConfig, ARCHITECTURE, defaults.architecture)
-    add_options(parser, "training", TrainingConfig, TRAINING, dataclasses.asdict(defaults.training))
-    parser.add_argument(
+    add_options(group, TransformerConfig, ARCHITECTURE, defaults.architecture)
+    group = parser.add_argument_group("training")
+    add_options(group, TrainingConfig, TRAINING, dataclasses.asdict(defaults.training))
+    group.add_argument(
         "--batch-tokens",
         type=int,
         default=defaults.batch_tokens,
@@ -199,12 +234,17 @@ def _add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     )
 
 
+def _presets(defaults: Defaults) -> list[str]:
+    """Those that have the stacks of a task's own architecture."""
+    needed = [name for name in STACKS if defaults.architecture.get(name, 1)]
+    return [preset for preset, fields in PRESETS.items() if [name for name in STACKS if fields.get(name, 1)] == needed]
+
+
 def _settings(args: argparse.Namespace, defaults: Defaults) -> Settings:
     architecture = dict(PRESETS[args.preset] if args.preset else defaults.architecture)
     architecture.pop("vocab_size", None)
     if args.layers is not None:
-        stacks = [name for name in ("encoder_layers", "decoder_layers") if architecture.get(name, 1)]
-        architecture |= dict.fromkeys(stacks, args.layers)
+        architecture |= dict.fromkeys([name for name in STACKS if architecture.get(name, 1)], args.layers)
     return Settings(
         architecture={**architecture, **given(args, ARCHITECTURE)},
         vocab_size=args.vocab_size,
@@ -213,33 +253,41 @@ def _settings(args: argparse.Namespace, defaults: Defaults) -> Settings:
     )
 
 
-def _add_data(parser: argparse.ArgumentParser, unit: str, data: Sequence[str] | None, held_out: int | None) -> None:
-    """Which examples; None where the model's own training says."""
+def _add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
+    """Which examples; without a task the model's own training says."""
+    group = parser.add_argument_group("data")
     otherwise = "as in the model's training"
-    shown = "" if data == () else f" (default: {otherwise if data is None else ' '.join(data)})"
-    parser.add_argument(
+    names, unit, heeded = NAMES.get(task.name, "") if task else "", "examples", tuple(HEEDED)
+    default: str | int = otherwise
+    data: tuple[str, ...] | None = None
+    if task is not None:
+        data, default, unit, heeded = task.defaults.data, task.defaults.held_out, task.held_out_unit, task.heeds
+    shown = "" if data == () else f" (default: {' '.join(data) if data else otherwise})"
+    group.add_argument(
         "--data",
         nargs="+",
         required=data == (),
         default=data or None,
         metavar="FILE",
-        help=f"files (plain, .gz, or a .zip holding one), or a corpus by name: {NAMES}{shown}",
+        help=f"files (plain, .gz, or a .zip holding one), or a corpus by name{f': {names}' if names else ''}{shown}",
     )
-    parser.add_argument(
+    group.add_argument(
         "--held-out",
         type=int,
-        default=held_out,
+        default=task.defaults.held_out if task else None,
         metavar="N",
-        help=f"{unit} kept out of the training (default: {otherwise if held_out is None else held_out})",
+        help=f"{unit} to keep out of the training (default: {default})",
     )
-    parser.add_argument("--reverse", action="store_true", default=None, help="swap the two sides of pairs")
-    parser.add_argument("--split-seed", type=int, metavar="N", help="which examples are held out")
-    parser.add_argument("--skip-bad", action="store_true", default=None, help="leave bad lines out, and say how many")
+    for name in heeded:
+        option = f"--{name.replace('_', '-')}"
+        kind: dict[str, Any] = {"type": int, "metavar": "N"} if name == "split_seed" else {"action": "store_true"}
+        group.add_argument(option, default=None, help=HEEDED[name], **kind)
+    return group
 
 
 def _choice(args: argparse.Namespace, before: DataChoice | None = None) -> DataChoice:
     names = [field.name for field in dataclasses.fields(DataChoice)]
-    values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    values = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
     if "data" in values:
         values["data"] = tuple(values["data"])
     return dataclasses.replace(before, **values) if before else DataChoice(**values)
@@ -248,21 +296,24 @@ def _choice(args: argparse.Namespace, before: DataChoice | None = None) -> DataC
 def _add_train(commands: Any) -> None:
     text = "Train a model. It is written to a directory, with a log of each step and checkpoints to resume from."
     parser = _command(commands, "train", _run_train, text)
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK", parser_class=_Parser)
+    tasks = parser.add_subparsers(title="tasks", dest="task", required=True, metavar="TASK", parser_class=_Parser)
     for task in TASKS.values():
-        one = tasks.add_parser(task.name, help=task.aim.lower(), description=f"{task.aim}: train a model to.")
+        aim = task.aim[0].lower() + task.aim[1:]
+        text = f"Train a model to {aim}. Ctrl-C stops the training and keeps what was learned; --resume goes on."
+        one = _described(tasks, task.name, aim, f"train {task.name}", text)
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
         one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         one.add_argument("--overwrite", action="store_true", help="begin anew where there is a model in --out")
         one.add_argument("--tensorboard", type=Path, metavar="DIR", help="write TensorBoard's event files there, too")
-        _add_data(one, task.held_out_unit, task.defaults.data, task.defaults.held_out)
+        _add_data(one, task)
         _add_settings(one, task.defaults)
 
 
 def _run_train(args: argparse.Namespace) -> None:
     task = TASKS[args.task]
     choice, settings = _choice(args), _settings(args, task.defaults)
-    examples = task.read(choice)
+    with console.doing(f"reading {' '.join(choice.data)}"):
+        examples = task.read(choice)
     trained = train(
         task,
         examples,
@@ -299,7 +350,7 @@ def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.Argu
     parser = _command(commands, name, _run_writer, text)
     _add_model(parser)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help=what)
-    add_options(parser, "search", GenerationConfig, SEARCH, PAPER_SEARCH)
+    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, PAPER_SEARCH)
     return parser
 
 
@@ -316,14 +367,21 @@ def _add_summarize(commands: Any) -> None:
 def _run_writer(args: argparse.Namespace) -> None:
     model, tokenizer = _load(args.model, TASKS[args.command])
     if args.command == "translate":
-        sources = args.texts or [line.rstrip("\n") for line in sys.stdin]
+        sources = args.texts or [line.rstrip("\n") for line in _standard_input()]
     else:
-        sources = [" ".join(text.split()) for text in args.texts or [sys.stdin.read()]]
-    if not all(source.strip() for source in sources) or not sources:
-        raise ValueError("texts: expected some text, got an empty one")
+        sources = [" ".join(text.split()) for text in args.texts or ["".join(_standard_input())]]
+    for number, source in enumerate(sources or [""], 1):
+        if not source.strip():
+            raise ValueError(f"texts: expected some text, number {number} is empty")
     cut = args.command == "summarize"
     for target in transduce(model, tokenizer, sources, cut=cut, **PAPER_SEARCH | given(args, SEARCH)):
         print(" ".join(target.splitlines()))  # a line each, whatever an untrained model writes
+
+
+def _standard_input() -> Iterable[str]:
+    if sys.stdin.isatty():
+        console.err.print("type a text; Ctrl-D ends it")
+    return sys.stdin
 
 
 def _add_generate(commands: Any) -> None:
@@ -339,7 +397,7 @@ def _add_generate(commands: Any) -> None:
         help=f"longest text, which may go beyond the model's context (default: {DEFAULT_NEW_TOKENS})",
     )
     parser.add_argument("--greedy", action="store_true", help="always the likeliest token")
-    add_options(parser, "sampling", GenerationConfig, SAMPLING, DEFAULT_SAMPLING)
+    add_options(parser.add_argument_group("sampling"), GenerationConfig, SAMPLING, DEFAULT_SAMPLING)
 
 
 def _run_generate(args: argparse.Namespace) -> None:
@@ -388,23 +446,32 @@ def _add_evaluate(commands: Any) -> None:
     parser = _command(commands, "evaluate", _run_evaluate, text)
     _add_model(parser)
     parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
-    _add_data(parser, "examples", None, None)
-    add_options(parser, "search", GenerationConfig, SEARCH, {})
+    group = _add_data(parser, None)
+    group.add_argument("--all", action="store_true", help="score every example of --data: a test set of its own")
+    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, {})
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
+    if args.all and args.data is None:
+        raise ValueError("all: expected --data beside it, as the model has learned from the data of its training")
+    if args.all:
+        args.held_out = 0
     if args.task is not None and args.data is not None and args.held_out is not None:
         task, choice = TASKS[args.task], _choice(args)
     else:
         name, before = read_task(args.model)
+        if (args.task or name) not in TASKS:
+            raise ValueError(f"{args.model / TASK}: task: expected one of {', '.join(TASKS)}, got {name!r}")
         task, choice = TASKS[args.task or name], _choice(args, before)
     model, tokenizer = _load(args.model, task)
-    examples = task.read(choice)
+    with console.doing(f"reading {' '.join(choice.data)}"):
+        examples = task.read(choice)
     for note in examples.notes:
         console.err.print(note)
-    if not examples.held_out:
+    chosen = examples.train if args.all else examples.held_out
+    if not chosen:
         raise ValueError("held_out: expected at least 1, got 0")
-    console.out.print(task.evaluate(model, tokenizer, examples.held_out, given(args, SEARCH)).line)
+    console.out.print(task.evaluate(model, tokenizer, chosen, given(args, SEARCH)).line)
 
 
 def _add_draw(commands: Any) -> None:
@@ -412,10 +479,19 @@ def _add_draw(commands: Any) -> None:
     parser = _command(commands, "draw", _run_draw, text)
     _add_model(parser)
     parser.add_argument("text", metavar="TEXT", help="what the model reads")
-    parser.add_argument("--target", metavar="TEXT", help="its translation; the model's own unless given")
-    parser.add_argument("--layer", metavar="NAME", help="an attention layer; the last one unless given")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("attention.svg"), metavar="FILE", help=".svg .png .pdf .dot"
+        "--target", metavar="TEXT", help="what an encoder-decoder writes (default: its own translation)"
+    )
+    parser.add_argument(
+        "--layer", metavar="NAME", help="an attention layer; a wrong name lists them (default: the last one)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("attention.svg"),
+        metavar="FILE",
+        help=".svg, .png, .pdf or .dot, by its ending (default: attention.svg)",
     )
 
 
@@ -429,7 +505,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
     args = _parser().parse_args(arguments)
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *place: console.err.print(f"transformer {args.command}: {message}")
+            args.run(args)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

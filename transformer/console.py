@@ -148,6 +148,17 @@ def _lines(total: int, every: int, example: Example) -> Display:
 
 
 @contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say what is being done: in a terminal until it is done, in a pipe as a line."""
+    if err.is_terminal:
+        with err.status(what):
+            yield
+    else:
+        err.print(what)
+        yield
+
+
+@contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar for work that is counted; a silent one where nobody watches.
 

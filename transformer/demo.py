@@ -16,7 +16,7 @@ from transformer.curve import save_loss_curve
 from transformer.draw import draw_attention
 from transformer.extras import require
 from transformer.tasks import TASKS, DataChoice, Defaults, Settings, train
-from transformer.train import TrainingConfig
+from transformer.train import LOG, TrainingConfig, read_log
 
 SHOWN = 12  # held-out translations in the table
 PICTURED = 36  # characters of a phrase that a picture has room for
@@ -32,6 +32,7 @@ class DemoConfig:
     count: int = 40_000  # pairs to generate
     held_out: int = 1000
     out: Path = Path("demo")
+    resume: bool = False  # go on from the checkpoint in ``out``
 
 
 # Found by trying: the demo ends within four minutes of wall time on two cores.
@@ -55,16 +56,17 @@ def run(config: DemoConfig, settings: Settings) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     task = TASKS["translate"]
     choice = DataChoice(data=(f"cldr:{config.source}-{config.target}:{config.count}",), held_out=config.held_out)
-    with console.err.status("generating phrases that the Unicode CLDR translates"):
+    with console.doing("generating phrases that the Unicode CLDR translates"):
         examples = task.read(choice)
-    trained = train(task, examples, choice, settings, config.out / "model", overwrite=True)
+    again = {"resume": config.resume, "overwrite": not config.resume}  # what the demo made, it can make again
+    trained = train(task, examples, choice, settings, config.out / "model", **again)
     report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {})
     rows = [
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
     ]
     console.out.print(console.translations_table(rows[:SHOWN]))
     console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report.line}")
-    save_loss_curve(trained.steps, config.out / "loss.png")
+    save_loss_curve(read_log(config.out / "model" / LOG)[1], config.out / "loss.png")
     picture = draw_attention(trained.model, trained.tokenizer, _telling(rows))
     for suffix in PICTURES:
         picture.save(config.out / f"attention.{suffix}")

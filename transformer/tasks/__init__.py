@@ -7,7 +7,7 @@ from typing import Any
 
 from transformer.tasks.causal import Generation, continuation
 from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill
-from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task, read_task
+from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, read_task
 from transformer.tasks.text_to_text import Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
 
@@ -15,6 +15,7 @@ TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summa
 
 __all__ = [
     "PLACEHOLDER",
+    "TASK",
     "TASKS",
     "Candidate",
     "DataChoice",

@@ -73,7 +73,8 @@ class Generation(Task[str]):
     name = "generate"
     aim = "Go on with a text"
     model = CausalLM
-    held_out_unit = "per cent of the text, its end"
+    held_out_unit = "per cent of the text, its end,"
+    heeds = ("skip_bad",)
     defaults = Defaults(
         data=("topics",),
         held_out=10,

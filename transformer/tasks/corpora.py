@@ -13,7 +13,13 @@ from transformer.data.texts import read_passages, read_texts
 from transformer.data.topics import language_reference
 
 PHRASES = 40_000  # that are generated unless another number is asked for
-NAMES = "cldr:en-de or debian:fr to translate, docstrings or debian to summarize, topics to fill and to generate"
+# Those of each task; the languages are examples.
+NAMES = {
+    "translate": "cldr:en-de, debian:fr",
+    "summarize": "docstrings, debian",
+    "fill": "topics",
+    "generate": "topics",
+}
 
 
 def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> Corpus[Pair]:
@@ -73,5 +79,6 @@ def _existing(data: Sequence[str]) -> list[Path]:
     """Files, or an error that says which names would have done."""
     for name in data:
         if not Path(name).exists():
-            raise FileNotFoundError(f"{name}: no such file, and no corpus of that name; those are {NAMES}")
+            known = "; ".join(f"to {task}: {names}" for task, names in NAMES.items())
+            raise FileNotFoundError(f"{name}: no such file, and no corpus of that name; those are, {known}")
     return [Path(name) for name in data]

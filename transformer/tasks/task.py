@@ -70,6 +70,7 @@ class Task(ABC, Generic[Example]):
     aim: ClassVar[str]  # for the help
     model: ClassVar[type[PretrainedModel]]
     held_out_unit: ClassVar[str]  # what ``held_out`` counts
+    heeds: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
     defaults: ClassVar[Defaults]
 
     @abstractmethod
@@ -138,6 +139,12 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
             raise ValueError("task, data: expected a name and a list of names")
         if unknown := set(values) - {field.name for field in fields(DataChoice)}:
             raise ValueError(f"unknown setting {min(unknown)!r}")
+        for setting, value in values.items():
+            kind = bool if setting in ("reverse", "skip_bad") else int
+            if type(value) is not kind:
+                raise ValueError(
+                    f"{setting}: expected {'true or false' if kind is bool else 'a number'}, got {value!r}"
+                )
         return name, DataChoice(data=tuple(data), **values)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None

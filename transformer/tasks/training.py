@@ -75,7 +75,8 @@ def train(
     for note in examples.notes:
         console.err.print(note)
     training = settings.training
-    tokenizer = load_tokenizer(directory) if resume else task.learn_tokens(examples, settings.vocab_size)
+    with console.doing("learning tokens"):
+        tokenizer = load_tokenizer(directory) if resume else task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
     )
@@ -88,8 +89,6 @@ def train(
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
     if resume and not trainer.resume():
         raise ValueError(f"resume: {directory} has no checkpoint to go on from")
-    model.save_pretrained(directory, tokenizer)
-    replace_file(directory / TASK, task_document(task, choice))
     console.err.print(
         f"{len(examples.train):,} examples, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
@@ -100,17 +99,23 @@ def train(
         with _board(tensorboard, trainer) as board:
 
             def record(step: Step) -> None:
+                if not steps:  # from now on the directory is this training's; resuming needs its tokenizer
+                    model.save_pretrained(directory, tokenizer)
+                    replace_file(directory / TASK, task_document(task, choice))
                 steps.append(step)
                 board(step)
 
             console.watch(trainer, training.steps, record, example)
     finally:
-        model.save_pretrained(directory, tokenizer)  # whatever ended the training, what was learned is kept
-        _draw(directory)
+        if trainer.steps_made:  # whatever ended the training, what was learned is kept
+            model.save_pretrained(directory, tokenizer)
+            _draw(directory)
         if not trainer.finished:
             console.err.print(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
                 "--resume goes on"
+                if trainer.steps_made
+                else f"stopped before the first step; {directory} is as it was"
             )
     return Trained(model, tokenizer, steps)
 

@@ -58,8 +58,9 @@ def run(config: DemoConfig, settings: Settings) -> None:
     choice = DataChoice(data=(f"cldr:{config.source}-{config.target}:{config.count}",), held_out=config.held_out)
     with console.doing("generating phrases that the Unicode CLDR translates"):
         examples = task.read(choice)
-    again = {"resume": config.resume, "overwrite": not config.resume}  # what the demo made, it can make again
-    trained = train(task, examples, choice, settings, config.out / "model", **again)
+    trained = train(
+        task, examples, choice, settings, config.out / "model", resume=config.resume, overwrite=not config.resume
+    )
     report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {})
     rows = [
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)

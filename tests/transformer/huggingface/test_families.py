@@ -155,9 +155,7 @@ def test_old_names_buffers_and_second_copies_are_understood() -> None:
     family.settle_copies(BERT, found)
     assert found.keys() == arrays.keys()
     found["cls.predictions.decoder.bias"] = arrays["cls.predictions.bias"] + 1
-    with pytest.raises(
-        ValueError, match=r"decoder.bias: .* with cls.predictions.bias, but the values differ"
-    ):
+    with pytest.raises(ValueError, match=r"decoder.bias: .* with cls.predictions.bias, but the values differ"):
         family.settle_copies(BERT, found)
 
 

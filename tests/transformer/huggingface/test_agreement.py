@@ -102,6 +102,12 @@ def test_a_configuration_read_and_written_is_the_same(pair: Pair, tmp_path: Path
     assert read(tmp_path).config == pair.ours.config
 
 
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_what_config_json_leaves_out_is_what_they_take_it_for(family: Any) -> None:
+    theirs = transformers.AutoConfig.for_model(family.model_type).to_dict()
+    assert family.read({}) == family.read(theirs)
+
+
 def test_padding_changes_nothing_on_the_side_where_the_family_has_it(made: dict[str, Pair]) -> None:
     with no_grad(), torch.no_grad():
         for case, left in {"gpt2": True, "bert": False, "bert-encoder": False}.items():

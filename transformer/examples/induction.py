@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     curves: dict[int, list[tuple[int, float]]] = {}
     for layers in (1, 2):
         model, curves[layers] = train(layers, args.steps, args.seed)
-        console.out.print(f"{layers} layer(s): {curves[layers][-1][1]:7.2%} of the repeated tokens predicted")
+        console.out.print(f"{_named(layers)}: {curves[layers][-1][1]:.2%} of the repeated tokens predicted")
     heads = scores(model, args.seed)
     console.out.print("\nlayer  head  induction score")
     for head in heads:
@@ -146,8 +146,7 @@ def draw(
     figure = new_figure(12, 5.2)
     left, right = figure.subplots(1, 2)
     for (layers, curve), ink in zip(curves.items(), (ACCENT, INK), strict=True):
-        label = "one layer" if layers == 1 else f"{layers} layers"
-        left.plot(*zip(*curve, strict=True), color=ink, linewidth=2, label=label)
+        left.plot(*zip(*curve, strict=True), color=ink, linewidth=2, label=_named(layers))
     left.set_ylim(0, 1.02)
     left.set_xlabel("step")
     left.set_ylabel("accuracy on the repeated tokens")
@@ -167,3 +166,7 @@ def draw(
     )
     figure.colorbar(image, ax=right, label="attention weight", shrink=0.8)
     save_figure(figure, path)
+
+
+def _named(layers: int) -> str:
+    return f"{layers} layer" if layers == 1 else f"{layers} layers"

@@ -37,6 +37,7 @@ from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
+ANY_VOCABULARY = 2**16  # large enough for the special tokens of every preset
 TEXT_WIDTH = 78  # columns of a description
 
 STACKS = ("encoder_layers", "decoder_layers")
@@ -245,8 +246,10 @@ def _settings(args: argparse.Namespace, defaults: Defaults) -> Settings:
     architecture.pop("vocab_size", None)
     if args.layers is not None:
         architecture |= dict.fromkeys([name for name in STACKS if architecture.get(name, 1)], args.layers)
+    architecture |= given(args, ARCHITECTURE)
+    TransformerConfig.from_fields({**architecture, "vocab_size": ANY_VOCABULARY})  # what is wrong is better known now
     return Settings(
-        architecture={**architecture, **given(args, ARCHITECTURE)},
+        architecture=architecture,
         vocab_size=args.vocab_size,
         batch_tokens=args.batch_tokens,
         training=dataclasses.replace(defaults.training, **given(args, TRAINING)),
@@ -380,7 +383,7 @@ def _run_writer(args: argparse.Namespace) -> None:
 
 def _standard_input() -> Iterable[str]:
     if sys.stdin.isatty():
-        console.err.print("type a text; Ctrl-D ends it")
+        console.say("type a text; Ctrl-D ends it")
     return sys.stdin
 
 
@@ -438,7 +441,8 @@ def _print_candidates(text: str, number: int, candidates: list[Candidate]) -> No
     parts = text.split(PLACEHOLDER)
     before, after = PLACEHOLDER.join(parts[: number + 1]), PLACEHOLDER.join(parts[number + 1 :])
     for candidate in candidates:
-        print(f"{candidate.probability:6.1%}  {before}{candidate.text.strip() or candidate.text!r}{after}")
+        word = candidate.text.strip() or repr(candidate.text)
+        print(f"{candidate.probability:6.1%}  {before}{word}{after}")
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -467,7 +471,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     with console.doing(f"reading {' '.join(choice.data)}"):
         examples = task.read(choice)
     for note in examples.notes:
-        console.err.print(note)
+        console.say(note)
     chosen = examples.train if args.all else examples.held_out
     if not chosen:
         raise ValueError("held_out: expected at least 1, got 0")
@@ -506,7 +510,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *place: console.err.print(f"transformer {args.command}: {message}")
+            warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
             args.run(args)
     except KeyboardInterrupt:
         return INTERRUPTED

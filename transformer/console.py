@@ -147,6 +147,11 @@ def _lines(total: int, every: int, example: Example) -> Display:
         write(waiting)
 
 
+def say(text: str) -> None:
+    """A line on standard error, whole however long it is."""
+    err.print(text, soft_wrap=True)
+
+
 @contextmanager
 def doing(what: str) -> Iterator[None]:
     """Say what is being done: in a terminal until it is done, in a pipe as a line."""
@@ -154,7 +159,7 @@ def doing(what: str) -> Iterator[None]:
         with err.status(what):
             yield
     else:
-        err.print(what)
+        say(what)
         yield
 
 

@@ -1,221 +1,465 @@
-"""The ``transformer`` command, end to end, in processes of its own."""
+"""The ``transformer`` command, end to end at a small size."""
 
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from transformer import cli, console
+from transformer import cli, console, load_tokenizer
+from transformer.cli import EXAMPLES, USAGE
 
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
-TINY = ["--d-model", "16", "--num-heads", "2", "--d-ff", "32", "--layers", "1", "--vocab-size", "300"]
+SENTENCES = [f"the {a} {b} sleeps in the {c}" for a in ("old", "red") for b in ("cat", "dog") for c in ("sun", "house")]
+SIZES = ["--d-model", "16", "--num-heads", "2", "--d-ff", "32", "--layers", "1"]
+SHORT = ["--steps", "4", "--warmup", "2"]
+TINY = [*SIZES, *SHORT, "--vocab-size", "300", "--held-out", "5"]
+CHARACTERS = [*SIZES, *SHORT, "--max-length", "16"]
 
 
-def _command(
-    *arguments: object, stdin: str = "", code: int = 0, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "transformer", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **(environment or {})},
-    )
-    assert done.returncode == code, done.stderr
-    return done
+@dataclass(frozen=True)
+class Said:
+    out: str
+    err: str
+
+
+def _command(*arguments: object, stdin: str = "", status: int = 0) -> Said:
+    """Run the command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            found: Any = cli.main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            found = exit.code
+    assert found == status, err.getvalue()
+    return Said(out.getvalue(), err.getvalue())
+
+
+def _process(*arguments: object) -> list[str]:
+    """The command line of the command in a process of its own, where Ctrl-C counts even in the background."""
+    listening = "import signal, sys, transformer.cli as cli; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    return [sys.executable, "-c", f"{listening}; sys.exit(cli.main())", *map(str, arguments)]
+
+
+def _signalled(command: list[str], number: int, line: str) -> tuple[int, str]:
+    """Run a command until it says a line, send the signal, and give its status and what it said after that."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            for said in process.stderr:
+                if said.startswith(line):
+                    process.send_signal(number)
+                    break
+            _, rest = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    return process.returncode, rest
+
+
+def _weights(directory: Path) -> bytes:
+    return (directory / "model.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("corpus") / "pairs.tsv.gz"
-    path.write_bytes(gzip.compress("".join(f"{s}\t{t}\n" for s, t in PAIRS).encode()))
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Corpora, and where the models go."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "pairs.tsv.gz").write_bytes(gzip.compress("".join(f"{s}\t{t}\n" for s, t in PAIRS).encode()))
+    (folder / "texts.tsv").write_text("".join(f"{s}. It is so. It was so.\t{s}\n" for s in SENTENCES))
+    (folder / "sentences.txt").write_text("\n".join(SENTENCES) + "\n")
+    (folder / "verse.txt").write_text("to be or not to be, that is the question\n" * 40)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def model(corpus: Path) -> Path:
-    out = corpus.parent / "model"
-    done = _command(
-        *("train", "translate", "--data", corpus, "--out", out, "--steps", 4, "--warmup", 2, "--held-out", 5), *TINY
-    )
-    assert "5 held-out pairs: exact match" in done.stdout
-    assert "nrefs:1|case:mixed" in done.stdout  # the signature
-    assert "step 1/4" in done.stderr and "step 4/4" in done.stderr and "tokens/s" in done.stderr
-    return out
+def translator(folder: Path) -> Path:
+    said = _command("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", folder / "translator", *TINY)
+    assert "held out: exact match" in said.out and "of 5)" in said.out
+    assert "nrefs:1|case:mixed" in said.out  # the signature
+    assert f"model in {folder / 'translator'}" in said.out
+    assert "step 1/4" in said.err and "step 4/4" in said.err and "tokens/s" in said.err
+    return folder / "translator"
 
 
-def test_the_demo_writes_model_curve_and_pictures_and_says_what_to_try_next(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def summarizer(folder: Path) -> Path:
+    arguments = ("--data", folder / "texts.tsv", "--out", folder / "summarizer", "--max-length", 24)
+    said = _command("train", "summarize", *arguments, *TINY)
+    assert "ROUGE1 " in said.out and "ROUGEL " in said.out and "(lead 100.0)" in said.out  # the first sentence is it
+    return folder / "summarizer"
+
+
+@pytest.fixture(scope="module")
+def filler(folder: Path) -> Path:
+    said = _command("train", "fill", "--data", folder / "sentences.txt", "--out", folder / "filler", *TINY)
+    assert "hidden tokens: loss" in said.out and "perplexity" in said.out
+    return folder / "filler"
+
+
+@pytest.fixture(scope="module")
+def writer(folder: Path) -> Path:
+    said = _command("train", "generate", "--data", folder / "verse.txt", "--out", folder / "writer", *CHARACTERS)
+    assert "bits a character" in said.out
+    return folder / "writer"
+
+
+# What each command does
+
+
+def test_the_demo_works_in_a_process_and_what_it_advises_works_as_printed(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    done = _command(*("demo", "--steps", 3, "--warmup", 2, "--count", 1500, "--held-out", 20, "--out", out), *TINY)
+    sizes = [*SIZES, *SHORT, "--vocab-size", "300", "--count", "1500", "--held-out", "20"]
+    command = [sys.executable, "-m", "transformer", "demo", *sizes, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     for name in ("model/config.json", "model/model.safetensors", "model/tokenizer.json", "loss.png"):
         assert (out / name).stat().st_size, name
     for suffix in ("svg", "png", "dot"):
         assert (out / f"attention.{suffix}").stat().st_size, suffix
-    assert "20 held-out phrases" in done.stdout and "sacreBLEU" in done.stdout
+    assert "20 held-out phrases, none of them in the training" in done.stdout and "sacreBLEU" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr  # no escape codes in a pipe
     advice = done.stdout[done.stdout.index("next, try:") :]
-    translating, training, drawing = advice.splitlines()[1:4]
-    assert " translate " in translating and " train translate " in training and " draw " in drawing
-    done = subprocess.run(translating, shell=True, capture_output=True, text=True, check=True)  # works as printed
-    assert done.stdout.count("\n") == 1
+    translating, training, drawing = (shlex.split(line) for line in advice.splitlines()[1:4])
+    assert training[3:5] == ["train", "translate"]
+    assert _command(*translating[3:]).out.count("\n") == 1
+    picture = tmp_path / "picture.svg"
+    _command(*drawing[3:-1], picture)
+    assert "<svg" in picture.read_text()
 
 
-def test_the_demo_speaks_other_languages(tmp_path: Path) -> None:
-    arguments = ("demo", "--to", "fr", "--steps", 1, "--warmup", 1, "--count", 1500, "--held-out", 20)
-    _command(*arguments, "--out", tmp_path / "demo", *TINY)
+def test_the_demo_speaks_other_languages_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    arguments = ("demo", "--to", "fr", "--count", 1500, "--out", tmp_path / "demo", *TINY, "--held-out", 20)
+    _command(*arguments, "--checkpoint-every", 2)
+    said = _command(*arguments, "--resume")  # nothing is left to do but to look at the result
+    assert "20 held-out phrases" in said.out
 
 
-def test_sentences_come_from_arguments_or_standard_input(model: Path) -> None:
-    from_arguments = _command("translate", "--model", model, "1 and 2", "3 and 4").stdout
-    from_input = _command("translate", "--model", model, stdin="1 and 2\n3 and 4\n").stdout
+def test_sentences_come_from_arguments_or_standard_input(translator: Path) -> None:
+    from_arguments = _command("translate", "--model", translator, "1 and 2", "3 and 4").out
+    from_input = _command("translate", "--model", translator, stdin="1 and 2\n3 and 4\n").out
     assert from_arguments == from_input
     assert from_arguments.count("\n") == 2
-    _command("translate", "--model", model, "--num-beams", 3, "1 and 2")
+    assert _command("translate", "--model", translator, "--num-beams", 3, "1 and 2").out.count("\n") == 1
 
 
-def test_a_model_is_evaluated_on_the_pairs_held_out_of_its_corpus(model: Path, corpus: Path) -> None:
-    assert "of 5)" in _command("evaluate", "--model", model, "--data", corpus, "--held-out", 5).stdout
+def test_a_text_is_summarized_to_a_line_however_long_it_is(summarizer: Path) -> None:
+    text = "The old cat sleeps.\nIt is so.\n" * 40
+    assert _command("summarize", "--model", summarizer, stdin=text).out.count("\n") == 1
+    assert _command("summarize", "--model", summarizer, text, "A dog.").out.count("\n") == 2
 
 
-def test_a_layers_attention_is_drawn(model: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "own.svg"
-    _command("draw", "--model", model, "--layer", "encoder.layers.0.self_attention", "1 and 2", "-o", picture)
+def test_each_missing_word_gets_candidates_with_their_probabilities(filler: Path) -> None:
+    lines = _command("fill", "--model", filler, "the [MASK] cat sleeps in the [MASK]", "--count", 3).out.splitlines()
+    assert len(lines) == 7 and lines[3] == ""
+    shares = [float(line.split("%")[0]) for line in lines[:3]]
+    assert shares == sorted(shares, reverse=True) and 0 < shares[0] <= 100
+    assert all(re.search(r"%  the [^' ]+ cat sleeps in the \[MASK\]$", line) for line in lines[:3])
+    assert all("the [MASK] cat sleeps in the" in line for line in lines[4:])
+
+
+def test_the_same_seed_writes_the_same_text_and_another_one_another(writer: Path) -> None:
+    def text(*choices: object) -> str:
+        return _command("generate", "--model", writer, "--prompt", "to be", "--max-new-tokens", 40, *choices).out
+
+    first = text("--seed", 1)
+    assert first == text("--seed", 1) != text("--seed", 2)
+    assert first.startswith("to be") and len(first) == len("to be") + 40 + 1  # beyond the context of 16
+    assert text("--greedy") == text("--greedy")
+
+
+@pytest.mark.parametrize("name", ["translator", "summarizer", "filler", "writer"])
+def test_a_model_is_evaluated_by_what_its_directory_says_alone(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = request.getfixturevalue(name)
+    monkeypatch.chdir(tmp_path)
+    figures = {"translator": "sacreBLEU", "summarizer": "(lead ", "filler": "hidden tokens", "writer": "perplexity"}
+    said = _command("evaluate", "--model", model)
+    assert figures[name] in said.out and said.out.count("\n") == 1
+
+
+def test_other_data_and_whole_test_sets_can_be_evaluated_on(translator: Path, tmp_path: Path) -> None:
+    test_set = tmp_path / "test.tsv"
+    test_set.write_text("1 and 2\t1 und 2\n3 and 4\t3 und 4\n")
+    assert "of 2)" in _command("evaluate", "--model", translator, "--data", test_set, "--all").out
+    assert "of 1)" in _command("evaluate", "--model", translator, "--data", test_set, "--held-out", 1).out
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):  # of a model that was not trained here
+        shutil.copy(translator / name, tmp_path / "model")
+    arguments = ("--model", tmp_path / "model", "--data", test_set, "--all")
+    assert "of 2)" in _command("evaluate", "--task", "translate", *arguments).out
+    assert "task.json is missing" in _command("evaluate", *arguments, status=2).err
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("translator", "encoder.layers.0.self_attention"),
+        ("translator", None),
+        ("filler", None),
+        ("writer", None),
+    ],
+)
+def test_the_attention_of_any_model_is_drawn(
+    name: str, layer: str | None, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    model, picture = request.getfixturevalue(name), tmp_path / "own.svg"
+    chosen = [] if layer is None else ["--layer", layer]
+    _command("draw", "--model", model, *chosen, "to be", "-o", picture)
     assert "<svg" in picture.read_text()
+
+
+def test_a_training_leaves_its_log_its_task_and_its_pictures(translator: Path, folder: Path) -> None:
+    steps = (translator / "log.jsonl").read_text().splitlines()[1:]
+    assert [json.loads(line)["step"] for line in steps] == [1, 2, 3, 4]
+    assert "held_out_loss" in steps[-1]
+    task = json.loads((translator / "task.json").read_text())
+    assert task["task"] == "translate" and task["data"] == [str(folder / "pairs.tsv.gz")] and task["held_out"] == 5
+    for name in ("loss.png", "gradients.png"):
+        assert (translator / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
     sides = [tmp_path / "source.txt", tmp_path / "target.txt"]
     for side, path in enumerate(sides):
         path.write_text("".join(pair[side] + "\n" for pair in PAIRS))
-    arguments = ("train", "translate", "--data", *sides, "--reverse", "--out", tmp_path / "m", "--steps", 1)
-    _command(*arguments, "--warmup", 1, "--held-out", 3, *TINY)
+    _command("train", "translate", "--data", *sides, "--reverse", "--out", tmp_path / "m", *TINY)
+    assert json.loads((tmp_path / "m" / "task.json").read_text())["reverse"] is True
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["translate", "--model", "nowhere", "x"], "nowhere: no such model directory"),
-        (["train", "translate", "--data", "nowhere.tsv", "--out", "m"], "nowhere.tsv"),
-        (["train", "translate", "--data", "bad.tsv", "--out", "m"], "bad.tsv: 1 line without a tab (2)"),
-        (["train", "translate", "--data", "empty.tsv", "--out", "m"], "empty.tsv"),
-        (["demo", "--to", "klingon"], "klingon"),
-        (["demo", "--num-heads", "5"], "5 heads cannot share d_model=128"),
-        (["demo", "--held-out", "0"], "held_out: expected at least 1, got 0"),
-        (["demo", "--steps", "0"], "steps: expected at least 1, got 0"),
-        (["demo", "--steps", "many"], "--steps: invalid int value: 'many'"),
-        (["translate"], "the following arguments are required: --model"),
-        (["fly"], "invalid choice: 'fly'"),
-        ([], "the following arguments are required: COMMAND"),
-    ],
-)
-def test_bad_input_is_one_line_on_standard_error_and_exit_status_2(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# Trainings that stop, and go on
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of POSIX systems")
+def test_a_killed_training_that_is_resumed_has_the_weights_of_one_that_was_not_killed(
+    folder: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    Path("bad.tsv").write_text("a\tb\nno tab here\n")
-    Path("empty.tsv").write_text("")
-    done = _command(*arguments, code=2)
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stdout == ""
+    def arguments(name: str) -> list[object]:
+        data = ["train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / name]
+        return [*data, *TINY, "--steps", 60, "--checkpoint-every", 1, "--evaluate-every", 30]
+
+    status, _ = _signalled(_process(*arguments("killed")), signal.SIGKILL, "step 1/")
+    assert status == -signal.SIGKILL
+    assert "--resume goes on" not in _command(*arguments("killed"), "--resume").err
+    _command(*arguments("whole"))
+    assert _weights(tmp_path / "killed") == _weights(tmp_path / "whole")
 
 
-def test_a_truncated_model_directory_and_unknown_layers_are_named(model: Path, tmp_path: Path) -> None:
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        (tmp_path / name).write_bytes((model / name).read_bytes())
-    weights = tmp_path / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-10])
-    assert (
-        "model.safetensors: not a complete safetensors file"
-        in _command("translate", "--model", tmp_path, "x", code=2).stderr
-    )
-    done = _command("draw", "--model", model, "--layer", "attention", "1 and 2", code=2)
-    assert "encoder.layers.0.self_attention" in done.stderr and done.stderr.count("\n") == 1
-
-
-def test_interrupting_a_training_leaves_a_usable_model(corpus: Path, tmp_path: Path) -> None:
-    arguments = ["train", "translate", "--data", str(corpus), "--out", str(tmp_path / "m"), "--steps", "100000"]
-    # Background jobs inherit the signal ignored.
-    listening = "import signal, sys, transformer.cli as cli; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{listening}; sys.exit(cli.main())", *arguments, "--held-out", "5", *TINY],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("step 1/"):
-                process.send_signal(signal.SIGINT)
-                break
-        try:
-            _, rest = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert process.returncode == 130
-    assert "stopped after step" in rest and "Traceback" not in rest
-    assert _command("translate", "--model", tmp_path / "m", "1 and 2").stdout.count("\n") == 1
-
-
-def test_a_missing_extra_is_named_before_any_work_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for module in [name for name in sys.modules if name.partition(".")[0] == "babel"]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "babel", None)
-    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 2
-    said = capsys.readouterr().err
-    assert "pip install 'minigrad[text]'" in said and said.count("\n") == 1
-
-
-def test_a_place_that_cannot_hold_a_model_is_named_before_the_training(corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("a file")
-    done = _command("train", "translate", "--data", corpus, "--out", tmp_path / "taken", "--held-out", 5, code=2)
-    assert "taken" in done.stderr and done.stderr.count("\n") == 1
-
-
-def test_a_training_repeats_to_the_digit_in_another_process(corpus: Path, tmp_path: Path) -> None:
-    weights = []
-    for hash_seed in ("1", "2"):
-        out = tmp_path / hash_seed
-        arguments = ("train", "translate", "--data", corpus, "--out", out, "--steps", 3, "--held-out", 5)
-        # Wide enough for the parallel kernels.
-        _command(*arguments, "--d-model", 64, "--d-ff", 128, "--layers", 1, environment={"PYTHONHASHSEED": hash_seed})
-        weights.append((out / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
+def test_ctrl_c_leaves_a_usable_model_and_says_how_to_go_on(folder: Path, tmp_path: Path) -> None:
+    data = folder / "pairs.tsv.gz"
+    command = _process("train", "translate", "--data", data, "--out", tmp_path / "m", *TINY, "--steps", 100_000)
+    status, rest = _signalled(command, signal.SIGINT, "step 1/")
+    assert status == cli.INTERRUPTED
+    assert "stopped after step" in rest and "--resume goes on" in rest and "Traceback" not in rest
+    assert _command("translate", "--model", tmp_path / "m", "1 and 2").out.count("\n") == 1
 
 
 def test_an_interruption_before_the_first_step_leaves_the_previous_model(
-    corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "runs[v2]"  # brackets in a path are no markup
-    shutil.copytree(model, out)
-    before = (out / "model.safetensors").read_bytes()
+    shutil.copytree(translator, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(console, "watch", interrupt)
-        arguments = ["train", "translate", "--data", str(corpus), "--out", str(out), "--held-out", "5", *TINY]
-        assert cli.main(arguments) == cli.INTERRUPTED
-    assert (out / "model.safetensors").read_bytes() == before
-    done = _command("train", "translate", "--data", corpus, "--out", out, "--steps", 1, "--held-out", 5, *TINY)
-    assert done.stdout.splitlines()[-1] == f"model in {out}"
-    assert (out / "model.safetensors").read_bytes() != before
+        arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--overwrite")
+        said = _command(*arguments, "--seed", 1, status=cli.INTERRUPTED)
+    assert f"stopped before the first step; {out} is as it was" in said.err
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    said = _command(*arguments, "--seed", 1)
+    assert said.out.splitlines()[-1] == f"model in {out}"
+    assert _weights(out) != before["model.safetensors"]
 
 
-def test_help_names_every_command() -> None:
-    text = _command("--help").stdout
-    for name in ("demo", "train", "translate", "evaluate", "draw"):
-        assert name in text
-        assert "--" in _command(name, "--help").stdout
+def test_a_training_repeats_to_the_digit_in_another_process(folder: Path, tmp_path: Path) -> None:
+    def arguments(name: str) -> list[object]:
+        wide = ["--d-model", 64, "--d-ff", 128, "--steps", 2]  # enough for the parallel kernels
+        return ["train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / name, *TINY, *wide]
+
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    subprocess.run(_process(*arguments("other")), env=environment, capture_output=True, check=True)
+    _command(*arguments("own"))
+    assert _weights(tmp_path / "other") == _weights(tmp_path / "own")
+
+
+# Bad input
+
+
+BAD = {  # the command → what the one line of the error says
+    "translate --model nowhere x": "nowhere: no such model directory",
+    "train translate --data nowhere.tsv --out m": "nowhere.tsv: no such file, and no corpus of that name; those are",
+    "train summarize --data docstring --out m": "to summarize: docstrings, debian",
+    "train translate --data cldr:en-klingon --out m": "unknown language 'klingon'",
+    "train translate --data bad.tsv --out m": "bad.tsv: 1 line without a tab (2), 1 line with an empty target (3)",
+    "train translate --data empty.tsv --out m": "empty.tsv: the file is empty",
+    "train generate --data latin.txt --out m": "latin.txt: 1 line not in UTF-8 (2)",
+    "train translate --data good.tsv --out m --held-out 9": "held_out: cannot hold out 9 of 4 pairs",
+    "train translate --data good.tsv --out m --held-out 1 --vocab-size 10": "vocab_size: expected at least 259",
+    "train translate --data good.tsv --out m --held-out 1 --resume": "m: not a model directory, config.json is missing",
+    "train translate --data good.tsv --out good.tsv --held-out 1": "good.tsv",
+    "train translate --data good.tsv --out m --held-out 1 --patience 2 --average 2": "average: expected 1",
+    "train fill --out m --optimizer sgdd": "optimizer: expected one of adam, adamw, adafactor, sgd, got 'sgdd'",
+    "train generate --out m --preset bert-base": "--preset: invalid choice: 'bert-base'",
+    "train generate --out m --reverse": "unrecognized arguments: --reverse",
+    "train generate --data verse.txt --out m --held-out 100": "held_out: expected 0 to 99 per cent",
+    "train": "the following arguments are required: TASK",
+    "demo --to klingon": "klingon",
+    "demo --num-heads 5": "5 heads cannot share d_model=128",
+    "demo --held-out 0": "held_out: expected at least 1, got 0",
+    "demo --steps 0": "steps: expected at least 1, got 0",
+    "demo --steps many": "--steps: invalid int value: 'many'",
+    "demo --d-modell 5": "unrecognized arguments: --d-modell",
+    "translate": "the following arguments are required: --model",
+    "fly": "invalid choice: 'fly'",
+    "": "the following arguments are required: COMMAND",
+    # of models
+    "train translate --data good.tsv --held-out 1 --out translator": "holds a model already; choose another place",
+    "translate --model translator ''": "texts: expected some text, number 1 is empty",
+    "translate --model writer x": "expected a Transformer to translate with, got a CausalLM",
+    "summarize --model filler x": "expected a Transformer to summarize with, got a MaskedLM",
+    "generate --model translator": "expected a CausalLM to generate with, got a Transformer",
+    "fill --model writer 'a [MASK]'": "expected a MaskedLM to fill with, got a CausalLM",
+    "evaluate --model translator --task fill": "expected a MaskedLM to fill with, got a Transformer",
+    "evaluate --model translator --all": "all: expected --data beside it",
+    "fill --model filler 'no mask'": "text: expected at least one [MASK], got 'no mask'",
+    "fill --model filler '[MASK]' --count 0": "count: expected 1 to",
+    "generate --model writer --prompt 'to be or not to be, that is'": "are more than the model's context of 16",
+    "generate --model writer --prompt Ω": "character 'Ω' (U+03A9)",
+    "generate --model writer --prompt ''": "prompt: expected at least one character",
+    "generate --model writer --temperature 0": "temperature: expected a number above 0, got 0",
+    "generate --model writer --max-new-tokens 0": "max_new_tokens: expected at least 1, got 0",
+    "draw --model translator --layer attention x": "encoder.layers.0.self_attention",
+    "draw --model translator x -o picture.gif": "picture.gif",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_is_one_line_on_standard_error_and_exit_status_2(
+    line: str,
+    request: pytest.FixtureRequest,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.tsv").write_text("a\tb\nno tab here\nc\t\n")
+    Path("good.tsv").write_text("a\tb\nc\td\ne\tf\ng\th\n")
+    Path("empty.tsv").write_text("")
+    Path("latin.txt").write_bytes(b"one\ncaf\xe9\n")
+    shutil.copy(folder / "verse.txt", "verse.txt")
+    models = {"translator", "filler", "writer"}
+    arguments = [str(request.getfixturevalue(word)) if word in models else word for word in shlex.split(line)]
+    said = _command(*arguments, status=2)
+    error = said.err.splitlines()[-1]
+    assert BAD[line] in error
+    assert error.startswith("transformer") and ": error: " in error
+    assert said.err.count(": error: ") == 1 and "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_bad_lines_are_left_out_on_request_and_counted(tmp_path: Path) -> None:
+    corpus = tmp_path / "pairs.tsv"
+    corpus.write_bytes("".join(f"{s}\t{t}\n" for s, t in PAIRS).encode() + b"no tab here\ncaf\xe9\tx\n")
+    said = _command("train", "translate", "--data", corpus, "--out", tmp_path / "m", "--skip-bad", *TINY)
+    assert f"left out: {corpus}: 1 line without a tab (101), 1 line not in UTF-8 (102)" in said.err
+    said = _command("evaluate", "--model", tmp_path / "m")  # the same lines are left out again
+    assert "left out:" in said.err and "of 5)" in said.out
+
+
+DAMAGE = {
+    "model.safetensors": (lambda content: content[:-10], "model.safetensors: not a complete safetensors file"),
+    "config.json": (lambda content: b"{", "config.json: not valid JSON"),
+    "tokenizer.json": (lambda content: b"{}", "tokenizer.json: "),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_file_of_a_model_is_named(name: str, translator: Path, tmp_path: Path) -> None:
+    shutil.copytree(translator, tmp_path / "m")
+    damage, message = DAMAGE[name]
+    path = tmp_path / "m" / name
+    path.write_bytes(damage(path.read_bytes()))
+    said = _command("translate", "--model", tmp_path / "m", "x", status=2)
+    assert message in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "dance"}, "expected one of translate, summarize, fill, generate, got 'dance'"),
+        ({"colour": 1}, "unknown setting 'colour'"),
+        ({"held_out": "x"}, "held_out: expected a number, got 'x'"),
+        ({"data": "pairs.tsv"}, "expected a name and a list of names"),
+    ],
+)
+def test_a_damaged_task_is_named(change: dict[str, object], message: str, translator: Path, tmp_path: Path) -> None:
+    shutil.copytree(translator, tmp_path / "m")
+    path = tmp_path / "m" / "task.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    said = _command("evaluate", "--model", tmp_path / "m", status=2)
+    assert f"{path}: " in said.err and message in said.err and said.err.count("\n") == 1
+
+
+def test_weights_that_contradict_the_configuration_are_listed(translator: Path, tmp_path: Path) -> None:
+    shutil.copytree(translator, tmp_path / "m")
+    config = tmp_path / "m" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "d_ff": 64}))
+    said = _command("translate", "--model", tmp_path / "m", "x", status=2)
+    assert "(32, 16)" in said.err and "(64, 16)" in said.err and said.err.count("\n") == 1
+
+
+def test_a_resumption_with_other_settings_names_the_first_difference(translator: Path, folder: Path) -> None:
+    arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", translator, *TINY, "--resume")
+    before = _weights(translator)
+    said = _command(*arguments, "--lr", 0.5, status=2)
+    assert "of another training: config.lr was absent, is 0.5" in said.err
+    assert _weights(translator) == before
+
+
+def test_a_missing_extra_is_named_before_any_work_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "babel"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "babel", None)
+    said = _command("demo", "--out", tmp_path / "demo", status=2)
+    assert "pip install 'minigrad[text]'" in said.err and said.err.count(": error: ") == 1
+
+
+# Help
+
+
+def test_help_names_every_command_and_task_with_examples_that_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    commands, tasks = _command("--help").out, _command("train", "--help").out
+    for name in USAGE:
+        assert f"\n    {name} " in commands
+    for path, examples in EXAMPLES.items():
+        text = _command(*path.split(), "--help").out
+        assert path.split()[-1] in commands + tasks
+        assert "None" not in text
+        for example in examples:
+            assert example in text
+            words = shlex.split(example.partition(" <")[0])
+            cli._parser().parse_args(words[1:])
+        assert max(map(len, text.partition("for example:")[0].splitlines())) <= 85
+
+
+def test_the_tokens_of_a_resumed_training_are_those_it_began_with(writer: Path) -> None:
+    assert load_tokenizer(writer).vocab_size == len(set("to be or not to be, that is the question\n"))

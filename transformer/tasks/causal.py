@@ -117,7 +117,7 @@ class Generation(Task[str]):
         return WindowBatches(np.array(ids, np.int32), config.max_length, max(tokens // config.max_length, 1), seed)
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
-        prompt = example[:20]
+        prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens
         choices = {"do_sample": True, "temperature": 0.8, "seed": 0}
         pieces = continuation(model, tokenizer, prompt, SHOWN, **choices)
         return Text.assemble(("held out  ", "bold"), prompt, ("".join(islice(pieces, SHOWN)), "yellow"))

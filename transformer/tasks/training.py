@@ -73,7 +73,7 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=directory).close()  # an unwritable place is found before the training, not after it
     for note in examples.notes:
-        console.err.print(note)
+        console.say(note)
     training = settings.training
     with console.doing("learning tokens"):
         tokenizer = load_tokenizer(directory) if resume else task.learn_tokens(examples, settings.vocab_size)
@@ -89,7 +89,7 @@ def train(
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
     if resume and not trainer.resume():
         raise ValueError(f"resume: {directory} has no checkpoint to go on from")
-    console.err.print(
+    console.say(
         f"{len(examples.train):,} examples, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
     )
@@ -111,7 +111,7 @@ def train(
             model.save_pretrained(directory, tokenizer)
             _draw(directory)
         if not trainer.finished:
-            console.err.print(
+            console.say(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
                 "--resume goes on"
                 if trainer.steps_made

@@ -1,0 +1,125 @@
+"""What the four tasks learn from, keep apart, and report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from transformer import CausalLM, MaskedLM, TransformerConfig
+from transformer.data.parallel import first_sentence
+from transformer.demo import DEFAULTS
+from transformer.tasks import TASKS, DataChoice, continuation, fill, read_task
+from transformer.tasks.task import task_document
+
+TINY: dict[str, Any] = {"d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
+
+
+def _model(name: str, tokenizer: Any, **changes: Any) -> Any:
+    task = TASKS[name]
+    stacks = {"fill": {"decoder_layers": 0}, "generate": {"encoder_layers": 0}}.get(name, {})
+    fields = {**TINY, **stacks, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size, **changes}
+    mg.manual_seed(0)
+    return task.model(TransformerConfig(**fields)).eval()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_held_out_phrase_of_the_demo_is_in_its_training(reverse: bool) -> None:
+    choice = DataChoice(data=("cldr:en-de:2500",), held_out=100, reverse=reverse)
+    examples = TASKS["translate"].read(choice)
+    assert len(examples.held_out) == 100 and len(examples.train) == 2400
+    assert not {source for source, _ in examples.held_out} & {source for source, _ in examples.train}
+    assert TASKS["translate"].read(choice).held_out == examples.held_out  # the evaluation finds the same again
+    assert TASKS["translate"].read(replace(choice, split_seed=1)).held_out != examples.held_out
+
+
+def test_the_demo_is_a_translation_of_phrases() -> None:
+    assert DEFAULTS.data == ("cldr:en-de",)
+
+
+def test_summaries_of_texts_that_begin_alike_are_on_one_side(tmp_path: Path) -> None:
+    corpus = tmp_path / "texts.tsv"
+    corpus.write_text("".join(f"Tool {i % 20}. Part {i}.\tsummary {i}\n" for i in range(60)))
+    examples = TASKS["summarize"].read(DataChoice(data=(str(corpus),), held_out=9))
+    leads = [{first_sentence(text) for text, _ in part} for part in (examples.train, examples.held_out)]
+    assert len(examples.held_out) == 9 and not leads[0] & leads[1]
+
+
+def test_a_summary_is_reported_beside_the_first_sentence_of_its_text() -> None:
+    sources, references = ["The cat sleeps. It is old."], ["The cat sleeps"]
+    report = TASKS["summarize"].report(sources, references, ["a dog"])  # type: ignore[attr-defined]
+    assert report.figures["rouge1"] == 0 and report.figures["lead_rouge1"] == 100
+    assert report.line.startswith("1 summaries: ROUGE1 0.0 (lead 100.0)")
+
+
+def test_the_end_of_a_text_is_kept_out_of_a_training_to_go_on(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abcdefghi\n" * 10)
+    examples = TASKS["generate"].read(DataChoice(data=(str(text),), held_out=25))
+    assert examples.train == [text.read_text()[:75]] and examples.held_out == [text.read_text()[75:]]
+    assert not TASKS["generate"].read(DataChoice(data=(str(text),), held_out=0)).held_out
+
+
+def test_the_loss_of_a_text_is_told_in_bits_a_character_too(tmp_path: Path) -> None:
+    task, text = TASKS["generate"], "abcabd\n" * 40
+    tokenizer = task.learn_tokens(task.read(DataChoice(data=(str(_file(tmp_path, text)),), held_out=10)), 0)
+    report = task.evaluate(_model("generate", tokenizer, max_length=16), tokenizer, [text], {})
+    assert report.figures["bits_per_character"] == pytest.approx(report.figures["loss"] / np.log(2))
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "text.txt"
+    path.write_text(text)
+    return path
+
+
+def test_an_untrained_encoder_fills_about_as_well_as_chance() -> None:
+    task, passages = TASKS["fill"], ["the old cat sleeps in the sun", "a red dog runs over the hill"] * 20
+    examples = task.read(DataChoice(data=("topics",), held_out=5))
+    assert len(examples.held_out) == 5 and not set(examples.held_out) & set(examples.train)
+    tokenizer = task.learn_tokens(replace(examples, train=passages), 300)
+    report = task.evaluate(_model("fill", tokenizer), tokenizer, passages, {})
+    assert abs(report.figures["loss"] - np.log(tokenizer.vocab_size)) < 1
+    repeated = task.evaluate(_model("fill", tokenizer), tokenizer, passages, {})
+    assert repeated == report  # the same tokens are hidden each time
+
+
+def test_candidates_for_a_mask_are_the_likeliest_tokens_with_their_probabilities() -> None:
+    task = TASKS["fill"]
+    tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=5)), train=["a b c"]), 270)
+    model = _model("fill", tokenizer)
+    assert isinstance(model, MaskedLM)
+    first, second = fill(model, tokenizer, "a [MASK] c [MASK]", tokenizer.vocab_size)
+    for candidates in (first, second):
+        shares = [candidate.probability for candidate in candidates]
+        assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_text_goes_on_beyond_the_context() -> None:
+    task, text = TASKS["generate"], "abcabd\n" * 4
+    tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=0)), train=[text]), 0)
+    model = _model("generate", tokenizer, max_length=8)
+    assert isinstance(model, CausalLM)
+    choices: dict[str, Any] = {"do_sample": True, "seed": 3}
+    written = "".join(continuation(model, tokenizer, "abc", 50, **choices))
+    assert len(written) == 50
+    assert written == "".join(continuation(model, tokenizer, "abc", 50, **choices))
+    with pytest.raises(ValueError, match="9 tokens are more than the model's context of 8"):
+        continuation(model, tokenizer, "abcabcabc", 5)
+
+
+def test_a_training_shows_an_example_however_short_the_context_is() -> None:
+    task, text = TASKS["generate"], "abcabd\n" * 4
+    tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=0)), train=[text]), 0)
+    assert task.show(_model("generate", tokenizer, max_length=2), tokenizer, text).plain.startswith("held out  a")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_and_its_data_survive_their_file(name: str, tmp_path: Path) -> None:
+    choice = DataChoice(data=("a.tsv", "b"), held_out=7, reverse=True, split_seed=3, skip_bad=True)
+    (tmp_path / "task.json").write_bytes(task_document(TASKS[name], choice))
+    assert read_task(tmp_path) == (name, choice)

@@ -110,7 +110,7 @@ Results = dict[str, list[Run]]  # the runs of each change
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    number = {"type": int, "metavar": "N"}
+    number: dict[str, Any] = {"type": int, "metavar": "N"}
     groups = sorted({row.group for row in ROWS} - {BASE})
     parser.add_argument(
         "--rows", default=",".join(groups), metavar="A,B,…", help="groups to run (default: %(default)s)"

@@ -32,7 +32,7 @@ from transformer.train import Step, Trainer, TrainingConfig
 TOKENS = 64  # with 0 for padding beside them
 SHORTEST, LONGEST = 8, 16  # tokens that are repeated
 SEQUENCES, HELD_OUT = 20_000, 512
-BATCH = 64  # sequences of the greatest length; of shorter ones more
+BATCH = 32  # sequences of the greatest length; of shorter ones more
 CHECKS = 40  # measurements of the accuracy in a training
 PICTURED = 12  # tokens that are repeated in the picture
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     for head in heads:
         console.out.print(f"{head.layer:5}  {head.number:4}  {head.score:15.3f}")
     best = max(heads, key=lambda head: head.score)
-    console.out.print(f"\nthe induction head is number {best.number} of layer {best.layer}")
+    console.out.print(f"\nthe strongest induction head is number {best.number} of layer {best.layer}")
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         draw(curves, *attention(model, best, args.seed), best, args.out / "induction.png")
@@ -85,6 +85,7 @@ def train(layers: int, steps: int, seed: int) -> tuple[CausalLM, list[tuple[int,
             d_ff=256,
             decoder_layers=layers,
             max_length=2 * LONGEST,
+            positions="rotary",  # distances, and no absolute places to count with instead of looking up
         )
     )
     data = batches(repeated(SEQUENCES, SHORTEST, LONGEST, [seed, 0]), seed)

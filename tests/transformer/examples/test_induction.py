@@ -47,5 +47,5 @@ def test_the_command_compares_both_models_and_draws_the_head(
     assert main(["induction", "--steps", "3", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "1 layer:" in printed and "2 layers:" in printed
-    assert "the induction head is number" in printed
+    assert "the strongest induction head is number" in printed
     assert (tmp_path / "induction.png").read_bytes().startswith(b"\x89PNG")

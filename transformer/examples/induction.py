@@ -151,7 +151,7 @@ def draw(
     left.set_ylim(0, 1.02)
     left.set_xlabel("step")
     left.set_ylabel("accuracy on the repeated tokens")
-    left.set_title("What followed last time is looked up by two layers")
+    left.set_title("One layer and two, trained alike")
     tidy(left)
     left.legend(frameon=False)
     image = right.imshow(weights, cmap="Blues", vmin=0, vmax=1)

@@ -411,7 +411,8 @@ def _run_generate(args: argparse.Namespace) -> None:
     if not args.greedy:
         choices = {"do_sample": True, **DEFAULT_SAMPLING, **choices}
     pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, **choices)
-    _print_pieces([args.prompt], pieces)
+    first = next(pieces, "")  # what is wrong shows before anything is printed
+    _print_pieces([args.prompt, first], pieces)
 
 
 def _print_pieces(*parts: Iterable[str]) -> None:

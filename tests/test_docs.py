@@ -38,7 +38,7 @@ SIZES = "--d-model 16 --num-heads 2 --num-kv-heads 1 --d-ff 32 --layers 1 --step
 SMALL = {  # the beginning of a command → what is appended to it
     "demo": f"{SIZES} --vocab-size 300 --count 1500 --held-out 20",
     "train translate": f"{SIZES} --batch-tokens 512 --vocab-size 300 --held-out 5",
-    "train summarize": f"{SIZES} --batch-tokens 512 --vocab-size 300 --held-out 5 --max-length 48",
+    "train summarize": f"{SIZES} --batch-tokens 512 --vocab-size 600 --held-out 5",
     "train fill": f"{SIZES} --batch-tokens 512 --vocab-size 300 --held-out 5 --max-length 64",
     "train generate": f"{SIZES} --batch-tokens 512 --max-length 64",
     "translate": "--max-new-tokens 8",

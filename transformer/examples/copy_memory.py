@@ -51,11 +51,6 @@ class CopyMemory:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
         self.distance, self.batch, self.batches, self.seed = distance, batch, batches, seed
 
-    @property
-    def length(self) -> int:
-        """Positions of a row."""
-        return self.distance + 2 * SYMBOLS
-
     def epoch(self, number: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
         for _ in range(self.batches):

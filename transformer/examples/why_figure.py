@@ -44,7 +44,7 @@ def save_figure(
     middle.set_xlim(left=0)
 
     _curves(right, speed, lambda point: (point.length, point.tokens_per_second))
-    right.set(title="Training", xlabel="tokens of a row, as many in a batch", ylabel="tokens/s")
+    right.set(title="Training", xlabel="sequence length; as many tokens in every batch", ylabel="tokens/s")
     right.set_ylim(bottom=0)
     right.yaxis.set_major_formatter("{x:,.0f}")
     _doublings(right, sorted({point.length for point in speed}))

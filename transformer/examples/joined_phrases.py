@@ -27,7 +27,7 @@ def joined(phrases: Sequence[Pair], count: int, most: int, seed: int) -> list[Pa
 
     Example:
         >>> joined([("one", "eins"), ("two", "zwei")], count=2, most=2, seed=0)
-        [('two', 'zwei'), ('one; two', 'eins; zwei')]
+        [('two', 'zwei'), ('two; one', 'zwei; eins')]
     """
     if count < 1 or not 1 <= most <= len(phrases):
         raise ValueError(f"most: expected 1 to {len(phrases)} phrases and count ≥ 1, got {most} and {count}")

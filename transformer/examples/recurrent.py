@@ -219,7 +219,7 @@ def of_size(model: type[Model], config: RecurrentConfig, parameters: int) -> Mod
     Example:
         >>> lm = of_size(RecurrentLM, RecurrentConfig(kind="RNN", vocab_size=10, d_model=8), 10_000)
         >>> lm.config.hidden_size, size(lm)
-        (54, 9928)
+        (54, 9916)
     """
 
     def made(hidden_size: int) -> Model:

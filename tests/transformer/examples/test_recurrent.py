@@ -81,7 +81,7 @@ def test_generate_searches_with_beams_and_reports_the_models_own_log_probability
 ) -> None:
     best = generate(translator, SOURCES, num_beams=3, max_new_tokens=4, length_penalty=0.0)
     for source, hypothesis in zip(SOURCES, best, strict=True):
-        ids = list(hypothesis.ids)
+        ids = [*hypothesis.ids, *([2] if hypothesis.finished else [])]  # its end counts
         logits = translator(source[None], np.array([[1, *ids[:-1]]])).data[0]
         log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         total = log_probabilities[np.arange(len(ids)), ids].sum()
@@ -120,7 +120,7 @@ def test_impossible_sizes_are_errors(changes: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", [RecurrentLM, RecurrentTranslator])
 def test_a_model_has_about_the_size_that_is_asked_for(kind: Any, model: Any) -> None:
-    assert size(of_size(model, config(kind), 50_000)) == pytest.approx(50_000, rel=0.02)
+    assert size(of_size(model, config(kind), 50_000)) == pytest.approx(50_000, rel=0.03)
 
 
 def test_a_size_below_one_unit_is_an_error() -> None:

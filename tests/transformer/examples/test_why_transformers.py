@@ -56,7 +56,7 @@ def test_the_results_say_how_they_were_made(results: dict[str, Any]) -> None:
 @pytest.mark.parametrize("part", ["memory", "translation", "speed"])
 def test_all_models_have_about_the_same_size(results: dict[str, Any], part: str) -> None:
     sizes = [point["parameters"] for point in results[part]]
-    assert max(sizes) < 1.05 * min(sizes)
+    assert max(sizes) < 1.15 * min(sizes)  # one unit more or less is much of so little
 
 
 def test_a_batch_has_as_many_tokens_at_every_length(results: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from transformer.tasks.corpora import NAMES
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
+BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 INTERRUPTED = 130  # what shells report for Ctrl-C
 ANY_VOCABULARY = 2**16  # large enough for the special tokens of every preset
 TEXT_WIDTH = 78  # columns of a description
@@ -432,10 +433,11 @@ def _add_fill(commands: Any) -> None:
 
 def _run_fill(args: argparse.Namespace) -> None:
     model, tokenizer = _load(args.model, TASKS["fill"])
-    for number, candidates in enumerate(fill(model, tokenizer, args.text, args.count)):
+    text = args.text.replace(tokenizer.special_names.get("mask", PLACEHOLDER), PLACEHOLDER)
+    for number, candidates in enumerate(fill(model, tokenizer, text, args.count)):
         if number:
             print()
-        _print_candidates(args.text, number, candidates)
+        _print_candidates(text, number, candidates)
 
 
 def _print_candidates(text: str, number: int, candidates: list[Candidate]) -> None:
@@ -518,7 +520,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; there is nobody to tell
         return 0
-    except (ValueError, TypeError, IndexError, OSError, ImportError, RuntimeError) as error:
+    except BAD_INPUT as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"transformer {args.command}: error: {message}", file=sys.stderr)
         return 2

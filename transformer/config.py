@@ -6,7 +6,6 @@ import dataclasses
 import json
 import types
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
@@ -74,8 +73,7 @@ class TransformerConfig:
     decoder_start_id: int | None = None  # what a decoder with an encoder reads first; None: bos_id
 
     def __post_init__(self) -> None:
-        for name, kind in _kinds().items():
-            _check_kind(name, getattr(self, name), kind)
+        check_kinds(self)
         sizes = ("vocab_size", "d_model", "num_heads", "num_kv_heads", "d_k", "d_ff", "max_length", "window")
         for name in (*sizes, "relative_buckets", "relative_max_distance"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
@@ -178,7 +176,7 @@ class TransformerConfig:
         Raises:
             ValueError: a name is missing or unknown, or a value is not allowed.
         """
-        known = _kinds()
+        known = get_type_hints(cls)
         if unknown := sorted(set(fields) - set(known)):
             raise ValueError(f"unknown setting {unknown[0]!r}; allowed are {', '.join(sorted(known))}")
         if "vocab_size" not in fields:
@@ -201,9 +199,14 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
-@cache
-def _kinds() -> dict[str, Any]:
-    return get_type_hints(TransformerConfig)
+def check_kinds(settings: Any) -> None:
+    """Refuse a dataclass with a field that is not what its annotation says.
+
+    Raises:
+        ValueError: naming the field, what is expected and what it is.
+    """
+    for name, kind in get_type_hints(type(settings)).items():
+        _check_kind(name, getattr(settings, name), kind)
 
 
 def _check_kind(name: str, value: Any, kind: Any) -> None:
@@ -215,6 +218,13 @@ def _check_kind(name: str, value: Any, kind: Any) -> None:
         if value not in get_args(kind):
             raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}")
         return
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        if not isinstance(value, (tuple, list)) or len(value) != len(parts):
+            raise ValueError(f"{name}: expected {len(parts)} values, got {value!r}")
+        for part, of in zip(value, parts, strict=True):
+            _check_kind(name, part, of)
+        return
     allowed, words = _KIND_WORDS[kind]
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{name}: expected {words}, got {value!r}")
@@ -224,6 +234,7 @@ _KIND_WORDS: dict[type, tuple[tuple[type, ...], str]] = {
     int: ((int,), "an integer"),
     float: ((int, float), "a number"),
     bool: ((bool,), "true or false"),
+    str: ((str,), "a name"),
 }
 
 _GPT = {

@@ -22,7 +22,7 @@ def export_onnx(model: PretrainedModel, path: str | os.PathLike[str]) -> None:
     ``decoder_input_ids``; the output is ``logits``, or ``last_hidden_state`` for an :class:`Encoder`.
 
     Args:
-        model: any of this package.
+        model: any of this package but a :class:`Decoder` alone.
         path: the file to write.
 
     Raises:

@@ -10,7 +10,7 @@ from transformer.decode import GenerationConfig, Hypothesis, generate
 from transformer.pretrained import PretrainedModel
 
 
-class GenerativeModel(PretrainedModel):
+class GenerativeModel(PretrainedModel, whole=False):
     """A model that writes one token after another, each given those before.
 
     ``generation`` says how, where nothing else is asked for.

@@ -29,7 +29,7 @@ from transformer.pretrained import PretrainedModel
 Ids = np.ndarray[Any, Any]
 
 
-class Stack(PretrainedModel):
+class Stack(PretrainedModel, whole=False):
     """Embeddings of tokens and positions, then layers one after the other: what encoder and decoder have in common.
 
     Args:
@@ -141,15 +141,13 @@ class Decoder(Stack):
     """A stack of layers in which every position sees earlier ones, and the memory that an encoder has made.
 
     Args:
-        config: of the model.
-        cross_attention: whether there is a memory to attend to.
+        config: of the model; where it has encoder layers, the decoder attends to their memory.
         tokens: the embedding, where it is shared with an encoder.
     """
 
-    def __init__(
-        self, config: TransformerConfig, cross_attention: bool = True, tokens: TokenEmbedding | None = None
-    ) -> None:
-        super().__init__(config, config.decoder_layers, causal=True, cross_attention=cross_attention, tokens=tokens)
+    def __init__(self, config: TransformerConfig, tokens: TokenEmbedding | None = None) -> None:
+        has_memory = config.encoder_layers > 0
+        super().__init__(config, config.decoder_layers, causal=True, cross_attention=has_memory, tokens=tokens)
 
     def forward(
         self,
@@ -261,7 +259,7 @@ class CausalLM(GenerativeModel):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(dataclasses.replace(config, encoder_layers=0))
-        self.decoder = Decoder(self.config, cross_attention=False)
+        self.decoder = Decoder(self.config)
         self.output = OutputProjection(self.config, self.decoder.tokens)
 
     def forward(self, input_ids: Any, attention_mask: Any = None) -> Tensor:

@@ -37,9 +37,10 @@ class PretrainedModel(nn.Module):
     kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
     generation: GenerationConfig | None = None  # how it writes, if it does
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        PretrainedModel.kinds[cls.__name__] = cls
+        if whole:  # and no base of several models
+            PretrainedModel.kinds[cls.__name__] = cls
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config

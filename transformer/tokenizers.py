@@ -9,6 +9,7 @@ from transformer.extras import require
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
+MAX_VOCABULARY = 2**20  # the library takes room for all at once, and where there is not enough it ends the process
 
 # For each role: the names that Hugging Face's files give it, and the tokens that usually play it.
 ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -72,8 +73,8 @@ class Tokenizer:
             >>> tokenizer.tokens(tokenizer.encode(["lower"])[0])
             ['low', 'e', 'r', '</s>']
         """
-        if vocab_size < 256 + len(special):
-            raise ValueError(f"vocab_size: expected at least {256 + len(special)}, got {vocab_size}")
+        if not 256 + len(special) <= vocab_size <= MAX_VOCABULARY:
+            raise ValueError(f"vocab_size: expected {256 + len(special)} to {MAX_VOCABULARY:,}, got {vocab_size:,}")
         library = require("tokenizers", "text")
         tokenizer = library.Tokenizer(library.models.BPE())
         tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(

@@ -299,7 +299,7 @@ def test_what_a_model_has_no_use_for_is_refused() -> None:
     with pytest.raises(ValueError, match="token_type_ids: this model has no token types, expected None"):
         Encoder(small())([[5, 6]], None, [[0, 1]])
     with pytest.raises(ValueError, match="memory: this decoder has no attention to one, expected None"):
-        Decoder(small(), cross_attention=False)([[5, 6]], mg.ones((1, 2, 16)))
+        Decoder(small(encoder_layers=0))([[5, 6]], mg.ones((1, 2, 16)))
 
 
 @pytest.mark.parametrize("positions", ["rotary", "alibi", "relative", "none"])

@@ -35,7 +35,7 @@ class GenerationConfig:
         GenerationConfig(eos_token_id=(1, 2), num_beams=4)
         >>> GenerationConfig(temperature=0)
         Traceback (most recent call last):
-        ValueError: temperature: expected a number above 0, got 0
+        ValueError: temperature: expected a number from 1e-100 to 1e100, got 0
     """
 
     # where a text ends
@@ -147,7 +147,8 @@ def _is_ids(value: Any) -> bool:
     return isinstance(value, tuple) and all(_is_integer(i) and i >= 0 for i in value)
 
 
-ABOVE_0: Rule = "a number above 0", lambda value: _is_number(value) and value > 0
+# Beyond this nothing changes any more, but scores multiplied by it overflow.
+FACTOR: Rule = "a number from 1e-100 to 1e100", lambda value: _is_number(value) and 1e-100 <= value <= 1e100
 PROBABILITY: Rule = "a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1
 BOOL: Rule = "True or False", lambda value: isinstance(value, bool)
 ID: Rule = "a token id", lambda value: _is_integer(value) and value >= 0
@@ -167,18 +168,18 @@ ALLOWED: dict[str, Rule] = {
     "num_beams": _at_least(1),
     "num_return_sequences": _at_least(1),
     "early_stopping": ("True, False or 'never'", lambda value: isinstance(value, bool) or value == "never"),
-    "length_penalty": ("a number", _is_number),
+    "length_penalty": ("a number from -50 to 50", lambda value: _is_number(value) and abs(value) <= 50),
     "length_penalty_form": (
         " or ".join(map(repr, LENGTH_PENALTIES)),
         lambda value: isinstance(value, str) and value in LENGTH_PENALTIES,
     ),
     "do_sample": BOOL,
-    "temperature": ABOVE_0,
+    "temperature": FACTOR,
     "top_k": _at_least(0),
     "top_p": PROBABILITY,
     "min_p": PROBABILITY,
     "seed": _at_least(0),
-    "repetition_penalty": ABOVE_0,
+    "repetition_penalty": FACTOR,
     "no_repeat_ngram_size": _at_least(0),
     "bad_words_ids": (
         "lists of token ids",

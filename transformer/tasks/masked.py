@@ -110,8 +110,9 @@ class Filling(Task[str]):
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> MaskedBatches:
         room = config.max_length
-        pieces = [ids[start : start + room] for ids in tokenizer.encode(examples) for start in range(0, len(ids), room)]
-        special = [i for i in self.special_ids(tokenizer).values() if i is not None]
+        special = {i for i in self.special_ids(tokenizer).values() if i is not None}
+        cut = (ids[start : start + room] for ids in tokenizer.encode(examples) for start in range(0, len(ids), room))
+        pieces = [ids for ids in cut if not special.issuperset(ids)]  # the end alone is nothing to guess
         return MaskedBatches(
             pieces, tokens, tokenizer.vocab_size, tokenizer.mask_id or 0, config.pad_id or 0, special, seed=seed
         )

@@ -68,6 +68,8 @@ def train(
         ValueError: a setting does not fit the examples, there is no checkpoint to resume, or a model in the way.
     """
     directory = Path(directory)
+    if settings.batch_tokens < 1:
+        raise ValueError(f"batch_tokens: expected at least 1, got {settings.batch_tokens}")
     if (directory / CONFIG).exists() and not (resume or overwrite):
         raise ValueError(f"out: {directory} holds a model already; choose another place, --resume, or --overwrite")
     directory.mkdir(parents=True, exist_ok=True)

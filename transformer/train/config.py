@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from minigrad import Tensor, nn
 from minigrad.optim import SGD, Adafactor, Adam, AdamW, Optimizer, lr_scheduler
+from transformer.config import check_kinds
 
 # Of the warm-up, all steps, and the share of the peak to end at; with the peak at 1.
 SCHEDULES: dict[str, Callable[[int, int, float], lr_scheduler.Schedule]] = {
@@ -51,6 +53,7 @@ class TrainingConfig:
     checkpoint_every: int = 500  # steps from one checkpoint to the next, where there is a directory for them
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         for name in ("steps", "accumulate", "warmup", "evaluate_every", "patience", "average", "checkpoint_every"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
@@ -58,13 +61,13 @@ class TrainingConfig:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         for name in ("lr", "lr_factor", "clip_norm", "clip_value", "eps"):
-            if (value := getattr(self, name)) is not None and not value > 0:
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a positive number, got {value}")
         for name in ("label_smoothing", "final_factor"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a number in [0, 1), got {getattr(self, name)}")
         for name in ("weight_decay", "seed"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected a number ≥ 0, got {getattr(self, name)}")
         for name in ("patience", "average"):
             if getattr(self, name) not in (None, 1) and self.evaluate_every is None:

@@ -96,6 +96,6 @@ def weights_to_keep(config: TrainingConfig) -> LastWeights:
     if config.patience is not None:
         return BestWeights(config.patience)
     if config.average > 1 and config.evaluate_every is not None:
-        evaluations = [*range(config.evaluate_every, config.steps, config.evaluate_every), config.steps]
-        return MeanWeights(frozenset(evaluations[-config.average :]))
+        earlier = range(config.evaluate_every, config.steps, config.evaluate_every)
+        return MeanWeights(frozenset([*earlier[-(config.average - 1) :], config.steps]))
     return LastWeights()

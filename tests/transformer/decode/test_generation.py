@@ -169,7 +169,7 @@ def test_choices_come_from_the_model_then_the_configuration_then_the_call() -> N
         ({"bad_words_ids": [[1, 9]]}, "bad_words_ids: expected token ids below"),
         ({"decoder_start_token_id": 1}, "decoder_start_token_id: part of the model"),
         ({"attention_mask": [[True]]}, r"attention_mask: expected the shape \(1, 2\) of input_ids, got \(1, 1\)"),
-        ({"temperature": -1.0}, "temperature: expected a number above 0, got -1.0"),
+        ({"temperature": -1.0}, "temperature: expected a number from 1e-100 to 1e100, got -1.0"),
         ({"suppress_tokens": [0, 1, 2, 3, 4]}, "row 0: no token is allowed to follow"),
     ],
 )

@@ -23,7 +23,7 @@ from transformer.pretrained import PretrainedModel
         ({"positions": "absolute"}, "positions: expected one of sinusoidal, .*, none, got 'absolute'"),
         ({"norm": "batch"}, "norm: expected one of layer, rms, got 'batch'"),
         ({"activation": "tanh"}, "activation: expected one of relu, .*, geglu, got 'tanh'"),
-        ({"tie": True}, "tie: expected one of all, output, none, got True"),
+        ({"tie": True}, "tie: expected one of all, output, input, none, got True"),
         *(
             ({name: 0}, f"^{name}: expected at least 1, got 0")
             for name in (

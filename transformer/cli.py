@@ -35,6 +35,7 @@ from transformer.tasks import (
 from transformer.tasks.corpora import NAMES
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
+from transformer.usage import EXAMPLES, USAGE
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -50,62 +51,6 @@ HEEDED = {  # what a task may heed of a DataChoice beside its data
 PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
 DEFAULT_NEW_TOKENS = 200
-
-# Of each command: what follows its name, and examples.
-USAGE = {
-    "demo": "[options]",
-    "train": "TASK --out DIR [--data FILE ...] [options]",
-    "translate": "--model DIR [options] [TEXT ...]",
-    "summarize": "--model DIR [options] [TEXT ...]",
-    "generate": "--model DIR [--prompt TEXT] [options]",
-    "fill": "--model DIR [--count N] TEXT",
-    "evaluate": "--model DIR [options]",
-    "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
-}
-EXAMPLES = {
-    "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
-    "train": (
-        "transformer train translate --data pairs.tsv.gz --out my-model",
-        "transformer train summarize --out my-summarizer",
-        "transformer train fill --out my-filler",
-        "transformer train generate --data plays.txt --out my-writer",
-    ),
-    "translate": (
-        'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
-        "transformer translate --model demo/model < sentences.txt > translations.txt",
-    ),
-    "summarize": ("transformer summarize --model my-summarizer < article.txt",),
-    "generate": (
-        'transformer generate --model my-writer --prompt "ROMEO:"',
-        'transformer generate --model my-writer --prompt "ROMEO:" --temperature 0.5 --seed 1',
-    ),
-    "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
-    "evaluate": (
-        "transformer evaluate --model my-model --num-beams 4",
-        "transformer evaluate --model my-model --data test.tsv --all",
-    ),
-    "draw": (
-        'transformer draw --model demo/model "May 3, 2024" -o attention.svg',
-        'transformer draw --model demo/model --layer encoder.layers.0.self_attention "May 3, 2024" -o own.png',
-    ),
-    "train translate": (
-        "transformer train translate --data pairs.tsv --out my-model",
-        "transformer train translate --data corpus.en corpus.de --reverse --out my-model",
-        "transformer train translate --data cldr:en-fr --steps 1000 --out my-model",
-    ),
-    "train summarize": (
-        "transformer train summarize --out my-summarizer",
-        "transformer train summarize --data texts-and-summaries.tsv --max-length 512 --out my-summarizer",
-    ),
-    "train fill": (
-        "transformer train fill --out my-filler",
-        "transformer train fill --data book.txt --layers 6 --out my-filler",
-    ),
-    "train generate": (
-        "transformer train generate --data plays.txt --out my-writer",
-        "transformer train generate --data plays.txt --preset llama-nano --vocab-size 1000 --out my-writer",
-    ),
-}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

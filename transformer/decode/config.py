@@ -165,7 +165,7 @@ ALLOWED: dict[str, Rule] = {
         lambda value: isinstance(value, tuple) and all(isinstance(s, str) and s for s in value),
     ),
     "eos_token_id": ID_OR_IDS,
-    "num_beams": _at_least(1),
+    "num_beams": ("an integer from 1 to 10,000", lambda value: _is_integer(value) and 1 <= value <= 10_000),
     "num_return_sequences": _at_least(1),
     "early_stopping": ("True, False or 'never'", lambda value: isinstance(value, bool) or value == "never"),
     "length_penalty": ("a number from -50 to 50", lambda value: _is_number(value) and abs(value) <= 50),

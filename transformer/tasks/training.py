@@ -16,7 +16,7 @@ from minigrad.io import replace_file
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.curve import save_gradient_picture, save_loss_curve
-from transformer.pretrained import CONFIG, PretrainedModel, load_tokenizer
+from transformer.pretrained import CONFIG, TOKENIZER, PretrainedModel, load_tokenizer
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, task_document
 from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
@@ -60,12 +60,12 @@ def train(
         choice: where the examples come from, to be noted beside the model.
         settings: of the model and the training.
         directory: the model directory to write; its parent must exist or be creatable.
-        resume: go on from the checkpoint in the directory.
+        resume: go on from the checkpoint in the directory, or begin anew where there was none before it was killed.
         overwrite: begin anew though there is a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
 
     Raises:
-        ValueError: a setting does not fit the examples, there is no checkpoint to resume, or a model in the way.
+        ValueError: a setting does not fit the examples, there is no training to resume, or a model in the way.
     """
     directory = Path(directory)
     if settings.batch_tokens < 1:
@@ -78,7 +78,8 @@ def train(
         console.say(note)
     training = settings.training
     with console.doing("learning tokens"):
-        tokenizer = load_tokenizer(directory) if resume else task.learn_tokens(examples, settings.vocab_size)
+        known = resume and (directory / TOKENIZER).exists()
+        tokenizer = load_tokenizer(directory) if known else task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
     )
@@ -89,8 +90,8 @@ def train(
     mg.manual_seed(training.seed)
     model = task.model(config)
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
-    if resume and not trainer.resume():
-        raise ValueError(f"resume: {directory} has no checkpoint to go on from")
+    if resume and not trainer.resume() and not (directory / LOG).exists():  # with a log it was killed before the first
+        raise ValueError(f"resume: {directory} has no training to go on with")
     console.say(
         f"{len(examples.train):,} examples, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
@@ -117,7 +118,7 @@ def train(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
                 "--resume goes on"
                 if trainer.steps_made
-                else f"stopped before the first step; {directory} is as it was"
+                else "stopped before the first step; nothing was learned"
             )
     return Trained(model, tokenizer, steps)
 

@@ -51,9 +51,9 @@ def test_every_choice_has_a_rule_that_its_default_keeps() -> None:
     ("name", "value", "message"),
     [
         ("max_new_tokens", 0, "max_new_tokens: expected an integer of at least 1, got 0"),
-        ("num_beams", 1.5, "num_beams: expected an integer of at least 1, got 1.5"),
-        ("num_beams", True, "num_beams: expected an integer of at least 1, got True"),
-        ("num_beams", None, "num_beams: expected an integer of at least 1, got None"),
+        ("num_beams", 1.5, "num_beams: expected an integer from 1 to 10,000, got 1.5"),
+        ("num_beams", True, "num_beams: expected an integer from 1 to 10,000, got True"),
+        ("num_beams", None, "num_beams: expected an integer from 1 to 10,000, got None"),
         ("temperature", float("nan"), "temperature: expected a number from 1e-100 to 1e100, got nan"),
         ("top_p", 1.01, "top_p: expected a number from 0 to 1, got 1.01"),
         ("min_p", -0.1, "min_p: expected a number from 0 to 1, got -0.1"),

@@ -190,7 +190,10 @@ OTHERS = [
 def test_the_same_choices_write_the_same_text(case: str, choices: dict[str, Any], made: dict[str, Pair]) -> None:
     pair = made[case]
     ids, mask = prompt(pair)
-    ours = [hypothesis.ids for hypothesis in pair.ours.generate(ids, mask, **{"max_new_tokens": 7, **choices})]
+    ours = [
+        hypothesis.ids
+        for hypothesis in pair.ours.generate(ids, attention_mask=mask, **{"max_new_tokens": 7, **choices})
+    ]
     assert ours == generated(pair, **choices)
 
 
@@ -204,7 +207,7 @@ def test_how_a_model_writes_is_part_of_its_directory_in_both_directions(
     ours = read(tmp_path / "theirs")
     assert (ours.generation.num_beams, ours.generation.repetition_penalty) == (2, 1.3)
     ids, mask = prompt(pair)
-    written = [hypothesis.ids for hypothesis in ours.generate(ids, mask, max_new_tokens=7)]
+    written = [hypothesis.ids for hypothesis in ours.generate(ids, attention_mask=mask, max_new_tokens=7)]
     assert written == generated(pair)
     ours.save_pretrained(tmp_path / "ours")
     again = type(pair.theirs).from_pretrained(tmp_path / "ours").eval()

@@ -1,0 +1,58 @@
+"""What the help of each command begins and ends with."""
+
+from transformer.tasks import PLACEHOLDER
+
+USAGE = {  # what follows a command's name
+    "demo": "[options]",
+    "train": "TASK --out DIR [--data FILE ...] [options]",
+    "translate": "--model DIR [options] [TEXT ...]",
+    "summarize": "--model DIR [options] [TEXT ...]",
+    "generate": "--model DIR [--prompt TEXT] [options]",
+    "fill": "--model DIR [--count N] TEXT",
+    "evaluate": "--model DIR [options]",
+    "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
+}
+EXAMPLES = {  # by what follows `transformer`
+    "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
+    "train": (
+        "transformer train translate --data pairs.tsv.gz --out my-model",
+        "transformer train summarize --out my-summarizer",
+        "transformer train fill --out my-filler",
+        "transformer train generate --data plays.txt --out my-writer",
+    ),
+    "translate": (
+        'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
+        "transformer translate --model demo/model < sentences.txt > translations.txt",
+    ),
+    "summarize": ("transformer summarize --model my-summarizer < article.txt",),
+    "generate": (
+        'transformer generate --model my-writer --prompt "ROMEO:"',
+        'transformer generate --model my-writer --prompt "ROMEO:" --temperature 0.5 --seed 1',
+    ),
+    "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
+    "evaluate": (
+        "transformer evaluate --model my-model --num-beams 4",
+        "transformer evaluate --model my-model --data test.tsv --all",
+    ),
+    "draw": (
+        'transformer draw --model demo/model "May 3, 2024" -o attention.svg',
+        'transformer draw --model demo/model --layer encoder.layers.0.self_attention "May 3, 2024" -o own.png',
+    ),
+    "train translate": (
+        "transformer train translate --data pairs.tsv --out my-model",
+        "transformer train translate --data corpus.en corpus.de --reverse --out my-model",
+        "transformer train translate --data cldr:en-fr --steps 1000 --out my-model",
+    ),
+    "train summarize": (
+        "transformer train summarize --out my-summarizer",
+        "transformer train summarize --data texts-and-summaries.tsv --max-length 512 --out my-summarizer",
+    ),
+    "train fill": (
+        "transformer train fill --out my-filler",
+        "transformer train fill --data book.txt --layers 6 --out my-filler",
+    ),
+    "train generate": (
+        "transformer train generate --data plays.txt --out my-writer",
+        "transformer train generate --data plays.txt --preset llama-nano --vocab-size 1000 --out my-writer",
+    ),
+}

@@ -22,7 +22,7 @@ def _steps(count: int = 30, norms: tuple[float, ...] = (3.0, 4.0), **changes: An
 def _figure(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The figure that the next picture is drawn on."""
     figure = figure_module.Figure(layout="constrained")
-    monkeypatch.setattr(curve, "_figure", lambda width, height: figure)
+    monkeypatch.setattr(curve, "new_figure", lambda width, height: figure)
     return figure
 
 

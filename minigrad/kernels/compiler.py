@@ -39,8 +39,8 @@ def kernel(*, fastmath: frozenset[str] = frozenset(), inlined: bool = False) -> 
     The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Where it
     cannot be written the kernels work uncached, and one line on standard error says so.
 
-    A kernel that sums and is called by others is to be ``inlined``. Else a process that compiles has two versions of it,
-    its own and the caller's, with sums in different orders, and runs another one than a process that loads the caller.
+    A kernel that sums and is called by others is to be ``inlined``. Else a process that compiles has two versions of
+    it, its own and the caller's, with sums in different orders, and runs another than a process that loads the caller.
     """
 
     def compile_lazily(function: Callable[..., Any]) -> Any:

@@ -55,14 +55,14 @@ class _Figures:
     loss: float  # smoothed, as is the speed
     held_out_loss: float | None  # of the last evaluation
     lr: float
-    speed: float  # tokens/s
-    seconds_left: float
+    speed: float | None  # tokens/s
+    seconds_left: float | None  # not known after one step, nor is the speed
 
     def parts(self) -> list[str]:
         held_out = [] if self.held_out_loss is None else [f"held out {self.held_out_loss:.3f}"]
-        left = timedelta(seconds=round(self.seconds_left))
-        speed = [f"{self.speed:,.0f} tokens/s"] if self.speed else []  # not known after one step
-        return [f"loss {self.loss:.3f}", *held_out, f"lr {self.lr:.2g}", *speed, f"{left} left"]
+        speed = [] if self.speed is None else [f"{self.speed:,.0f} tokens/s"]
+        left = [] if self.seconds_left is None else [f"{timedelta(seconds=round(self.seconds_left))} left"]
+        return [f"loss {self.loss:.3f}", *held_out, f"lr {self.lr:.2g}", *speed, *left]
 
 
 def watch(
@@ -85,18 +85,21 @@ def watch(
     """
     loss, seconds, tokens = _Average(), _Average(), _Average()
     held_out: float | None = None
-    start = time.perf_counter()
+    start = math.nan  # after the first step, which compiles or loads the kernels
     display = _live if _can_change_in_place() else _lines
     with display(total, every, example) as show:
         for made, step in enumerate(steps, 1):
             record(step)
             loss.add(step.loss)
             held_out = held_out if step.held_out_loss is None else step.held_out_loss
-            if made > 1:  # the first step compiles or loads the kernels
+            speed = left = None
+            if made == 1:
+                start = time.perf_counter()
+            else:
                 seconds.add(step.seconds)
                 tokens.add(step.tokens)
-            speed = tokens.value / seconds.value if seconds.value else 0.0
-            left = (time.perf_counter() - start) / made * (total - step.number)
+                speed = tokens.value / seconds.value
+                left = (time.perf_counter() - start) / (made - 1) * (total - step.number)
             show(_Figures(step.number, total, loss.value, held_out, step.lr, speed, left))
 
 

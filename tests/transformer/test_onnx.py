@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from transformer import CausalLM, Encoder, MaskedLM, Transformer, TransformerConfig
+from transformer import CausalLM, Decoder, Encoder, MaskedLM, Transformer, TransformerConfig, export_onnx
 
 pytest.importorskip("onnx", reason="onnx is optional: pip install 'minigrad[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is optional: pip install 'minigrad[onnx]'")
@@ -83,3 +84,19 @@ def test_a_sliding_window_is_the_same_in_onnxruntime(kind: Any) -> None:
     model = kind(TransformerConfig(**SMALL, window=5))
     batches = [batch(shape) for shape in LENGTHS]
     compare(model, {"input_ids": IDS, "attention_mask": IDS}, batches, batches[2])
+
+
+def test_an_encoder_with_token_types_asks_for_them(tmp_path: Path) -> None:
+    model = MaskedLM(TransformerConfig(**SMALL, token_types=2, positions="learned"))
+    export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    ids, mask = batch((3, 17))
+    inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids % 2}
+    (found,) = session.run(None, inputs)
+    with model.evaluating(), mg.no_grad():
+        np.testing.assert_allclose(found, model(**inputs).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_decoder_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="model: expected a whole model or an Encoder, got a Decoder"):
+        export_onnx(Decoder(TransformerConfig(**SMALL)), tmp_path / "model.onnx")

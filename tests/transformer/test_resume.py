@@ -97,6 +97,7 @@ for step in _trainer(directory):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of POSIX systems")
 def test_a_killed_process_goes_on_to_the_same_end(tmp_path: Path) -> None:
     last = int(np.random.default_rng(os.getpid()).integers(1, STEPS))  # any step will do
+    print(f"killed after step {last}")
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, "-c", CHILD, str(tmp_path / "parts"), str(last)]
@@ -108,6 +109,26 @@ def test_a_killed_process_goes_on_to_the_same_end(tmp_path: Path) -> None:
     list(resumed)
     list(whole)
     _assert_equal(resumed, whole)
+
+
+def test_an_interrupt_during_an_evaluation_costs_no_more_than_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _trainer(tmp_path / "whole", evaluate_every=3)
+    list(whole)
+    interrupted = _trainer(tmp_path / "parts", evaluate_every=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.train.trainer.held_out_loss", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(interrupted)
+    resumed = _trainer(tmp_path / "parts", evaluate_every=3)
+    assert resumed.resume() == 2
+    list(resumed)
+    _assert_equal(resumed, whole)
+
+
+def _interrupt(*args: Any) -> None:
+    raise KeyboardInterrupt
 
 
 class Crash(BaseException):

@@ -69,8 +69,8 @@ class GenerationConfig:
     renormalize_logits: bool = False  # beams are compared by probabilities that add up to 1 again
     # the model's own
     use_cache: bool = True
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
+    pad_token_id: int | None = None  # what is padding where no attention_mask says so, unless texts end with it
+    bos_token_id: int | None = None  # kept for others: a text begins with its prompt
     decoder_start_token_id: int | None = None
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from transformer.decode.beams import beam_search
 from transformer.decode.config import GenerationConfig
 from transformer.decode.plan import make_plan
+from transformer.decode.processors import ids_of
 from transformer.decode.protocol import Generative, Ids, Mask
 from transformer.decode.sampling import Choose, greedy, sampler, write
 from transformer.decode.texts import Hypothesis, Reader, Text, TextDecoder
@@ -30,7 +31,8 @@ def generate(
     Args:
         model: whatever can :meth:`~transformer.decode.Generative.begin` a text.
         input_ids: token ids (rows, length), padded on either side.
-        attention_mask: (rows, length), true at tokens and false at padding; None: true where not ``pad_id``.
+        attention_mask: (rows, length), true at tokens and false at padding; None: true where not padding's id, which is
+            ``pad_token_id``, or else the model's.
         config: how to decode; by default as the model says, in ``model.generation``.
         tokenizer: turns ids into text, for ``stop_strings`` and the hypotheses' ``text``.
         overrides: choices of :class:`~transformer.decode.GenerationConfig` that go before ``config``'s; one that is
@@ -65,7 +67,7 @@ def generate(
         False
     """
     config, reader = _choices(model, config, tokenizer, overrides)
-    ids, mask = _checked(input_ids, attention_mask)
+    ids, mask = _checked(input_ids, attention_mask, config)
     decoding = model.begin(ids, mask, use_cache=config.use_cache)
     plan = make_plan(config, model.config, decoding, reader)
     if config.num_beams > 1:
@@ -97,7 +99,8 @@ def stream(
         TypeError, ValueError: as :func:`generate`, at once; or there is more than one row, text or beam.
     """
     config, reader = _choices(model, config, tokenizer, overrides)
-    ids, mask = _checked(np.atleast_2d(input_ids), None if attention_mask is None else np.atleast_2d(attention_mask))
+    mask = None if attention_mask is None else np.atleast_2d(attention_mask)
+    ids, mask = _checked(np.atleast_2d(input_ids), mask, config)
     for name, count in (
         ("input_ids", len(ids)),
         ("num_beams", config.num_beams),
@@ -143,14 +146,15 @@ def _choices(
     return config, None if tokenizer is None else Reader(tokenizer, config.stop_strings)
 
 
-def _checked(input_ids: Any, attention_mask: Any) -> tuple[Ids, Mask | None]:
+def _checked(input_ids: Any, attention_mask: Any, config: GenerationConfig) -> tuple[Ids, Mask | None]:
     ids = np.asarray(input_ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"input_ids: expected integers, got {ids.dtype}")
     if ids.ndim != 2 or not ids.size:
         raise ValueError(f"input_ids: expected shape (rows, length), each at least 1, got {ids.shape}")
     if attention_mask is None:
-        return ids.astype(np.int64), None
+        pad, ends = config.pad_token_id, ids_of(config.eos_token_id)
+        return ids.astype(np.int64), None if pad is None or pad in ends else ids != pad
     mask = np.asarray(attention_mask)
     if mask.shape != ids.shape:
         raise ValueError(f"attention_mask: expected the shape {ids.shape} of input_ids, got {mask.shape}")

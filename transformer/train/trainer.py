@@ -139,6 +139,8 @@ class Trainer:
             stack.callback(self._save, log)  # whatever ends the training
             batches = self._batches()
             while not self.finished:
+                if self._evaluates_after(self.steps_made + 1):
+                    self._save(log)  # an interrupt during the evaluation then costs one step
                 step = self._step(batches, log)
                 if self.steps_made % self.config.checkpoint_every == 0:
                     self._save(log)
@@ -210,10 +212,13 @@ class Trainer:
         self._whole = True
         return step
 
+    def _evaluates_after(self, step: int) -> bool:
+        every = self.config.evaluate_every
+        return every is not None and (step % every == 0 or step == self.config.steps)
+
     def _evaluate(self) -> float | None:
         """The held-out loss, and the weights kept, where an evaluation is due after this step."""
-        every = self.config.evaluate_every
-        if every is None or (self.steps_made % every and self.steps_made != self.config.steps):
+        if not self._evaluates_after(self.steps_made):
             return None
         loss = None if self.held_out is None else held_out_loss(self.model, self.held_out.epoch(0))
         self._kept.see(self.steps_made, loss, self.model.state_dict())

@@ -50,6 +50,8 @@ def test_a_padded_batch_says_what_each_prompt_says_alone(mode: str, side: str) -
         model.config.pad_id = None
         assert generate(model, padded, mask, **settings) == alone
         assert generate(model, padded, mask.astype(float), **settings) == alone
+        assert generate(model, padded, pad_token_id=6, **settings) == alone
+        assert generate(model, [[6]], pad_token_id=6, eos_token_id=[EOS, 6], max_new_tokens=1)  # text, not padding
 
 
 def test_rows_that_have_ended_leave_the_batch() -> None:

@@ -16,6 +16,7 @@ from transformer.config import PRESETS, TransformerConfig
 from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
 from transformer.evaluate import transduce
+from transformer.models import MaskedLM
 from transformer.options import ARCHITECTURE, SAMPLING, SEARCH, TRAINING, add_options, given
 from transformer.pretrained import from_pretrained, load_tokenizer
 from transformer.tasks import (
@@ -31,6 +32,7 @@ from transformer.tasks import (
     fill,
     read_task,
     train,
+    with_masks,
 )
 from transformer.tasks.corpora import NAMES
 from transformer.tokenizers import Tokenizer
@@ -430,7 +432,7 @@ def _add_draw(commands: Any) -> None:
     text = "Draw the attention of a text: the computation graph of one block with each head's weights."
     parser = _command(commands, "draw", _run_draw, text)
     _add_model(parser)
-    parser.add_argument("text", metavar="TEXT", help="what the model reads")
+    parser.add_argument("text", metavar="TEXT", help=f"what the model reads; for an encoder also with {PLACEHOLDER}")
     parser.add_argument(
         "--target", metavar="TEXT", help="what an encoder-decoder writes (default: its own translation)"
     )
@@ -449,7 +451,8 @@ def _add_draw(commands: Any) -> None:
 
 def _run_draw(args: argparse.Namespace) -> None:
     model, tokenizer = from_pretrained(args.model), load_tokenizer(args.model)
-    draw_attention(model, tokenizer, args.text, args.target, layer=args.layer).save(args.output)
+    text = with_masks(args.text, tokenizer) if isinstance(model, MaskedLM) else args.text
+    draw_attention(model, tokenizer, text, args.target, layer=args.layer).save(args.output)
     console.out.print(f"wrote {args.output}")
 
 

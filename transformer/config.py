@@ -78,6 +78,8 @@ class TransformerConfig:
         for name in (*sizes, "relative_buckets", "relative_max_distance"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+            if getattr(self, name) is not None and getattr(self, name) >= 2**31:
+                raise ValueError(f"{name}: expected less than 2**31, got {getattr(self, name)}")
         for name in ("encoder_layers", "decoder_layers", "token_types"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")

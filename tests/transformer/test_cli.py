@@ -206,21 +206,22 @@ def test_other_data_and_whole_test_sets_can_be_evaluated_on(translator: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("name", "layer"),
+    ("name", "layer", "text"),
     [
-        ("translator", "encoder.layers.0.self_attention"),
-        ("translator", None),
-        ("filler", None),
-        ("writer", None),
+        ("translator", "encoder.layers.0.self_attention", "to be"),
+        ("translator", None, "to be"),
+        ("filler", None, "the [MASK] cat"),
+        ("writer", None, "to be"),
     ],
 )
 def test_the_attention_of_any_model_is_drawn(
-    name: str, layer: str | None, request: pytest.FixtureRequest, tmp_path: Path
+    name: str, layer: str | None, text: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     model, picture = request.getfixturevalue(name), tmp_path / "own.svg"
     chosen = [] if layer is None else ["--layer", layer]
-    _command("draw", "--model", model, *chosen, "to be", "-o", picture)
-    assert "<svg" in picture.read_text()
+    _command("draw", "--model", model, *chosen, text, "-o", picture)
+    drawn = picture.read_text()
+    assert "<svg" in drawn and ("&lt;mask&gt;" in drawn) is (name == "filler")  # one token
 
 
 def test_a_training_leaves_its_log_its_task_and_its_pictures(translator: Path, folder: Path) -> None:
@@ -320,6 +321,10 @@ BAD = {  # the command → what the one line of the error says
     "train generate --out m --preset bert-base": "--preset: invalid choice: 'bert-base'",
     "train generate --out m --reverse": "unrecognized arguments: --reverse",
     "train generate --data verse.txt --out m --held-out 100": "held_out: expected 0 to 99 per cent",
+    "train generate --data verse.txt --out m --max-length 100000": "max_length: expected less than the",
+    "train generate --data verse.txt --out m --held-out 1": "max_length: expected less than the",
+    "train generate --data verse.txt --out verse.txt": "out: expected a directory to write to, got verse.txt (F",
+    "train generate --data verse.txt --out m --window 10000000000": "window: expected less than 2**31, got 10000000000",
     "train": "the following arguments are required: TASK",
     "demo --to klingon": "klingon",
     "demo --num-heads 5": "5 heads cannot share d_model=128",

@@ -6,7 +6,7 @@ task (what a task is) → corpora (data by name) → text_to_text, masked, causa
 from typing import Any
 
 from transformer.tasks.causal import Generation, continuation
-from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill
+from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
 from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, read_task
 from transformer.tasks.text_to_text import Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
@@ -34,4 +34,5 @@ __all__ = [
     "fill",
     "read_task",
     "train",
+    "with_masks",
 ]

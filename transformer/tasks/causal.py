@@ -114,6 +114,11 @@ class Generation(Task[str]):
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> WindowBatches:
         (ids,) = tokenizer.encode(["".join(examples)], add_special_tokens=False)
+        if len(ids) <= config.max_length:
+            raise ValueError(
+                f"max_length: expected less than the {len(ids):,} tokens of the shorter part of the text, of the training "
+                f"and the held-out one, got {config.max_length}"
+            )
         return WindowBatches(np.array(ids, np.int32), config.max_length, max(tokens // config.max_length, 1), seed)
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:

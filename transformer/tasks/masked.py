@@ -49,9 +49,7 @@ def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> li
         raise ValueError("tokenizer: has no mask token; expected that of a masked language model")
     if not 1 <= count <= tokenizer.vocab_size:
         raise ValueError(f"count: expected 1 to {tokenizer.vocab_size:,}, got {count}")
-    # A token includes the space before it, and so does the mask that stands for one.
-    prompt = re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: tokenizer.special_names["mask"], text)
-    (ids,) = tokenizer.encode([prompt], split_special_tokens=False)
+    (ids,) = tokenizer.encode([with_masks(text, tokenizer)], split_special_tokens=False)
     with mg.no_grad(), model.evaluating():
         probabilities = mg.softmax(model(np.array([ids])), -1).numpy()[0]
     found = []
@@ -60,6 +58,13 @@ def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> li
         texts = tokenizer.tokens(best)
         found.append([Candidate(t, float(probabilities[place, i])) for t, i in zip(texts, best, strict=True)])
     return found
+
+
+def with_masks(text: str, tokenizer: Tokenizer) -> str:
+    """A text in which the tokenizer's own mask token stands for each ``[MASK]``, where it has one."""
+    mask = tokenizer.special_names.get("mask")
+    # A token includes the space before it, and so does the mask that stands for one.
+    return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
 
 
 class Filling(Task[str]):

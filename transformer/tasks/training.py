@@ -72,8 +72,11 @@ def train(
         raise ValueError(f"batch_tokens: expected at least 1, got {settings.batch_tokens}")
     if (directory / CONFIG).exists() and not (resume or overwrite):
         raise ValueError(f"out: {directory} holds a model already; choose another place, --resume, or --overwrite")
-    directory.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=directory).close()  # an unwritable place is found before the training, not after it
+    try:  # an unwritable place is found before the training, not after it
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise ValueError(f"out: expected a directory to write to, got {directory} ({error.strerror})") from None
     for note in examples.notes:
         console.say(note)
     training = settings.training

@@ -116,8 +116,8 @@ class Generation(Task[str]):
         (ids,) = tokenizer.encode(["".join(examples)], add_special_tokens=False)
         if len(ids) <= config.max_length:
             raise ValueError(
-                f"max_length: expected less than the {len(ids):,} tokens of the shorter part of the text, of the training "
-                f"and the held-out one, got {config.max_length}"
+                f"max_length: expected less than the tokens of the training and of the held-out text, one of which has "
+                f"{len(ids):,}, got {config.max_length}"
             )
         return WindowBatches(np.array(ids, np.int32), config.max_length, max(tokens // config.max_length, 1), seed)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from transformer import cli
+from transformer.cli.usage import USAGE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -131,7 +132,7 @@ def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
 
 
 def test_every_command_has_a_page_that_runs_it() -> None:
-    for name in cli.USAGE:
+    for name in USAGE:
         page = ROOT / "docs" / ("index.md" if name == "demo" else f"{name}.md")
         lines = [line for kind, text in _blocks(page) if kind == "sh" for line in text.splitlines()]
         assert any(f"transformer {name}" in line for line in lines), page.name

@@ -26,7 +26,8 @@ def _training(tmp_path: Path, *options: str) -> int:
     ("options", "message"),
     [
         (("--batch-tokens", "-5"), "batch_tokens: expected at least 1, got -5"),
-        (("--d-model", str(10**15)), "Unable to allocate"),
+        (("--d-model", str(10**15)), "d_model: expected less than 2**31, got 1000000000000000"),
+        (("--d-model", str(2**30)), "Unable to allocate"),
         (("--vocab-size", str(10**9)), "vocab_size: expected 259 to 1,048,576, got 1,000,000,000"),
         (("--lr", "inf"), "lr: expected a positive number, got inf"),
     ],

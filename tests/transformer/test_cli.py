@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from transformer import cli, console, load_tokenizer
-from transformer.usage import EXAMPLES, USAGE
+from transformer.cli.usage import EXAMPLES, USAGE
 
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
 SENTENCES = [f"the {a} {b} sleeps in the {c}" for a in ("old", "red") for b in ("cat", "dog") for c in ("sun", "house")]

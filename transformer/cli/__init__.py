@@ -1,0 +1,55 @@
+"""The ``transformer`` command.
+
+usage, options (words) → parser, data, settings, model (what commands share) → train, write, inspect (the commands).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from transformer import console
+from transformer.cli.inspect import add_draw, add_evaluate, add_fill
+from transformer.cli.parser import Help, Parser
+from transformer.cli.train import add_demo, add_train
+from transformer.cli.write import add_generate, add_summarize, add_translate
+
+BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+COMMANDS = (add_demo, add_train, add_translate, add_summarize, add_generate, add_fill, add_evaluate, add_draw)
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="transformer",
+        description="Train Transformers on this machine's CPU, use them, and look inside.",
+        epilog="start with:  transformer demo\nand then:    transformer COMMAND --help",
+        formatter_class=Help,
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+    for add in COMMANDS:
+        add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
+    args = _parser().parse_args(arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
+            args.run(args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; there is nobody to tell
+        return 0
+    except BAD_INPUT as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"transformer {args.command}: error: {message}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,56 @@
+"""Options that say which examples are learned from, or scored on."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from transformer.tasks import DataChoice, Task
+from transformer.tasks.corpora import NAMES
+
+HEEDED = {  # what a task may heed of a DataChoice beside its data
+    "reverse": "swap the two sides of pairs",
+    "split_seed": "which examples are held out (default: 0)",
+    "skip_bad": "leave bad lines out, and say how many",
+}
+
+
+def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
+    """Which examples; without a task the model's own training says."""
+    group = parser.add_argument_group("data")
+    otherwise = "as in the model's training"
+    names, unit, heeded = NAMES.get(task.name, "") if task else "", "examples", tuple(HEEDED)
+    default: str | int = otherwise
+    data: tuple[str, ...] | None = None
+    if task is not None:
+        data, default, unit, heeded = task.defaults.data, task.defaults.held_out, task.held_out_unit, task.heeds
+    shown = "" if data == () else f" (default: {' '.join(data) if data else otherwise})"
+    group.add_argument(
+        "--data",
+        nargs="+",
+        required=data == (),
+        default=data or None,
+        metavar="FILE",
+        help=f"files (plain, .gz, or a .zip holding one), or a corpus by name{f': {names}' if names else ''}{shown}",
+    )
+    group.add_argument(
+        "--held-out",
+        type=int,
+        default=task.defaults.held_out if task else None,
+        metavar="N",
+        help=f"{unit} to keep out of the training (default: {default})",
+    )
+    for name in heeded:
+        option = f"--{name.replace('_', '-')}"
+        kind: dict[str, Any] = {"type": int, "metavar": "N"} if name == "split_seed" else {"action": "store_true"}
+        group.add_argument(option, default=None, help=HEEDED[name], **kind)
+    return group
+
+
+def choice_of(args: argparse.Namespace, before: DataChoice | None = None) -> DataChoice:
+    names = [field.name for field in dataclasses.fields(DataChoice)]
+    values = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+    if "data" in values:
+        values["data"] = tuple(values["data"])
+    return dataclasses.replace(before, **values) if before else DataChoice(**values)

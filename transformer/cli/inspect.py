@@ -1,0 +1,104 @@
+"""``transformer fill``, ``evaluate`` and ``draw``: commands that look at what a model knows."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from transformer import console
+from transformer.cli.data import add_data, choice_of
+from transformer.cli.model import add_model, load
+from transformer.cli.options import SEARCH, add_options, given
+from transformer.cli.parser import add_command
+from transformer.decode import GenerationConfig
+from transformer.draw import draw_attention
+from transformer.models import MaskedLM
+from transformer.pretrained import from_pretrained, load_tokenizer
+from transformer.tasks import PLACEHOLDER, TASK, TASKS, Candidate, fill, read_task, with_masks
+
+
+def add_fill(commands: Any) -> None:
+    text = f"Fill in missing words. Each {PLACEHOLDER} of a text gets its likeliest tokens, with their probabilities."
+    parser = add_command(commands, "fill", _run_fill, text)
+    add_model(parser)
+    parser.add_argument("text", metavar="TEXT", help=f"a text with {PLACEHOLDER} in it")
+    parser.add_argument("--count", type=int, default=5, metavar="N", help="candidates to list (default: 5)")
+
+
+def _run_fill(args: argparse.Namespace) -> None:
+    model, tokenizer = load(args.model, TASKS["fill"])
+    text = args.text.replace(tokenizer.special_names.get("mask", PLACEHOLDER), PLACEHOLDER)
+    for number, candidates in enumerate(fill(model, tokenizer, text, args.count)):
+        if number:
+            print()
+        _print_candidates(text, number, candidates)
+
+
+def _print_candidates(text: str, number: int, candidates: list[Candidate]) -> None:
+    parts = text.split(PLACEHOLDER)
+    before, after = PLACEHOLDER.join(parts[: number + 1]), PLACEHOLDER.join(parts[number + 1 :])
+    for candidate in candidates:
+        word = candidate.text.strip() or repr(candidate.text)
+        print(f"{candidate.probability:6.1%}  {before}{word}{after}")
+
+
+def add_evaluate(commands: Any) -> None:
+    text = "Score a model on held-out examples. Which these are, the directory of a model trained here says."
+    parser = add_command(commands, "evaluate", _run_evaluate, text)
+    add_model(parser)
+    parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
+    group = add_data(parser, None)
+    group.add_argument("--all", action="store_true", help="score every example of --data: a test set of its own")
+    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, {})
+
+
+def _run_evaluate(args: argparse.Namespace) -> None:
+    if args.all and args.data is None:
+        raise ValueError("all: expected --data beside it, as the model has learned from the data of its training")
+    if args.all:
+        args.held_out = 0
+    if args.task is not None and args.data is not None and args.held_out is not None:
+        task, choice = TASKS[args.task], choice_of(args)
+    else:
+        name, before = read_task(args.model)
+        if (args.task or name) not in TASKS:
+            raise ValueError(f"{args.model / TASK}: task: expected one of {', '.join(TASKS)}, got {name!r}")
+        task, choice = TASKS[args.task or name], choice_of(args, before)
+    model, tokenizer = load(args.model, task)
+    with console.doing(f"reading {' '.join(choice.data)}"):
+        examples = task.read(choice)
+    for note in examples.notes:
+        console.say(note)
+    chosen = examples.train if args.all else examples.held_out
+    if not chosen:
+        raise ValueError("held_out: expected at least 1, got 0")
+    console.out.print(task.evaluate(model, tokenizer, chosen, given(args, SEARCH)).line)
+
+
+def add_draw(commands: Any) -> None:
+    text = "Draw the attention of a text: the computation graph of one block with each head's weights."
+    parser = add_command(commands, "draw", _run_draw, text)
+    add_model(parser)
+    parser.add_argument("text", metavar="TEXT", help=f"what the model reads; for an encoder also with {PLACEHOLDER}")
+    parser.add_argument(
+        "--target", metavar="TEXT", help="what an encoder-decoder writes (default: its own translation)"
+    )
+    parser.add_argument(
+        "--layer", metavar="NAME", help="an attention layer; a wrong name lists them (default: the last one)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("attention.svg"),
+        metavar="FILE",
+        help=".svg, .png, .pdf or .dot, by its ending (default: attention.svg)",
+    )
+
+
+def _run_draw(args: argparse.Namespace) -> None:
+    model, tokenizer = from_pretrained(args.model), load_tokenizer(args.model)
+    text = with_masks(args.text, tokenizer) if isinstance(model, MaskedLM) else args.text
+    draw_attention(model, tokenizer, text, args.target, layer=args.layer).save(args.output)
+    console.out.print(f"wrote {args.output}")

@@ -1,0 +1,24 @@
+"""The option that says which model is used."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from transformer.pretrained import from_pretrained, load_tokenizer
+from transformer.tasks import Task
+from transformer.tokenizers import Tokenizer
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model directory")
+
+
+def load(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
+    model = from_pretrained(directory)
+    if not isinstance(model, task.model):
+        raise ValueError(
+            f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
+        )
+    return model, load_tokenizer(directory)

@@ -1,0 +1,60 @@
+"""Options that say how a model is made and trained."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from transformer.cli.options import ARCHITECTURE, TRAINING, add_options, given
+from transformer.config import PRESETS, TransformerConfig
+from transformer.tasks import Defaults, Settings
+from transformer.train import TrainingConfig
+
+ANY_VOCABULARY = 2**16  # large enough for the special tokens of every preset
+STACKS = ("encoder_layers", "decoder_layers")
+
+
+def add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--preset", choices=_presets(defaults), help="begin with the architecture of this name")
+    layers = max(defaults.architecture.get(name, 0) for name in STACKS)
+    group.add_argument("--layers", type=int, metavar="N", help=f"in each stack (default: {layers})")
+    characters = "" if defaults.vocab_size else "; 0 is a token for each character"
+    group.add_argument(
+        "--vocab-size",
+        type=int,
+        default=defaults.vocab_size,
+        metavar="N",
+        help=f"tokens of the byte-pair encoding{characters} (default: {defaults.vocab_size})",
+    )
+    add_options(group, TransformerConfig, ARCHITECTURE, defaults.architecture)
+    group = parser.add_argument_group("training")
+    add_options(group, TrainingConfig, TRAINING, dataclasses.asdict(defaults.training))
+    group.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=defaults.batch_tokens,
+        metavar="N",
+        help=f"padded tokens of a batch (default: {defaults.batch_tokens})",
+    )
+
+
+def _presets(defaults: Defaults) -> list[str]:
+    """Those that have the stacks of a task's own architecture."""
+    needed = [name for name in STACKS if defaults.architecture.get(name, 1)]
+    return [preset for preset, fields in PRESETS.items() if [name for name in STACKS if fields.get(name, 1)] == needed]
+
+
+def settings_of(args: argparse.Namespace, defaults: Defaults) -> Settings:
+    architecture = dict(PRESETS[args.preset] if args.preset else defaults.architecture)
+    architecture.pop("vocab_size", None)
+    if args.layers is not None:
+        architecture |= dict.fromkeys([name for name in STACKS if architecture.get(name, 1)], args.layers)
+    architecture |= given(args, ARCHITECTURE)
+    TransformerConfig.from_fields({**architecture, "vocab_size": ANY_VOCABULARY})  # what is wrong is better known now
+    return Settings(
+        architecture=architecture,
+        vocab_size=args.vocab_size,
+        batch_tokens=args.batch_tokens,
+        training=dataclasses.replace(defaults.training, **given(args, TRAINING)),
+    )

@@ -30,7 +30,7 @@ SUMS = frozenset({"reassoc", "nsz", "contract"})
 intrinsic: Any = numba.extending.intrinsic
 
 
-def kernel(*, fastmath: frozenset[str] = frozenset(), inlined: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function with Numba, keeping the machine code in the user's cache folder.
 
     The GIL stays held (no ``nogil``): two kernels never run at once, so they share threads and workspaces without locks
@@ -39,13 +39,13 @@ def kernel(*, fastmath: frozenset[str] = frozenset(), inlined: bool = False) -> 
     The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Where it
     cannot be written the kernels work uncached, and one line on standard error says so.
 
-    A kernel that sums and is called by others is to be ``inlined``. Else a process that compiles has two versions of
+    A kernel with fast-math flags becomes part of those that call it. Else a process that compiles has two versions of
     it, its own and the caller's, with sums in different orders, and runs another than a process that loads the caller.
     """
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        compiled = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=inlined)(function)
+        compiled = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=bool(fastmath))(function)
         if folder is not None:
             _enable_cache(compiled, folder)
         _announce_compilation()

@@ -140,7 +140,7 @@ def _norm_rows(part, parts, x, weight, bias, eps, centered, y, mean, rstd):
         mean[row], rstd[row] = _normalise(x[row], weight, bias, eps, centered, y[row])
 
 
-@kernel(fastmath=SUMS, inlined=True)
+@kernel(fastmath=SUMS)
 def _normalise(source, weight, bias, eps, centered, target):
     # source, weight, bias, target: (n,)
     n = len(source)
@@ -198,7 +198,7 @@ def _norm_backward_rows(part, parts, g, x, weight, mean, rstd, centered, dx, sum
         _add_weights(g[start:stop], x[start:stop], mean[start:stop], rstd[start:stop], sums[part, 0], sums[part, 1])
 
 
-@kernel(fastmath=SUMS, inlined=True)
+@kernel(fastmath=SUMS)
 def _normalise_backward(gradient, source, weight, center, scale, centered, target):
     # gradient, source, weight, target: (n,)
     n = len(source)
@@ -214,7 +214,7 @@ def _normalise_backward(gradient, source, weight, center, scale, centered, targe
         target[i] = scale * (gradient[i] * weight[i] - total - z * along)
 
 
-@kernel(fastmath=SUMS, inlined=True)
+@kernel(fastmath=SUMS)
 def _add_weights(g, x, mean, rstd, dweight, dbias):
     # g, x: (at most ROWS, n), still in cache; mean, rstd: (at most ROWS,); dweight, dbias: (n,)
     if len(g) == ROWS:

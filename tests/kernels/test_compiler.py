@@ -20,6 +20,15 @@ from minigrad.kernels import add_rows
 print(add_rows(np.zeros((2, 1)), np.array([1, 1]), np.ones((2, 1))).tolist())
 """
 
+SUMMING = """
+import numpy as np
+from minigrad.kernels import layer_norm_backward, softmax
+g, x, weight = (np.random.default_rng(0).normal(size=size).astype("f4") for size in ((37, 67), (37, 67), 67))
+mean = x.mean(-1)
+found = [softmax(x), *layer_norm_backward(g, x, weight, mean, 1 / x.std(-1))]
+print([array.tobytes().hex() for array in found])
+"""
+
 
 def run(code: str, root: Path = PACKAGE.parents[1], **variables: str) -> subprocess.CompletedProcess[str]:
     unset = {"MINIGRAD_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"}
@@ -46,6 +55,12 @@ def test_the_second_process_compiles_nothing_and_says_nothing(tmp_path):
     second = run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
     assert second.stdout == first.stdout
     assert second.stderr == ""
+
+
+def test_a_process_that_compiles_computes_the_same_bits_as_one_that_loads(tmp_path):
+    compiling, loading = (run(SUMMING, MINIGRAD_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert "compiling" in compiling.stderr and not loading.stderr
+    assert compiling.stdout == loading.stdout
 
 
 def test_an_edit_in_any_file_of_the_kernels_compiles_anew(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from transformer.data.batches import Batch, PairBatches
 from transformer.train import Trainer, TrainingConfig, batch_loss
 
 torch = pytest.importorskip("torch", reason="torch is an optional peer: pip install torch")
-twins: Any = pytest.importorskip("tests.reproduction.torch_twin")
+twins: Any = import_module("tests.reproduction.torch_twin")  # which needs it
 pytestmark = pytest.mark.peers
 
 CONFIG = TransformerConfig(

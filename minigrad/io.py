@@ -118,12 +118,15 @@ def replace_files(directory: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def files_in(directory: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where to read files that :func:`replace_files` wrote, after a crash too, and in a read-only directory."""
+    """Where to read files that :func:`replace_files` wrote, after a crash too, and in a read-only directory.
+
+    Raises:
+        ValueError: the directory's note of an unfinished change is damaged, or names files elsewhere.
+    """
     try:
         _roll_forward(directory)
     except OSError:  # no permission, or a read-only file system
-        committed = (directory / _COMMIT).read_text("utf-8").split("\n")
-        pending = {name: directory / (_PENDING + name) for name in committed}
+        pending = {name: directory / (_PENDING + name) for name in _committed(directory)}
         return {name: p if (p := pending.get(name, directory / name)).exists() else directory / name for name in names}
     return {name: directory / name for name in names}
 
@@ -132,8 +135,25 @@ def _roll_forward(directory: Path) -> None:
     """Complete a change that was committed but not carried out."""
     commit = directory / _COMMIT
     if commit.exists():
-        for name in commit.read_text("utf-8").split("\n"):
+        for name in _committed(directory):
             pending = directory / (_PENDING + name)
             if pending.exists():
                 os.replace(pending, directory / name)
         commit.unlink()
+
+
+def _committed(directory: Path) -> list[str]:
+    """The files of a change that was committed. The directory may be a stranger's: nothing outside of it is touched.
+
+    Raises:
+        ValueError: the commit file is damaged, or names something that is no file of this directory.
+    """
+    commit = directory / _COMMIT
+    try:
+        names = commit.read_text("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{commit}: not names of files ({error})") from None
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            raise ValueError(f"{commit}: expected files of this directory, got {name!r:.80}")
+    return names

@@ -55,6 +55,27 @@ def test_other_files_stay_and_nothing_is_left_over(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*NAMES, "notes"}
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_directory_of_a_stranger_moves_no_file_to_another_place(absolute: bool, tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    mine.write_text("mine")
+    theirs.mkdir()
+    name = str(mine) if absolute else "../mine"
+    planted = theirs / f".pending-{name}"
+    planted.parent.mkdir(parents=True)
+    planted.write_text("theirs")
+    (theirs / ".commit").write_text(name)
+    with pytest.raises(ValueError, match=r"\.commit: expected files of this directory, got '.*mine'"):
+        io.files_in(theirs, NAMES)
+    assert mine.read_text() == "mine"
+
+
+def test_a_damaged_note_of_a_change_is_one_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / ".commit").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"\.commit: not names of files"):
+        io.files_in(tmp_path, NAMES)
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     io.replace_file(tmp_path / "a", b"old")
 

@@ -37,7 +37,7 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read the named tensors of a safetensors file.
+    """Read the named tensors of a safetensors file, in the order of their names.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,7 +56,8 @@ def to_bytes(tensors: Mapping[str, Any], metadata: dict[str, str] | None = None)
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
-    """The named tensors of the safetensors format. Half-precision floats (F16, BF16) become float32.
+    """The named tensors of the safetensors format, in the order of their names. Half-precision floats (F16, BF16)
+    become float32.
 
     Raises:
         ValueError: the data is damaged or cut short, or a tensor has a dtype that is not supported.
@@ -65,7 +66,7 @@ def from_bytes(data: bytes) -> dict[str, Tensor]:
         found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ValueError(f"not a complete safetensors file ({error})") from None
-    return {name: tensor(_array(name, **view)) for name, view in found}
+    return {name: tensor(_array(name, **view)) for name, view in sorted(found, key=lambda item: item[0])}
 
 
 _DTYPES: dict[str, np.dtype[Any]] = {

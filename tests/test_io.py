@@ -113,6 +113,11 @@ def test_every_dtype_comes_back_as_it_was(rng: np.random.Generator) -> None:
             np.testing.assert_array_equal(loaded.numpy(), array)
 
 
+def test_tensors_come_in_the_order_of_their_names_every_time() -> None:
+    names = [f"layer.{number}" for number in range(9)]
+    assert list(io.from_bytes(io.to_bytes({name: np.ones(1) for name in reversed(names)}))) == names
+
+
 def test_half_precision_floats_are_read_as_float32() -> None:
     bits = np.array([[0x3F80, 0xC000, 0x7F80], [0x0001, 0x8000, 0x4049]], np.uint16)
     (loaded,) = io.from_bytes(_serialized("BF16", (2, 3), bits.tobytes())).values()

@@ -193,7 +193,11 @@ class Family:
             return None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """The arrays of a file by the names that the family's table gives them, without buffers."""
+        """The arrays of a file by the names that the family's table gives them, without buffers.
+
+        Raises:
+            ValueError: two names in the file mean one array, and their values differ.
+        """
         known: dict[str, Array] = {}
         for name, array in arrays.items():
             if re.search(self.buffers, name):
@@ -201,7 +205,10 @@ class Family:
             for old, new in self.aliases.items():
                 if name.endswith(old):
                     name = name.removesuffix(old) + new
-            known[name if name.startswith((self.prefix, *self.heads)) else self.prefix + name] = array
+            full = name if name.startswith((self.prefix, *self.heads)) else self.prefix + name
+            if full in known and not np.array_equal(known[full], array):
+                raise ValueError(f"{full}: the file holds it under two names, and the values differ")
+            known[full] = array
         return known
 
     def settle_copies(self, config: TransformerConfig, arrays: dict[str, Array]) -> TransformerConfig:

@@ -175,6 +175,14 @@ def test_a_prefix_that_a_file_leaves_out_is_understood() -> None:
     assert FAMILIES["gpt2"].canonical(bare).keys() == arrays.keys()
 
 
+def test_an_array_that_a_file_holds_under_two_names_with_other_values_is_an_error() -> None:
+    arrays = arrays_of(CausalLM(GPT2), "gpt2", "GPT2LMHeadModel")
+    first = arrays["transformer.wte.weight"]
+    assert FAMILIES["gpt2"].canonical({**arrays, "wte.weight": first}).keys() == arrays.keys()
+    with pytest.raises(ValueError, match=r"transformer\.wte\.weight: the file holds it under two names"):
+        FAMILIES["gpt2"].canonical({**arrays, "wte.weight": first + 1})
+
+
 def test_bart_without_a_bias_of_the_output_has_zeros() -> None:
     family, model = FAMILIES["bart"], Transformer(BART)
     arrays = arrays_of(model, "bart", "BartForConditionalGeneration")

@@ -137,8 +137,8 @@ class TransformerConfig:
                                          of laptop size, the first of them nanoGPT's recipe for a CPU
         ``llama-nano``                   a decoder as small, as they are built since 2023: rotary positions,
                                          RMSNorm, SwiGLU, grouped queries, no biases (Touvron et al., 2023)
-        ``base``, ``big``                encoder-decoders of 65 and 213 million: "Attention Is All You Need",
-                                         Table 3
+        ``base``, ``big``                encoder-decoders of 63 and 214 million with the paper's 37,000 tokens:
+                                         "Attention Is All You Need", Table 3, which says 65 and 213
         ``gpt2``                         a decoder of 124 million: the smallest of Radford et al., 2019
         ``bert-base``                    an encoder of 110 million: BASE of Devlin et al., 2019, uncased
         ================================ ==================================================================

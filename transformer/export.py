@@ -30,7 +30,6 @@ def export_onnx(model: PretrainedModel, path: str | os.PathLike[str]) -> None:
         TypeError: the model is a decoder alone.
         ValueError: it has too few positions to be tried with different lengths, fewer than about a dozen.
         ModuleNotFoundError: onnx is not installed.
-        NotImplementedError: an operation of the model has no equal in ONNX.
 
     Example::
 

@@ -5,8 +5,9 @@ Soon it knows these by heart, and nothing of the others: the training accuracy i
 guess. Under weight decay it goes on to find a solution with smaller weights, which is an algorithm: long after the
 training loss said that there is nothing left to learn, the held-out sums become right as well.
 
-Power et al., 2022: "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets"; the model of one layer
-and the optimizer are those of Nanda et al., 2023: "Progress Measures for Grokking via Mechanistic Interpretability".
+Power et al., 2022: "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets". The sizes of the one
+layer and the optimizer are those of Nanda et al., 2023: "Progress Measures for Grokking via Mechanistic
+Interpretability"; their layer has ReLU and no norms.
 """
 
 from __future__ import annotations

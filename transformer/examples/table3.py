@@ -2,9 +2,9 @@
 
 Translators of CLDR phrases, English to German, are trained alike but for one choice each, which the paper varied too:
 (A) heads at a constant width, (B) the size of the keys, (C) layers and widths, (D) dropout and label smoothing, (E)
-positions that are learned; and (S) dot products that are not scaled, of which section 3.2.1 speaks. Each model has a
-hundredth of the paper's parameters and a few minutes at most, so the figures are others; the question is whether they
-go in the same direction. Few training pairs make the task hard enough for differences to show.
+positions that are learned; and (S) dot products that are not scaled, of which section 3.2.1 speaks. The base has a
+million parameters, a sixtieth of the paper's, and each model a few minutes at most, so the figures are others; the
+question is whether they go in the same direction. Few training pairs make the task hard enough for differences to show.
 
 One seed's luck can hide a direction. The base is trained with three seeds at least, and what they differ by is the
 yardstick: a difference within twice its standard error is called unclear. ``--seeds 3`` makes that error smaller.

@@ -22,6 +22,17 @@ def new_figure(width: float, height: float) -> Any:
     return require("matplotlib.figure", "draw").Figure(figsize=(width, height), layout="constrained")
 
 
+def make_room(directory: Path) -> None:
+    """Make a directory for figures: before the work that they show, when an error costs nothing yet.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+        FileExistsError: a file has this name.
+    """
+    require("matplotlib", "draw")
+    directory.mkdir(parents=True, exist_ok=True)
+
+
 def tidy(axes: Any) -> None:
     """A faint grid, and no frame but the two axes."""
     axes.grid(True, alpha=0.25)

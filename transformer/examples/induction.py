@@ -25,7 +25,7 @@ from transformer.attention import record_attention
 from transformer.config import TransformerConfig
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
-from transformer.figures import ACCENT, INK, new_figure, save_figure, tidy
+from transformer.figures import ACCENT, INK, make_room, new_figure, save_figure, tidy
 from transformer.models import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig
 
@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train a model of one layer and one of two, compare them, and find the induction head."""
+    if args.out is not None:
+        make_room(args.out)
     curves: dict[int, list[tuple[int, float]]] = {}
     for layers in (1, 2):
         model, curves[layers] = train(layers, args.steps, args.seed)
@@ -67,13 +69,15 @@ def run(args: argparse.Namespace) -> None:
     best = max(heads, key=lambda head: head.score)
     console.out.print(f"\nthe strongest induction head is number {best.number} of layer {best.layer}")
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
         draw(curves, *attention(model, best, args.seed), best, args.out / "induction.png")
         console.out.print(f"picture    {args.out / 'induction.png'}")
 
 
 def train(layers: int, steps: int, seed: int) -> tuple[CausalLM, list[tuple[int, float]]]:
     """A trained model, and its accuracy on held-out sequences after some of the steps."""
+    settings = TrainingConfig(
+        steps=steps, optimizer="adamw", lr=2e-3, schedule="constant", warmup=50, label_smoothing=0.0, seed=seed
+    )
     mg.manual_seed(seed)
     model = CausalLM(
         TransformerConfig.preset(
@@ -90,9 +94,6 @@ def train(layers: int, steps: int, seed: int) -> tuple[CausalLM, list[tuple[int,
     )
     data = batches(repeated(SEQUENCES, SHORTEST, LONGEST, [seed, 0]), seed)
     held_out = batches(repeated(HELD_OUT, SHORTEST, LONGEST, [seed, 1]), seed)
-    settings = TrainingConfig(
-        steps=steps, optimizer="adamw", lr=2e-3, schedule="constant", warmup=50, label_smoothing=0.0, seed=seed
-    )
     curve: list[tuple[int, float]] = []
 
     def record(step: Step) -> None:

@@ -24,7 +24,7 @@ from transformer import console
 from transformer.config import TransformerConfig
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
-from transformer.figures import ACCENT, INK, new_figure, save_figure, tidy
+from transformer.figures import ACCENT, INK, make_room, new_figure, save_figure, tidy
 from transformer.models import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> None:
     """Train, and say when the sums were known by heart and when they were understood."""
     if args.prime < 2 or any(args.prime % divisor == 0 for divisor in range(2, args.prime)):
         raise ValueError(f"prime: expected a prime number, got {args.prime}")
+    if args.out is not None:
+        make_room(args.out)
     train, test = (whole(sums, args.prime) for sums in split(args.prime, args.share, args.seed))
     mg.manual_seed(args.seed)
     model = make_model(args.prime)
@@ -90,7 +92,6 @@ def run(args: argparse.Namespace) -> None:
     console.watch(Trainer(model, train, settings), args.steps, record)
     say(checks)
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
         draw(checks, f"(a + b) mod {args.prime}, trained on {args.share:.0%} of all sums", args.out)
 
 
@@ -101,7 +102,7 @@ def split(prime: int, share: float, seed: int) -> tuple[list[list[int]], list[li
         ValueError: a part would be empty.
     """
     sums = [[a, b, prime, (a + b) % prime] for a in range(prime) for b in range(prime)]
-    count = round(share * len(sums))
+    count = round(share * len(sums)) if 0 < share < 1 else 0
     if not 0 < count < len(sums):
         raise ValueError(f"share: expected a part of the {len(sums):,} sums, neither none nor all, got {share}")
     order = np.random.default_rng(seed).permutation(len(sums)).tolist()

@@ -127,6 +127,10 @@ def run(args: argparse.Namespace) -> None:
     """Train row after row, then print the table."""
     if args.seeds < 1:
         raise ValueError(f"seeds: expected at least 1, got {args.seeds}")
+    if args.held_out < 1:
+        raise ValueError(f"held_out: expected at least 1, got {args.held_out}")
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
     rows = select(args.rows.split(","))
     train, held_out = cldr.corpus("en", "de", count=args.pairs + args.held_out, held_out=args.held_out)
     corpus = Corpus(train, held_out, Tokenizer.train((text for pair in train for text in pair), VOCABULARY))

@@ -16,6 +16,7 @@ import pytest
 
 import minigrad as mg
 from tests.transformer.training import Bigrams, assert_same_bits, bigrams, config, data, weights
+from transformer import CausalLM, TransformerConfig
 from transformer.train import Step, Trainer, TrainingConfig
 
 STEPS = 17
@@ -265,6 +266,17 @@ def test_the_checkpoint_of_another_training_is_refused_with_the_first_difference
         Trainer(*arguments, directory=tmp_path).resume()
     assert f"of another training: {message}" in str(caught.value)
     assert_same_bits(weights(arguments[0]), before)
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_heads", 4), ("dropout", 0.5), ("activation", "gelu"), ("window", 2)])
+def test_a_model_that_computes_something_else_with_the_same_weights_is_another(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    sizes: dict[str, Any] = {"vocab_size": 11, "d_model": 16, "num_heads": 2, "d_ff": 16, "decoder_layers": 1}
+    next(iter(Trainer(CausalLM(TransformerConfig(**sizes)), data(), config(STEPS), directory=tmp_path)))
+    other = CausalLM(TransformerConfig(**{**sizes, name: value}))
+    with pytest.raises(ValueError, match=f"of another training: model.config.{name} was .*, is {value}"):
+        Trainer(other, data(), config(STEPS), directory=tmp_path).resume()
 
 
 def test_how_often_a_checkpoint_is_written_may_change(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,12 @@ def generators(model: nn.Module) -> dict[str, Generator]:
     return found
 
 
-def model_identity(model: nn.Module) -> dict[str, str]:
-    """A model's type, and its parameters and buffers with their shapes."""
+def model_identity(model: nn.Module) -> dict[str, Any]:
+    """A model's type, its configuration where it has one, and its parameters and buffers with their shapes."""
+    config = getattr(model, "config", None)  # much of it, such as how many heads there are, shows in no shape
+    settings = {"config": asdict(config)} if is_dataclass(config) and not isinstance(config, type) else {}
     tensors = {name: f"{tensor.dtype} {tensor.shape}" for name, tensor in model.state_dict().items()}
-    return {"type": type(model).__name__, **tensors}
+    return {"type": type(model).__name__, **settings, **tensors}
 
 
 def first_difference(saved: Any, now: Any, name: str = "") -> str | None:

@@ -21,6 +21,7 @@ import pytest
 
 from transformer import cli, console, load_tokenizer
 from transformer.cli.usage import EXAMPLES, USAGE
+from transformer.train import Trainer
 
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
 SENTENCES = [f"the {a} {b} sleeps in the {c}" for a in ("old", "red") for b in ("cat", "dog") for c in ("sun", "house")]
@@ -288,6 +289,34 @@ def test_an_interruption_before_the_first_step_leaves_the_previous_model(
     said = _command(*arguments, "--seed", 1)
     assert said.out.splitlines()[-1] == f"model in {out}"
     assert _weights(out) != before["model.safetensors"]
+
+
+def test_a_training_killed_before_its_first_step_is_resumed_with_tokens_of_its_own(
+    folder: Path, translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m"
+    shutil.copytree(translator, out)  # an earlier model, of other tokens
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--vocab-size", 260)
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", killed)
+        _command(*arguments, "--overwrite", status=cli.INTERRUPTED)
+    _command(*arguments, "--resume")
+    assert load_tokenizer(translator).vocab_size > load_tokenizer(out).vocab_size == 260
+
+
+def test_a_model_whose_checkpoint_is_lost_is_not_written_over_by_a_resumption(
+    folder: Path, translator: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    shutil.copytree(translator, out, ignore=shutil.ignore_patterns("checkpoint"))
+    arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--seed", 1)
+    said = _command(*arguments, "--checkpoint-every", 2, "--resume", status=2)
+    assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite begins anew" in said.err
+    assert _weights(out) == _weights(translator)
 
 
 def test_a_training_repeats_to_the_digit_in_another_process(folder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from transformer.pretrained import CONFIG, TOKENIZER, PretrainedModel, load_toke
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, task_document
 from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
+from transformer.train.checkpoint import Checkpoint
+from transformer.train.trainer import CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +82,11 @@ def train(
     for note in examples.notes:
         console.say(note)
     training = settings.training
+    going_on = resume and Checkpoint.exists(directory / CHECKPOINT)
+    if resume and not going_on:
+        _check_barely_begun(directory, training.checkpoint_every)
     with console.doing("learning tokens"):
-        known = resume and (directory / TOKENIZER).exists()
+        known = going_on and (directory / TOKENIZER).exists()  # without a checkpoint it may be an earlier model's
         tokenizer = load_tokenizer(directory) if known else task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
@@ -93,8 +98,8 @@ def train(
     mg.manual_seed(training.seed)
     model = task.model(config)
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
-    if resume and not trainer.resume() and not (directory / LOG).exists():  # with a log it was killed before the first
-        raise ValueError(f"resume: {directory} has no training to go on with")
+    if going_on:
+        trainer.resume()
     console.say(
         f"{len(examples.train):,} examples, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
@@ -124,6 +129,17 @@ def train(
                 else "stopped before the first step; nothing was learned"
             )
     return Trained(model, tokenizer, steps)
+
+
+def _check_barely_begun(directory: Path, checkpoint_every: int) -> None:
+    """Refuse to begin a training anew, as its resumption, unless it was killed before its first checkpoint."""
+    if not (directory / LOG).exists():
+        raise ValueError(f"resume: {directory} has no training to go on with")
+    steps = (directory / LOG).read_bytes().count(b"\n") - 1  # after its header
+    if steps > checkpoint_every:
+        raise ValueError(
+            f"resume: the checkpoint in {directory} is missing after {steps:,} steps; --overwrite begins anew"
+        )
 
 
 def _draw(directory: Path) -> None:

@@ -52,9 +52,9 @@ class Checkpoint:
         Raises:
             ValueError: a file is missing or damaged.
         """
-        paths = files_in(directory, (STATE, *ARRAYS))
-        if not paths[STATE].exists():
+        if not Checkpoint.exists(directory):
             return None
+        paths = files_in(directory, (STATE, *ARRAYS))
         name = STATE
         try:
             state = json.loads(paths[STATE].read_text("utf-8"))
@@ -65,6 +65,11 @@ class Checkpoint:
             return cls(state["identity"], position, state["random"], state["rates"], arrays)
         except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
             raise ValueError(f"{directory / name}: not a whole checkpoint ({error})") from None
+
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        """Whether something was saved."""
+        return files_in(directory, (STATE,))[STATE].exists()
 
     @staticmethod
     def discard(directory: Path) -> None:

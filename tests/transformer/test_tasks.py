@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from transformer.data.parallel import first_sentence
 from transformer.demo import DEFAULTS
 from transformer.tasks import TASKS, DataChoice, continuation, fill, read_task
 from transformer.tasks.task import task_document
+from transformer.tokenizers import Tokenizer
 
 TINY: dict[str, Any] = {"d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
 
@@ -110,6 +112,36 @@ def test_a_text_goes_on_beyond_the_context() -> None:
     assert written == "".join(continuation(model, tokenizer, "abc", 50, **choices))
     with pytest.raises(ValueError, match="9 tokens are more than the model's context of 8"):
         continuation(model, tokenizer, "abcabcabc", 5)
+
+
+class _Alphabet(CausalLM):
+    """After each token comes the next one."""
+
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Any:
+        size = self.config.vocab_size
+        return SimpleNamespace(
+            prompt=input_ids,
+            prompt_mask=np.ones(input_ids.shape, bool),
+            step=lambda tokens: 20 * np.eye(size)[(tokens[:, -1] + 1) % size],
+        )
+
+
+def test_a_text_that_goes_on_beyond_the_context_ends_before_a_stop_string_wherever_that_begins() -> None:
+    tokenizer = Tokenizer.characters("abcdefghijklmnopqrstuvwxyz")
+    sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
+    model = _Alphabet(TransformerConfig(vocab_size=26, max_length=8, **sizes))
+    for last in "fghijklmnopqrstuvw":
+        stop = "abcdefghijklmnopqrstuvwxyz".partition(last)[2]
+        found = "".join(continuation(model, tokenizer, "a", 25, stop_strings=(stop,)))
+        assert found == "bcdefghijklmnopqrstuvwxyz".partition(stop)[0]
+
+
+def test_a_text_goes_on_to_a_stop_string_that_begins_inside_a_token() -> None:
+    tokenizer = Tokenizer.train(["ab ab ab"], 261)
+    assert tokenizer.tokens([259, 260]) == ["ab", " ab"]
+    sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
+    model = _Alphabet(TransformerConfig(vocab_size=tokenizer.vocab_size, max_length=8, **sizes))
+    assert list(continuation(model, tokenizer, "ab", 1, stop_strings=("b",))) == [" a"]
 
 
 def test_a_training_shows_an_example_however_short_the_context_is() -> None:

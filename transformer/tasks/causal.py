@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -46,17 +47,44 @@ def continuation(
         raise ValueError(
             f"prompt: {len(ids)} tokens are more than the model's context of {model.config.max_length}; give its end"
         )
-    return tokenizer.decode_stream(_tokens(model, ids, max_new_tokens, tokenizer, choices))
+    # Sought in the text: a stop string may begin inside a token, or in one context and end in the next.
+    stop_strings = choices.pop("stop_strings", None)
+    if stop_strings is None:
+        stop_strings = model.generation.stop_strings
+    stop_strings = replace(model.generation, stop_strings=stop_strings).stop_strings
+    pieces = tokenizer.decode_stream(_tokens(model, ids, max_new_tokens, {**choices, "stop_strings": ()}))
+    return before_stop(pieces, stop_strings)
 
 
-def _tokens(
-    model: CausalLM, ids: list[int], count: int, tokenizer: Tokenizer, choices: dict[str, Any]
-) -> Iterator[int]:
+def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[str]:
+    """A text in pieces, up to the first stop string; what may become part of one waits until it is known not to.
+
+    Example:
+        >>> list(before_stop(["a", "b", "ab", "c", "d"], ["abc"]))
+        ['ab']
+    """
+    waiting = ""
+    for piece in pieces:
+        waiting += piece
+        found = [at for string in stop_strings if (at := waiting.find(string)) >= 0]
+        if found:
+            waiting = waiting[: min(found)]
+            break
+        begun = (at for at in range(len(waiting)) if any(string.startswith(waiting[at:]) for string in stop_strings))
+        settled = next(begun, len(waiting))
+        if settled:
+            yield waiting[:settled]
+            waiting = waiting[settled:]
+    if waiting:
+        yield waiting
+
+
+def _tokens(model: CausalLM, ids: list[int], count: int, choices: dict[str, Any]) -> Iterator[int]:
     while count > 0:
         room = model.config.max_length + 1 - len(ids)
         limit = min(count, room)
         new = []
-        for token in stream(model, np.array([ids]), max_new_tokens=limit, tokenizer=tokenizer, **choices):
+        for token in stream(model, np.array([ids]), max_new_tokens=limit, **choices):
             new.append(token)
             yield token
         if len(new) < limit:  # it has ended by itself

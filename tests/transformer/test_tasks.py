@@ -148,6 +148,11 @@ def test_a_training_shows_an_example_however_short_the_context_is() -> None:
     task, text = TASKS["generate"], "abcabd\n" * 4
     tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=0)), train=[text]), 0)
     assert task.show(_model("generate", tokenizer, max_length=2), tokenizer, text).plain.startswith("held out  a")
+    task, text = TASKS["fill"], "nothing is as short as this context"
+    tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=5)), train=[text]), 260)
+    shown = task.show(_model("fill", tokenizer, max_length=12), tokenizer, text).plain
+    assert shown.startswith("held out  nothing [MASK] →")
+    assert task.show(_model("fill", tokenizer, max_length=2), tokenizer, text).plain.startswith("held out  [MASK] →")
 
 
 @pytest.mark.parametrize("name", TASKS)

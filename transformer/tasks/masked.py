@@ -124,6 +124,8 @@ class Filling(Task[str]):
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
         words = example.split()[:12]
+        while len(words) > 1 and len(tokenizer.encode([" ".join(words)])[0]) > model.config.max_length:
+            words.pop()
         hidden, words[len(words) // 2] = words[len(words) // 2], PLACEHOLDER
         guess = fill(model, tokenizer, " ".join(words), 3)[0]
         shown = ", ".join(f"{candidate.text.strip()} {candidate.probability:.0%}" for candidate in guess)

@@ -406,6 +406,7 @@ def test_tensorboard_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: p
         ({"clip_norm": 0.0}, "clip_norm: expected a positive number"),
         ({"clip_value": -1.0}, "clip_value: expected a positive number"),
         ({"lr": math.nan}, "lr: expected a positive number, got nan"),
+        ({"lr": 0.1, "lr_factor": 2.0}, "lr_factor: multiplies the paper's peak, expected 1 beside lr=0.1, got 2.0"),
         ({"label_smoothing": 1.0}, r"expected a number in \[0, 1\)"),
         ({"seed": -1}, "seed: expected a number ≥ 0"),
         ({"schedule": "step"}, "schedule: expected one of noam, .*, got 'step'"),

@@ -63,6 +63,10 @@ class TrainingConfig:
         for name in ("lr", "lr_factor", "clip_norm", "clip_value", "eps"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a positive number, got {value}")
+        if self.lr is not None and self.lr_factor != 1:
+            raise ValueError(
+                f"lr_factor: multiplies the paper's peak, expected 1 beside lr={self.lr}, got {self.lr_factor}"
+            )
         for name in ("label_smoothing", "final_factor"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a number in [0, 1), got {getattr(self, name)}")

@@ -159,7 +159,7 @@ def say(text: str) -> None:
 def doing(what: str) -> Iterator[None]:
     """Say what is being done: in a terminal until it is done, in a pipe as a line."""
     if err.is_terminal:
-        with err.status(what):
+        with err.status(Text(what)):  # brackets in a path are no markup
             yield
     else:
         say(what)

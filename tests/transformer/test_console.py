@@ -85,3 +85,11 @@ def test_a_notebook_without_widgets_gets_plain_lines(
     monkeypatch.setattr(console, "find_spec", lambda name: None)
     console.watch(_steps(1, 3), 3, lambda step: None)
     assert capsys.readouterr().err.startswith("step 1/3")
+
+
+def test_brackets_in_a_path_are_no_markup_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=True, width=80))
+    with console.doing("reading pairs[de].tsv [/b]"):
+        pass
+    assert "reading pairs[de].tsv [/b]" in screen.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer import console
-from transformer.cli.data import add_data, choice_of
+from transformer.cli.data import HEEDED, add_data, choice_of
 from transformer.cli.model import add_model, load
 from transformer.cli.options import SEARCH, add_options, given
 from transformer.cli.parser import add_command
@@ -15,7 +15,7 @@ from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
 from transformer.models import MaskedLM
 from transformer.pretrained import from_pretrained, load_tokenizer
-from transformer.tasks import PLACEHOLDER, TASK, TASKS, Candidate, fill, read_task, with_masks
+from transformer.tasks import PLACEHOLDER, TASK, TASKS, Candidate, TextToText, fill, read_task, with_masks
 
 
 def add_fill(commands: Any) -> None:
@@ -65,6 +65,11 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         if (args.task or name) not in TASKS:
             raise ValueError(f"{args.model / TASK}: task: expected one of {', '.join(TASKS)}, got {name!r}")
         task, choice = TASKS[args.task or name], choice_of(args, before)
+    useless = [name for name in HEEDED if getattr(args, name) is not None and name not in task.heeds]
+    if not isinstance(task, TextToText):
+        useless += given(args, SEARCH)
+    if useless:
+        raise ValueError(f"{useless[0]}: changes nothing where the task is to {task.name}; expected none")
     model, tokenizer = load(args.model, task)
     with console.doing(f"reading {' '.join(choice.data)}"):
         examples = task.read(choice)

@@ -18,6 +18,7 @@ from transformer.tasks import TASKS, continuation
 PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
 DEFAULT_NEW_TOKENS = 200
+OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without a meaning for the likeliest token
 
 
 def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.ArgumentParser:
@@ -79,6 +80,8 @@ def _run_generate(args: argparse.Namespace) -> None:
     if args.max_new_tokens < 1:
         raise ValueError(f"max_new_tokens: expected at least 1, got {args.max_new_tokens}")
     choices = given(args, SAMPLING)
+    if args.greedy and (useless := [name for name in OF_CHANCE if name in choices]):
+        raise ValueError(f"{useless[0]}: changes nothing beside --greedy; expected none")
     if not args.greedy:
         choices = {"do_sample": True, **DEFAULT_SAMPLING, **choices}
     pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, **choices)

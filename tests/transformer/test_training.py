@@ -312,6 +312,12 @@ def test_an_error_within_a_step_leaves_the_exact_weights() -> None:
     assert_same_bits(weights(model), before)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+def test_rounding_to_bfloat16_keeps_the_shape(shape: tuple[int, ...]) -> None:
+    assert round_to_bfloat16(np.full(shape, 1.001, np.float32)).shape == shape
+    assert round_to_bfloat16(np.full(shape, np.nan, np.float32)).shape == shape
+
+
 @pytest.mark.peers
 def test_rounding_to_bfloat16_is_torchs(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch", reason="compares with PyTorch")

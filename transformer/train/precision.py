@@ -35,10 +35,10 @@ def round_to_bfloat16(values: Array) -> Array:
     rounded += bits
     rounded &= np.uint32(0xFFFF0000)
     result = rounded.view(np.float32)
-    unordered = np.isnan(values)
+    unordered = np.isnan(bits.view(np.float32))
     if unordered.any():  # a carry could make infinity or zero of them
         result[unordered] = np.nan
-    return result
+    return result.reshape(np.shape(values))
 
 
 @contextmanager

@@ -240,6 +240,7 @@ class Transformer(GenerativeModel):
             raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
         source = check_ids("input_ids", input_ids)
         real = real_tokens(source, attention_mask, self.config.pad_id)
+        check_not_empty("input_ids", real)
         prompt = np.full((len(source), 1), self.config.start_id)
         with inference(self):
             memory = self.encode(source, real)
@@ -281,6 +282,7 @@ class CausalLM(GenerativeModel):
         real = real_tokens(ids, attention_mask, self.config.pad_id)
         if real is None:
             return Continuation(self, ids.data, use_cache=use_cache)
+        check_not_empty("input_ids", real)
         # New tokens are added at the end, so padding goes to the beginning.
         order = np.argsort(real.data, axis=1, kind="stable")
         prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
@@ -344,6 +346,12 @@ def real_tokens(ids: Tensor, attention_mask: Any, pad_id: int | None, length: in
         return None
     real = ids != pad_id
     return None if real.data.all() else real
+
+
+def check_not_empty(name: str, real: Tensor | None) -> None:
+    """An error where a row has no token but padding: there is nothing to begin with."""
+    if real is not None and not (rows := real.data.any(axis=1)).all():
+        raise ValueError(f"{name}: expected tokens in each row, got nothing but padding in row {np.argmin(rows)}")
 
 
 def positions_of(real: Tensor | None, start: int, stop: int) -> Tensor:

@@ -168,3 +168,12 @@ def test_a_prompt_without_tokens_and_a_target_without_a_start_are_refused() -> N
         model_in_float64(CausalLM).begin(np.zeros((2, 0), np.int64))
     with pytest.raises(ValueError, match="decoder_start_id: this model does not say what a target begins with"):
         model_in_float64(bos_id=None).begin([[5]])
+
+
+@pytest.mark.parametrize("kind", [CausalLM, Transformer])
+def test_a_row_of_nothing_but_padding_is_refused(kind: Any) -> None:
+    model = model_of(kind, next(iter(ARCHITECTURES)))
+    with pytest.raises(ValueError, match="input_ids: expected tokens in each row, got nothing but padding in row 1"):
+        model.generate([[5, 6], [0, 0]], max_new_tokens=1)
+    with pytest.raises(ValueError, match="nothing but padding in row 0"):
+        model.begin(np.array([[5, 6]]), np.array([[0, 0]]))

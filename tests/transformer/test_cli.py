@@ -235,6 +235,17 @@ def test_a_training_leaves_its_log_its_task_and_its_pictures(translator: Path, f
         assert (translator / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_pairs_longer_than_the_model_are_counted_and_left_out_on_request(tmp_path: Path) -> None:
+    corpus = tmp_path / "pairs.tsv"
+    numbers = " ".join(map(str, range(900)))
+    corpus.write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS) + f"{numbers}\t{numbers}\n" * 2)
+    command = ["train", "translate", "--data", corpus, "--out", tmp_path / "m", *TINY]
+    refused = _command(*command, status=2).err.splitlines()[-1]
+    assert "2 with more tokens than max_length=" in refused and "0 1 2 3" in refused and "--skip-bad" in refused
+    assert "left out: 2 with more tokens" in _command(*command, "--skip-bad").err
+    assert "left out: 2 with more tokens" in _command("evaluate", "--model", tmp_path / "m").err
+
+
 def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
     sides = [tmp_path / "source.txt", tmp_path / "target.txt"]
     for side, path in enumerate(sides):

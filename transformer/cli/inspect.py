@@ -15,7 +15,7 @@ from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
 from transformer.models import MaskedLM
 from transformer.pretrained import from_pretrained, load_tokenizer
-from transformer.tasks import PLACEHOLDER, TASK, TASKS, Candidate, TextToText, fill, read_task, with_masks
+from transformer.tasks import PAPER_SEARCH, PLACEHOLDER, TASK, TASKS, Candidate, TextToText, fill, read_task, with_masks
 
 
 def add_fill(commands: Any) -> None:
@@ -50,7 +50,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
     group = add_data(parser, None)
     group.add_argument("--all", action="store_true", help="score every example of --data: a test set of its own")
-    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, {})
+    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, PAPER_SEARCH)
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
@@ -72,7 +72,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         raise ValueError(f"{useless[0]}: changes nothing where the task is to {task.name}; expected none")
     model, tokenizer = load(args.model, task)
     with console.doing(f"reading {' '.join(choice.data)}"):
-        examples = task.read(choice)
+        examples = task.readable(task.read(choice), tokenizer, model.config, skip_bad=choice.skip_bad)
     for note in examples.notes:
         console.say(note)
     chosen = examples.train if args.all else examples.held_out

@@ -54,7 +54,7 @@ SEARCH = {
     "num_beams": "hypotheses to keep; 1 is greedy",
     "length_penalty": "α that favours longer texts among beams",
     "length_penalty_form": "log P / length^α, or the paper's ((5 + length) / 6)^α",
-    "max_new_tokens": "longest text (default: 50 more than the source)",
+    "max_new_tokens": "longest text, in tokens (default: 50 more than the longest source)",
     "repetition_penalty": "above 1: what was said becomes less likely",
     "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
 }

@@ -80,7 +80,7 @@ def _run_train(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
     )
-    if examples.held_out:
-        report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {})
+    if held_out := trained.examples.held_out:
+        report = task.evaluate(trained.model, trained.tokenizer, held_out, {})
         console.out.print(f"held out: {report.line}")
     console.out.print(f"model in {args.out}")

@@ -13,9 +13,8 @@ from transformer.cli.options import SAMPLING, SEARCH, add_options, given
 from transformer.cli.parser import add_command
 from transformer.decode import GenerationConfig
 from transformer.evaluate import transduce
-from transformer.tasks import TASKS, continuation
+from transformer.tasks import PAPER_SEARCH, TASKS, continuation
 
-PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
 DEFAULT_NEW_TOKENS = 200
 OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without a meaning for the likeliest token

@@ -8,12 +8,13 @@ from typing import Any
 from transformer.tasks.causal import Generation, continuation
 from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
 from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, read_task
-from transformer.tasks.text_to_text import Summarization, TextToText, Translation
+from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
 
 TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summarization(), Filling(), Generation())}
 
 __all__ = [
+    "PAPER_SEARCH",
     "PLACEHOLDER",
     "TASK",
     "TASKS",

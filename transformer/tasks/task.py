@@ -19,6 +19,7 @@ from transformer.train import TrainingConfig
 
 Example = TypeVar("Example")
 
+SHOWN = 3  # examples that are too long
 TASK = "task.json"  # in a model directory: the task and the data of its training
 
 
@@ -84,6 +85,32 @@ class Task(ABC, Generic[Example]):
     @abstractmethod
     def learn_tokens(self, examples: Examples[Example], vocab_size: int) -> Tokenizer:
         """A tokenizer for such examples; ``vocab_size`` 0 is a token for each character, where a task has that."""
+
+    def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[int]:
+        """How many tokens of each example a model has to read at once: none where a task cuts it into pieces."""
+        return [0] * len(examples)
+
+    def readable(
+        self, examples: Examples[Example], tokenizer: Tokenizer, config: TransformerConfig, *, skip_bad: bool
+    ) -> Examples[Example]:
+        """The examples that fit into a model's positions, with a note of those that do not.
+
+        Raises:
+            ValueError: some do not, and ``skip_bad`` is false.
+        """
+        kept: list[list[Example]] = []
+        longer: list[str] = []
+        for part in (examples.train, examples.held_out):
+            measured = list(zip(part, self.lengths(part, tokenizer), strict=True))
+            kept.append([example for example, length in measured if length <= config.max_length])
+            longer += [f"{str(e)[:60]}… ({length:,})" for e, length in measured if length > config.max_length]
+        if not longer:
+            return examples
+        note = f"{len(longer):,} with more tokens than max_length={config.max_length}: {', '.join(longer[:SHOWN])}"
+        if not skip_bad:
+            raise ValueError(f"{note}; a greater --max-length reads them, --skip-bad leaves them out")
+        train, held_out = kept
+        return Examples(train, held_out, (*examples.notes, f"left out: {note}"))
 
     @abstractmethod
     def batches(

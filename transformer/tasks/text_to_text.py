@@ -20,6 +20,8 @@ from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
+PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
+
 
 class TextToText(Task[Pair]):
     """A task whose examples are pairs: what to read, and what to write."""
@@ -44,6 +46,11 @@ class TextToText(Task[Pair]):
 
     def learn_tokens(self, examples: Examples[Pair], vocab_size: int) -> Tokenizer:
         return Tokenizer.train((text for pair in examples.train for text in pair), vocab_size)
+
+    def lengths(self, examples: Sequence[Pair], tokenizer: Tokenizer) -> list[int]:
+        sources, targets = (tokenizer.encode([pair[side] for pair in examples]) for side in (0, 1))
+        read = [0 if self.cut else len(ids) for ids in sources]
+        return [max(source, len(target)) for source, target in zip(read, targets, strict=True)]
 
     def batches(
         self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
@@ -73,7 +80,8 @@ class TextToText(Task[Pair]):
     def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[Pair], choices: dict[str, Any]) -> Report:
         sources, references = [pair[0] for pair in examples], [pair[1] for pair in examples]
         with console.counting(self.writing, len(examples)) as advance:
-            texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **choices)
+            search = PAPER_SEARCH | choices
+            texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **search)
         return self.report(sources, references, texts)
 
     @abstractmethod

@@ -36,10 +36,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, its tokenizer and the steps that made it."""
+    """A model, its tokenizer, and the examples and steps that made it."""
 
     model: Any  # of the task's class
     tokenizer: Tokenizer
+    examples: Examples[Any]  # without those that were left out
     steps: list[Step]
 
 
@@ -91,6 +92,10 @@ def train(
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
     )
+    noted = len(examples.notes)
+    examples = task.readable(examples, tokenizer, config, skip_bad=choice.skip_bad)
+    for note in examples.notes[noted:]:
+        console.say(note)
     data = task.batches(examples.train, tokenizer, config, settings.batch_tokens, training.seed)
     held_out = None
     if examples.held_out and training.evaluate_every is not None:
@@ -128,7 +133,7 @@ def train(
                 if trainer.steps_made
                 else "stopped before the first step; nothing was learned"
             )
-    return Trained(model, tokenizer, steps)
+    return Trained(model, tokenizer, examples, steps)
 
 
 def _check_barely_begun(directory: Path, checkpoint_every: int) -> None:

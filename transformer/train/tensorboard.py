@@ -32,7 +32,7 @@ class TensorBoard:
     def __init__(self, directory: str | os.PathLike[str], parameters: Sequence[str] = (), start: int = 0) -> None:
         writer = require("tensorboardX", "tensorboard").SummaryWriter
         self._parameters = parameters
-        self._writer = writer(os.fspath(directory), purge_step=start + 1 if start else None)
+        self._writer = writer(os.fspath(directory), purge_step=start + 1)  # of an earlier training, too
 
     def __call__(self, step: Step) -> None:
         figures = {

@@ -19,11 +19,12 @@ import subprocess
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from minigrad.io import replace_file
+from transformer.data.faults import Corpus, Fault, Faults
 from transformer.data.parallel import Pair
 
 SENTENCE_LENGTHS = range(4, 501)
@@ -59,7 +60,7 @@ class Description(NamedTuple):
     paragraphs: list[str]  # and items of lists, one each
 
 
-def translations(language: str) -> list[Pair]:
+def translations(language: str) -> Corpus[Pair]:
     """Synopses and paragraphs in English, each with its translation, as people wrote it.
 
     Paragraphs count where a translation has as many of them as the original. Those left in English, or of other lengths
@@ -75,11 +76,11 @@ def translations(language: str) -> list[Pair]:
     """
     if not _LANGUAGE.fullmatch(language) or language == "en":
         raise ValueError(f"language: expected a code such as 'fr', 'de' or 'pt_BR', got {language!r}")
-    english, translated = (parse(text) for text in _texts("en", language))
-    return aligned(english, translated)
+    texts = _texts("en", language)
+    return Corpus(aligned(*map(parse, texts.values())), _damage(texts))
 
 
-def summaries() -> list[Pair]:
+def summaries() -> Corpus[Pair]:
     """English descriptions, each in one line, with their synopses.
 
     Descriptions of other lengths than `BODY_LENGTHS` are left out; none comes twice. Packages built from one source
@@ -89,8 +90,8 @@ def summaries() -> list[Pair]:
         FileNotFoundError: there is no apt-get here.
         OSError: it could fetch nothing.
     """
-    (english,) = _texts("en")
-    return summarized(parse(english))
+    texts = _texts("en")
+    return Corpus(summarized(parse(texts["en"])), _damage(texts))
 
 
 def parse(text: str) -> dict[str, Description]:
@@ -158,15 +159,25 @@ def _paragraphs(field: str) -> Iterator[str]:
             lines.append(_BULLET.sub("", line))
 
 
-def _texts(*languages: str) -> list[str]:
-    """The `Translation-xx` files, fetched where they have not been."""
+def _damage(texts: Mapping[str, str]) -> Faults:
+    """The lines for which :func:`parse` leaves out a description."""
+    faults = Faults()
+    for language, text in texts.items():
+        for number, line in enumerate(text.split("\n"), start=1):
+            if "\ufffd" in line:
+                faults.add(f"Translation-{language}", number, Fault.NOT_UTF8)
+    return faults
+
+
+def _texts(*languages: str) -> dict[str, str]:
+    """The `Translation-xx` files by language, fetched where they have not been."""
     kept = {language: folder() / f"Translation-{language}.gz" for language in languages}
     missing = [language for language, path in kept.items() if not path.exists()]
     if missing:
         folder().mkdir(parents=True, exist_ok=True)
         for language, content in _fetch(missing).items():
             replace_file(kept[language], gzip.compress(content, mtime=0))
-    return [_unpacked(path) for path in kept.values()]
+    return {language: _unpacked(path) for language, path in kept.items()}
 
 
 def _unpacked(path: Path) -> str:

@@ -12,6 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from transformer.data.faults import Fault
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it cannot open such an archive at all
+    LZMAError = zlib.error  # type: ignore[misc, assignment]
+
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
     """The lines of a text, numbered from 1, in Unicode NFC, each with a line feed at its end if the file has one.
@@ -25,7 +30,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
             # Bytes are split at LF alone; text mode would also split at characters that belong to a sentence.
             for number, raw in enumerate(stream, start=1):
                 yield number, _decoded(raw, "utf-8-sig" if number == 1 else "utf-8")
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, LZMAError, EOFError) as error:
         raise ValueError(f"{path}, after line {number}: damaged {path.suffix} file ({error})") from None
 
 

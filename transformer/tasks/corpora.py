@@ -26,7 +26,7 @@ def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> 
     """Sentence pairs: ``debian:fr``, a TSV, or two files with a sentence a line."""
     if len(data) == 1 and data[0].startswith("debian:"):
         pairs = debian.translations(data[0].removeprefix("debian:"))
-        return Corpus((target, source) for source, target in pairs) if reverse else Corpus(pairs)
+        return Corpus(((target, source) for source, target in pairs), pairs.faults) if reverse else pairs
     return read_pairs(*_one_or_two(data), reverse=reverse, skip_bad=skip_bad)
 
 
@@ -48,7 +48,7 @@ def summary_pairs(data: Sequence[str], *, skip_bad: bool) -> Corpus[Pair]:
         case ["docstrings"]:
             return Corpus(docstrings())
         case ["debian"]:
-            return Corpus(debian.summaries())
+            return debian.summaries()
         case _:
             return read_pairs(*_one_or_two(data), skip_bad=skip_bad, alike=False)
 

@@ -217,12 +217,14 @@ def test_the_cache_is_where_the_environment_says(apt: FakeApt, tmp_path: Path, m
     assert debian.folder() == tmp_path / "own" / "debian"
 
 
-def test_text_is_normalised_and_what_is_not_utf8_left_out(apt: FakeApt) -> None:
+def test_text_is_normalised_and_what_is_not_utf8_left_out_and_counted(apt: FakeApt) -> None:
     apt.serve(en="Description-md5: 1\nDescription-en: drink for you\n", fr="")
     french = "Description-md5: 1\nDescription-fr: e\u0301tonnante boisson\n".encode()
     latin1 = "Description-md5: 1\nDescription-fr: thé\n".encode("latin-1")
     (apt.served / "debian.org_dists_stable_main_i18n_Translation-fr").write_bytes(french + b"\n" + latin1)
-    assert translations("fr") == [("drink for you", "\u00e9tonnante boisson")]
+    pairs = translations("fr")
+    assert pairs == [("drink for you", "\u00e9tonnante boisson")]
+    assert str(pairs.faults) == "Translation-fr: 1 line not in UTF-8 (5)"
 
 
 def test_a_machine_without_apt_is_told_what_to_do(

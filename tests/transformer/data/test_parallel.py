@@ -194,6 +194,18 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: 
         read_pairs(tmp_path / name)
 
 
+def test_a_damaged_lzma_zip_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("lzma", reason="this Python was built without it")
+    path = tmp_path / "corpus.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("corpus.tsv", b"".join(b"%d\t%d\n" % (i, i * i) for i in range(999)))
+    content = bytearray(path.read_bytes())
+    content[90:2000] = bytes(1910)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"corpus\.zip, after line \d+: damaged \.zip file"):
+        read_pairs(path)
+
+
 def test_a_truncated_gzip_is_refused(tmp_path: Path) -> None:
     path = as_gzip(tmp_path, GREETINGS.encode() * 1_000)
     path.write_bytes(path.read_bytes()[:-20])

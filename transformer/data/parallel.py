@@ -96,10 +96,12 @@ def split_pairs(
             chosen.add(name)
             missing -= sizes[name]
     if held_out < 0 or missing or len(chosen) == len(sizes):
+        near = held_out - missing
+        hint = f"; equal sources stay together: {near:,} can be" if missing and 0 < near < len(pairs) else ""
         raise ValueError(
             f"held_out: cannot hold out {held_out:,} of {len(pairs):,} pairs with {len(sizes):,} distinct "
             f"sources, of which {len(sizes) - len(candidates):,} must stay in training; "
-            "at least one source must be left to train on"
+            f"at least one source must be left to train on{hint}"
         )
     train = [pair for pair in pairs if group(pair[0]) not in chosen]
     return train, [pair for pair in pairs if group(pair[0]) in chosen]

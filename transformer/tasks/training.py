@@ -105,8 +105,9 @@ def train(
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
     if going_on:
         trainer.resume()
+    count = len(examples.train)
     console.say(
-        f"{len(examples.train):,} examples, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
+        f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
     )
     steps: list[Step] = []

@@ -294,6 +294,12 @@ def test_the_group_of_a_source_that_must_train_is_never_held_out() -> None:
         assert {source[0] for source, _ in train} == {"1"}
 
 
+def test_the_refusal_to_part_equal_sources_says_how_many_can_be_held_out() -> None:
+    pairs = [(source, str(number)) for source in "abc" for number in range(3)]
+    with pytest.raises(ValueError, match=r"cannot hold out 4 of 9 pairs .*; equal sources stay together: 3 can be$"):
+        split_pairs(pairs, held_out=4, seed=0)
+
+
 @pytest.mark.parametrize("held_out", [-1, 3, 4, 11])
 def test_a_number_that_cannot_be_held_out_is_refused(held_out: int) -> None:
     pairs = [("a", "1"), ("a", "2"), ("b", "3")]

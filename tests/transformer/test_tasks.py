@@ -114,7 +114,7 @@ def test_a_text_goes_on_beyond_the_context() -> None:
         continuation(model, tokenizer, "abcabcabc", 5)
 
 
-class _Alphabet(CausalLM):
+class _Alphabet(CausalLM, whole=False):
     """After each token comes the next one."""
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Any:

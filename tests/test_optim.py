@@ -131,7 +131,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
     for message, wrong in unfit.items():
         with pytest.raises(ValueError, match=message):
             optimizer.load_state_dict({**wrong, "steps": 5})
-    assert optimizer.steps == 0
+    assert optimizer.steps == [[0]]
     scheduler = lr_scheduler.LRScheduler(optimizer, lr_scheduler.inverse_sqrt(4))
     with pytest.raises(ValueError, match="rates of 1 groups, got 2"):
         scheduler.load_state_dict({"step": 3, "base": [0.1, 0.2]})
@@ -285,3 +285,91 @@ def test_a_step_that_fails_halfway_still_counts_as_a_change():
         SGD([first, second], lr=0.1).step()
     with pytest.raises(RuntimeError, match="changed in place"):
         loss.backward()
+
+
+@pytest.mark.parametrize("kind", RESUMABLE.values(), ids=RESUMABLE)
+def test_each_parameter_counts_its_own_steps(kind: Callable[[list[Any]], Optimizer], rng: np.random.Generator) -> None:
+    """A parameter that gets its gradients late, with gaps, moves as one that is alone with an optimizer of its own."""
+    value, gradients = rng.standard_normal((3, 2)), rng.standard_normal((3, 3, 2))
+    busy, late, alone = Parameter(np.ones(2)), Parameter(value.copy()), Parameter(value.copy())
+    both, single = kind([busy, late]), kind([alone])
+    for step in range(10):
+        busy.grad, late.grad = mg.ones(2, dtype=mg.float64), None
+        if step in (4, 5, 9):
+            late.grad = alone.grad = mg.tensor(gradients[(4, 5, 9).index(step)])
+            single.step()
+        both.step()
+        np.testing.assert_array_equal(late.data, alone.data)
+    assert both.steps == [[10, 3]]
+    np.testing.assert_array_equal(both.state_dict()["steps"], [[10, 3]])
+
+
+def test_a_late_first_step_of_adam_is_as_long_as_the_learning_rate() -> None:
+    first, late = Parameter(np.ones(1, np.float32)), Parameter(np.ones(1, np.float32))
+    optimizer = Adam([first, late], lr=0.01)
+    for step in range(10):
+        first.grad, late.grad = mg.ones(1), mg.ones(1) if step == 9 else None
+        optimizer.step()
+    assert late.item() == pytest.approx(0.99, abs=1e-6)
+
+
+def test_a_groups_options_are_read_when_they_are_used() -> None:
+    w = mg.tensor([1.0], requires_grad=True)
+    optimizer = SGD([w], lr=0.1, momentum=0.0)
+    optimizer.groups[0]["momentum"] = 0.9
+    for _ in range(3):
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+    assert w.item() == pytest.approx(0.062, abs=1e-6)
+    optimizer.groups[0]["momentum"] = 0
+    optimizer.step()
+    assert not any(isinstance(value, np.ndarray) for value in optimizer.state_dict().values())
+
+
+def test_a_parameter_that_is_given_twice_is_refused() -> None:
+    w = Parameter(np.ones(2))
+    for params in ([w, w], [{"params": [w]}, {"params": [w]}]):
+        with pytest.raises(ValueError, match="params: a parameter is given more than once"):
+            SGD(params)
+
+
+@pytest.mark.parametrize("kind", RESUMABLE.values(), ids=RESUMABLE)
+def test_the_state_follows_a_modules_dtype(kind: Callable[[list[Any]], Optimizer]) -> None:
+    module = mg.nn.Linear(2, 2)
+    optimizer = kind(list(module.parameters()))
+    for dtype in (mg.float32, mg.float64, mg.float32):
+        module.astype(dtype)
+        optimizer.zero_grad()
+        module(mg.ones((1, 2), dtype=dtype)).sum().backward()
+        optimizer.step()
+        arrays = [value for value in optimizer.state_dict().values() if isinstance(value, np.ndarray)]
+        assert module.weight.dtype == dtype
+        assert all(array.dtype == dtype for array in arrays)
+
+
+def test_a_gradient_of_another_dtype_or_shape_is_named() -> None:
+    w = Parameter(np.ones(2, np.float32))
+    optimizer = Adam([w])
+    for gradient in (mg.ones(2, dtype=mg.float64), mg.ones(3)):
+        w.grad = gradient
+        with pytest.raises(ValueError, match=r"grad: expected the float32 and shape \(2,\)"):
+            optimizer.step()
+    assert optimizer.steps == [[0]]
+
+
+def test_a_state_with_one_count_for_all_parameters_is_read() -> None:
+    optimizer = Adam([Parameter(np.ones(2)), Parameter(np.ones(1))])
+    optimizer.load_state_dict({**optimizer.state_dict(), "steps": 7})
+    assert optimizer.steps == [[7, 7]]
+
+
+@pytest.mark.parametrize(("value", "scaled"), [(np.nan, [np.nan, np.nan]), (np.inf, [np.nan, 0])])
+def test_clipping_a_norm_that_is_not_finite_is_pytorchs_or_an_error(value: float, scaled: list[float]) -> None:
+    a, b = Parameter(np.zeros(1)), Parameter(np.zeros(1))
+    a.grad, b.grad = mg.tensor([value], dtype=mg.float64), mg.tensor([1.0], dtype=mg.float64)
+    with pytest.raises(RuntimeError, match="cannot be clipped"):
+        clip_grad_norm_([a, b], 1.0, error_if_nonfinite=True)
+    assert b.grad.item() == 1
+    norm = clip_grad_norm_([a, b], 1.0)
+    np.testing.assert_array_equal([norm, a.grad.item(), b.grad.item()], [value, *scaled])

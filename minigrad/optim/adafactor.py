@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.tensor import Array
+from minigrad.tensor import Array, Shape
 
 
 class Adafactor(Optimizer):
@@ -58,33 +58,30 @@ class Adafactor(Optimizer):
         options = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, {"lr": lr, **options})
 
-    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
-        if value.ndim < 2:
-            return {"square": np.zeros(value.shape, value.dtype)}
-        *leading, rows, columns = value.shape
-        return {
-            "row_square": np.zeros((*leading, rows, 1), value.dtype),
-            "column_square": np.zeros((*leading, 1, columns), value.dtype),
-        }
+    def state_shapes(self, shape: Shape, options: dict[str, Any]) -> dict[str, Shape]:
+        if len(shape) < 2:
+            return {"square": shape}
+        *leading, rows, columns = shape
+        return {"row_square": (*leading, rows, 1), "column_square": (*leading, 1, columns)}
 
     def update(
         self,
         values: list[Array],
         gradients: list[Array],
         states: list[dict[str, Array]],
+        steps: list[int],
         options: dict[str, Any],
         gradient_scale: float,
     ) -> None:
         lr, (eps, smallest) = options["lr"], options["eps"]
-        newest = self.steps ** options["beta2_decay"]
         sign = -1 if options["maximize"] else 1
-        for value, gradient, state in zip(values, gradients, states, strict=True):
+        for value, gradient, state, step in zip(values, gradients, states, steps, strict=True):
             if not value.size:
                 continue
             floor = np.finfo(value.dtype).eps if eps is None else eps
-            step_size = max(smallest, _root_mean_square(value)) * min(lr, self.steps**-0.5)
+            step_size = max(smallest, _root_mean_square(value)) * min(lr, step**-0.5)
             gradient = gradient * (sign * gradient_scale)
-            square = np.maximum(_mean_square(gradient, state, newest, floor), floor**2)
+            square = np.maximum(_mean_square(gradient, state, step ** options["beta2_decay"], floor), floor**2)
             direction = gradient / np.sqrt(square)
             step_size /= max(1.0, _root_mean_square(direction) / options["d"])
             value *= 1 - lr * options["weight_decay"]

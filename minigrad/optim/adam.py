@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.tensor import Array
+from minigrad.tensor import Array, Shape
 
 
 class AdamW(Optimizer):
@@ -36,27 +36,29 @@ class AdamW(Optimizer):
 
     decoupled = True  # weight decay is no part of the gradient
 
-    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
-        return {name: np.zeros(value.shape, value.dtype) for name in ("mean", "square")}
+    def state_shapes(self, shape: Shape, options: dict[str, Any]) -> dict[str, Shape]:
+        return {"mean": shape, "square": shape}
 
     def update(
         self,
         values: list[Array],
         gradients: list[Array],
         states: list[dict[str, Array]],
+        steps: list[int],
         options: dict[str, Any],
         gradient_scale: float,
     ) -> None:
         beta1, beta2 = options["betas"]
-        for dtype in {value.dtype for value in values}:
-            chosen = [place for place, value in enumerate(values) if value.dtype == dtype]
+        kinds = [(value.dtype, step) for value, step in zip(values, steps, strict=True)]
+        for kind in dict.fromkeys(kinds):  # one call of the kernel for each
+            chosen = [place for place, its_kind in enumerate(kinds) if its_kind == kind]
             targets = [np.asarray(values[place], order="C") for place in chosen]
             kernels.adam_step(
                 targets,
                 [gradients[place] for place in chosen],
                 [states[place]["mean"] for place in chosen],
                 [states[place]["square"] for place in chosen],
-                step=self.steps,
+                step=kind[1],
                 lr=options["lr"],
                 beta1=beta1,
                 beta2=beta2,

@@ -22,22 +22,30 @@ def grad_norm(parameters: Iterable[Tensor]) -> float:
     return math.sqrt(sum(kernels.squared_norm([a for a in arrays if a.dtype == dtype]) for dtype in dtypes))
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
+def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
     """Scale all gradients together so that their joint 2-norm is at most ``max_norm``.
 
     Args:
         parameters: tensors whose ``grad`` is changed in place; those without one are passed over.
         max_norm: the limit, > 0.
+        error_if_nonfinite: refuse a norm that is NaN or infinite. Otherwise, as in PyTorch, a NaN norm makes every
+            gradient NaN, and an infinite one makes finite elements 0 and infinite ones NaN.
 
     Returns:
         The norm before clipping. An optimizer that is given ``gradient_scale=min(1, max_norm / norm)`` takes the same
         step without this pass over the gradients; see :func:`grad_norm`.
+
+    Raises:
+        ValueError: ``max_norm`` is not positive.
+        RuntimeError: the norm is NaN or infinite, with ``error_if_nonfinite``.
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm: expected a positive number, got {max_norm}")
     parameters = list(parameters)
     norm = grad_norm(parameters)
-    if norm > max_norm:
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise RuntimeError(f"clip_grad_norm_: the joint norm of the gradients is {norm}, and cannot be clipped")
+    if not norm <= max_norm:  # a NaN too
         gradients = _gradients(parameters)
         for dtype in {gradient.dtype for gradient in gradients}:
             arrays = [gradient.data for gradient in gradients if gradient.dtype == dtype]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Array, Tensor
+from minigrad.tensor import Array, Shape, Tensor
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -20,7 +20,12 @@ class Optimizer(ABC):
         params: tensors, or groups ``{"params": tensors, option: value, …}`` whose options replace the defaults.
         defaults: the options of every group, ``lr`` among them.
 
-    Updates happen in place, outside any recording, and only where ``grad`` is set.
+    Updates happen in place, outside any recording, and only where ``grad`` is set; the others keep their state and
+    their count of steps. ``groups`` holds the options, which are read when a step uses them.
+
+    Raises:
+        ValueError: there are no parameters, one is given twice, or an option is unknown.
+        TypeError: a parameter is no leaf tensor.
     """
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
@@ -36,14 +41,29 @@ class Optimizer(ABC):
             for tensor in group["params"]:
                 if not isinstance(tensor, Tensor) or not tensor.is_leaf:
                     raise TypeError("params: expected leaf tensors")
-        self.steps = 0
-        self.state: list[list[dict[str, Array]]] = [
-            [self.initial_state(tensor.data, group) for tensor in group["params"]] for group in self.groups
-        ]
+        tensors = [id(tensor) for group in self.groups for tensor in group["params"]]
+        if len(set(tensors)) < len(tensors):
+            raise ValueError("params: a parameter is given more than once, and would be updated as often")
+        self.steps = [[0] * len(group["params"]) for group in self.groups]  # of each parameter, those with a gradient
+        self.state: list[list[dict[str, Array]]] = [[{} for _ in group["params"]] for group in self.groups]
 
-    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
-        """The named arrays to keep for a parameter of a group with these options."""
+    def state_shapes(self, shape: Shape, options: dict[str, Any]) -> dict[str, Shape]:
+        """The named arrays to keep for a parameter of this shape in a group with these options; they begin as zeros."""
         return {}
+
+    def _fit_state(self, state: dict[str, Array], value: Array, options: dict[str, Any]) -> None:
+        """Bring a parameter's state to what its options, its shape and its dtype ask for now."""
+        shapes = self.state_shapes(value.shape, options)
+        for name in state.keys() - shapes.keys():
+            del state[name]
+        for name, shape in shapes.items():
+            array = state.get(name)
+            if array is None:
+                state[name] = np.zeros(shape, value.dtype)
+            elif array.shape != shape:
+                raise ValueError(f"params: the shape of a parameter has become {value.shape}, which its state is not of")
+            elif array.dtype != value.dtype:
+                state[name] = array.astype(value.dtype)
 
     @abstractmethod
     def update(
@@ -51,10 +71,14 @@ class Optimizer(ABC):
         values: list[Array],
         gradients: list[Array],
         states: list[dict[str, Array]],
+        steps: list[int],
         options: dict[str, Any],
         gradient_scale: float,
     ) -> None:
-        """Change the parameters of a group in place, their gradients counting ``gradient_scale`` times."""
+        """Change the parameters of a group in place: each by its own number of steps, this one included.
+
+        Gradients count ``gradient_scale`` times.
+        """
 
     @property
     def lr(self) -> float:
@@ -71,16 +95,32 @@ class Optimizer(ABC):
 
         Args:
             gradient_scale: what each gradient counts, as from clipping by norm; the gradients themselves stay.
+
+        Raises:
+            ValueError: a gradient, or the state, has not the shape or dtype of its parameter.
         """
-        self.steps += 1
-        for group, states in zip(self.groups, self.state, strict=True):
-            found = [(p, p.grad, s) for p, s in zip(group["params"], states, strict=True) if p.grad is not None]
-            values, gradients = [p.data for p, _, _ in found], [g.data for _, g, _ in found]
+        for group, states, steps in zip(self.groups, self.state, self.steps, strict=True):
+            values, gradients, chosen = [], [], []
+            for place, tensor in enumerate(group["params"]):
+                if tensor.grad is not None:
+                    value, gradient = tensor.data, tensor.grad.data
+                    if gradient.dtype != value.dtype or gradient.shape != value.shape:
+                        raise ValueError(
+                            f"grad: expected the {value.dtype} and shape {value.shape} of its parameter, "
+                            f"got {gradient.dtype} {gradient.shape}"
+                        )
+                    self._fit_state(states[place], value, group)
+                    values.append(value)
+                    gradients.append(gradient)
+                    chosen.append(place)
+            for place in chosen:
+                steps[place] += 1
+            counts = [steps[place] for place in chosen]
             try:
-                self.update(values, gradients, [s for _, _, s in found], group, gradient_scale)
+                self.update(values, gradients, [states[place] for place in chosen], counts, group, gradient_scale)
             finally:  # an error may come when some are changed already
-                for tensor, _, _ in found:
-                    tensor.buffer.changes += 1
+                for place in chosen:
+                    group["params"][place].buffer.changes += 1
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -89,7 +129,7 @@ class Optimizer(ABC):
                 tensor.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, by name: ``steps``, the options of all ``groups``, and every state array.
+        """What a resumed run needs, by name: each parameter's ``steps``, the options of all ``groups``, all arrays.
 
         Numbers, options and lists of them are ready for JSON, everything else is an array and ready for
         :func:`minigrad.save`. The arrays share memory with the optimizer.
@@ -100,16 +140,12 @@ class Optimizer(ABC):
             [{'lr': 0.5, 'momentum': 0.9, 'weight_decay': 0.0, 'nesterov': False}]
         """
         options = [{name: value for name, value in group.items() if name != "params"} for group in self.groups]
-        return {"steps": self.steps, "groups": options, **self._arrays()}
-
-    def _arrays(self) -> dict[str, Array]:
-        """Every state array, by the numbers of the group and of the parameter in it, and its own name."""
-        return {
-            f"{group}.{position}.{name}": array
-            for group, states in enumerate(self.state)
-            for position, state in enumerate(states)
-            for name, array in state.items()
-        }
+        arrays: dict[str, Array] = {}  # by the numbers of the group and of the parameter in it, and their own names
+        for number, (group, states) in enumerate(zip(self.groups, self.state, strict=True)):
+            for place, (tensor, state) in enumerate(zip(group["params"], states, strict=True)):
+                self._fit_state(state, tensor.data, group)
+                arrays |= {f"{number}.{place}.{name}": array for name, array in state.items()}
+        return {"steps": [list(steps) for steps in self.steps], "groups": options, **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy a saved state back; the groups take its options, the learning rate among them.
@@ -117,20 +153,30 @@ class Optimizer(ABC):
         Raises:
             ValueError: it belongs to other parameters or to another optimizer.
         """
-        own, arrays = self.state_dict(), self._arrays()
-        if wrong := sorted(set(own) ^ set(state)):
-            kind = "missing" if wrong[0] in own else "unknown"
-            raise ValueError(f"state: does not fit this optimizer's parameters: {wrong[0]!r} is {kind}")
-        for name, array in arrays.items():
-            if np.shape(state[name]) != array.shape:
-                raise ValueError(
-                    f"state: does not fit this optimizer's parameters: {name!r} has shape {np.shape(state[name])}, "
-                    f"expected {array.shape}"
-                )
-        if [set(group) for group in state["groups"]] != [set(group) for group in own["groups"]]:
+        groups = state.get("groups", ())
+        if [set(group) | {"params"} for group in groups] != [set(group) for group in self.groups]:
             raise ValueError("state: does not fit this optimizer's groups and their options")
-        for name, array in arrays.items():
-            array[...] = np.asarray(state[name])
-        for group, options in zip(self.groups, state["groups"], strict=True):
+        expected: dict[str, tuple[dict[str, Array], str, Tensor, Shape]] = {}
+        for number, (group, states) in enumerate(zip(self.groups, self.state, strict=True)):
+            for place, (tensor, own) in enumerate(zip(group["params"], states, strict=True)):
+                for name, shape in self.state_shapes(tensor.shape, groups[number]).items():
+                    expected[f"{number}.{place}.{name}"] = own, name, tensor, shape
+        if wrong := sorted({"steps", "groups", *expected} ^ set(state)):
+            kind = "unknown" if wrong[0] in state else "missing"
+            raise ValueError(f"state: does not fit this optimizer's parameters: {wrong[0]!r} is {kind}")
+        for key, (_, _, _, shape) in expected.items():
+            if np.shape(state[key]) != shape:
+                raise ValueError(
+                    f"state: does not fit this optimizer's parameters: {key!r} has shape {np.shape(state[key])}, "
+                    f"expected {shape}"
+                )
+        counts = state["steps"]
+        if isinstance(counts, int):  # one count for all, as states had before each parameter had its own
+            counts = [[counts] * len(steps) for steps in self.steps]
+        if [len(steps) for steps in counts] != [len(steps) for steps in self.steps]:
+            raise ValueError("state: does not fit this optimizer's parameters: 'steps' has other lengths")
+        for key, (own, name, tensor, _) in expected.items():
+            own[name] = np.array(state[key], tensor.dtype)
+        for group, options in zip(self.groups, groups, strict=True):
             group.update(options)
-        self.steps = int(state["steps"])
+        self.steps = [[int(count) for count in steps] for steps in counts]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.tensor import Array
+from minigrad.tensor import Array, Shape
 
 
 class SGD(Optimizer):
@@ -33,14 +31,15 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
-    def initial_state(self, value: Array, options: dict[str, Any]) -> dict[str, Array]:
-        return {"velocity": np.zeros_like(value)} if options["momentum"] else {}
+    def state_shapes(self, shape: Shape, options: dict[str, Any]) -> dict[str, Shape]:
+        return {"velocity": shape} if options["momentum"] else {}
 
     def update(
         self,
         values: list[Array],
         gradients: list[Array],
         states: list[dict[str, Array]],
+        steps: list[int],
         options: dict[str, Any],
         gradient_scale: float,
     ) -> None:

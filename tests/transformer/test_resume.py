@@ -183,7 +183,7 @@ def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkey
 
     def interrupted(self: Any, *arguments: Any) -> None:
         update(self, *arguments)
-        if self.steps == 7:
+        if max(map(max, self.steps)) == 7:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

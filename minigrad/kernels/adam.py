@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats, check_in_place, check_shape
+from minigrad.kernels.arguments import check_floats, check_in_place, check_listed, check_numbers, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 from minigrad.kernels.parameters import address_in, overlap, table_of
@@ -67,13 +67,15 @@ def adam_step(
     >>> parameter.round(6)
     array([0.9, 1.1])
     """
+    check_numbers(step=step, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, l2=l2)
+    for name, sequence in (("parameters", parameters), ("gradients", gradients), ("m", m), ("v", v)):
+        check_listed(name, sequence)
     if step < 1:
         raise ValueError(f"step must be at least 1; got {step}")
     gradients = [np.asarray(gradient, order="C") for gradient in gradients]
     arrays = list(zip(parameters, gradients, m, v, strict=True))
     if not arrays:
         return
-    dtype = parameters[0].dtype
     for number, (parameter, gradient, mean, square) in enumerate(arrays):
         named = {"parameters": parameter, "gradients": gradient, "m": mean, "v": square}
         given = {f"{name}[{number}]": array for name, array in named.items()}
@@ -84,7 +86,8 @@ def adam_step(
                 check_in_place(name, array)
     root = math.sqrt(1 - beta2**step)
     keep, rate = 1 - lr * weight_decay, lr * root / (1 - beta1**step)
-    scalars = np.array([beta1, 1 - beta1, beta2, 1 - beta2, keep, rate, eps * root, gradient_scale, l2], dtype)
+    numbers = [beta1, 1 - beta1, beta2, 1 - beta2, keep, rate, eps * root, gradient_scale, l2]
+    scalars = np.array(numbers, parameters[0].dtype)
     table = table_of(parameters, gradients, m, v)
     _adam(table, scalars, threads_for(WORK * int(table[-1, 1])))
 

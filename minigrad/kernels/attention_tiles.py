@@ -8,11 +8,11 @@ maximum and sum of Milakov & Gimelshein, "Online normalizer calculation for soft
     queries  | tile | tile |                 total  += sum of weights                both first rescaled
              +------+------+--- -            sums   += weights V                     by how much largest grew
 
-and in the end out = sums / total, logsumexp = largest + log(total). From that the backward pass makes each tile again
-(Dao et al., algorithm 4), g being the gradient of out:
+and in the end out = sums / total. From the normalizer, largest and log(total), which are not added up because their sum
+would be rounded, the backward pass makes each tile again (Dao et al., algorithm 4), g being the gradient of out:
 
-    weights = exp(scores - logsumexp)        dV += weights^T g      delta = sum(g * out) of each query
-    dscores = weights (g V^T - delta)        dQ += dscores K        dK += dscores^T Q
+    weights = exp(scores - largest - log(total))       dV += weights^T g      delta = sum(g * out) of each query
+    dscores = weights (g V^T - delta)                  dQ += dscores K        dK += dscores^T Q
 
 Queries are packed with the scale. Of the tiles on the diagonal of causal attention only what is seen is multiplied.
 """
@@ -112,7 +112,7 @@ def _attend(part, parts, given, store, whole_heads):
 @kernel()
 def _attend_rows(example, head, top, given, store, own, packed, keys_at, values):
     """The results for some queries from ``top`` on."""
-    (_, heads, _, queries, keys, features, width), (q, k, _, out), mask, logsumexp, rule, factors = given
+    (_, heads, _, queries, keys, features, width), (q, k, _, out), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
     room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(TILE_ROWS, queries - top)
@@ -155,10 +155,10 @@ def _attend_rows(example, head, top, given, store, own, packed, keys_at, values)
                 copy_rows(1, width, at, 0, at, 0, scaling[r], room)
         b, c = (values[0] + left * values[1], strip * item, values[1]), (sums, width * item, 1)
         call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c, room))
-    logarithms = array_at(address_of_id(logsumexp) + number * item, rows, room)
+    normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, room)
     tops, totals = array_at(largest, rows, room), array_at(total, rows, room)
     for r in range(rows):
-        logarithms[r] = tops[r] + math.log(totals[r])
+        normalizers[2 * r], normalizers[2 * r + 1] = tops[r], math.log(totals[r])
         mean = 1 / totals[r] if totals[r] != 0 else 0.0
         copy_rows(1, width, sums + r * width * item, 0, _row(out, example, head, top + r), 0, mean, room)
 
@@ -213,7 +213,7 @@ def _differentiate(part, parts, given, store, shared):
 @kernel()
 def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues):
     """What some queries from ``top`` on contribute to all gradients."""
-    (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, logsumexp, rule, factors = given
+    (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
     room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(BACKWARD_QUERIES, queries - top)
@@ -222,7 +222,7 @@ def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dval
     packed, grown, dqueries = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
     delta = array_at(own + offsets[8] * item, rows, room)
     number = (example * heads + head) * queries + top
-    logarithms = array_at(address_of_id(logsumexp) + number * item, rows, room)
+    normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, room)
     copy_rows(rows, features, _row(q, example, head, top), q[3], packed, q_row, factors[0], room)
     copy_rows(rows, width, _row(g, example, head, top), g[3], grown, g_row, 1.0, room)
     array_at(dqueries, rows * features, room)[:] = 0
@@ -259,9 +259,11 @@ def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dval
                     apply_mask(kind, hides + r * mask[3], weight[:visible])
                 if below > 0:
                     drop(dscore[:padded], seed, number + r, left, below, factors[1])
-                # A query that sees nothing has weights of 0.
-                logarithm = logarithms[r] if logarithms[r] != -math.inf else room.dtype.type(math.inf)
-                differentiate_row(padded, weights + r * tile_row, dscores + r * tile_row, logarithm, delta[r], room)
+                largest, logarithm = normalizers[2 * r], normalizers[2 * r + 1]
+                if largest == -math.inf:  # a query that sees nothing has weights of 0
+                    largest, logarithm = room.dtype.type(math.inf), room.dtype.type(0)
+                row_at, changes_at = weights + r * tile_row, dscores + r * tile_row
+                differentiate_row(padded, row_at, changes_at, largest, logarithm, delta[r], room)
                 if below > 0:
                     drop(weight[:padded], seed, number + r, left, below, factors[1])
                 if causal:

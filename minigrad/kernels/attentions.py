@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats, check_shape
+from minigrad.kernels.arguments import check_floats, check_numbers, check_shape
 from minigrad.kernels.attention_tiles import (
     LINE,
     backward,
@@ -50,8 +50,9 @@ def attention(
         seed: of [0, 2**63), says which. They are those that ``kernels.dropout`` drops in an array (..., H, Q, K).
 
     Returns:
-        out (..., H, Q, E), in memory as (..., Q, H, E), and logsumexp (..., H, Q) of the scores for the backward pass.
-        A query that may attend to nothing gets zeros, and logsumexp -inf.
+        out (..., H, Q, E), in memory as (..., Q, H, E), and for the backward pass (..., H, Q, 2): each query's largest
+        score, and the logarithm of the sum of exponentials relative to it. A query that may attend to nothing gets
+        zeros, and -inf twice.
 
     Raises:
         TypeError: arrays that are neither float32 nor float64, or not the same; a mask of integers.
@@ -66,10 +67,10 @@ def attention(
     call = _Call.of(query, key, value, mask, causal, scale, dropout, seed)
     batch, heads, _, queries, _, _, width = call.sizes
     out = np.empty((batch, queries, heads, width), query.dtype).transpose(0, 2, 1, 3)
-    logsumexp = np.empty((batch, heads, queries), query.dtype)
-    if logsumexp.size:
-        call.run(forward, forward_regions, 1, (out,), logsumexp)
-    return call.restored(out), call.restored(logsumexp)
+    normalizer = np.empty((batch, heads, queries, 2), query.dtype)
+    if normalizer.size:
+        call.run(forward, forward_regions, 1, (out,), normalizer)
+    return call.restored(out), call.restored(normalizer)
 
 
 def attention_backward(
@@ -78,7 +79,7 @@ def attention_backward(
     key: np.ndarray,
     value: np.ndarray,
     out: np.ndarray,
-    logsumexp: np.ndarray,
+    normalizer: np.ndarray,
     mask: np.ndarray | None = None,
     *,
     causal: bool = False,
@@ -90,22 +91,22 @@ def attention_backward(
 
     Args:
         g: the gradient with respect to ``out``, of its shape and dtype.
-        out, logsumexp: what ``attention`` gave for the other arguments.
+        out, normalizer: what ``attention`` gave for the other arguments.
 
     Returns:
         dquery, dkey, dvalue: in the shapes of query, key and value, in memory as (..., Q, H, D).
     """
     call = _Call.of(query, key, value, mask, causal, scale, dropout, seed)
-    check_floats(query=query, g=g, out=out, logsumexp=logsumexp)
+    check_floats(query=query, g=g, out=out, normalizer=normalizer)
     batch, heads, groups, queries, keys, features, width = call.sizes
     rows = (*call.lead, heads, queries)[-(call.ndim - 1) :]
-    for name, array, shape in (("g", g, (*rows, width)), ("out", out, (*rows, width)), ("logsumexp", logsumexp, rows)):
-        check_shape(name, array, shape)
+    for name, array, last in (("g", g, width), ("out", out, width), ("normalizer", normalizer, 2)):
+        check_shape(name, array, (*rows, last))
     shapes = ((batch, queries, heads, features), (batch, keys, groups, features), (batch, keys, groups, width))
     gradients = [np.zeros(shape, query.dtype).transpose(0, 2, 1, 3) for shape in shapes]
-    if logsumexp.size:
+    if normalizer.size:
         given = [_with_near_features(_as_heads(array)) for array in (g, out)]
-        call.run(backward, backward_regions, 3, (*given, *gradients), np.ascontiguousarray(logsumexp))
+        call.run(backward, backward_regions, 3, (*given, *gradients), np.ascontiguousarray(normalizer))
     dquery, dkey, dvalue = (call.restored(gradient) for gradient in gradients)
     return dquery, dkey, dvalue
 
@@ -134,6 +135,7 @@ class _Call(NamedTuple):
         seed: int,
     ) -> _Call:
         check_floats(query=query, key=key, value=value)
+        check_numbers(**({} if scale is None else {"scale": scale}))
         check_dropout(dropout, seed)
         ndim = max(query.ndim, key.ndim, value.ndim)
         if min(query.ndim, key.ndim, value.ndim) < 2:
@@ -174,7 +176,7 @@ class _Call(NamedTuple):
         regions_of: Callable[..., tuple[int, ...]],
         products: int,
         others: tuple[np.ndarray, ...],
-        logsumexp: np.ndarray,
+        normalizer: np.ndarray,
     ) -> None:
         """Call a kernel with the workspace that it needs, on as many threads as are worth it."""
         batch, heads, groups, queries, keys, features, width = self.sizes
@@ -182,13 +184,13 @@ class _Call(NamedTuple):
         parts = threads_for(work // 2 if self.rule[0] else work)
         units = batch * groups
         whole = units % parts == 0 or units >= 4 * parts
-        dtype = logsumexp.dtype
+        dtype = normalizer.dtype
         regions = (rounded(size, LINE) for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole))
         offsets = tuple(accumulate(regions, initial=0))  # the last one is the size of all
         room = workspace(dtype) if offsets[-1] <= THREAD_ROOM else np.empty(offsets[-1] * parts, dtype)
         places = tuple((id(array), *array.strides[:3]) for array in (*self.arrays, *others))
         mask = (0, 0, 0, 0) if self.mask is None else (id(self.mask), *self.mask.strides[:3])
-        given = (self.sizes, places, mask, id(logsumexp), self.rule, self.factors)
+        given = (self.sizes, places, mask, id(normalizer), self.rule, self.factors)
         kernel(given, (room, offsets, product_entry(dtype)), parts, whole)
 
     def restored(self, array: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats, check_shape
+from minigrad.kernels.arguments import check_arrays, check_floats, check_shape
 from minigrad.kernels.compiler import kernel
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 
@@ -28,6 +28,7 @@ def choose(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     >>> choose(np.array([True, False]), np.array([1.0, 2.0]), np.array(0.0))
     array([1., 0.])
     """
+    check_arrays(condition=condition)
     if condition.dtype != bool:
         raise TypeError(f"condition must be a boolean array; got {condition.dtype}")
     check_floats(a=a, b=b)

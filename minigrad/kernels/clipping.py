@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats, check_in_place
+from minigrad.kernels.arguments import check_floats, check_in_place, check_listed, check_numbers
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 from minigrad.kernels.parameters import address_in, overlap, table_of
@@ -42,6 +42,7 @@ def squared_norms(arrays: Sequence[np.ndarray]) -> np.ndarray:
     >>> squared_norms([np.array([3.0]), np.array([[4.0, 0.0]])])
     array([ 9., 16.])
     """
+    check_listed("arrays", arrays)
     arrays = [np.asarray(array, order="C") for array in arrays]
     if not arrays:
         return np.zeros(0)
@@ -83,6 +84,8 @@ def scale_arrays(arrays: Sequence[np.ndarray], factor: float) -> None:
     >>> x, y
     (array([0.5]), array([[0.5, 0.5]]))
     """
+    check_listed("arrays", arrays)
+    check_numbers(factor=factor)
     if not arrays:
         return
     check_floats(**{f"arrays[{i}]": array for i, array in enumerate(arrays)})

@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from minigrad.kernels.arguments import check_floats
+from minigrad.kernels.arguments import check_floats, check_integers, check_numbers
 from minigrad.kernels.compiler import intrinsic, kernel
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 from minigrad.kernels.vector import I32
@@ -104,7 +104,9 @@ def dropout(x: np.ndarray, p: float, seed: int) -> np.ndarray:
 
 
 def check_dropout(p: float, seed: int) -> None:
-    """ValueError unless the probability and the seed are in range."""
+    """TypeError unless they are numbers, ValueError unless the probability and the seed are in range."""
+    check_numbers(p=p)
+    check_integers(seed=seed)
     if not 0 <= p <= 1:
         raise ValueError(f"p must be in [0, 1]; got {p}")
     if not 0 <= seed < 2**63:

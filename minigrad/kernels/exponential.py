@@ -44,6 +44,16 @@ def decay_less_one(x):
     raise NotImplementedError("compiled code only")
 
 
+@register_jitable(fastmath={"contract"})  # a caller that may reassociate would add the last two first
+def log_weight(x, top, logarithm):
+    """``(x - top) - logarithm``: a logarithm of a share of a sum of exponentials, exact for large ``x`` too.
+
+    ``top`` is the largest of the terms' exponents, ``logarithm`` that of the sum relative to it. Their own sum would be
+    rounded to the spacing of numbers as large as ``top``. Only for use inside kernels.
+    """
+    return (x - top) - logarithm
+
+
 # No reassociation here whatever the caller allows: it would undo the split of ln 2.
 @overload(exponential, jit_options={"fastmath": {"contract"}})
 def _exponential(x):

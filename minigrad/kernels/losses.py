@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba.extending import register_jitable
 
-from minigrad.kernels.arguments import check_floats, check_indices, check_shape
+from minigrad.kernels.arguments import check_arrays, check_floats, check_indices, check_numbers, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.exponential import decay
+from minigrad.kernels.exponential import decay, log_weight
 from minigrad.kernels.ordering import largest
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 
@@ -40,7 +41,8 @@ def cross_entropy(
         label_smoothing: of [0, 1], the weight spread evenly over all classes.
 
     Returns:
-        losses (N,), and logsumexp (N,) of each row for the backward pass.
+        losses (N,), and for the backward pass (N, 2): each row's largest logit, and the logarithm of the sum of
+        exponentials relative to it.
 
     Raises:
         TypeError: logits that are neither float32 nor float64, or targets that are no integers.
@@ -52,7 +54,7 @@ def cross_entropy(
     array([1.3863, 0.    ])
     """
     targets = _checked(logits, targets, ignore_index, label_smoothing)
-    losses, logsumexp = np.zeros(len(logits), logits.dtype), np.empty(len(logits), logits.dtype)
+    losses, normalizer = np.zeros(len(logits), logits.dtype), np.empty((len(logits), 2), logits.dtype)
     if logits.size:
         _cross_entropy(
             np.ascontiguousarray(logits),
@@ -60,20 +62,20 @@ def cross_entropy(
             ignore_index,
             label_smoothing,
             losses,
-            logsumexp,
+            normalizer,
             threads_for(WORK * logits.size),
         )
-    return losses, logsumexp
+    return losses, normalizer
 
 
 @kernel()
-def _cross_entropy(logits, targets, ignore_index, smoothing, losses, logsumexp, parts):
-    in_parallel(parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, losses, logsumexp))
+def _cross_entropy(logits, targets, ignore_index, smoothing, losses, normalizer, parts):
+    in_parallel(parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, losses, normalizer))
 
 
 @kernel(fastmath=SUMS)
-def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, losses, logsumexp):
-    # logits: (N, V); targets, losses, logsumexp: (N,)
+def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, losses, normalizer):
+    # logits: (N, V); targets, losses: (N,); normalizer: (N, 2)
     first, last = share(len(logits), part, parts)
     zero, lowest = logits.dtype.type(0), logits.dtype.type(np.finfo(logits.dtype).min)
     for row in range(first, last):
@@ -93,22 +95,19 @@ def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, l
             for i in range(len(block)):
                 total += decay(block[i] - shift)
                 below += shift - block[i]
-        # Adding the maximum last would round the loss of a large logit to the spacing of that logit.
         logarithm = math.log(total)
-        logsumexp[row] = shift + logarithm
+        normalizer[row, 0], normalizer[row, 1] = shift, logarithm
         if targets[row] == ignore_index:
             continue
-        loss = logarithm + (shift - x[targets[row]])
-        if smoothing > 0:
-            loss = (1 - smoothing) * loss + smoothing * (logarithm + below / classes)
-        losses[row] = loss
+        loss, mean = _loss(x[targets[row]], shift, logarithm), logarithm + below / classes
+        losses[row] = _mixed(loss, mean, smoothing)
 
 
 def cross_entropy_backward(
     g: np.ndarray,
     logits: np.ndarray,
     targets: np.ndarray,
-    logsumexp: np.ndarray,
+    normalizer: np.ndarray,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> np.ndarray:
@@ -118,21 +117,21 @@ def cross_entropy_backward(
         g: (N,), the gradient with respect to each row's loss.
         logits: (N, V), as given to the forward pass.
         targets: (N,), as given to the forward pass.
-        logsumexp: (N,), from the forward pass.
+        normalizer: (N, 2), from the forward pass.
         ignore_index: as given to the forward pass.
         label_smoothing: as given to the forward pass.
     """
     targets = _checked(logits, targets, ignore_index, label_smoothing)
-    check_floats(logits=logits, g=g, logsumexp=logsumexp)
+    check_floats(logits=logits, g=g, normalizer=normalizer)
     check_shape("g", g, logits.shape[:1])
-    check_shape("logsumexp", logsumexp, logits.shape[:1])
+    check_shape("normalizer", normalizer, (*logits.shape[:1], 2))
     dlogits = np.empty(logits.shape, logits.dtype)
     if logits.size:
         _cross_entropy_backward(
             np.ascontiguousarray(g),
             np.ascontiguousarray(logits),
             targets,
-            np.ascontiguousarray(logsumexp),
+            np.ascontiguousarray(normalizer),
             ignore_index,
             label_smoothing,
             dlogits,
@@ -142,24 +141,38 @@ def cross_entropy_backward(
 
 
 @kernel()
-def _cross_entropy_backward(g, logits, targets, logsumexp, ignore_index, smoothing, dlogits, parts):
-    in_parallel(parts, _cross_entropy_backward_rows, (g, logits, targets, logsumexp, ignore_index, smoothing, dlogits))
+def _cross_entropy_backward(g, logits, targets, normalizer, ignore_index, smoothing, dlogits, parts):
+    in_parallel(parts, _cross_entropy_backward_rows, (g, logits, targets, normalizer, ignore_index, smoothing, dlogits))
 
 
 @kernel(fastmath=SUMS)
-def _cross_entropy_backward_rows(part, parts, g, logits, targets, logsumexp, ignore_index, smoothing, dlogits):
-    # logits, dlogits: (N, V); g, targets, logsumexp: (N,)
+def _cross_entropy_backward_rows(part, parts, g, logits, targets, normalizer, ignore_index, smoothing, dlogits):
+    # logits, dlogits: (N, V); g, targets: (N,); normalizer: (N, 2)
     first, last = share(len(logits), part, parts)
     for row in range(first, last):
         x, dx = logits[row], dlogits[row]
         if targets[row] == ignore_index:
             dx[:] = 0
             continue
-        shift, scale = logsumexp[row], g[row]
+        shift, logarithm, scale = normalizer[row, 0], normalizer[row, 1], g[row]
         everywhere = x.dtype.type(smoothing / len(x))
         for i in range(len(x)):
-            dx[i] = scale * (decay(x[i] - shift) - everywhere)
+            dx[i] = scale * (decay(log_weight(x[i], shift, logarithm)) - everywhere)
         dx[targets[row]] -= scale * x.dtype.type(1 - smoothing)
+
+
+@register_jitable(fastmath={"contract"})
+def _loss(logit, shift, logarithm):
+    """-log_weight(logit, shift, logarithm), which a caller that may reassociate would turn round."""
+    return logarithm + (shift - logit)
+
+
+@register_jitable(fastmath={"contract"})
+def _mixed(loss, mean, smoothing):
+    """The loss of the class and the mean of all, in their shares; not in another order, for both may be infinite."""
+    if smoothing == 0:
+        return loss
+    return mean if smoothing == 1 else (1 - smoothing) * loss + smoothing * mean
 
 
 def _checked(logits: np.ndarray, targets: np.ndarray, ignore_index: int, label_smoothing: float) -> np.ndarray:
@@ -167,8 +180,10 @@ def _checked(logits: np.ndarray, targets: np.ndarray, ignore_index: int, label_s
     check_floats(logits=logits)
     if logits.ndim != 2:
         raise ValueError(f"logits must have shape (N, V); got {logits.shape}")
+    check_arrays(targets=targets)
     check_shape("targets", targets, logits.shape[:1])
     check_indices("targets", targets, logits.shape[1], ignore_index)
+    check_numbers(label_smoothing=label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1]; got {label_smoothing}")
     return np.ascontiguousarray(targets, np.int64)

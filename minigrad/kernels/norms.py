@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats, check_shape
+from minigrad.kernels.arguments import check_floats, check_numbers, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
 from minigrad.kernels.dropouts import check_dropout, drop_below, random_bits, row_key
 from minigrad.kernels.parallel import in_parallel, share, threads_for
@@ -97,6 +97,7 @@ def _forward(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float, centered: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale, shift = _checked(x, weight, bias)
+    check_numbers(eps=eps)
     n, lead = x.shape[-1], x.shape[:-1]
     y, mean, rstd = np.empty(x.shape, x.dtype), np.empty(lead, x.dtype), np.empty(lead, x.dtype)
     if x.size:
@@ -258,6 +259,7 @@ def add_dropout_norm(
     Returns:
         total (..., n), its norm (..., n), and for the backward pass mean (...) and rstd (...).
     """
+    check_numbers(eps=eps)
     scale, shift = _checked(x, weight, bias)
     check_floats(x=x, y=y)
     check_shape("y", y, x.shape)
@@ -326,8 +328,8 @@ def add_dropout_norm_backward(
         total, mean, rstd: from the forward pass.
         weight, p, seed, centered: as given to the forward pass.
     """
-    scale, _ = _checked(total, weight, None)
     check_floats(total=total, g_total=g_total, g=g, mean=mean, rstd=rstd)
+    scale, _ = _checked(total, weight, None)
     _check_dropout(p, seed)
     n, lead = total.shape[-1], total.shape[:-1]
     for name, array, shape in (("g_total", g_total, total.shape), ("g", g, total.shape), ("mean", mean, lead)):

@@ -35,8 +35,9 @@ def matmul(
     array([[1., 2.],
            [3., 4.]], dtype=float32)
     """
-    dtype = a.dtype
-    if b.dtype != dtype or dtype not in FLOATS:  # a small product takes but microseconds: errors are worded on demand
+    dtype = getattr(a, "dtype", None)
+    # A small product takes but microseconds: errors are worded on demand.
+    if not (type(a) is type(b) is np.ndarray) or b.dtype != dtype or dtype not in FLOATS:
         check_floats(a=a, b=b)
     if bias is not None:
         bias = _checked_bias(a, b, bias)

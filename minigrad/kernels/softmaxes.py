@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad.kernels.arguments import check_floats, check_shape
 from minigrad.kernels.compiler import SUMS, kernel
-from minigrad.kernels.exponential import decay
+from minigrad.kernels.exponential import decay, log_weight
 from minigrad.kernels.ordering import largest
 from minigrad.kernels.parallel import in_parallel, share, threads_for
 
@@ -140,7 +140,7 @@ def _log_softmax_rows(part, parts, x, y):
             total += decay(source[i] - top)
         logarithm = math.log(total)
         for i in range(n):
-            target[i] = (source[i] - top) - logarithm
+            target[i] = log_weight(source[i], top, logarithm)
 
 
 def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.arguments import check_floats
+from minigrad.kernels.arguments import check_floats, check_integers
 from minigrad.kernels.compiler import kernel
 from minigrad.kernels.exponential import exponential
 from minigrad.kernels.parallel import in_parallel, share, threads_for
@@ -126,13 +126,13 @@ def _scaled_complement(x):
     return 1 / (math.sqrt(math.pi) * fraction)
 
 
-def erfinv(y: np.ndarray) -> np.ndarray:
+def erfinv(x: np.ndarray) -> np.ndarray:
     """The inverse of erf: ±inf at ±1, NaN beyond.
 
     A guess (Winitzki, "A handy approximation for the error function and its inverse", 2008) and three steps of Halley's
     method, each of which triples the digits.
     """
-    return _map(_erfinv, y)
+    return _map(_erfinv, x)
 
 
 @kernel()
@@ -203,11 +203,20 @@ def _digamma(values):
         values[i] = total + math.log(x) - 0.5 / x - series
 
 
+HIGHEST_ORDER = 1000  # of a derivative: each takes longer than the one before
+
+
 def polygamma(n: int, x: np.ndarray) -> np.ndarray:
     """The n-th derivative of digamma, n ≥ 1: (-1)ⁿ⁺¹ n! ζ(n + 1, x), 6.4.10; 6.4.7 mirrors negative x.
 
     (-1)ⁿ⁺¹ · inf at the poles 0, -1, -2, …
+
+    Raises:
+        ValueError: n is not in [1, 1000], beyond which float64 holds no value for any x of practical size.
     """
+    check_integers(n=n)
+    if not 1 <= n <= HIGHEST_ORDER:
+        raise ValueError(f"n must be in [1, {HIGHEST_ORDER}]; got {n}")
     # dⁿ/dxⁿ of π cot(πx) is πⁿ⁺¹ times a polynomial in c = cot(πx), because dc/du = -(1 + c²).
     cotangent = np.polynomial.Polynomial([0.0, 1.0])
     for _ in range(n):
@@ -255,7 +264,13 @@ def sinc_derivative(x: np.ndarray, order: int) -> np.ndarray:
     """The derivative of sin(πx) / (πx) of any order, exact at 0 and close to it.
 
     With u = πx and s = sin u / u: u s⁽ⁿ⁾ = sin⁽ⁿ⁾ u - n s⁽ⁿ⁻¹⁾, and around 0 the Taylor series.
+
+    Raises:
+        ValueError: ``order`` is not in [1, 1000].
     """
+    check_integers(order=order)
+    if not 1 <= order <= HIGHEST_ORDER:
+        raise ValueError(f"order must be in [1, {HIGHEST_ORDER}]; got {order}")
     return _map(_sinc_derivative, x, order)
 
 

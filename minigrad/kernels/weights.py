@@ -87,21 +87,21 @@ def _soften(
 
 
 @intrinsic
-def differentiate_row(typingctx, columns, scores, dweights, logsumexp, delta, like):
-    """Turn scores into weights, exp(score - logsumexp), and dweights into dscores, weight * (dweight - delta).
+def differentiate_row(typingctx, columns, scores, dweights, largest, logarithm, delta, like):
+    """Turn scores into weights, exp(score - largest - logarithm), and dweights into weight * (dweight - delta).
 
     ``columns`` is a multiple of a register's lanes; ``scores`` and ``dweights`` are addresses.
     """
     element = element_of(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        columns, scores, dweights, *means, _ = arguments
+        columns, scores, dweights, *numbers, _ = arguments
         emit = Emitter(builder, element)
-        logarithm, mean = (emit.broadcast(value) for value in means)
+        top, logarithm, mean = (emit.broadcast(value) for value in numbers)
 
         def step(values: list[ir.Value]) -> list[ir.Value]:
             (at,) = values
-            weight = _weight(emit, emit.load(emit.at(scores, at)), logarithm)
+            weight = _weight(emit, emit.load(emit.at(scores, at)), top, logarithm)
             change = builder.fsub(emit.load(emit.at(dweights, at)), mean)
             emit.store(weight, emit.at(scores, at))
             emit.store(builder.fmul(weight, change), emit.at(dweights, at))
@@ -110,11 +110,11 @@ def differentiate_row(typingctx, columns, scores, dweights, logsumexp, delta, li
         loop(builder, builder.udiv(columns, emit.integer(emit.lanes)), [emit.integer(0)], step)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 3, like.dtype, like.dtype, like), generate
+    return types.void(*[types.int64] * 3, *[like.dtype] * 3, like), generate
 
 
-def _weight(emit: Emitter, score: ir.Value, top: ir.Value) -> ir.Value:
-    """exp(score - top) for a score no larger than ``top``, 1 where they are equal, infinities too.
+def _weight(emit: Emitter, score: ir.Value, top: ir.Value, logarithm: ir.Value | None = None) -> ir.Value:
+    """exp(score - top) for a score no larger than ``top``, 1 where they are equal, infinities too; over exp(logarithm).
 
     As in ``exponential.py``, but without positive arguments, and 0 in place of subnormal results: so the power of 2 is
     added to the exponent.
@@ -129,6 +129,8 @@ def _weight(emit: Emitter, score: ir.Value, top: ir.Value) -> ir.Value:
     ln2_high = math.floor(math.log(2) * 2.0**bits) / 2.0**bits
     same = builder.fcmp_ordered("==", score, top)
     x = builder.select(same, emit.zero, builder.fsub(score, top))
+    if logarithm is not None:
+        x = builder.fsub(x, logarithm)
     shifted = emit.multiply_add(x, constant(1 / math.log(2)), rounder)
     n = builder.fsub(shifted, rounder)
     r = emit.multiply_add(n, constant(-ln2_high), x)

@@ -49,8 +49,8 @@ def fused_attention(
     Source: Dao et al., "FlashAttention: Fast and memory-efficient exact attention with IO-awareness", 2022.
     """
     query, key, value, mask = _alike(query, key, value, mask)
-    out, lse = kernels.attention(query, key, value, mask, causal=causal, scale=scale, dropout=dropout, seed=seed)
-    return WithResiduals(out, lse=lse)
+    out, normalizer = kernels.attention(query, key, value, mask, causal=causal, scale=scale, dropout=dropout, seed=seed)
+    return WithResiduals(out, normalizer=normalizer)
 
 
 fused_attention.name = "scaled_dot_product_attention"
@@ -64,7 +64,7 @@ def _fused_attention_vjp(
     value: Array,
     mask: Array | None,
     out: Array,
-    lse: Array,
+    normalizer: Array,
     scale: float,
     causal: bool,
     dropout: float,
@@ -72,7 +72,7 @@ def _fused_attention_vjp(
 ) -> list[Any]:
     query, key, value, mask = _alike(query, key, value, mask)
     gradients = kernels.attention_backward(
-        g, query, key, value, out, lse, mask, causal=causal, scale=scale, dropout=dropout, seed=seed
+        g, query, key, value, out, normalizer, mask, causal=causal, scale=scale, dropout=dropout, seed=seed
     )
     return [*gradients, None]
 
@@ -100,10 +100,10 @@ def composed_attention(
     heads = query.shape[-3:-2]
     key, value = _for_heads(key, heads), _for_heads(value, heads)
     scores = matmul(query, matrix_transpose(key)) * scale
-    if causal:
-        scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
     if mask is not None:
         scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
+    if causal:
+        scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=np.bool_), scores, -np.inf)
     weights = softmax(scores, -1)
     if dropout:
         # Values of more heads or examples than there are weights for: each has weights dropped of its own.

@@ -45,8 +45,8 @@ def reference(q, k, v, g, mask=None, causal=False, scale=None, dropout=0.0, seed
 
 
 def computed(q, k, v, g, *args, **options) -> Results:
-    out, logsumexp = attention(q, k, v, *args, **options)
-    return out, logsumexp, *attention_backward(g, q, k, v, out, logsumexp, *args, **options)
+    out, normalizer = attention(q, k, v, *args, **options)
+    return out, normalizer.sum(-1), *attention_backward(g, q, k, v, out, normalizer, *args, **options)
 
 
 def assert_close(found: Results, expected: Results, q, k, v, g) -> None:
@@ -178,7 +178,8 @@ def test_infinite_scores_share_all_weight(dtype, rng):
     q, k, v, _ = operands(rng, dtype, 1, 1, 1, 3, 300, 4, 4)
     added = np.zeros((3, 300), dtype)
     added[1, [0, 299]] = inf
-    out, logsumexp = attention(q, k, v, added)
+    out, normalizer = attention(q, k, v, added)
+    logsumexp = normalizer.sum(-1)
     np.testing.assert_allclose(out[0, 0, 1], v[0, 0, [0, 299]].mean(0), rtol=1e-6)
     assert np.isinf(logsumexp[0, 0]).tolist() == [False, True, False]
 
@@ -239,20 +240,20 @@ def test_what_does_not_fit_is_named():
         attention(q, k, k, dropout=2)
     with pytest.raises(ValueError, match=r"must be matrices; got \(4,\)"):
         attention(np.ones(4), k, k)
-    out, logsumexp = attention(q, k, k)
+    out, normalizer = attention(q, k, k)
     with pytest.raises(ValueError, match=r"g must have shape \(2, 3, 4\); got \(3, 4\)"):
-        attention_backward(q[0], q, k, k, out, logsumexp)
+        attention_backward(q[0], q, k, k, out, normalizer)
     with pytest.raises(ValueError, match=r"out must have shape \(2, 3, 4\); got \(2, 2, 4\)"):
-        attention_backward(q, q, k, k, out[:, :2], logsumexp)
-    with pytest.raises(ValueError, match=r"logsumexp must have shape \(2, 3\); got \(2, 1\)"):
-        attention_backward(q, q, k, k, out, logsumexp[:, :1])
+        attention_backward(q, q, k, k, out[:, :2], normalizer)
+    with pytest.raises(ValueError, match=r"normalizer must have shape \(2, 3, 2\); got \(2, 1, 2\)"):
+        attention_backward(q, q, k, k, out, normalizer[:, :1])
 
 
 def test_no_heads_give_an_empty_result(dtype):
     q, k = np.ones((2, 0, 3, 4), dtype), np.ones((2, 0, 5, 4), dtype)
-    out, logsumexp = attention(q, k, k)
+    out, normalizer = attention(q, k, k)
     assert out.shape == (2, 0, 3, 4)
-    assert [array.shape for array in attention_backward(out, q, k, k, out, logsumexp)] == [q.shape, k.shape, k.shape]
+    assert [array.shape for array in attention_backward(out, q, k, k, out, normalizer)] == [q.shape, k.shape, k.shape]
 
 
 @pytest.mark.parametrize("queries", [1, 2, 5, 8])
@@ -260,3 +261,13 @@ def test_few_queries_read_keys_where_they_lie(dtype, rng, queries):
     q, k, v, g = operands(rng, dtype, 2, 2, 2, queries, 300, 20, 24)
     for keys in (k, np.broadcast_to(k[:, :, :1], k.shape), k[:, :, ::-1]):
         assert_close(computed(q, keys, v, g), reference(q, keys, v, g), q, keys, v, g)
+
+
+def test_large_scores_lose_no_digit_of_the_weights(dtype):
+    """The maximum is taken off before the logarithm of the sum, not with it."""
+    q, k = np.full((1, 1), 1e4, dtype), np.full((5, 1), 1e3, dtype)
+    v, g = np.eye(5, dtype=dtype), np.ones((1, 5), dtype)
+    out, normalizer = attention(q, k, v, scale=1.0)
+    _, _, dv = attention_backward(g, q, k, v, out, normalizer, scale=1.0)
+    np.testing.assert_allclose(out, np.full((1, 5), 0.2), rtol=1e-6)
+    np.testing.assert_allclose(dv, np.full((5, 5), 0.2), rtol=1e-6)

@@ -28,22 +28,22 @@ def test_losses_and_gradients_are_right(dtype, rng, rows, classes, smoothing):
     targets = rng.integers(0, classes, rows)
     targets[::5] = -1
     g = rng.standard_normal(rows).astype(dtype)
-    losses, logsumexp = cross_entropy(logits, targets, -1, smoothing)
-    gradients = cross_entropy_backward(g, logits, targets, logsumexp, -1, smoothing)
-    assert losses.dtype == logsumexp.dtype == gradients.dtype == dtype
+    losses, normalizer = cross_entropy(logits, targets, -1, smoothing)
+    gradients = cross_entropy_backward(g, logits, targets, normalizer, -1, smoothing)
+    assert losses.dtype == normalizer.dtype == gradients.dtype == dtype
     tolerance = (classes + 50) * np.finfo(dtype).eps
     exact_losses, exact_logsumexp, exact_gradients = reference(logits, targets, -1, smoothing)
     np.testing.assert_allclose(losses, exact_losses, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(logsumexp, exact_logsumexp, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(normalizer.sum(1), exact_logsumexp, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(gradients, g[:, None] * exact_gradients, rtol=0, atol=4 * tolerance)
 
 
 def test_ignored_rows_have_no_loss_and_no_gradient_whatever_they_hold(dtype):
     logits = np.array([[1, 2, 3], [np.nan, np.inf, -np.inf]], dtype)
     targets = np.array([0, -100])
-    losses, logsumexp = cross_entropy(logits, targets)
+    losses, normalizer = cross_entropy(logits, targets)
     assert losses[1] == 0
-    assert (cross_entropy_backward(np.ones(2, dtype), logits, targets, logsumexp)[1] == 0).all()
+    assert (cross_entropy_backward(np.ones(2, dtype), logits, targets, normalizer)[1] == 0).all()
 
 
 def test_a_small_loss_beside_a_huge_logit_keeps_its_digits(dtype):
@@ -54,9 +54,9 @@ def test_a_small_loss_beside_a_huge_logit_keeps_its_digits(dtype):
 
 def test_a_forbidden_class_has_probability_zero_and_no_gradient(dtype):
     logits = np.array([[0, -np.inf, 0]], dtype)
-    losses, logsumexp = cross_entropy(logits, np.array([2]))
+    losses, normalizer = cross_entropy(logits, np.array([2]))
     np.testing.assert_allclose(losses, np.log(2), rtol=1e-6)
-    assert cross_entropy_backward(np.ones(1, dtype), logits, np.array([2]), logsumexp).tolist() == [[0.5, 0, -0.5]]
+    assert cross_entropy_backward(np.ones(1, dtype), logits, np.array([2]), normalizer).tolist() == [[0.5, 0, -0.5]]
     assert cross_entropy(logits, np.array([1]))[0].tolist() == [np.inf]
 
 
@@ -73,9 +73,9 @@ def test_the_largest_logit_may_stand_in_any_block(dtype, rng, smoothing):
         np.testing.assert_allclose(losses, expected, rtol=1e4 * np.finfo(dtype).eps)
     hidden = np.full((1, 3072), -np.inf, dtype)
     hidden[0, 2000:] = 5
-    losses, logsumexp = cross_entropy(hidden, np.array([3000]))
+    losses, normalizer = cross_entropy(hidden, np.array([3000]))
     np.testing.assert_allclose(losses, np.log(1072), rtol=1e-5)
-    np.testing.assert_allclose(logsumexp, np.log(1072) + 5, rtol=1e-5)
+    np.testing.assert_allclose(normalizer.sum(1), np.log(1072) + 5, rtol=1e-5)
 
 
 def test_nan_or_infinity_makes_the_loss_of_its_row_nan(dtype):
@@ -90,19 +90,20 @@ def test_nan_or_infinity_makes_the_loss_of_its_row_nan(dtype):
 def test_any_strides_and_integer_types(dtype, rng):
     logits = rng.standard_normal((20, 12)).astype(dtype)
     targets = rng.integers(0, 20, 24)[::2]
-    losses, logsumexp = cross_entropy(logits.T, targets.astype(np.int16))
+    losses, normalizer = cross_entropy(logits.T, targets.astype(np.int16))
     expected, _ = cross_entropy(logits.T.copy(), targets.copy())
     assert np.array_equal(losses, expected)
     g = np.ones(24, dtype)[::2]
     assert np.array_equal(
-        cross_entropy_backward(g, logits.T, targets, logsumexp),
-        cross_entropy_backward(g.copy(), logits.T.copy(), targets.copy(), logsumexp),
+        cross_entropy_backward(g, logits.T, targets, normalizer),
+        cross_entropy_backward(g.copy(), logits.T.copy(), targets.copy(), normalizer),
     )
 
 
 def test_no_rows(dtype):
-    losses, logsumexp = cross_entropy(np.empty((0, 5), dtype), np.empty(0, np.int64))
-    assert losses.shape == logsumexp.shape == (0,)
+    losses, normalizer = cross_entropy(np.empty((0, 5), dtype), np.empty(0, np.int64))
+    assert losses.shape == (0,)
+    assert normalizer.shape == (0, 2)
 
 
 def test_what_does_not_fit_is_named():
@@ -119,3 +120,14 @@ def test_what_does_not_fit_is_named():
         cross_entropy(logits, targets, label_smoothing=2)
     with pytest.raises(ValueError, match=r"g must have shape \(2,\); got \(1,\)"):
         cross_entropy_backward(np.ones(1), logits, targets, np.ones(2))
+
+
+def test_large_logits_lose_no_digit_of_the_loss(dtype):
+    """Nothing is as large as the logits but the largest itself, which is taken off first."""
+    logits = np.full((2, 5), 1e7, dtype)
+    losses, normalizer = cross_entropy(logits, np.array([0, 1]), label_smoothing=0.0)
+    gradient = cross_entropy_backward(np.ones(2, dtype), logits, np.array([0, 1]), normalizer)
+    np.testing.assert_allclose(losses, np.log(5), rtol=1e-6)
+    np.testing.assert_allclose(gradient, 0.2 - np.eye(2, 5), rtol=1e-6)
+    smoothed, _ = cross_entropy(logits, np.array([0, 1]), label_smoothing=0.5)
+    np.testing.assert_allclose(smoothed, np.log(5), rtol=1e-6)

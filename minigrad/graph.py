@@ -32,6 +32,7 @@ class Keeper(Protocol):
 
     def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]: ...
     def note(self, op: str, args: Sequence[Any], params: dict[str, Any]) -> None: ...
+    def changing(self, tensor: Tensor) -> None: ...
 
 
 class Watch(Protocol):
@@ -48,6 +49,14 @@ class Watch(Protocol):
 
 keeper: ContextVar[Keeper | None] = ContextVar("keeper", default=None)  # autograd.checkpoint
 watch: ContextVar[Watch | None] = ContextVar("watch", default=None)  # autograd.detect_anomaly
+
+
+def changing(tensor: Tensor) -> None:
+    """Note that a tensor's elements are about to be changed in place, unrecorded."""
+    keeping = keeper.get()
+    if keeping is not None:
+        keeping.changing(tensor)
+    tensor.buffer.changes += 1
 
 
 class HookHandle:
@@ -71,7 +80,7 @@ class HookHandle:
 class Scope(NamedTuple):
     """Where in the user's modules an operation ran: a linked list from the innermost call outwards."""
 
-    label: str  # the attribute name under which the module is known to its parent
+    label: str  # the attribute name under which the module is known to its parent; or "backward", or "sum"
     kind: str  # the module's class name
     parent: Scope | None
     backward: bool = False  # recorded while a derivative was taken
@@ -195,18 +204,24 @@ def edge(tensor: Tensor) -> tuple[Any, int]:
 class _Sum:
     """The running sum of what the uses of one tensor contribute to its gradient."""
 
-    __slots__ = ("owned", "value")
+    __slots__ = ("owned", "scope", "value")
 
     def __init__(self, value: Any, owned: bool) -> None:
         self.value = value
         self.owned = owned  # nobody else can see this buffer, so it may be changed in place
+        self.scope: Scope | None = None  # in common to what a recorded sum is made of
 
     def add(self, value: Any, owned: bool) -> None:
         if self.owned and isinstance(self.value, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
             np.add(self.value, value, out=self.value)
+            return
+        if isinstance(value, Tensor):
+            self.scope = self.scope or Scope("sum", "add", scope.get(), backward=True)
+            with _within(self.scope):
+                self.value = self.value + value
         else:
             self.value = _plus(self.value, value)
-            self.owned = True
+        self.owned = True
 
 
 def _plus(a: Any, b: Any) -> Any:
@@ -408,7 +423,8 @@ def _watched_pull(
     # What a derivative computes on its way is the derivative's, not an operation of the user's.
     token = watch.set(None)
     try:
-        with _backward_scope(node) if recorded else nullcontext():
+        # Recorded derivatives belong to the module whose forward pass they differentiate.
+        with _within(Scope("backward", node.op.name, node.scope, backward=True)) if recorded else nullcontext():
             gradients = node.op.pull(node, cotangents, needs)
     finally:
         watch.reset(token)
@@ -418,9 +434,8 @@ def _watched_pull(
 
 
 @contextmanager
-def _backward_scope(node: Node) -> Iterator[None]:
-    """Recorded derivatives belong to the module whose forward pass they differentiate."""
-    token = scope.set(Scope("backward", node.op.name, node.scope, backward=True))
+def _within(inner: Scope) -> Iterator[None]:
+    token = scope.set(inner)
     try:
         yield
     finally:

@@ -242,26 +242,15 @@ class _Tracer:
         if self.is_edge(node):
             self.pass_through(node, block)
             return
-        if scope is None:
-            vertex = self.sum_of(node)
-        elif id(scope) in self.derivatives:
-            vertex = self.derivatives[id(scope)]
+        assert scope is not None  # the sweep records nothing outside of derivatives and sums of them
+        vertex = self.derivatives.get(id(scope))
+        if vertex is None:
+            vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
+        if scope.label == "sum":
+            self.sums.add(vertex)
         else:
-            vertex = self.draw(Vertex("op", f"∂ {scope.kind.strip('_')}", block, backward=True))
-            self.derivatives[id(scope)] = vertex
-        if scope is not None:
             self.operations.setdefault(vertex, []).append(node.op.name.strip("_"))
         self.connect_inputs(node, vertex, block)
-
-    def sum_of(self, node: Node) -> Vertex:
-        """The sweep itself adds up the gradients of a tensor that was used several times, two at a time."""
-        for graph_edge in node.inputs:
-            begun = self.source(graph_edge)[0] if graph_edge is not None else None
-            if isinstance(begun, Vertex) and begun in self.sums:
-                return begun
-        vertex = self.draw(Vertex("op", "add", None, ("gradients of all uses",), backward=True))
-        self.sums.add(vertex)
-        return vertex
 
     def finish(self) -> None:
         """What is known only at the end."""
@@ -304,6 +293,13 @@ def _derived_scope(scope: Scope | None) -> Scope | None:
             found = scope
         scope = scope.parent
     return found
+
+
+def _derivative(scope: Scope, block: Block | None) -> Vertex:
+    """The vertex of a derivative, or of the sum over all uses of a tensor, which are added two at a time."""
+    if scope.label == "sum":
+        return Vertex("op", "add", None, ("gradients of all uses",), backward=True)
+    return Vertex("op", f"∂ {scope.kind.strip('_')}", block, backward=True)
 
 
 def _summary(names: Sequence[str]) -> str:

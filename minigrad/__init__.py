@@ -17,6 +17,7 @@ from minigrad.io import load, save
 from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.ops.aliases import *
 from minigrad.ops.comparisons import *
+from minigrad.ops.complex import *
 from minigrad.ops.creation import *
 from minigrad.ops.diagonals import *
 from minigrad.ops.differences import *

@@ -64,10 +64,24 @@ class Batched:
     def astype(self, dtype: npt.DTypeLike, copy: bool = True) -> Batched:
         return Batched(self.array.astype(dtype, copy=copy), self.levels)
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+    def check_live(self) -> None:
+        """Refuse examples that have left their vmap.
+
+        Raises:
+            RuntimeError: a vmap that this is a batch of has ended.
+        """
+        if not all(level.live for level in self.levels):
+            raise RuntimeError(
+                "vmap: this tensor stands for the examples of a vmap that has ended; return it from the mapped "
+                "function instead of keeping it"
+            )
+
+    def refuse(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise an error: there is no one value to give."""
+        self.check_live()
         raise BatchError("vmap: this code needs the values of one example, but is given a whole batch")
 
-    __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = item = tolist = _refuse
+    __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = item = tolist = refuse
 
 
 def as_data(result: Any) -> Any:

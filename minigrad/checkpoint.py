@@ -22,8 +22,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """``function(*args, **kwargs)``, of which the graph keeps no intermediate values.
 
     The first derivative that needs one runs the function again, with the same random draws, so that values and
-    gradients are those of the plain call. The graph itself is the same too: tensors that the function closes over get
-    their gradients, and derivatives can be differentiated again.
+    gradients are those of the plain call; what it changes in place, as batch norm its running averages, stays as the
+    first run left it. The graph itself is the same too: tensors that the function closes over get their gradients, and
+    derivatives can be differentiated again.
 
     Raises:
         RuntimeError: in the backward pass, if the function did something else the second time, or a tensor that it
@@ -51,6 +52,7 @@ class _Trace:
     def __init__(self) -> None:
         self.steps: list[Any] = []
         self.buffers: dict[int, Buffer] = {}
+        self.changed: dict[int, Buffer] = {}
         self.kept: list[dict[str, Any]] = []
 
     def note(self, op: str, args: Sequence[Any], params: dict[str, Any]) -> None:
@@ -60,6 +62,27 @@ class _Trace:
     def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         self.kept.append(values)
         return lambda: values
+
+    def changing(self, tensor: Tensor) -> None:
+        self.changed[id(tensor.buffer)] = tensor.buffer
+
+
+class _Rerun(_Trace):
+    """The same once more, for the values only: what the function changes in place outside changes once, not twice."""
+
+    def __init__(self, changed: dict[int, Buffer]) -> None:
+        super().__init__()
+        self.outside = changed  # by the first run; what a run makes for itself is another object each time
+        self.before: list[tuple[Buffer, int, Any, Any]] = []
+
+    def changing(self, tensor: Tensor) -> None:
+        if id(tensor.buffer) in self.outside:
+            self.before.append((tensor.buffer, tensor.buffer.changes, tensor.data, tensor.data.copy()))
+
+    def undo_changes(self) -> None:
+        for buffer, changes, data, values in reversed(self.before):
+            data[...] = values
+            buffer.changes = changes
 
 
 def _fingerprint(value: Any) -> Any:
@@ -100,9 +123,12 @@ class _Segment(_Trace):
         """Run the function again, and catch what its nodes keep this time."""
         if any(buffer.changes != stamp for buffer, stamp in self.stamps):
             raise RuntimeError("checkpoint: a tensor that the function reads was changed in place before backward")
-        again = _Trace()
-        with _keeping(again), replay(self.draws), enable_grad(), modes.derivative_on_arrays(False):
-            self.run()
+        again = _Rerun(self.changed)
+        try:
+            with _keeping(again), replay(self.draws), enable_grad(), modes.derivative_on_arrays(False):
+                self.run()
+        finally:
+            again.undo_changes()
         if again.steps != self.steps:
             raise RuntimeError("checkpoint: the function did something else when it was run again for the derivative")
         self.found = dict(enumerate(again.kept))

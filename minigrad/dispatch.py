@@ -18,7 +18,10 @@ import numpy as np
 
 from minigrad import linalg
 from minigrad.modes import is_grad_enabled
+from minigrad.ops.axes import axis_indices
 from minigrad.ops.comparisons import where
+from minigrad.ops.creation import asarray
+from minigrad.ops.padding import roll
 from minigrad.ops.products import cross
 from minigrad.ops.scatter import put_along_axis
 from minigrad.ops.shape import moveaxis, transpose
@@ -30,7 +33,7 @@ Function = Callable[..., Any]
 # NumPy's and SciPy's functions that this package calls otherwise; None where its own means another thing
 NAMES: dict[str, str | None] = {
     **{"gammaln": "lgamma", "psi": "digamma", "expit": "sigmoid", "log_expit": "log_sigmoid"},
-    **{"array": "tensor", "asanyarray": "asarray", "identity": "eye", "fix": "trunc", "real_if_close": "real"},
+    **{"asanyarray": "asarray", "identity": "eye", "fix": "trunc", "real_if_close": "real"},
     "save": None,
 }
 METHODS = {
@@ -72,6 +75,12 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
     return moveaxis(cross(moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)), -1, axisc)
 
 
+def _shifted(x: Any, axes: Any, places: Callable[[int], int]) -> Any:
+    """NumPy's move the zero frequency between the first place and the middle."""
+    axes = tuple(range(x.ndim)) if axes is None else axis_indices(axes, x.ndim, "axes", repeated=True)
+    return roll(x, tuple(places(x.shape[axis]) for axis in axes), axes)
+
+
 def _qr(a: Any, mode: Any = "reduced") -> Any:
     """NumPy's also gives R alone."""
     return linalg.qr(a).R if mode == "r" else linalg.qr(a, mode)
@@ -84,7 +93,10 @@ FACTS: dict[Function, Function] = {
     np.size: lambda a, axis=None: a.size if axis is None else int(np.prod(np.take(a.shape, axis))),
 }
 SPECIAL: dict[Function, Function] = {
+    np.array: lambda object, dtype=None, copy=True: asarray(object, dtype, copy=copy),
     np.copy: lambda a: a.copy(),
+    np.fft.fftshift: lambda x, axes=None: _shifted(x, axes, lambda size: size // 2),
+    np.fft.ifftshift: lambda x, axes=None: _shifted(x, axes, lambda size: -(size // 2)),
     np.where: lambda condition, x=None, y=None: where(condition, x, y),
     np.transpose: lambda a, axes=None: transpose(a, *(() if axes is None else (tuple(axes),))),
     np.put_along_axis: _put_along_axis,
@@ -119,8 +131,14 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
         return function(*inputs)
     if method in ("reduce", "accumulate"):
         kwargs.setdefault("axis", 0)
-    label = f"numpy.{ufunc.__name__}" + ("" if called else f".{method}")
+    label = f"{_module_of(ufunc)}.{ufunc.__name__}" + ("" if called else f".{method}")
     return _call(label, getattr(ufunc, method), OF_UFUNCS, function, inputs, kwargs)
+
+
+def _module_of(ufunc: np.ufunc) -> str:
+    """Where users find an element-by-element function, which does not know it itself."""
+    modules = ((name, sys.modules.get(name)) for name in ("numpy", "scipy.special"))
+    return next((name for name, module in modules if getattr(module, ufunc.__name__, None) is ufunc), "ufunc")
 
 
 def array_function(self: Tensor, func: Function, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -22,6 +22,7 @@ __array_api_version__ = "2024.12"  # the edition of the standard that this packa
 
 DType = np.dtype[Any]
 _ALL: tuple[DType, ...] = (bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64)
+SUPPORTED = frozenset(_ALL)  # in the machine's byte order
 
 
 class FloatInfo(NamedTuple):
@@ -47,6 +48,18 @@ class IntegerInfo(NamedTuple):
 def _dtype(x: Any) -> DType:
     """The dtype of an array, or the one that is meant."""
     return np.dtype(x if isinstance(x, type) else getattr(x, "dtype", x))
+
+
+def supported(dtype: Any, name: str = "dtype") -> DType:
+    """The dtype of tensors that is meant, in the machine's byte order.
+
+    Raises:
+        TypeError: tensors cannot have it; the message names the argument.
+    """
+    native = np.dtype(dtype).newbyteorder("=")
+    if native not in SUPPORTED:
+        raise TypeError(f"{name}: expected a boolean, integer, float32 or float64 dtype, got {native}")
+    return native
 
 
 def finfo(type: Any, /) -> FloatInfo:

@@ -17,11 +17,12 @@ from minigrad import graph
 from minigrad.mapping import vmap
 from minigrad.modes import enable_grad, is_grad_enabled
 from minigrad.ops.creation import asarray, eye, ones_like, zeros, zeros_like
+from minigrad.ops.primitive import independent
 from minigrad.ops.reductions import sum as sum_of
 from minigrad.ops.shape import moveaxis, reshape
 from minigrad.tensor import Tensor
 from minigrad.trees import Build, flatten, leaves_like, structure
-from minigrad.variables import Variables, independent
+from minigrad.variables import Variables
 
 __all__ = ["grad", "hessian", "hvp", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp", "vmap"]
 

@@ -14,7 +14,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # Context variables give every thread and every asynchronous task its own modes.
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _before: ContextVar[tuple[bool, ...]] = ContextVar("before", default=())  # the modes to return to
-_on_arrays: ContextVar[bool] = ContextVar("on_arrays", default=False)
+_on_arrays: ContextVar[bool | None] = ContextVar("on_arrays", default=None)  # None outside of backward passes
 
 
 def is_grad_enabled() -> bool:
@@ -24,7 +24,12 @@ def is_grad_enabled() -> bool:
 
 def on_arrays() -> bool:
     """Whether a first-order derivative is being computed, on plain arrays and without recording."""
-    return _on_arrays.get()
+    return bool(_on_arrays.get())
+
+
+def in_backward_pass() -> bool:
+    """Whether a derivative is being computed."""
+    return _on_arrays.get() is not None
 
 
 class GradMode:

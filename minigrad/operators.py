@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from minigrad import autograd, dispatch
 from minigrad.ops import (
     comparisons,
@@ -40,6 +42,21 @@ def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
     method.__doc__ = operation.__doc__
     return method
 
+
+def _deferring(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operator that leaves the work to the other operand where that has arrays within, as labelled arrays do."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        kind = type(other)
+        if kind is not Tensor and hasattr(kind, "__array_ufunc__") and not issubclass(kind, _OURS):
+            return NotImplemented
+        return operation(self, other)
+
+    operator.__doc__ = operation.__doc__
+    return operator
+
+
+_OURS = (Tensor, np.ndarray, np.generic)
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "add": elementwise.add,
@@ -91,10 +108,12 @@ _METHODS: dict[ModuleType, str] = {
 }
 
 for _name, _operation in _OPERATORS.items():
-    setattr(Tensor, f"__{_name}__", _method(_operation))
+    setattr(Tensor, f"__{_name}__", _deferring(_operation))
     setattr(Tensor, f"__r{_name}__", _reflected(_operation))
     setattr(Tensor, f"__i{_name}__", _method(inplace.updated(_operation)))
-for _name, _operation in {**_COMPARISONS, **_UNARY}.items():
+for _name, _operation in _COMPARISONS.items():
+    setattr(Tensor, f"__{_name}__", _deferring(_operation))
+for _name, _operation in _UNARY.items():
     setattr(Tensor, f"__{_name}__", _method(_operation))
 for _family, _names in _METHODS.items():
     for _name in _names.split():

@@ -6,7 +6,9 @@ There is no arithmetic here. The operations in :mod:`minigrad.ops` build on this
 
 from __future__ import annotations
 
+import dis
 import operator
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -16,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad.batched import Array, Batched, Shape
+from minigrad.dtypes import SUPPORTED, supported
 
 if TYPE_CHECKING:
     from minigrad.graph import HookHandle, Node
@@ -24,20 +27,36 @@ if TYPE_CHECKING:
 default_float = np.dtype(np.float32)
 
 
-def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
-    """Any array-like as an ndarray; Python floats become float32, everything else keeps its dtype."""
+def as_array(data: Any, dtype: npt.DTypeLike | None = None, name: str = "data") -> Array:
+    """Any array-like as an ndarray; Python floats become float32, everything else keeps its dtype.
+
+    Raises:
+        TypeError: there is no tensor of such data; the message names the argument.
+        OverflowError: an integer of nested lists is outside the range of 64 bits.
+    """
     if isinstance(data, Tensor):
         data = data.data
     array = np.asarray(data)
-    if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
-        dtype = default_float
-    if dtype is not None:
-        array = array.astype(dtype, copy=False)
-    if array.dtype.kind not in "biuf":
-        if array.dtype.kind == "O" and all(isinstance(value, int) for value in array.flat):
-            raise OverflowError("data: an integer is outside the range of 64 bits")
-        raise TypeError(f"dtype: expected boolean, integer or real floating data, got {array.dtype}")
-    return array
+    of_python = not isinstance(data, np.generic) and isinstance(data, (int, float, list, tuple))
+    if array.dtype not in SUPPORTED:
+        wide = of_python and array.size and all(isinstance(value, int) for value in array.flat)
+        if wide and (dtype is None or np.dtype(dtype).kind != "f"):
+            raise OverflowError(f"{name}: an integer is outside the range of 64 bits")
+        if array.dtype.kind == "O" and not wide and not isinstance(data, np.ndarray):
+            raise TypeError(f"{name}: expected a tensor, an array or numbers, got {_described(data)}")
+        array = np.asarray(data, dtype) if wide else array.astype(supported(array.dtype, name))
+    if dtype is None:
+        return array.astype(default_float) if of_python and array.dtype == np.float64 else array
+    # NumPy checks the range of Python's integers only.
+    return np.asarray(data, dtype) if of_python else array.astype(dtype, copy=False)
+
+
+def _described(data: Any) -> str:
+    kinds = {type(value).__name__: None for value in np.asarray(data, object).flat} if isinstance(data, list) else {}
+    return type(data).__name__ + (f" of {', '.join(kinds)}" if kinds else "")
+
+
+_STORE_SUBSCR = dis.opmap["STORE_SUBSCR"]
 
 
 class Buffer:
@@ -97,6 +116,8 @@ class Tensor:
     def __init__(self, data: Array | Batched, requires_grad: bool = False) -> None:
         if not isinstance(data, (np.ndarray, Batched)):
             raise TypeError(f"data: expected a numpy.ndarray, got {type(data).__name__}; use minigrad.tensor(...)")
+        if data.dtype not in SUPPORTED:
+            raise TypeError(f"data: tensors of {supported(data.dtype, 'data')} are in the machine's byte order")
         self.data = data  # type: ignore[assignment]  # a batch stands in for the array of one example
         self._requires_grad = False
         self.grad = None
@@ -204,6 +225,8 @@ class Tensor:
                 "numpy(): this tensor requires a gradient, which NumPy would lose; use .detach().numpy()"
             )
         self.check_current()
+        if isinstance(self.data, Batched):
+            self.data.refuse()
         self.buffer.foreign = True
         return self.data
 
@@ -271,13 +294,24 @@ class Tensor:
         return bool(self.data)
 
     def __int__(self) -> int:
+        self._check_not_stored()
         return int(self.data)
 
     def __float__(self) -> float:
+        self._check_not_stored()
         return float(self.data)
 
     def __complex__(self) -> complex:
+        self._check_not_stored()
         return complex(self.data)
+
+    def _check_not_stored(self) -> None:
+        """Refuse ``array[0] = tensor``, where an ndarray asks for a number and would lose the gradient."""
+        caller = sys._getframe(2)
+        if self._requires_grad and caller.f_code.co_code[caller.f_lasti] == _STORE_SUBSCR:
+            raise RuntimeError(
+                "array[...] = tensor: this tensor requires a gradient, which the array would lose; use .detach()"
+            )
 
     def __index__(self) -> int:
         return operator.index(self.data)

@@ -10,7 +10,7 @@ from minigrad import graph
 from minigrad.graph import Node
 from minigrad.modes import enable_grad, is_grad_enabled
 from minigrad.ops.creation import asarray
-from minigrad.ops.primitive import alias
+from minigrad.ops.primitive import alias, independent
 from minigrad.tensor import Tensor
 from minigrad.trees import flatten, map_leaves
 
@@ -91,12 +91,3 @@ class Variables:
 
 
 _running: ContextVar[tuple[Variables, ...]] = ContextVar("running", default=())
-
-
-def independent(tensor: Tensor) -> Tensor:
-    """The tensor at a node without an input."""
-    variable = tensor.detach()
-    variable.node = Node(alias, (None,), (tensor.shape,), (tensor.dtype,), {})
-    variable.node.output_shapes, variable.node.output_dtypes = (tensor.shape,), (tensor.dtype,)
-    variable.requires_grad_()
-    return variable

@@ -6,13 +6,14 @@ import asyncio
 import gc
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import Tensor, autograd
+from minigrad import Tensor, autograd, func
 from minigrad.autograd import Function, checkpoint, detect_anomaly
 from minigrad.nn import functional as F
 from minigrad.testing import GradientError, gradcheck
@@ -425,3 +426,83 @@ def test_allow_unused_and_grad_outputs() -> None:
     assert found[1] is None
     with pytest.raises(RuntimeError, match="allow_unused=True"):
         autograd.grad((x * 2).sum(), [x, y])
+
+
+class _OnArrays(autograd.Function):
+    """A cube whose derivative is computed outside of the engine."""
+
+    @staticmethod
+    def forward(ctx: Any, x: mg.Tensor) -> mg.Tensor:
+        ctx.x = x.detach().numpy()
+        return mg.asarray(ctx.x**3)
+
+    @staticmethod
+    def backward(ctx: Any, g: mg.Tensor) -> mg.Tensor:
+        return mg.asarray(3 * ctx.x**2 * g.detach().numpy())
+
+
+class _Doubled(autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: mg.Tensor, factor: float = 2.0) -> mg.Tensor:
+        ctx.factor = factor
+        return x * factor
+
+    @staticmethod
+    def backward(ctx: Any, g: mg.Tensor) -> Any:
+        return g * ctx.factor, None, None
+
+
+def test_a_function_that_leaves_the_graph_in_backward_has_a_first_derivative_only() -> None:
+    def cube(x: mg.Tensor) -> mg.Tensor:
+        return _OnArrays.apply(x)  # type: ignore[no-any-return]
+
+    x = mg.tensor(2.0)
+    assert func.grad(cube)(x).item() == 12
+    leaf = mg.tensor(2.0, requires_grad=True)
+    second: list[Callable[[], Any]] = [
+        lambda: func.grad(func.grad(cube))(x),
+        lambda: func.jvp(cube, (x,), (mg.tensor(1.0),)),
+        lambda: func.hessian(cube)(x),
+        lambda: autograd.grad(cube(leaf), leaf, create_graph=True),
+    ]
+    for call in second:
+        with pytest.raises(RuntimeError, match=r"_OnArrays\.backward: cannot be differentiated"):
+            call()
+
+
+def test_a_linear_function_has_a_second_derivative_of_zero_and_ends_there() -> None:
+    x = mg.tensor(2.0, requires_grad=True)
+    assert func.grad(func.grad(lambda x: _Doubled.apply(x)))(mg.tensor(2.0)).item() == 0
+    assert func.jvp(lambda x: _Doubled.apply(x, 3.0), (mg.tensor(2.0),), (mg.tensor(1.0),))[1].item() == 3
+    (gradient,) = autograd.grad(_Doubled.apply(x), [x], create_graph=True)
+    assert gradient.item() == 2
+    assert not gradient.requires_grad
+
+
+def test_a_checkpointed_module_moves_its_running_averages_once() -> None:
+    rng = np.random.default_rng(0)
+    x = mg.tensor(rng.standard_normal((4, 2)), dtype=mg.float32, requires_grad=True)
+    plain, checkpointed = mg.nn.BatchNorm1d(2), mg.nn.BatchNorm1d(2)
+    plain(x).sum().backward()
+    out = autograd.checkpoint(checkpointed, x)
+    out.sum().backward(retain_graph=True)
+    out.sum().backward()
+    for name, value in plain.state_dict().items():
+        np.testing.assert_array_equal(checkpointed.state_dict()[name].numpy(), value.numpy())
+
+
+def test_what_a_checkpointed_function_makes_and_changes_for_itself_stays_changed() -> None:
+    calls = mg.zeros(())
+
+    def f(x: mg.Tensor) -> mg.Tensor:
+        own = mg.zeros(2)
+        own[0] = 3.0
+        with mg.no_grad():
+            calls[...] = calls + 1
+        return x * own * x
+
+    x = mg.tensor([2.0, 5.0], requires_grad=True)
+    autograd.checkpoint(f, x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [12, 0]
+    assert calls.item() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import array_api_strict
@@ -94,3 +95,46 @@ def test_the_namespace_describes_itself() -> None:
     assert set(info.dtypes(kind=("bool", "real floating"))) == {"bool", "float32", "float64"}
     with pytest.raises(ValueError, match="device"):
         info.dtypes(device="gpu")  # type: ignore[arg-type]
+
+
+NOT_SUPPORTED = ["float16", "longdouble", "complex64", "datetime64[s]", "timedelta64[s]", "S3", "U3", "V4", "object"]
+
+
+@pytest.mark.parametrize("dtype", NOT_SUPPORTED)
+def test_a_dtype_that_tensors_cannot_have_is_refused_when_one_is_made(dtype: str) -> None:
+    array = np.zeros(2, dtype)
+    makers: list[Callable[[], Any]] = [
+        lambda: mg.tensor(array),
+        lambda: mg.asarray(array),
+        lambda: mg.Tensor(array),
+        lambda: mg.relu(array),
+        lambda: mg.zeros(2, dtype=dtype),
+        lambda: mg.ones(2).astype(dtype),
+    ]
+    for make in makers:
+        with pytest.raises(TypeError, match=r"^(obj|data|x|dtype): expected a boolean, integer, float32 or float64"):
+            make()
+
+
+@pytest.mark.parametrize("kind", ["i2", "i4", "i8", "u2", "u4", "u8", "f4", "f8"])
+def test_arrays_of_either_byte_order_are_tensors_in_the_machines(kind: str) -> None:
+    values = np.array([1, 2, 3], kind)
+    for order in "<>":
+        array = values.astype(order + kind)
+        for tensor in (
+            mg.tensor(array),
+            mg.asarray(array),
+            mg.add(array, 0),
+            mg.ones(3, dtype=order + kind) * 0 + array,
+        ):
+            assert tensor.dtype == values.dtype
+            assert tensor.dtype.isnative
+            assert tensor.tolist() == [1, 2, 3]
+        assert mg.relu(mg.tensor(array)).tolist() == [1, 2, 3]
+
+
+def test_an_integer_that_no_tensor_holds_is_not_called_a_dtype() -> None:
+    with pytest.raises(OverflowError, match="outside the range of 64 bits"):
+        mg.tensor([2**70])
+    with pytest.raises(TypeError, match="got object"):
+        mg.tensor(np.array([1, 2], object))

@@ -339,3 +339,91 @@ def test_dlpack_exchange_with_pytorch_copies_nothing() -> None:
     y = mg.from_dlpack(other)
     y[1] = 8
     assert other.tolist() == [7, 8]
+
+
+class Labelled:
+    """An array of another library, that has tensors within, as xarray's and pint's do."""
+
+    __array_priority__ = 60
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        raise AssertionError("not asked")
+
+    def _reflected(self, other: Any) -> Labelled:
+        return Labelled(other)
+
+    __radd__ = __rmul__ = __rsub__ = __rtruediv__ = __rmatmul__ = __rpow__ = _reflected
+    __gt__ = _reflected
+
+
+def test_operators_defer_to_types_that_hold_tensors() -> None:
+    x = mg.ones(2).requires_grad_()
+    for result in (
+        x * Labelled(x),
+        x + Labelled(1),
+        x - Labelled(1),
+        x / Labelled(x),
+        x @ Labelled(x),
+        x ** Labelled(2),
+    ):
+        assert isinstance(result, Labelled)
+        assert result.data is x
+    assert isinstance(x < Labelled(x), Labelled)
+    assert isinstance(x * np.ones(2), mg.Tensor)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.complex64])
+def test_storing_a_number_that_has_a_gradient_in_an_array_is_an_error(dtype: type) -> None:
+    t, array = mg.tensor([1.0, 2.0], requires_grad=True), np.zeros(2, dtype)
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        array[0] = t[0]
+    assert "requires a gradient" in str(caught.value.__cause__ or caught.value)
+    with pytest.raises(RuntimeError, match="requires a gradient"):
+        array[:] = t
+    assert not array.any()
+    array[0] = t[0].detach()
+    assert (array[0], float(t[1]), int(t[1])) == (1, 2.0, 2)  # a conversion that is asked for
+
+
+def test_numpys_array_of_tracked_tensors_keeps_the_graph() -> None:
+    x = mg.tensor(2.0, requires_grad=True)
+    np.array([x, x**2], like=x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.item() == 5
+
+
+@pytest.mark.parametrize("name", ["fftshift", "ifftshift"])
+@pytest.mark.parametrize("axes", [None, 0, (0, 1)])
+def test_shifts_of_frequencies_are_numpys_with_gradients(name: str, axes: Any) -> None:
+    function, array = getattr(np.fft, name), np.arange(15.0).reshape(3, 5)
+    x = mg.tensor(array, requires_grad=True)
+    result = function(x, axes=axes)
+    np.testing.assert_array_equal(result.detach().numpy(), function(array, axes=axes))
+    assert gradcheck(lambda t: function(t, axes=axes), x)
+
+
+def test_angles_of_real_numbers_are_numpys() -> None:
+    values = np.array([1.0, -2.0, 0.0, np.inf, np.nan])
+    x = mg.tensor(values, requires_grad=True)
+    np.testing.assert_array_equal(np.angle(x).detach().numpy(), np.angle(values))
+    np.angle(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0] * 5
+
+
+def test_a_missing_counterpart_is_named_with_its_own_library() -> None:
+    x = mg.ones(2).requires_grad_()
+    with pytest.raises(TypeError, match=r"scipy\.special\.beta has no counterpart"):
+        special.beta(x, 2.0)
+    with pytest.raises(TypeError, match=r"numpy\.spacing has no counterpart"):
+        np.spacing(x)
+
+
+def test_functions_of_several_arrays_return_lists_as_numpy_and_the_standard_have_it() -> None:
+    x = mg.arange(4)
+    for result in (mg.meshgrid(x, x), mg.broadcast_arrays(x, mg.ones((3, 4))), np.split(x, 2), mg.array_split(x, 3)):
+        assert isinstance(result, list)
+    assert isinstance(mg.unstack(x), tuple)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from minigrad.graph import changing
 from minigrad.nn import functional
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import ones, zeros
@@ -132,8 +133,8 @@ class _BatchNorm(Module):
             raise ValueError(f"x: expected {' or '.join(map(str, self.input_dims))} axes, got shape {x.shape}")
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
+            changing(self.num_batches_tracked)
             self.num_batches_tracked.data += 1
-            self.num_batches_tracked.buffer.changes += 1
             if self.momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()
         by_batch = self.training or self.running_mean is None

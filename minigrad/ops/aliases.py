@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigrad.ops.comparisons import bitwise_invert, bitwise_left_shift, bitwise_right_shift
+from minigrad.ops.complex import conj
 from minigrad.ops.elementwise import (
     abs,
     acos,
@@ -12,7 +13,6 @@ from minigrad.ops.elementwise import (
     atan,
     atan2,
     atanh,
-    conj,
     deg2rad,
     divide,
     pow,

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.batched import Batched, Level
+from minigrad.modes import in_backward_pass
+from minigrad.ops.axes import axis_index, reduced_axes
 from minigrad.tensor import Array
 
 BatchingRule = Callable[[list[Any], int, dict[str, Any]], tuple[list[Any], dict[str, Any]]]
@@ -43,12 +45,11 @@ def along_axis(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[l
     if len(arrays) > 1:
         lead = np.broadcast_shapes(*(array.shape[:depth] for array in arrays))
         arrays = [np.broadcast_to(array, lead + array.shape[depth:]) for array in arrays]
-    if axis is None:
-        axis = tuple(range(depth, arrays[0].ndim))
-    elif isinstance(axis, tuple):
-        axis = tuple(a + depth if a >= 0 else a for a in axis)
-    elif axis >= 0:
-        axis += depth
+    ndim = arrays[0].ndim - depth
+    if axis is None or isinstance(axis, tuple) or not ndim:
+        axis = tuple(a + depth for a in reduced_axes(axis, ndim))  # of an example that is a number: none
+    else:
+        axis = axis_index(axis, ndim) + depth
     return arrays, {**params, "axis": axis}
 
 
@@ -60,6 +61,10 @@ def run(
     Returns:
         What the forward gave on whole batches, and the function that marks each of its arrays as one.
     """
+    if not in_backward_pass():  # which may come after a vmap, and sums over its examples
+        for value in values:
+            if isinstance(value, Batched):
+                value.check_live()
     levels = sorted({level for value in values if isinstance(value, Batched) for level in value.levels})
     arrays = [spread(value, levels) for value in values]
     if rule is None:

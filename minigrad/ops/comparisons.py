@@ -10,7 +10,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
-from minigrad.ops.promotion import promote
+from minigrad.ops.promotion import beside, promote
 from minigrad.ops.tables import binary, unary
 from minigrad.tensor import Array, Tensor, as_array
 
@@ -53,12 +53,12 @@ def isclose(a: Array, b: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close in the sense of :func:`isclose`."""
-    return bool(np.allclose(as_array(a), as_array(b), rtol, atol, equal_nan))
+    return bool(np.allclose(beside((b,), a, "a"), beside((a,), b, "b"), rtol, atol, equal_nan))
 
 
 def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
     """Whether two arrays have the same shape and the same elements."""
-    return bool(np.array_equal(as_array(a), as_array(b), equal_nan))
+    return bool(np.array_equal(beside((b,), a, "a"), beside((a,), b, "b"), equal_nan))
 
 
 @primitive(batching=aligned)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.dtypes import supported
+from minigrad.modes import is_grad_enabled
 from minigrad.ops.elementwise import add, astype, multiply, subtract
-from minigrad.ops.joining import stack
+from minigrad.ops.operands import as_operand, holds_tensors, sharing
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.tensor import Array, Shape, Tensor, as_array, default_float
 
@@ -40,10 +43,7 @@ def _check_device(device: Any) -> None:
 
 def _real(dtype: npt.DTypeLike | None, default: npt.DTypeLike = default_float) -> np.dtype[Any]:
     """A dtype asked for, or the default."""
-    chosen = np.dtype(default if dtype is None else dtype)
-    if chosen.kind not in "biuf":
-        raise TypeError(f"dtype: expected a boolean, integer or real floating one, got {chosen}")
-    return chosen
+    return supported(default if dtype is None else dtype)
 
 
 # From data
@@ -58,14 +58,24 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
         requires_grad: whether to record operations on it.
 
     Raises:
-        TypeError: the data is not boolean, integer or real floating.
+        TypeError: the data is not boolean, integer, float32 or float64.
+
+    Warns:
+        UserWarning: the data is connected to a graph, which the new leaf leaves.
 
     Example:
         >>> import minigrad as mg
         >>> mg.tensor([[1, 2], [3, 4]], dtype=mg.float32).shape
         (2, 2)
     """
-    return Tensor(np.array(asarray(data, dtype=dtype).data), requires_grad)
+    values = asarray(data, dtype=dtype)
+    if values.requires_grad and is_grad_enabled():
+        warnings.warn(
+            "tensor: the result is a new leaf, through which no gradient passes to the data; use asarray or stack to "
+            "stay connected, or detach() to say that this is meant",
+            stacklevel=2,
+        )
+    return Tensor(np.array(values.data), requires_grad)
 
 
 def asarray(
@@ -93,8 +103,8 @@ def asarray(
     """
     _check_device(device)
     wanted = None if dtype is None else _real(dtype)
-    if _holds_tensors(obj):
-        obj = stack([asarray(part) for part in obj])
+    if holds_tensors(obj):
+        obj = as_operand(obj)
     if isinstance(obj, Tensor):
         same = wanted is None or wanted == obj.dtype
         if copy is False and not same:
@@ -102,23 +112,11 @@ def asarray(
         return obj if same and not copy else astype(obj, obj.dtype if wanted is None else wanted)
     if not hasattr(obj, "__array__") and hasattr(obj, "__dlpack__"):
         obj = np.from_dlpack(obj)
-    array = np.array(obj, wanted, copy=copy) if wanted is not None else np.array(obj, copy=copy)
-    if wanted is None and array.dtype == np.float64 and isinstance(obj, (float, list, tuple)):
-        array = as_array(obj)
-    return _sharing(as_array(array), obj)
-
-
-def _holds_tensors(obj: Any) -> bool:
-    """Whether nested lists contain tensors."""
-    return isinstance(obj, (list, tuple)) and any(isinstance(part, Tensor) or _holds_tensors(part) for part in obj)
-
-
-def _sharing(array: Array, source: Any) -> Tensor:
-    """A tensor of an array that may be somebody else's."""
-    result = Tensor(array)
-    if array is source or array.base is not None:
-        result.buffer.foreign = True
-    return result
+    source = np.array(obj, copy=False) if copy is False else obj
+    array = as_array(source, wanted, "obj")
+    if copy is False and array is not source:
+        raise ValueError(f"copy: False was given, but {source.dtype} cannot become {array.dtype} without one")
+    return sharing(np.array(array) if copy else array, obj)
 
 
 def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = None) -> Tensor:
@@ -141,7 +139,7 @@ def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = 
         tensor([0, 1, 2])
     """
     _check_device(device)
-    return _sharing(as_array(np.from_dlpack(x, copy=copy)), x)
+    return sharing(as_array(np.from_dlpack(x, copy=copy), name="x"), x)
 
 
 # Of one value
@@ -334,7 +332,7 @@ def _between(start: Any, stop: Any, weights: Array, dtype: npt.DTypeLike | None)
     return values if dtype is None else astype(values, dtype)
 
 
-def meshgrid(*arrays: Any, indexing: Literal["xy", "ij"] = "xy") -> tuple[Any, ...]:
+def meshgrid(*arrays: Any, indexing: Literal["xy", "ij"] = "xy") -> list[Any]:
     """The coordinates of every point of a grid, from those along each of its axes.
 
     Args:
@@ -366,4 +364,4 @@ def meshgrid(*arrays: Any, indexing: Literal["xy", "ij"] = "xy") -> tuple[Any, .
         reshape(x, (*(1,) * place, -1, *(1,) * (count - 1 - place))) for x, place in zip(arrays, places, strict=True)
     ]
     shape = np.broadcast_shapes(*(line.shape for line in lines))
-    return tuple(broadcast_to(line, shape) for line in lines)
+    return [broadcast_to(line, shape) for line in lines]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from minigrad.ops.comparisons import not_equal, where
+from minigrad.ops.axes import as_integer, axis_index, axis_indices
+from minigrad.ops.comparisons import isfinite, not_equal, where
 from minigrad.ops.elementwise import subtract
 from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import concat
+from minigrad.ops.operands import as_floats, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import sum
 from minigrad.ops.scans import sliced
 from minigrad.ops.shape import broadcast_to, flip, reshape
 from minigrad.ops.sorting import searchsorted
-from minigrad.ops.tables import as_operand
 from minigrad.tensor import Array
 
 __all__ = ["convolve", "correlate", "diff", "gradient", "interp", "trapezoid"]
@@ -38,22 +38,19 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: 
         >>> mg.diff(mg.tensor([1.0, 4.0, 9.0, 16.0]), n=2)
         tensor([2., 2.])
     """
-    if n < 0:
+    if as_integer(n, "n") < 0:
         raise ValueError(f"n: expected 0, 1, 2, …, got {n}")
-    x = as_operand(x)
-    axis = normalize_axis_index(axis, x.ndim)
+    given = as_operands("prepend", "append", prepend=prepend, x=x, append=append)
+    x = given[1]
+    axis = axis_index(axis, x.ndim)
     if not n:
         return x
-    parts = [part if part is x or part.ndim else _slice_of(part, x, axis) for part in _given(prepend, x, append)]
+    parts = [part if part is x or part.ndim else _slice_of(part, x, axis) for part in given if part is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
-    for _ in range(n):
+    for _ in range(min(n, x.shape[axis])):  # nothing is left then
         later, earlier = sliced(x, axis, 1, None), sliced(x, axis, None, -1)
         x = not_equal(later, earlier) if x.dtype.kind == "b" else subtract(later, earlier)
     return x
-
-
-def _given(*parts: Any) -> list[Any]:
-    return [as_operand(part) for part in parts if part is not None]
 
 
 def _slice_of(number: Any, x: Any, axis: int) -> Any:
@@ -79,9 +76,9 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         >>> mg.trapezoid(mg.tensor([1.0, 2.0, 3.0]), dx=2.0)
         tensor(8.)
     """
-    y = as_operand(y)
-    axis = normalize_axis_index(axis, y.ndim)
-    width = dx if x is None else diff(_along(as_operand(x), axis, y.ndim), axis=axis)
+    y, x = as_floats("x", y=y, x=x)
+    axis = axis_index(axis, y.ndim)
+    width = dx if x is None else diff(_along(x, axis, y.ndim), axis=axis)
     return sum(width * (sliced(y, axis, 1, None) + sliced(y, axis, None, -1)) / 2, axis=axis)
 
 
@@ -99,9 +96,9 @@ def gradient(f: Any, *varargs: Any, axis: int | tuple[int, ...] | None = None, e
 
     Source: B. Fornberg, "Generation of Finite Difference Formulas on Arbitrarily Spaced Grids", 1988.
     """
-    f = as_operand(f)
-    axes = tuple(range(f.ndim)) if axis is None else normalize_axis_tuple(axis, f.ndim)
-    spacings = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
+    f, *given = as_floats(f=f, **{f"varargs[{i}]": spacing for i, spacing in enumerate(varargs)})
+    axes = tuple(range(f.ndim)) if axis is None else axis_indices(axis, f.ndim)
+    spacings = given * len(axes) if len(given) == 1 else given or [1.0] * len(axes)
     if len(spacings) != len(axes):
         raise ValueError(
             f"varargs: expected a spacing for each of {len(axes)} axes, or one for all, got {len(varargs)}"
@@ -121,8 +118,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             raise ValueError(f"varargs: expected {size} coordinates along axis {axis}, got shape {np.shape(spacing)}")
         widths = _along(diff(spacing), axis, f.ndim)
     else:
-        ones = np.ones(tuple(size - 1 if i == axis else 1 for i in range(f.ndim)))
-        widths = ones.astype(f.dtype if f.dtype.kind == "f" else np.float32) * spacing
+        widths = np.ones(tuple(size - 1 if i == axis else 1 for i in range(f.ndim)), f.dtype) * spacing
     slopes = diff(f, axis=axis) / widths  # between each two points
     if size == 2:
         return concat((slopes, slopes), axis=axis)
@@ -151,15 +147,18 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
         >>> mg.interp([0.5, 3.0], [0.0, 1.0, 2.0], [0.0, 10.0, 20.0])
         tensor([ 5., 20.])
     """
-    x, xp, fp = as_operand(x), as_operand(xp), as_operand(fp)
+    x, xp, fp, left, right = as_floats("left", "right", x=x, xp=xp, fp=fp, left=left, right=right)
     count = xp.size
     if xp.shape != (count,) or fp.shape != (count,) or not count:
         raise ValueError(f"xp, fp: expected two one-dimensional arrays of one size, got {xp.shape} and {fp.shape}")
     lower = np.clip(searchsorted(xp, x, side="right").data - 1, 0, max(count - 2, 0))
     upper = np.minimum(lower + 1, count - 1)
-    start, value = getitem(xp, lower), getitem(fp, lower)
-    width, rise = getitem(xp, upper) - start, getitem(fp, upper) - value
-    inside = value + rise * ((x - start) / where(width == 0, 1, width))
+    start, end, first, last = getitem(xp, lower), getitem(xp, upper), getitem(fp, lower), getitem(fp, upper)
+    slope = (last - first) / where(start == end, 1, end - start)
+    # A line goes on from its finite end, and a point that is hit has its own value.
+    from_end = (~isfinite(first) & (x != start)) | (x == end)
+    value, distance = where(from_end, last, first), where(from_end, x - end, x - start)
+    inside = value + where((first == last) | ((distance == 0) & ~isfinite(slope)), 0, slope) * distance
     inside = where(x < xp[0], fp[0] if left is None else left, inside)
     return where(x > xp[-1], fp[-1] if right is None else right, inside)
 
@@ -190,7 +189,7 @@ def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
         >>> mg.convolve(mg.tensor([1.0, 2.0, 3.0]), mg.tensor([1.0, 1.0]))
         tensor([1., 3., 5., 3.])
     """
-    a, v = as_operand(a), as_operand(v)
+    a, v = as_operands(a=a, v=v)
     for name, x in (("a", a), ("v", v)):
         if x.ndim != 1 or not x.size:
             raise ValueError(f"{name}: expected one dimension and at least one element, got shape {x.shape}")
@@ -205,5 +204,5 @@ def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
 
 def correlate(a: Any, v: Any, /, mode: Mode = "valid") -> Any:
     """The cross-correlation of two one-dimensional arrays, cₖ = Σ aᵢ₊ₖ vᵢ; modes as in :func:`convolve`."""
-    a, v = as_operand(a), as_operand(v)
+    a, v = as_operands(a=a, v=v)
     return flip(correlate(v, a, mode)) if v.size > a.size else convolve(a, flip(v), mode)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.creation import asarray
 from minigrad.ops.diagonals import diagonal
 from minigrad.ops.elementwise import astype, multiply
+from minigrad.ops.operands import as_operands
 from minigrad.ops.products import matmul, vecdot
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import permute_dims, reshape, squeeze
@@ -44,6 +44,8 @@ def einsum(*operands: Any, optimize: bool | str | Sequence[Any] = True) -> Any:
         >>> mg.einsum("...ij,...kj->...ik", mg.ones((5, 2, 3)), mg.ones((4, 3))).shape
         (5, 2, 4)
     """
+    if isinstance(optimize, str) and optimize not in ("greedy", "optimal"):
+        raise ValueError(f"optimize: expected a boolean, 'greedy', 'optimal' or a path, got {optimize!r}")
     arrays, labels, result = _parse(operands)
     sizes = _sizes(arrays, labels)
     terms = [_without_repeats(*_without_stretching(x, of, sizes)) for x, of in zip(arrays, labels, strict=True)]
@@ -74,7 +76,7 @@ def _parse(operands: Sequence[Any]) -> tuple[list[Any], list[Labels], Labels]:
         wanted = _numbers(operands[-1]) if len(operands) % 2 else None
     if len(arrays) != len(given):
         raise ValueError(f"einsum: expected as many arrays as subscripts, got {len(arrays)} and {len(given)}")
-    arrays = [asarray(x) for x in arrays]
+    arrays = list(as_operands(**{f"operands[{i}]": x for i, x in enumerate(arrays)}))
     labels = [_expand(part, x.ndim) for part, x in zip(given, arrays, strict=True)]
     hidden = tuple(sorted({label for of in labels for label in of if isinstance(label, int) and label < 0}))
     if wanted is None:

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import kernels
-from minigrad.dtypes import check_device, float64
+from minigrad.dtypes import check_device, float64, supported
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import isfinite, isinf, no_slope, where
 from minigrad.ops.primitive import Primitive, primitive
-from minigrad.ops.tables import as_operand, binary, floating, unary
-from minigrad.tensor import Array, Tensor, as_array
+from minigrad.ops.tables import binary, floating, unary
+from minigrad.tensor import Array, Tensor
 
 __all__ = ["add", "divide", "float_power", "floor_divide", "fmod", "gcd", "lcm", "lerp", "multiply", "negative"]
 __all__ += ["positive", "pow", "reciprocal", "remainder", "square", "subtract"]
@@ -29,14 +29,14 @@ __all__ += ["cbrt", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "lo
 __all__ += ["log_sigmoid", "sigmoid", "softplus"]
 __all__ += ["acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "sin", "sinh", "tan", "tanh"]
 __all__ += ["deg2rad", "rad2deg"]
-__all__ += ["astype", "conj", "imag", "real"]
+__all__ += ["astype"]
 
 # Arithmetic
 
 add = binary(np.add, "add", lambda g: g, lambda g: g)
 subtract = binary(np.subtract, "subtract", lambda g: g, lambda g: -g)
 multiply = binary(np.multiply, "multiply", lambda g, b: g * b, lambda g, a: g * a)
-divide = binary(np.true_divide, "divide", lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), "floating")
+divide = binary(np.true_divide, "divide", lambda g, b: g / b, lambda g, b, out: -g / b * out, "floating")
 floor_divide = binary(np.floor_divide, "floor_divide", no_slope, no_slope)
 remainder = binary(np.remainder, "remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
 fmod = binary(np.fmod, "fmod", lambda g: g, lambda g, a, b: -g * trunc(a / b))
@@ -44,7 +44,7 @@ gcd = binary(np.gcd, "gcd")
 lcm = binary(np.lcm, "lcm")
 positive = unary(np.positive, "positive", lambda g: g)
 negative = unary(np.negative, "negative", lambda g: -g)
-square = unary(np.square, "square", lambda g, x: g * (2 * x))
+square = unary(np.square, "square", lambda g, x: 2 * (g * x))
 reciprocal = floating(np.reciprocal, "reciprocal", lambda g, out: -g * out * out)
 
 
@@ -77,9 +77,11 @@ def float_power(x1: Any, x2: Any, /) -> Any:
 
 @primitive(dtypes="floating", batching=aligned)
 def lerp(start: Array, end: Array, weight: Array, /) -> Array:
-    """``start + weight · (end - start)``, exactly ``end`` at weight 1."""
-    step = end - start
-    return np.where(np.abs(weight) < 0.5, start + weight * step, end - step * (1 - weight))
+    """``start + weight · (end - start)``, exactly ``start`` at weight 0 and ``end`` at 1, infinite ones too."""
+    with np.errstate(invalid="ignore"):  # of infinities that cancel out, in places where they are not asked for
+        step = end - start
+        between = np.where(np.abs(weight) < 0.5, start + weight * step, end - step * (1 - weight))
+    return np.where((weight == 0) | (start == end), start, np.where(weight == 1, end, between))
 
 
 lerp.vjp(
@@ -136,7 +138,7 @@ relu = unary(_relu, "relu", lambda g, out: _relu_vjp(g, out))
 
 def _over_length(g: Any, side: Any, out: Any) -> Any:
     """The slope of a hypotenuse, side / length; 0 at length 0."""
-    return where(out == 0, 0, g * side / where(out == 0, 1, out))
+    return where(out == 0, 0, g * (side / where(out == 0, 1, out)))
 
 
 hypot = binary(
@@ -176,7 +178,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         return positive(x)
-    return _clip(as_operand(x), min, max)
+    return _clip(x, min, max)
 
 
 @primitive(dtypes="numeric", batching=aligned)
@@ -205,15 +207,6 @@ heaviside = binary(np.heaviside, "heaviside", no_slope, lambda g, a: where(a == 
 nextafter = binary(np.nextafter, "nextafter", lambda g: g, no_slope, "floating")
 
 # Exponentials and logarithms
-
-
-def share(x: Any, total: Any) -> Any:
-    """e^x / e^total: what part of a sum of exponentials, known by its logarithm, one term is.
-
-    Of an infinite sum the infinite terms have all, of an empty one nobody has anything.
-    """
-    infinite = isinf(total)
-    return where(infinite, x == np.inf, exp(where(infinite, 0, x - total)))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -281,53 +274,35 @@ softplus = floating(_softplus, "softplus", lambda g, x: g * sigmoid(x))
 sin = floating(np.sin, "sin", lambda g, x: g * cos(x))
 cos: Primitive = floating(np.cos, "cos", lambda g, x: -g * sin(x))
 tan = floating(np.tan, "tan", lambda g, out: g * (1 + out * out))
-asin = floating(np.arcsin, "asin", lambda g, x: g / sqrt(1 - x * x))
-acos = floating(np.arccos, "acos", lambda g, x: -g / sqrt(1 - x * x))
-atan = floating(np.arctan, "atan", lambda g, x: g / (1 + x * x))
+asin = floating(np.arcsin, "asin", lambda g, x: g / sqrt((1 - x) * (1 + x)))
+acos = floating(np.arccos, "acos", lambda g, x: -g / sqrt((1 - x) * (1 + x)))
+atan = floating(np.arctan, "atan", lambda g, x: g / hypot(1, x) / hypot(1, x))
 sinh = floating(np.sinh, "sinh", lambda g, x: g * cosh(x))
 cosh: Primitive = floating(np.cosh, "cosh", lambda g, x: g * sinh(x))
 tanh = floating(np.tanh, "tanh", lambda g, out: g * (1 - out * out))
-asinh = floating(np.arcsinh, "asinh", lambda g, x: g / sqrt(x * x + 1))
-acosh = floating(np.arccosh, "acosh", lambda g, x: g / sqrt(x * x - 1))
-atanh = floating(np.arctanh, "atanh", lambda g, x: g / (1 - x * x))
+asinh = floating(np.arcsinh, "asinh", lambda g, x: g / hypot(1, x))
+acosh = floating(np.arccosh, "acosh", lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
+atanh = floating(np.arctanh, "atanh", lambda g, x: g / ((1 - x) * (1 + x)))
 deg2rad = floating(np.deg2rad, "deg2rad", lambda g: g * (math.pi / 180))
 rad2deg = floating(np.rad2deg, "rad2deg", lambda g: g * (180 / math.pi))
 
 
-def _square_of_length(a: Any, b: Any) -> Any:
-    """a² + b²; 1 at the origin, where the angle has no slope."""
-    square = a * a + b * b
-    return where(square == 0, 1, square)
+def _over_square_of_length(g: Any, side: Any, a: Any, b: Any) -> Any:
+    """g · side / (a² + b²); 0 at the origin, where the angle has no slope."""
+    length = hypot(a, b)
+    length = where(length == 0, 1, length)
+    return g * (side / length) / length
 
 
 atan2 = binary(
     np.arctan2,
     "atan2",
-    lambda g, a, b: g * b / _square_of_length(a, b),
-    lambda g, a, b: -g * a / _square_of_length(a, b),
+    lambda g, a, b: _over_square_of_length(g, b, a, b),
+    lambda g, a, b: _over_square_of_length(-g, a, a, b),
     "floating",
 )
 
-# Kinds of numbers
-
-
-def real(x: Any, /) -> Any:
-    """The real part: ``x`` itself, for all tensors are real."""
-    return as_operand(x)
-
-
-def conj(x: Any, /) -> Any:
-    """The complex conjugate: ``x`` itself, for all tensors are real."""
-    return as_operand(x)
-
-
-def imag(x: Any, /) -> Any:
-    """Not there: all tensors are real. The standard defines it for complex numbers only.
-
-    Raises:
-        TypeError: always.
-    """
-    raise TypeError(f"x: imag is for complex numbers, which there are none of; got {as_array(x).dtype}")
+# Dtypes
 
 
 @primitive(batching=aligned)
@@ -352,9 +327,7 @@ def astype(x: Any, dtype: npt.DTypeLike, /, *, copy: bool = True, device: Litera
         TypeError: ``dtype`` is not boolean, integer or real floating.
     """
     check_device(device)
-    dtype = np.dtype(dtype)
-    if dtype.kind not in "biuf":
-        raise TypeError(f"dtype: expected a boolean, integer or real floating dtype, got {dtype}")
+    dtype = supported(dtype)
     if not copy and isinstance(x, Tensor) and x.dtype == dtype:
         return x
     result: Tensor = _cast(x, dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from minigrad import graph, modes
 from minigrad.graph import Node, read_only
 from minigrad.modes import no_grad
-from minigrad.ops.primitive import connected, fit
+from minigrad.ops.primitive import connected, fit, independent
 from minigrad.tensor import Tensor, as_array
 
 
@@ -115,9 +115,11 @@ class _Applied:
                 None if data is None else self._restored(node, data, source) if recording else Tensor(data)
                 for data, source in zip(saved["tensors"], node.params["sources"], strict=True)
             )
-            gradients = self.function.backward(self.ctx, *self._filled(node, cotangents))
+            given = self._filled(node, cotangents)
+            found = self._recorded_backward(given) if recording else self._backward(given)
             self.ctx.saved_tensors = ()
-        found = list(gradients) if isinstance(gradients, (tuple, list)) else [gradients]
+        while len(found) > len(needs) and found[-1] is None:  # as for arguments left to their defaults
+            found.pop()
         if len(found) != len(needs):
             raise ValueError(
                 f"{self.name}.backward: expected a gradient (or None) for each of the {len(needs)} arguments, "
@@ -128,6 +130,34 @@ class _Applied:
             for position, (gradient, need) in enumerate(zip(found, needs, strict=True))
         ]
         return fitted
+
+    def _backward(self, given: Sequence[Tensor]) -> list[Any]:
+        gradients = self.function.backward(self.ctx, *given)
+        return list(gradients) if isinstance(gradients, (tuple, list)) else [gradients]
+
+    def _recorded_backward(self, given: Sequence[Tensor]) -> list[Any]:
+        """Gradients that can be differentiated.
+
+        They are linear in what backward is given, so each that is not 0 must have been computed from it: that is
+        traced, and so is what has no history of its own, for as long as it takes to see.
+
+        Raises:
+            RuntimeError: a gradient was computed by other means, so that its derivative would be lost.
+        """
+        first = next(graph.serials)
+        traced = [g if g.requires_grad else independent(g) for g in given]
+        ends = {id(new.node) for old, new in zip(given, traced, strict=True) if old is not new}
+        found = self._backward(traced)
+        if any(gradient is not None and not _is_recorded(gradient) for gradient in found):
+            with no_grad():
+                probe = self._backward([Tensor(np.ones(g.shape, g.dtype)) for g in given])
+            for gradient, value in zip(found, probe, strict=True):
+                if gradient is not None and not _is_recorded(gradient) and np.any(as_array(value)):
+                    raise RuntimeError(
+                        f"{self.name}.backward: cannot be differentiated, for it does not compute its result from what "
+                        "it is given by recorded operations, as when it works on .detach() or .numpy()"
+                    )
+        return [g.detach() if _is_recorded(g) and not _leads_on(g, first, ends) else g for g in found]
 
     def _restored(self, node: Node, data: Any, source: Any) -> Tensor:
         """A saved tensor with its history: an argument's, or as a result of this node."""
@@ -184,6 +214,24 @@ def _record(
         tuple(tensor.buffer for tensor in saved if tensor is not None),
     )
     ctx.saved_tensors = ()
+
+
+def _is_recorded(gradient: Any) -> bool:
+    return isinstance(gradient, Tensor) and gradient.requires_grad
+
+
+def _leads_on(tensor: Tensor, first: int, ends: set[int]) -> bool:
+    """Whether a tensor was computed from something else than the ends, by nodes from a serial number on."""
+    stack, seen = [graph.edge(tensor)[0]], set(ends)
+    while stack:
+        vertex = stack.pop()
+        if id(vertex) in seen:
+            continue
+        if not isinstance(vertex, Node) or vertex.serial < first:
+            return True
+        seen.add(id(vertex))
+        stack.extend(source[0] for source in vertex.inputs if source is not None)
+    return False
 
 
 def _as_result(tensor: Tensor | None, given: Sequence[Tensor], results: Sequence[Tensor]) -> Tensor | None:

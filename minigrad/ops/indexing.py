@@ -12,9 +12,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minigrad import kernels
+from minigrad.ops.axes import axis_index
 from minigrad.ops.batching import aligned, along_axis
 from minigrad.ops.elementwise import astype, where
 from minigrad.ops.index_parts import as_integers, is_basic, parse
@@ -181,7 +181,7 @@ def take(x: Any, /, indices: Any, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = flatten(x), 0
-    return _take(x, as_integers(indices), normalize_axis_index(axis, np.ndim(x)))
+    return _take(x, as_integers(indices), axis_index(axis, np.ndim(x)))
 
 
 @primitive(batching=along_axis)
@@ -231,7 +231,7 @@ def take_along_axis(x: Any, /, indices: Any, axis: int = -1) -> Any:
                 [7]])
     """
     indices = as_integers(indices)
-    axis = normalize_axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, np.ndim(x))
     shape = np.shape(x)
     if indices.ndim != len(shape) or any(
         1 not in sizes and sizes[0] != sizes[1] and place != axis
@@ -318,6 +318,7 @@ _write.name = "setitem"
 
 def write_at(x: Any, positions: Any, value: Any) -> Any:
     """A copy of ``x`` with ``value`` at positions in the flattened ``x``; it is broadcast to their shape."""
+    value = in_dtype_of(x, value)
     return reshape(_write(flatten(x), _shaped(value, np.shape(positions)), positions), np.shape(x))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.batched import Batched
+from minigrad.graph import changing
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.elementwise import astype
 from minigrad.ops.index_parts import is_basic, plain_index
@@ -36,8 +37,8 @@ def assign(target: Tensor, index: Any, value: Any) -> None:
         _replace(target, setitem(target, index, value))
         return
     target.check_current()
+    changing(target)
     target.data[plain_index(index)] = value.data if isinstance(value, Tensor) else value
-    target.buffer.changes += 1
 
 
 def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -53,8 +54,8 @@ def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], 
             _replace(target, astype(result, target.dtype, copy=False))
         else:
             target.check_current()
+            changing(target)
             target.data[...] = result.data
-            target.buffer.changes += 1
         return target
 
     return update

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.ops.axes import as_integer
 from minigrad.ops.batching import aligned
-from minigrad.ops.creation import asarray
 from minigrad.ops.diagonals import diagonal
 from minigrad.ops.einsum import einsum
 from minigrad.ops.elementwise import where
+from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
+from minigrad.ops.promotion import all_beside
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import expand_dims, matrix_transpose, squeeze
 from minigrad.tensor import Array, Tensor
@@ -31,16 +32,18 @@ __all__ = [
 
 def as_matrices(name: str, x: Any) -> Any:
     """``x``, nested lists as a tensor; an error unless it has rows and columns."""
-    if np.ndim(x) < 2:
-        raise ValueError(f"{name}: expected matrices (…, M, N), got shape {np.shape(x)}")
-    return x if isinstance(x, (Tensor, np.ndarray)) else asarray(x)
+    x = x if isinstance(x, np.ndarray) else as_operand(x, name)
+    if x.ndim < 2:
+        raise ValueError(f"{name}: expected matrices (…, M, N), got shape {x.shape}")
+    return x
 
 
 def as_square_matrices(name: str, x: Any) -> Any:
     """``x``, nested lists as a tensor; an error unless it has as many rows as columns."""
-    if np.ndim(x) < 2 or np.shape(x)[-1] != np.shape(x)[-2]:
-        raise ValueError(f"{name}: expected square matrices (…, N, N), got shape {np.shape(x)}")
-    return as_matrices(name, x)
+    x = x if isinstance(x, np.ndarray) else as_operand(x, name)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"{name}: expected square matrices (…, N, N), got shape {x.shape}")
+    return x
 
 
 # Determinants
@@ -218,12 +221,13 @@ def solve(x1: Any, x2: Any, /) -> Tensor:
         >>> mg.linalg.solve(mg.tensor([[2.0, 0.0], [0.0, 4.0]]), mg.tensor([1.0, 1.0]))
         tensor([0.5 , 0.25])
     """
+    x1, x2 = as_operands(x1=x1, x2=x2)
     x1 = as_square_matrices("x1", x1)
-    columns = expand_dims(x2, -1) if np.ndim(x2) == 1 else x2
-    if np.ndim(x2) < 1 or np.shape(columns)[-2] != np.shape(x1)[-1]:
-        raise ValueError(f"x2: expected {np.shape(x1)[-1]} rows as x1 has, got shape {np.shape(x2)}")
+    columns = expand_dims(x2, -1) if x2.ndim == 1 else x2
+    if x2.ndim < 1 or columns.shape[-2] != x1.shape[-1]:
+        raise ValueError(f"x2: expected {x1.shape[-1]} rows as x1 has, got shape {x2.shape}")
     solution = _solve(x1, columns)
-    return squeeze(solution, -1) if np.ndim(x2) == 1 else solution
+    return squeeze(solution, -1) if x2.ndim == 1 else solution
 
 
 @primitive(dtypes="floating", batching=aligned)
@@ -250,7 +254,7 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
         tensor([[1., 5.],
                 [0., 1.]])
     """
-    x, n = asarray(as_square_matrices("x", x)), operator.index(n)
+    x, n = as_operand(as_square_matrices("x", x)), as_integer(n, "n")
     if n == 0:
         # The identity, but as a function of x: its gradient is zero.
         return where(np.ones((), np.bool_), np.eye(x.shape[-1], dtype=x.dtype), x)
@@ -269,12 +273,21 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
 
     Args:
         arrays: 2-d, of shapes that chain; the first and the last may be 1-d, a row and a column.
+
+    Raises:
+        ValueError: there are fewer than two, or their shapes do not chain.
     """
     if len(arrays) < 2:
         raise ValueError(f"arrays: expected at least two, got {len(arrays)}")
-    ends = [0] * (np.ndim(arrays[0]) > 1), [len(arrays)] * (np.ndim(arrays[-1]) > 1)
+    arrays = all_beside(arrays)
+    shapes = [x.shape for x in arrays]
+    allowed = [(1, 2), *[(2,)] * (len(arrays) - 2), (1, 2)]
+    chain = [size for shape in shapes for size in (shape if len(shape) > 1 else shape * 2)][1:-1]
+    if any(len(shape) not in ndims for shape, ndims in zip(shapes, allowed, strict=True)) or chain[::2] != chain[1::2]:
+        raise ValueError(f"arrays: expected matrices whose shapes chain, a vector at the ends only, got {shapes}")
+    ends = [0] * (len(shapes[0]) > 1), [len(arrays)] * (len(shapes[-1]) > 1)
     operands: list[Any] = []
     for place, x in enumerate(arrays):
         labels = [place, place + 1]
-        operands += [x, labels[-np.ndim(x) :] if place == 0 else labels[: np.ndim(x)]]
+        operands += [x, labels[-x.ndim :] if place == 0 else labels[: x.ndim]]
     return einsum(*operands, [*ends[0], *ends[1]])

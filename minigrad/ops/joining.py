@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
+from minigrad.ops.axes import axis_index
 from minigrad.ops.batching import along_axis
+from minigrad.ops.index_parts import as_integers
 from minigrad.ops.primitive import primitive
+from minigrad.ops.promotion import all_beside
 from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, expand_dims, flatten, reshape
 from minigrad.tensor import Array, Shape
 
@@ -70,7 +72,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
         tensor([0., 0., 1.])
     """
     if axis is None:
-        return _concat(*(flatten(x) for x in arrays), axis=0)
+        return _concat(*(flatten(x) for x in all_beside(arrays)), axis=0)
     return _concat(*arrays, axis=axis)
 
 
@@ -86,10 +88,11 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
         tensor([[0., 1.],
                 [0., 1.]])
     """
-    shapes = {np.shape(x) for x in arrays}
+    arrays = all_beside(arrays)
+    shapes = {x.shape for x in arrays}
     if len(shapes) != 1:
         raise ValueError(f"arrays: expected at least one, and all of one shape, got {sorted(shapes) or 'none'}")
-    axis = normalize_axis_index(axis, len(shapes.pop()) + 1)
+    axis = axis_index(axis, len(shapes.pop()) + 1)
     return _concat(*(expand_dims(x, axis) for x in arrays), axis=axis)
 
 
@@ -106,7 +109,7 @@ def hstack(arrays: Sequence[Any], /) -> Any:
         >>> mg.hstack([mg.zeros((2, 1)), mg.ones((2, 2))]).shape
         (2, 3)
     """
-    parts = _listed(atleast_1d(*arrays))
+    parts = _listed(atleast_1d(*all_beside(arrays)))
     return concat(parts, axis=0 if parts and np.ndim(parts[0]) == 1 else 1)
 
 
@@ -119,12 +122,12 @@ def vstack(arrays: Sequence[Any], /) -> Any:
         tensor([[0., 0.],
                 [1., 1.]])
     """
-    return concat(_listed(atleast_2d(*arrays)), axis=0)
+    return concat(_listed(atleast_2d(*all_beside(arrays))), axis=0)
 
 
 def dstack(arrays: Sequence[Any], /) -> Any:
     """The arrays one behind the other: joined along axis 2, see :func:`atleast_3d`."""
-    return concat(_listed(atleast_3d(*arrays)), axis=2)
+    return concat(_listed(atleast_3d(*all_beside(arrays))), axis=2)
 
 
 def column_stack(arrays: Sequence[Any], /) -> Any:
@@ -136,7 +139,7 @@ def column_stack(arrays: Sequence[Any], /) -> Any:
         tensor([[0., 1.],
                 [0., 1.]])
     """
-    return concat([reshape(x, (-1, 1)) if np.ndim(x) < 2 else x for x in arrays], axis=1)
+    return concat([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in all_beside(arrays)], axis=1)
 
 
 def append(x: Any, /, values: Any, axis: int | None = None) -> Any:
@@ -171,7 +174,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
         >>> mg.unstack(mg.tensor([[1, 2], [3, 4]]))
         (tensor([1, 2]), tensor([3, 4]))
     """
-    return tuple(_unstack(x, normalize_axis_index(axis, np.ndim(x))))
+    return tuple(_unstack(x, axis_index(axis, np.ndim(x))))
 
 
 @primitive(view=True, batching=along_axis)
@@ -185,7 +188,7 @@ _split.vjp(x=lambda g, axis: concat(_listed(g), axis=axis))
 _split.name = "split"
 
 
-def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """``x`` cut into pieces along an axis, which need not be of one size.
 
     Args:
@@ -195,60 +198,62 @@ def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int =
         axis: the axis to cut.
 
     Raises:
+        TypeError: places or their number are not integers.
         ValueError: no pieces are asked for, or the places do not ascend.
 
     Example:
         >>> import minigrad as mg
         >>> mg.array_split(mg.arange(5), 2)
-        (tensor([0, 1, 2]), tensor([3, 4]))
+        [tensor([0, 1, 2]), tensor([3, 4])]
     """
-    axis = normalize_axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, np.ndim(x))
     size = np.shape(x)[axis]
-    if np.ndim(indices_or_sections):
-        places = [slice(int(place)).indices(size)[1] for place in indices_or_sections]  # type: ignore[union-attr]
+    given = as_integers(indices_or_sections, "indices_or_sections").tolist()
+    if isinstance(given, list):
+        places = [slice(place).indices(size)[1] for place in given]
         if places != sorted(places):
             raise ValueError(f"indices_or_sections: expected ascending places, got {indices_or_sections}")
-        return tuple(_split(x, (*places, size), axis=axis))
-    sections = int(indices_or_sections)  # type: ignore[arg-type]
-    if sections <= 0:
-        raise ValueError(f"indices_or_sections: expected at least 1, got {sections}")
-    short, longer = divmod(size, sections)
-    return tuple(_split(x, tuple(i * short + min(i, longer) for i in range(1, sections + 1)), axis=axis))
+        return list(_split(x, (*places, size), axis=axis))
+    if given <= 0:
+        raise ValueError(f"indices_or_sections: expected at least 1, got {given}")
+    short, longer = divmod(size, given)
+    return list(_split(x, tuple(i * short + min(i, longer) for i in range(1, given + 1)), axis=axis))
 
 
-def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """``x`` cut into pieces along an axis, of one size if their number is given. See :func:`array_split`.
 
     Raises:
+        TypeError: places or their number are not integers.
         ValueError: the pieces would be of different sizes.
 
     Example:
         >>> import minigrad as mg
         >>> mg.split(mg.arange(4), 2)
-        (tensor([0, 1]), tensor([2, 3]))
+        [tensor([0, 1]), tensor([2, 3])]
     """
-    size = np.shape(x)[normalize_axis_index(axis, np.ndim(x))]
+    size = np.shape(x)[axis_index(axis, np.ndim(x))]
     if not np.ndim(indices_or_sections) and size % max(indices_or_sections, 1):  # type: ignore[type-var]
         raise ValueError(f"indices_or_sections: {size} elements do not split evenly into {indices_or_sections}")
     return array_split(x, indices_or_sections, axis=axis)
 
 
-def hsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+def hsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """``x`` cut into pieces side by side: along axis 1, a vector along axis 0."""
     return split(x, indices_or_sections, axis=min(1, np.ndim(x) - 1))
 
 
-def vsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+def vsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """``x`` (at least 2-d) cut into pieces one below the other: along axis 0."""
     return _split_matrix(x, indices_or_sections, 0)
 
 
-def dsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+def dsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """``x`` (at least 3-d) cut into pieces one behind the other: along axis 2."""
     return _split_matrix(x, indices_or_sections, 2)
 
 
-def _split_matrix(x: Any, indices_or_sections: int | Sequence[int], axis: int) -> tuple[Any, ...]:
+def _split_matrix(x: Any, indices_or_sections: int | Sequence[int], axis: int) -> list[Any]:
     if np.ndim(x) < max(axis + 1, 2):
         raise ValueError(f"x: expected at least {max(axis + 1, 2)} dimensions, got {np.ndim(x)}")
     return split(x, indices_or_sections, axis=axis)

@@ -12,17 +12,18 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
-from minigrad.ops.batching import along_axis
-from minigrad.ops.creation import asarray
+from minigrad.ops.axes import reduced_axes
+from minigrad.ops.batching import aligned, along_axis
+from minigrad.ops.comparisons import isnan
 from minigrad.ops.decompositions import svdvals
-from minigrad.ops.elementwise import abs, astype, sign, where
-from minigrad.ops.inverses import as_matrices, inv
+from minigrad.ops.elementwise import abs, sign, where
+from minigrad.ops.inverses import as_matrices, as_square_matrices, inv
+from minigrad.ops.operands import as_floats
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import Axis, max, min, sum
 from minigrad.ops.shape import expand_dims, moveaxis, squeeze
-from minigrad.tensor import Array, Tensor, default_float
+from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "cond",
@@ -54,42 +55,49 @@ def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: fl
     if not isinstance(ord, (int, float, np.number)):
         raise ValueError(f"ord: expected a number for vectors, got {ord!r}")
     x = _floating(x)
-    axes = _axes(axis, x.ndim)
+    axes = reduced_axes(axis, x.ndim)
     reduction = _VECTOR_NORMS.get(float(ord))
     total = _power_norm(x, axes, ord) if reduction is None else reduction(x, axes)
     return total if keepdims else squeeze(total, axes)
 
 
-def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes meant; a single number may be taken as a vector of one element."""
-    if axis is None:
-        return tuple(range(ndim))
-    return normalize_axis_tuple(axis, builtins.max(ndim, 1), "axis")[:ndim]
-
-
 def _floating(x: Any) -> Any:
-    x = x if isinstance(x, (Tensor, np.ndarray)) else asarray(x)
-    return x if x.dtype.kind == "f" else astype(x, default_float)
+    return as_floats(x=x)[0]
 
 
 @primitive(batching=along_axis)
 def _euclidean_norm(x: Array, /, axis: tuple[int, ...]) -> Array:
-    return np.sqrt(np.sum(x * x, axis=axis, keepdims=True))
+    return _scaled(lambda x: np.sqrt(np.sum(x * x, axis=axis, keepdims=True)), x, axis, 2)
 
 
 @primitive(batching=along_axis)
 def _power_norm(x: Array, /, axis: tuple[int, ...], ord: float) -> Array:
+    return _scaled(lambda x: np.sum(np.abs(x) ** ord, axis=axis, keepdims=True) ** (1 / ord), x, axis, ord)
+
+
+def _scaled(norm: Callable[[Array], Array], x: Array, axis: tuple[int, ...], ord: float) -> Array:
+    """A norm whose powers do not leave the range of the dtype: of x over a power of 2 near the element that decides."""
+    size = np.abs(x)
+    if ord > 0:
+        extreme = np.max(size, axis, keepdims=True, initial=0)
+    else:
+        extreme = np.min(size, axis, keepdims=True, initial=np.inf)
+    bound = float(np.finfo(x.dtype).max) ** (0.5 / builtins.max(builtins.abs(ord), 1))
+    inside = (extreme < bound) & (extreme > 1 / bound)
     with np.errstate(divide="ignore"):  # of zeros to a negative power
-        return np.sum(np.abs(x) ** ord, axis=axis, keepdims=True) ** (1 / ord)
+        if inside.all():
+            return norm(x)
+        scale = np.ldexp(x.dtype.type(1), np.where(inside | ~np.isfinite(extreme), 0, np.frexp(extreme)[1] - 1))
+        return norm(x / scale) * scale
 
 
 def _power_norm_vjp(g: Any, out: Any, x: Any, ord: float) -> Any:
     """sign(x) (|x| / norm)^(ord - 1), with 0 for elements that are 0 and for a norm of 0."""
-    element = where(x == 0, 0, sign(x) * abs(where(x == 0, 1, x)) ** (ord - 1))
-    return g * element * where(out == 0, 0, where(out == 0, 1, out) ** (1 - ord))
+    share = abs(where(x == 0, 1, x) / where(out == 0, 1, out))
+    return g * where((x == 0) | (out == 0), 0, sign(x) * share ** (ord - 1))
 
 
-_euclidean_norm.vjp(x=lambda g, out, x: x * (g / where(out == 0, np.inf, out)))
+_euclidean_norm.vjp(x=lambda g, out, x: g * (x / where(out == 0, np.inf, out)))
 _power_norm.vjp(x=_power_norm_vjp)
 _euclidean_norm.name = _power_norm.name = "vector_norm"
 
@@ -165,7 +173,7 @@ def norm(x: Any, ord: MatrixOrder | None = None, axis: Axis = None, keepdims: bo
     if ord is None:
         return vector_norm(x, axis=axis, keepdims=keepdims)
     x = _floating(x)
-    axes = _axes(axis, x.ndim)
+    axes = reduced_axes(axis, x.ndim)
     if len(axes) == 1 and not isinstance(ord, str):
         return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
     if len(axes) != 2:
@@ -184,11 +192,26 @@ def cond(x: Any, /, p: MatrixOrder | None = None) -> Tensor:
         p: which norm, see :func:`matrix_norm`. None and 2 divide the largest singular value by the smallest, -2 the
             smallest by the largest.
 
-    Raises:
-        numpy.linalg.LinAlgError: (a ValueError) a matrix is singular, and ``p`` is another norm.
+    Returns:
+        (…), infinite for singular matrices (of ``p`` = -2: 0), NaN where a matrix has a NaN.
     """
     x = as_matrices("x", x)
     if p in (None, 2, -2):
         values = svdvals(x)
-        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
-    return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+        largest, smallest = values[..., 0], values[..., -1]
+        return _quotient(smallest, largest) if p == -2 else _quotient(largest, smallest)
+    singular = _is_singular(x)
+    identity = np.eye(x.shape[-1], dtype=x.dtype)
+    number = matrix_norm(x, ord=p) * matrix_norm(inv(where(singular[..., None, None], identity, x)), ord=p)
+    return where(singular, np.inf, number)
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    """a / b of condition numbers: nothing to divide by makes them infinite, and nothing to divide either."""
+    return where(b == 0, where(isnan(a), np.nan, np.inf), a / where(b == 0, 1, b))
+
+
+@primitive(dtypes="floating", batching=aligned)
+def _is_singular(x: Array, /) -> Array:
+    """Whether elimination meets a pivot of 0, so that there is no inverse."""
+    return np.linalg.slogdet(as_square_matrices("x", x)).sign == 0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from minigrad.ops.axes import axis_index, axis_indices
 from minigrad.ops.batching import along_axis
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.indexing import getitem, take
@@ -121,7 +121,7 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None
     """
     if axis is None:
         return reshape(roll(flatten(x), shift, axis=0), np.shape(x))
-    axes = normalize_axis_tuple(axis, np.ndim(x), "axis", allow_duplicate=True)
+    axes = axis_indices(axis, np.ndim(x), "axis", repeated=True)
     shifts, places = np.broadcast_arrays(np.ravel(as_array(shift)), axes)
     return _roll(x, tuple(shifts.tolist()), tuple(places.tolist()))
 
@@ -147,7 +147,7 @@ def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = flatten(x), 0
-    axis = normalize_axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, np.ndim(x))
     counts = as_array(as_integers(repeats, "repeats"))
     if counts.size != 1:
         return take(x, np.repeat(np.arange(np.shape(x)[axis]), counts), axis=axis)
@@ -234,7 +234,7 @@ def sliding_window_view(x: Any, window_shape: int | Sequence[int], axis: int | S
                 [1, 2, 3]])
     """
     window = tuple(int(size) for size in np.atleast_1d(as_array(window_shape)))
-    axes = normalize_axis_tuple(range(np.ndim(x)) if axis is None else axis, np.ndim(x), "axis")
+    axes = axis_indices(range(np.ndim(x)) if axis is None else axis, np.ndim(x), "axis")
     sizes = [np.shape(x)[along] for along in axes]
     if len(window) != len(axes) or any(not 0 <= part <= whole for part, whole in zip(window, sizes, strict=False)):
         raise ValueError(f"window_shape: expected a size for each of the axes {axes}, at most {sizes}, got {window}")
@@ -258,6 +258,6 @@ def unfold(x: Any, axis: int, size: int, step: int = 1) -> Any:
         raise ValueError(f"step: expected at least 1, got {step}")
     if not np.ndim(x):
         return getitem(unfold(reshape(x, (1,)), axis, size, step), 0)
-    axis = normalize_axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, np.ndim(x))
     windows = sliding_window_view(x, size, axis)
     return getitem(windows, (*(slice(None),) * axis, slice(None, None, step)))

@@ -33,14 +33,16 @@ import numpy as np
 
 from minigrad import graph, modes
 from minigrad.batched import Batched, Level, as_data
+from minigrad.dtypes import SUPPORTED
 from minigrad.graph import Node
 from minigrad.ops import batching as batches
+from minigrad.ops.axes import check_axis
 from minigrad.ops.batching import BatchingRule
 from minigrad.ops.promotion import Promotion, beside, promote
 from minigrad.tensor import Array, Buffer, Shape, Tensor, as_array
 
 Rule = Callable[..., Any]
-_PLAIN = (bool, int, float, type(None))
+_NUMBERS = (bool, int, float)
 
 
 class WithResiduals:
@@ -72,6 +74,7 @@ class Primitive:
         parameters = signature.parameters.values()
         self.inputs = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._may_be_none = [p.default is None or "None" in str(p.annotation) for p in parameters]
         self._optional_inputs = [p.default for p in parameters if p.kind is p.POSITIONAL_ONLY]
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         self.params = tuple(p.name for p in named)
@@ -84,6 +87,7 @@ class Primitive:
         self.joint_rule: tuple[Rule, tuple[str, ...]] | None = None
         self.composition: Callable[..., Any] | None = None
         self._plans: dict[tuple[bool, ...], tuple[str, ...]] = {}
+        self._has_axis = "axis" in self.params
         self._shape_of = {f"{name}_shape": position for position, name in enumerate(self.inputs)}
 
     # Definition
@@ -118,7 +122,7 @@ class Primitive:
         args, params = self._bind(args, kwargs)
         values: list[Any] = []
         any_tensor = batched = False
-        for arg in args:
+        for position, arg in enumerate(args):
             if isinstance(arg, Tensor):
                 any_tensor = True
                 values.append(arg.data)
@@ -126,10 +130,14 @@ class Primitive:
                     batched = True
                 if arg.buffer.replaced:
                     arg.check_current()
-            elif isinstance(arg, _PLAIN) or (isinstance(arg, (np.ndarray, np.generic)) and arg.dtype.kind in "biuf"):
+            elif isinstance(arg, (np.ndarray, np.generic)):
+                values.append(arg if arg.dtype in SUPPORTED else as_array(arg, name=self._name_of(position)))
+            elif isinstance(arg, _NUMBERS) or (arg is None and not self.variadic and self._may_be_none[position]):
                 values.append(arg)
             else:
-                values.append(beside(args, arg))
+                values.append(beside(args, arg, self._name_of(position)))
+        if self._has_axis and params["axis"] is not None:
+            check_axis(params["axis"], getattr(values[0], "ndim", 0) if values else 0)
         if self.dtypes != "keep":
             values = promote(values, floating=self.dtypes == "floating")
         elif not any_tensor and not any(isinstance(value, np.ndarray) for value in values):
@@ -140,6 +148,9 @@ class Primitive:
         if not any_tensor and modes.on_arrays():
             return out.out if isinstance(out, WithResiduals) else out
         return self._wrap(args, values, params, out)
+
+    def _name_of(self, position: int) -> str:
+        return f"arrays[{position}]" if self.variadic else self.inputs[position]
 
     def _call_batched(self, args: tuple[Any, ...], values: list[Any], params: dict[str, Any]) -> Any:
         """Over all examples of the vmaps under way; a fused operation in terms of its parts."""
@@ -459,6 +470,15 @@ def alias(x: Array, /) -> Array:
 
 
 alias.vjp(x=lambda g: g)
+
+
+def independent(tensor: Tensor) -> Tensor:
+    """The tensor at a node without an input."""
+    variable = tensor.detach()
+    variable.node = Node(alias, (None,), (tensor.shape,), (tensor.dtype,), {})
+    variable.node.output_shapes, variable.node.output_dtypes = (tensor.shape,), (tensor.dtype,)
+    variable.requires_grad_()
+    return variable
 
 
 # The ways into and out of a batch see the batched data itself.

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from minigrad import kernels
+from minigrad.ops.axes import axis_index, axis_indices
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.joining import concat
+from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import expand_dims, flatten, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
 from minigrad.tensor import Array
@@ -61,7 +62,8 @@ def matmul(x1: Any, x2: Any, /) -> Any:
         >>> mg.matmul(mg.ones((2, 3)), mg.ones(3))
         tensor([3., 3.])
     """
-    left, right = np.shape(x1), np.shape(x2)
+    x1, x2 = as_operands(x1=x1, x2=x2)
+    left, right = x1.shape, x2.shape
     if not left or not right:
         raise ValueError(f"matmul: expected operands with at least 1 dimension, got {left} and {right}")
     if left[-1] != right[-2 if len(right) > 1 else -1]:
@@ -93,11 +95,12 @@ def tensordot(x1: Any, x2: Any, /, axes: int | Sequence[Any] = 2) -> Any:
         >>> mg.tensordot(mg.ones((2, 3, 4)), mg.ones((4, 3, 5)), axes=((1, 2), (1, 0))).shape
         (2, 5)
     """
-    shapes = np.shape(x1), np.shape(x2)
+    x1, x2 = as_operands(x1=x1, x2=x2)
+    shapes = x1.shape, x2.shape
     if isinstance(axes, Sequence):
         if len(axes) != 2:
             raise ValueError(f"axes: expected an integer or a pair of sequences, got {axes}")
-        left, right = (normalize_axis_tuple(a, len(shape)) for a, shape in zip(axes, shapes, strict=True))
+        left, right = (axis_indices(a, len(shape)) for a, shape in zip(axes, shapes, strict=True))
     else:
         if not 0 <= axes <= min(map(len, shapes)):
             raise ValueError(f"axes: expected 0 to {min(map(len, shapes))} for shapes {shapes}, got {axes}")
@@ -127,9 +130,10 @@ def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
         >>> mg.vecdot(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([10.0, 1.0]))
         tensor([12., 34.])
     """
+    x1, x2 = as_operands(x1=x1, x2=x2)
     a, b = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
-    if np.shape(a)[-1] != np.shape(b)[-1]:
-        raise ValueError(f"vecdot: the vectors of {np.shape(x1)} and {np.shape(x2)} along axis {axis} differ in length")
+    if a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"vecdot: the vectors of {x1.shape} and {x2.shape} along axis {axis} differ in length")
     return _vecdot(a, b)
 
 
@@ -139,25 +143,29 @@ def dot(x1: Any, x2: Any, /) -> Any:
     Two vectors give their inner product, two matrices their matrix product; a number multiplies. Of operands with more
     axes every pair of vectors is multiplied, unlike in :func:`matmul`.
     """
-    if not np.ndim(x1) or not np.ndim(x2):
+    x1, x2 = as_operands(x1=x1, x2=x2)
+    if not x1.ndim or not x2.ndim:
         return multiply(x1, x2)
-    return tensordot(x1, x2, axes=(-1, -2 if np.ndim(x2) > 1 else -1))
+    return tensordot(x1, x2, axes=(-1, -2 if x2.ndim > 1 else -1))
 
 
 def inner(x1: Any, x2: Any, /) -> Any:
     """The sum over the last axes: ``(…, N)`` and ``(***, N)`` give ``(…, ***)``; a number multiplies."""
-    if not np.ndim(x1) or not np.ndim(x2):
+    x1, x2 = as_operands(x1=x1, x2=x2)
+    if not x1.ndim or not x2.ndim:
         return multiply(x1, x2)
     return tensordot(x1, x2, axes=(-1, -1))
 
 
 def vdot(x1: Any, x2: Any, /) -> Any:
     """The dot product of all elements, in their order: both operands are flattened first."""
+    x1, x2 = as_operands(x1=x1, x2=x2)
     return tensordot(flatten(x1), flatten(x2), axes=1)
 
 
 def outer(x1: Any, x2: Any, /) -> Any:
     """Every element of ``x1`` times every element of ``x2``: (M,) and (N,) give (M, N). Others are flattened first."""
+    x1, x2 = as_operands(x1=x1, x2=x2)
     return multiply(expand_dims(flatten(x1), 1), flatten(x2))
 
 
@@ -171,8 +179,9 @@ def kron(x1: Any, x2: Any, /) -> Any:
         >>> mg.kron(mg.tensor([1.0, 10.0]), mg.tensor([1.0, 2.0, 3.0]))
         tensor([ 1.,  2.,  3., 10., 20., 30.])
     """
-    ndim = max(np.ndim(x1), np.ndim(x2))
-    coarse, fine = ((1,) * (ndim - np.ndim(x)) + np.shape(x) for x in (x1, x2))
+    x1, x2 = as_operands(x1=x1, x2=x2)
+    ndim = max(x1.ndim, x2.ndim)
+    coarse, fine = ((1,) * (ndim - x.ndim) + x.shape for x in (x1, x2))
     product = multiply(
         reshape(x1, tuple(size for pair in zip(coarse, (1,) * ndim, strict=True) for size in pair)),
         reshape(x2, tuple(size for pair in zip((1,) * ndim, fine, strict=True) for size in pair)),
@@ -191,9 +200,10 @@ def cross(x1: Any, x2: Any, /, axis: int = -1) -> Any:
         >>> mg.cross(mg.tensor([1.0, 0.0, 0.0]), mg.tensor([0.0, 1.0, 0.0]))
         tensor([0., 0., 1.])
     """
+    x1, x2 = as_operands(x1=x1, x2=x2)
     for name, x in (("x1", x1), ("x2", x2)):
-        if np.shape(x)[normalize_axis_index(axis, np.ndim(x))] != 3:
-            raise ValueError(f"{name}: expected 3 elements along axis {axis}, got shape {np.shape(x)}")
+        if x.shape[axis_index(axis, x.ndim)] != 3:
+            raise ValueError(f"{name}: expected 3 elements along axis {axis}, got shape {x.shape}")
     a, b = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
     return moveaxis(_next(a * _next(b) - _next(a) * b), -1, axis)
 

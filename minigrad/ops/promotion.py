@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from minigrad.batched import Batched
-from minigrad.tensor import Array, as_array, default_float
+from minigrad.tensor import Array, Tensor, as_array, default_float
 
 Promotion = Literal["keep", "numeric", "floating"]
 
@@ -15,7 +16,8 @@ Promotion = Literal["keep", "numeric", "floating"]
 def promote(values: list[Any], floating: bool) -> list[Any]:
     """Bring arrays to one dtype as PyTorch does: float32 stays float32 beside integers, scalars beside arrays are weak.
 
-    NumPy's own scalars count as weak too: ``x / np.sqrt(64)`` must not widen a float32 tensor.
+    NumPy's own scalars count as weak too: neither ``x / np.sqrt(64)`` nor ``x / np.prod(shape)`` must widen a float32
+    tensor.
     """
     if _already_one(values):
         return values
@@ -35,8 +37,8 @@ def promote(values: list[Any], floating: bool) -> list[Any]:
     return [
         value.astype(dtype, copy=False)
         if isinstance(value, (np.ndarray, Batched))
-        else float(value)
-        if isinstance(value, np.floating)
+        else value.item()
+        if isinstance(value, np.generic)
         else value
         for value in values
     ]
@@ -56,8 +58,21 @@ def _already_one(values: list[Any]) -> bool:
     return only is not None and only.kind == "f"
 
 
-def beside(args: tuple[Any, ...], given: Any) -> Array:
-    """Nested lists as an array; like Python's numbers, their floats do not lose digits beside float64."""
-    array = as_array(given)
-    wide = isinstance(given, (list, tuple)) and any(getattr(arg, "dtype", None) == np.float64 for arg in args)
-    return as_array(given, np.float64) if wide and array.dtype == default_float else array
+def beside(args: Iterable[Any], given: Any, name: str = "data") -> Array:
+    """An argument as an array; Python's floats, in nested lists too, do not lose digits beside a float64 array.
+
+    Raises:
+        TypeError: it is no array and has no numbers; the message names the argument.
+    """
+    array = as_array(given, name=name)
+    rounded = array.dtype == default_float and isinstance(given, (float, list, tuple))
+    if rounded and any(getattr(arg, "dtype", None) == np.float64 for arg in args):
+        return as_array(given, np.float64)
+    return array
+
+
+def all_beside(arrays: Sequence[Any], name: str = "arrays") -> list[Any]:
+    """Several arguments of one kind, tensors and arrays as they are, each of the others as an array beside them."""
+    return [
+        x if isinstance(x, (Tensor, np.ndarray)) else beside(arrays, x, f"{name}[{i}]") for i, x in enumerate(arrays)
+    ]

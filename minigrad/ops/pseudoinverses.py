@@ -10,6 +10,7 @@ from minigrad.ops.batching import aligned
 from minigrad.ops.decompositions import svdvals
 from minigrad.ops.elementwise import square
 from minigrad.ops.inverses import as_matrices
+from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import sum
@@ -100,7 +101,7 @@ def lstsq(x1: Any, x2: Any, /, rtol: float | Array | None = None) -> LstsqResult
         >>> mg.round(line.solution)
         tensor([2., 1.])
     """
-    x1 = as_matrices("x1", x1)
+    x1, x2 = as_operands(x1=as_matrices("x1", x1), x2=x2)
     solution = matmul(pinv(x1, rtol), x2)
-    residuals = sum(square(matmul(x1, solution) - x2), axis=-1 if np.ndim(x2) == 1 else -2)
+    residuals = sum(square(matmul(x1, solution) - x2), axis=-1 if x2.ndim == 1 else -2)
     return LstsqResult(solution, residuals, matrix_rank(x1, rtol=rtol), svdvals(x1))

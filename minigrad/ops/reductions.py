@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.dtypes import float64, result_type
+from minigrad.ops.axes import reduced_axes
 from minigrad.ops.batching import along_axis
-from minigrad.ops.comparisons import isnan, where
-from minigrad.ops.elementwise import astype, ceil, floor, lerp, round, share, sqrt, square, subtract
+from minigrad.ops.comparisons import isinf, isnan, where
+from minigrad.ops.elementwise import astype, ceil, exp, floor, lerp, round, sqrt, square, subtract
 from minigrad.ops.indexing import getitem
+from minigrad.ops.operands import as_floats, as_operand
 from minigrad.ops.primitive import primitive
 from minigrad.ops.scans import product_of_others
 from minigrad.ops.shape import broadcast_to, flatten, permute_dims, reshape
 from minigrad.ops.sorting import sort
-from minigrad.ops.tables import as_operand
-from minigrad.tensor import Array, Shape, as_array
+from minigrad.tensor import Array, Shape, Tensor, as_array
 
 __all__ = ["all", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "min", "prod", "ptp", "sum"]
 __all__ += ["average", "mean", "median", "percentile", "quantile", "std", "var"]
@@ -31,20 +31,20 @@ __all__ += ["amax", "amin"]
 Axis = int | tuple[int, ...] | None
 
 
-def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes meant, as non-negative numbers; a scalar's own 0 and -1 are none."""
-    return normalize_axis_tuple(axis, ndim) if ndim and axis is not None else tuple(range(ndim))
+def _axis(x: Array, axis: Axis) -> Axis:
+    """The axis as NumPy understands it for numbers too."""
+    return axis if x.ndim else reduced_axes(axis, 0)
 
 
 def _kept(shape: Shape, axis: Axis) -> Shape:
     """The shape of a reduction with ``keepdims=True``."""
-    axes = _axes(axis, len(shape))
+    axes = reduced_axes(axis, len(shape))
     return tuple(1 if i in axes else size for i, size in enumerate(shape))
 
 
 def _count(shape: Shape, axis: Axis) -> int:
     """How many elements are collapsed into one."""
-    return math.prod(shape[a] for a in _axes(axis, len(shape)))
+    return math.prod(shape[a] for a in reduced_axes(axis, len(shape)))
 
 
 def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
@@ -54,13 +54,13 @@ def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
 
 def _order(shape: Shape, axis: Axis) -> tuple[int, ...]:
     """The axes with those to be collapsed at the end."""
-    axes = _axes(axis, len(shape))
+    axes = reduced_axes(axis, len(shape))
     return tuple(i for i in range(len(shape)) if i not in axes) + axes
 
 
 def _rows(x: Any, axis: Axis) -> Any:
     """``x`` with the axes to be collapsed merged into one last axis."""
-    lead = tuple(size for i, size in enumerate(x.shape) if i not in _axes(axis, x.ndim))
+    lead = tuple(size for i, size in enumerate(x.shape) if i not in reduced_axes(axis, x.ndim))
     return reshape(permute_dims(x, _order(x.shape, axis)), (*lead, _count(x.shape, axis)))
 
 
@@ -76,13 +76,13 @@ def sum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DT
         >>> mg.sum(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
         tensor([4., 6.])
     """
-    return np.sum(x, axis=axis, keepdims=keepdims, dtype=dtype)
+    return np.sum(x, axis=_axis(x, axis), keepdims=keepdims, dtype=dtype)
 
 
 @primitive(batching=along_axis)
 def prod(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Array:
     """The product over ``axis``, dtypes as in :func:`sum`; derivatives are exact with zeros in it, to any order."""
-    return np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype)
+    return np.prod(x, axis=_axis(x, axis), keepdims=keepdims, dtype=dtype)
 
 
 def _prod_vjp(g: Any, x: Any, axis: Axis) -> Any:
@@ -96,20 +96,40 @@ prod.vjp(x=_prod_vjp)
 
 
 @primitive(dtypes="floating", batching=along_axis)
-def logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """log Σ exp(x) over ``axis``, without overflow; -inf for nothing but -inf, where the gradient is 0."""
-    axis = _axes(axis, x.ndim)
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+def _logsumexp(x: Array, /, axis: Axis, keepdims: bool) -> Array:
+    axes = reduced_axes(axis, x.ndim)
+    top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
-        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return total if keepdims else np.squeeze(total, axis)
+        total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axes)
 
 
-@logsumexp.joint_vjp
-def _logsumexp_vjp(g: Any, x: Any, out: Any, axis: Axis) -> list[Any]:
-    kept = _kept(x.shape, axis)
-    return [reshape(g, kept) * share(x, reshape(out, kept))]
+_logsumexp.name = "logsumexp"
+_logsumexp.vjp(x=lambda g, x, axis: reshape(g, _kept(x.shape, axis)) * _shares(x, axis))
+
+
+def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
+    """log Σ exp(x) over ``axis``, without overflow; -inf for nothing but -inf, where the gradient is 0.
+
+    With ``keepdims`` a scalar counts as a vector of one element, as in SciPy.
+    """
+    x = as_operand(x)
+    if x.ndim:
+        return _logsumexp(x, axis, keepdims)
+    reduced_axes(axis, 0)
+    return _logsumexp(flatten(x), 0, keepdims)
+
+
+def _shares(x: Any, axis: Axis) -> Any:
+    """e^x / Σ e^x: of an infinite sum the infinite terms have 1 each, of an empty one all have 0."""
+    if not x.size:
+        return x
+    axes = reduced_axes(axis, x.ndim)
+    top = max(x.detach() if isinstance(x, Tensor) else x, axis=axes, keepdims=True)  # the shares do not depend on it
+    infinite = isinf(top)
+    terms = where(infinite, x == np.inf, exp(where(infinite, -np.inf, x - where(infinite, 0, top))))
+    return terms / where(infinite, 1, sum(terms, axis=axes, keepdims=True))
 
 
 # Averages
@@ -118,7 +138,7 @@ def _logsumexp_vjp(g: Any, x: Any, out: Any, axis: Axis) -> list[Any]:
 @primitive(dtypes="floating", batching=along_axis)
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over ``axis``; of integers in float32."""
-    return np.mean(x, axis=axis if x.ndim else None, keepdims=keepdims)
+    return np.mean(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 mean.vjp(x=lambda g, x_shape, axis: _stretch(g / builtins.max(_count(x_shape, axis), 1), x_shape, axis))
@@ -135,7 +155,7 @@ def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = 
     """
     if weights is None:
         return mean(x, axis=axis, keepdims=keepdims)
-    x, weights = as_operand(x), as_operand(weights)
+    x, weights = as_floats(x=x, weights=weights)
     if weights.shape != x.shape:
         if not isinstance(axis, int) or weights.shape != (x.shape[axis],):
             raise ValueError(
@@ -161,7 +181,7 @@ def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = 
 
 def median(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
     """The middle value over ``axis``, or the mean of the two; NaN where any is."""
-    x = as_operand(x)
+    (x,) = as_floats(x=x)
     rows = sort(_rows(x, axis), axis=-1)
     count = rows.shape[-1]
     middle = mean(rows[..., (count - 1) // 2 : count // 2 + 1], axis=-1)
@@ -247,13 +267,13 @@ def _evenly(g: Any, out: Any, x: Any, axis: Axis) -> Any:
 @primitive(batching=along_axis)
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest value over ``axis``; ties share the gradient evenly."""
-    return np.max(x, axis=axis, keepdims=keepdims)
+    return np.max(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 @primitive(batching=along_axis)
 def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest value over ``axis``; ties share the gradient evenly."""
-    return np.min(x, axis=axis, keepdims=keepdims)
+    return np.min(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 max.vjp(x=_evenly)
@@ -280,10 +300,12 @@ _argmax.name, _argmin.name = "argmax", "argmin"
 
 
 def _position(find: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
-    if axis is not None:
+    x = as_operand(x)
+    if axis is not None and x.ndim:
         return find(x, axis, keepdims)
+    reduced_axes(axis, x.ndim)
     position = find(flatten(x), 0, False)
-    return reshape(position, (1,) * np.ndim(x)) if keepdims else position
+    return reshape(position, (1,) * x.ndim) if keepdims else position
 
 
 def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Any:
@@ -302,19 +324,19 @@ def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Any:
 @primitive(batching=along_axis)
 def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any element over ``axis`` is true."""
-    return np.any(x, axis=axis, keepdims=keepdims)
+    return np.any(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 @primitive(batching=along_axis)
 def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether all elements over ``axis`` are true."""
-    return np.all(x, axis=axis, keepdims=keepdims)
+    return np.all(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 @primitive(batching=along_axis)
 def count_nonzero(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """How many elements over ``axis`` are not zero, as int64."""
-    return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keepdims), np.int64)
+    return np.asarray(np.count_nonzero(x, axis=_axis(x, axis), keepdims=keepdims), np.int64)
 
 
 # As if NaN were not there
@@ -327,6 +349,7 @@ def nansum(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.D
 
 def nanmean(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
     """The mean of what is not NaN over ``axis``; NaN where nothing is left."""
+    (x,) = as_floats(x=x)
     return nansum(x, axis, keepdims) / sum(~isnan(x), axis=axis, keepdims=keepdims)
 
 

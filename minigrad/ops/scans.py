@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from minigrad import kernels
 from minigrad.ops.batching import along_axis
-from minigrad.ops.comparisons import where
-from minigrad.ops.elementwise import astype, share
+from minigrad.ops.comparisons import isfinite, isinf, where
+from minigrad.ops.elementwise import astype, exp, minimum
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.joining import concat
+from minigrad.ops.operands import as_operand
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import flatten, flip, reshape
-from minigrad.ops.tables import as_operand
-from minigrad.tensor import Array
+from minigrad.tensor import Array, Tensor
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "cummax", "cummin", "logcumsumexp"]
 
@@ -36,10 +36,16 @@ def delayed(x: Any, axis: int, first: float) -> Any:
 
 
 def _scan(scan: Any, x: Any, axis: int | None, **params: Any) -> Any:
-    """A scan along an axis, or of the flattened array; a scalar is the only element of its axis, as in PyTorch."""
+    """A scan along an axis, or of the flattened array; a scalar counts as a vector of one element, as in NumPy."""
     x = as_operand(x)
     if axis is None:
         return scan(flatten(x), 0, **params)
+    return scan(x if x.ndim else flatten(x), axis, **params)
+
+
+def _scan_as_torch(scan: Any, x: Any, axis: int, **params: Any) -> Any:
+    """A scan along an axis; that of a scalar is a scalar, as in PyTorch."""
+    x = as_operand(x)
     return scan(x, axis, **params) if x.ndim else reshape(scan(flatten(x), axis, **params), ())
 
 
@@ -156,19 +162,42 @@ def cummin(x: Any, /, axis: int = -1) -> Extremes:
 
 
 def _extremes(x: Any, axis: int, largest: bool) -> Extremes:
-    indices = _scan(_running_extreme, x, axis, largest=largest)
-    return Extremes(_scan(lambda x, axis: take_along_axis(x, reshape(indices, x.shape), axis=axis), x, axis), indices)
+    indices = _scan_as_torch(_running_extreme, x, axis, largest=largest)
+
+    def at_indices(x: Any, axis: int) -> Any:
+        return take_along_axis(x, reshape(indices, x.shape), axis=axis)
+
+    return Extremes(_scan_as_torch(at_indices, x, axis), indices)
 
 
 @primitive(dtypes="floating", batching=along_axis)
 def _logcumsumexp(x: Array, /, axis: int) -> Array:
-    return np.logaddexp.accumulate(x, axis=axis)
+    top, _, sums = _running_exponentials(x, axis)
+    with np.errstate(divide="ignore"):
+        return top + np.log(np.asarray(sums))
 
 
 @_logcumsumexp.joint_vjp
 def _logcumsumexp_vjp(g: Any, x: Any, out: Any, axis: int) -> list[Any]:
-    links = share(delayed(out, axis, -np.inf), out)
-    return [_linear_recurrence(g, links, axis, True) * share(x, out)]
+    # Of an infinite sum the infinite terms have 1 each, of an empty one all have 0.
+    infinite = isinf(out)
+    top, carried, sums = _running_exponentials(where(x == np.inf, 0, x), axis)
+    total = where(infinite, 1, sums)
+    own = where(infinite, x == np.inf, exp(where(infinite, 0, x - top)) / total)
+    links = where(infinite, delayed(out, axis, -np.inf) == np.inf, carried * delayed(sums, axis, 0) / total)
+    return [_linear_recurrence(g, links, axis, True) * own]
+
+
+def _running_exponentials(x: Any, axis: int) -> tuple[Any, Any, Any]:
+    """Running maxima, 0 in the place of infinite ones; running sums of exponentials relative to them; and between
+    these what a sum counts at the next place.
+    """
+    values = x.detach() if isinstance(x, Tensor) else x  # the sums are relative to the maxima, whatever they are
+    extremes = take_along_axis(values, _running_extreme(values, axis, True), axis=axis)
+    finite = isfinite(extremes)
+    top = where(finite, extremes, 0)
+    carried = where(delayed(finite, axis, False), exp(minimum(delayed(top, axis, 0) - top, 0)), 0)
+    return top, carried, _linear_recurrence(exp(x - top), astype(carried, x.dtype), axis)
 
 
 _logcumsumexp.name = "logcumsumexp"
@@ -176,7 +205,7 @@ _logcumsumexp.name = "logcumsumexp"
 
 def logcumsumexp(x: Any, /, axis: int = -1) -> Any:
     """The logarithms of running sums of exponentials along ``axis``, without overflow."""
-    return _scan(_logcumsumexp, x, axis)
+    return _scan_as_torch(_logcumsumexp, x, axis)
 
 
 def product_of_others(x: Any, axis: int) -> Any:

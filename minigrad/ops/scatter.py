@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.array_utils import normalize_axis_index
 
+from minigrad.ops.axes import axis_index
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import add, multiply, where
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.indexing import add_at, getitem, in_dtype_of, setitem, take, take_along_axis, write_at
+from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import atleast_1d, broadcast_to, flatten, reshape
 from minigrad.tensor import Array, Shape, Tensor, as_array
@@ -106,7 +107,7 @@ def gather(x: Any, axis: int, index: Any) -> Any:
 def _along(x: Any, axis: int, *others: Any) -> tuple[Any, ...]:
     """Operands of at least 1 dimension, PyTorch's view of 0-d ones, and the axis as it is then."""
     x = atleast_1d(x)
-    return x, normalize_axis_index(axis, np.ndim(x)), *(atleast_1d(other) for other in others)
+    return x, axis_index(axis, np.ndim(x)), *(atleast_1d(other) for other in others)
 
 
 def scatter(x: Any, axis: int, index: Any, src: Any) -> Any:
@@ -151,7 +152,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
 
 def _positions_and_source(x: Any, axis: int, index: Any, src: Any) -> tuple[Any, Any]:
     """Where in the flattened ``x`` to write, and what."""
-    index = as_integers(index)
+    index, src = as_integers(index), as_operand(src, "src", (x,))
     positions = gather(_numbered(np.shape(x)), axis, index)
     if np.ndim(src):
         _check_fits(index, np.shape(src), None, "src")
@@ -179,7 +180,8 @@ def index_add(x: Any, axis: int, index: Any, source: Any, alpha: float = 1) -> A
         >>> mg.index_add(mg.zeros(3), 0, [0, 2, 0], mg.ones(3))
         tensor([2., 0., 1.])
     """
-    shape = np.shape(x)
+    x, source = as_operands(x=x, source=source)
+    shape = x.shape
     x, axis, source, index = _along(x, axis, source, as_integers(index))
     expected = (*np.shape(x)[:axis], *np.shape(index), *np.shape(x)[axis + 1 :])
     if np.ndim(index) != 1 or np.shape(source) != expected:

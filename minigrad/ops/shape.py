@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from minigrad.ops.axes import as_integer, axis_index, axis_indices
 from minigrad.ops.batching import along_axis
 from minigrad.ops.primitive import primitive
 from minigrad.tensor import Array, Shape
@@ -102,7 +102,7 @@ broadcast_to.vjp(x=lambda g: g)  # every cotangent is summed back to its input's
 
 def _permute_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     count = arrays[0].ndim - depth
-    axes = normalize_axis_tuple(params["axes"], count, "axes")
+    axes = axis_indices(params["axes"], count, "axes")
     if len(axes) != count:
         raise ValueError(f"axes: expected all {count} of them, got {axes}")
     return arrays, {"axes": (*range(depth), *(axis + depth for axis in axes))}
@@ -173,8 +173,8 @@ def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
         (3, 4, 2)
     """
     ndim = np.ndim(x)
-    sources = normalize_axis_tuple(source, ndim, "source")
-    destinations = normalize_axis_tuple(destination, ndim, "destination")
+    sources = axis_indices(source, ndim, "source")
+    destinations = axis_indices(destination, ndim, "destination")
     if len(sources) != len(destinations):
         raise ValueError(f"destination: expected {len(sources)} axes as in source, got {len(destinations)}")
     order = [axis for axis in range(ndim) if axis not in sources]
@@ -191,7 +191,7 @@ def rollaxis(x: Any, /, axis: int, start: int = 0) -> Any:
         >>> mg.rollaxis(mg.zeros((2, 3, 4)), 2).shape
         (4, 2, 3)
     """
-    axis = normalize_axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, np.ndim(x))
     start += np.ndim(x) * (start < 0)
     return moveaxis(x, axis, start - (axis < start))
 
@@ -205,7 +205,7 @@ def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
         (4, 3, 2)
     """
     order = list(range(np.ndim(x)))
-    axis1, axis2 = normalize_axis_index(axis1, len(order)), normalize_axis_index(axis2, len(order))
+    axis1, axis2 = axis_index(axis1, len(order)), axis_index(axis2, len(order))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return permute_dims(x, tuple(order))
 
@@ -258,7 +258,7 @@ def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Any:
         (2, 12)
     """
     shape = np.shape(x) or (1,)
-    start, end = normalize_axis_index(start_axis, len(shape)), normalize_axis_index(end_axis, len(shape))
+    start, end = axis_index(start_axis, len(shape)), axis_index(end_axis, len(shape))
     return reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
@@ -328,7 +328,7 @@ def broadcast_shapes(*shapes: int | Shape) -> Shape:
     return np.broadcast_shapes(*shapes)
 
 
-def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+def broadcast_arrays(*arrays: Any) -> list[Any]:
     """The arrays broadcast against each other, without copies.
 
     Example:
@@ -337,7 +337,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
         [(3, 4), (3, 4)]
     """
     shape = np.broadcast_shapes(*map(np.shape, arrays))
-    return tuple(broadcast_to(x, shape) for x in arrays)
+    return [broadcast_to(x, shape) for x in arrays]
 
 
 # Turning
@@ -367,7 +367,8 @@ def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
     """
     if len(axes) != 2:
         raise ValueError(f"axes: expected two, got {tuple(axes)}")
-    first, second = normalize_axis_tuple(axes, np.ndim(x), "axes")
+    k = as_integer(k, "k")
+    first, second = axis_indices(axes, np.ndim(x), "axes")
     if k % 4 == 2:
         return flip(x, axis=(first, second))
     if k % 4 == 1:

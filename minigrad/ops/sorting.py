@@ -6,13 +6,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from minigrad.ops.axes import as_integer, axis_index
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import nonzero
 from minigrad.ops.indexing import getitem, take_along_axis
+from minigrad.ops.operands import as_operand
 from minigrad.ops.primitive import primitive
 from minigrad.ops.promotion import beside
 from minigrad.ops.shape import flatten, reshape
-from minigrad.ops.tables import as_operand
 from minigrad.tensor import Array, Tensor, as_array
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
@@ -58,21 +59,23 @@ def sort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: boo
         >>> mg.sort(mg.tensor([3, 1, 2]), descending=True)
         tensor([3, 2, 1])
     """
-    return _ordered(_sort, x, axis, descending, stable)
+    x = as_operand(x)
+    ordered = _ordered(_sort, x if x.ndim else flatten(x), axis, descending, stable)
+    return ordered if x.ndim or axis is None else reshape(ordered, ())
 
 
 def argsort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The int64 indices that put the elements along ``axis`` in order; ``stable`` keeps equal elements in theirs."""
-    return _ordered(_argsort, x, axis, descending, stable)
+    """The int64 indices that put the elements along ``axis`` in order; ``stable`` keeps equal elements in theirs.
+
+    A scalar counts as a vector of one element, as in NumPy.
+    """
+    x = as_operand(x)
+    return _ordered(_argsort, x if x.ndim else flatten(x), axis, descending, stable)
 
 
 def _ordered(order: Any, x: Any, axis: int | None, descending: bool, stable: bool) -> Any:
-    """An order along an axis, or of the flattened array; a scalar is the only element of its axis."""
-    if axis is None:
-        return order(flatten(x), 0, descending, stable)
-    return (
-        order(x, axis, descending, stable) if np.ndim(x) else reshape(order(flatten(x), axis, descending, stable), ())
-    )
+    """An order along an axis, or of the flattened array."""
+    return order(flatten(x), 0, descending, stable) if axis is None else order(x, axis, descending, stable)
 
 
 @primitive(batching=along_axis)
@@ -124,9 +127,10 @@ def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True, sorted: bool =
         >>> mg.topk(mg.tensor([1.0, 3.0, 2.0]), 2).indices
         tensor([1, 2])
     """
-    if not np.ndim(x):
+    x, k = as_operand(x), as_integer(k, "k")
+    if not x.ndim:
         return TopK(*(reshape(part, (k,) if k != 1 else ()) for part in topk(flatten(x), k, axis, largest)))
-    size = np.shape(x)[axis]
+    size = x.shape[axis_index(axis, x.ndim)]
     if not 0 <= k <= size:
         raise ValueError(f"k: expected 0 to {size}, the size of axis {axis}, got {k}")
     indices = _top_indices(x, axis, k, largest)
@@ -156,12 +160,12 @@ def searchsorted(x1: Any, x2: Any, /, *, side: Literal["left", "right"] = "left"
         sorter: indices that sort ``x1``.
     """
     order = None if sorter is None else as_array(sorter)
-    return Tensor(np.asarray(np.searchsorted(beside((x2,), x1), beside((x1,), x2), side, order), np.int64))
+    return Tensor(np.asarray(np.searchsorted(beside((x2,), x1, "x1"), beside((x1,), x2, "x2"), side, order), np.int64))
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
     """The int64 index of the bin that each element falls into, for edges in order, ascending or descending."""
-    return Tensor(np.asarray(np.digitize(as_array(x), beside((x,), bins), right), np.int64))
+    return Tensor(np.asarray(np.digitize(beside((bins,), x, "x"), beside((x,), bins, "bins"), right), np.int64))
 
 
 @primitive
@@ -254,5 +258,5 @@ def unique(
 
 def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element of ``x1`` is (or with ``invert`` is not) among those of ``x2``."""
-    found = np.isin(as_array(x1), beside((x1,), x2), assume_unique=assume_unique, invert=invert)
+    found = np.isin(beside((x2,), x1, "x1"), beside((x1,), x2, "x2"), assume_unique=assume_unique, invert=invert)
     return Tensor(np.asarray(found))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.ops.axes import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import where
 from minigrad.ops.elementwise import clip, exp
@@ -22,6 +23,7 @@ __all__ = ["erf", "erfc", "erfcx", "erfinv", "log_ndtr", "ndtr"]
 __all__ += ["digamma", "lgamma", "polygamma"]
 __all__ += ["logit", "sinc", "xlogy"]
 
+HIGHEST_ORDER = 1000  # of a polygamma function: the kernel's bound
 _SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
 
 
@@ -90,15 +92,16 @@ def polygamma(n: int, x: Any, /) -> Any:
     """The n-th derivative of ``digamma`` at x, any shape.
 
     Raises:
-        ValueError: n is negative.
+        TypeError: n is no integer.
+        ValueError: n is negative or above 1000.
 
     Example:
         >>> import minigrad as mg
         >>> mg.round(mg.polygamma(1, mg.tensor([1.0, 2.0])), 4)
         tensor([1.6449, 0.6449])
     """
-    if n < 0:
-        raise ValueError(f"n: expected 0, 1, 2, …, got {n}")
+    if not 0 <= as_integer(n, "n") <= HIGHEST_ORDER:
+        raise ValueError(f"n: expected 0 to {HIGHEST_ORDER}, got {n}")
     return _polygamma(x, n) if n else digamma(x)
 
 

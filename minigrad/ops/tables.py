@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import modes
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import Primitive
 from minigrad.ops.promotion import Promotion
-from minigrad.tensor import Tensor, as_array
 
 _UNARY = inspect.signature(lambda x, /: ...)
 _BINARY = inspect.signature(lambda a, b, /: ...)
@@ -58,10 +56,3 @@ def _summary(forward: Callable[..., Any]) -> str | None:
     """What a function says of itself; NumPy's say it after their signature, and much that does not hold here."""
     text = inspect.getdoc(forward)
     return text.split("\n\n")[1] if text and isinstance(forward, np.ufunc) else text
-
-
-def as_operand(x: Any) -> Any:
-    """``x`` as something with a shape and operators: a tensor, but plain inside a first-order derivative."""
-    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and modes.on_arrays()):
-        return x
-    return Tensor(as_array(x))

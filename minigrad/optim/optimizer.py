@@ -61,7 +61,7 @@ class Optimizer(ABC):
             if array is None:
                 state[name] = np.zeros(shape, value.dtype)
             elif array.shape != shape:
-                raise ValueError(f"params: the shape of a parameter has become {value.shape}, which its state is not of")
+                raise ValueError(f"params: a parameter, whose {name} has shape {array.shape}, is now {value.shape}")
             elif array.dtype != value.dtype:
                 state[name] = array.astype(value.dtype)
 

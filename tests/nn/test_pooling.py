@@ -169,3 +169,12 @@ def test_pooling_runs_over_whole_vmaps(rng: np.random.Generator) -> None:
 def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((1, 2, 5, 5)))
+
+
+def test_uneven_averages_take_in_only_their_own_elements() -> None:
+    x = mg.tensor([[[np.inf, 1.0, 2.0, 3.0, 4.0]]], requires_grad=True)
+    out = F.adaptive_avg_pool1d(x, 2)
+    assert out.tolist() == [[[np.inf, 3]]]
+    out.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), [[[1 / 3, 1 / 3, 2 / 3, 1 / 3, 1 / 3]]], rtol=1e-6)

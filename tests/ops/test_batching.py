@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import func, mapping
 from minigrad.ops import batching
 from minigrad.ops.indexing import setitem, take_rows
+from minigrad.testing import strategies
 
 BATCH = 3
 RNG = np.random.default_rng(0)
@@ -85,7 +88,7 @@ def _weighted(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def value(*args: Any) -> Any:
         results = function(*args)
-        several = results if isinstance(results, tuple) else (results,)
+        several = results if isinstance(results, (tuple, list)) else (results,)
         return mg.stack([(mg.sin(y) * mg.arange(y.size).reshape(y.shape)).sum() for y in several]).sum(), several
 
     return value
@@ -112,3 +115,57 @@ def test_arguments_may_belong_to_different_batches(name: str) -> None:
     results = func.vmap(inner, in_axes=(None, *(0 for _ in others)))(first, *others)
     expected = function(first[2], *(x[1] for x in others))
     np.testing.assert_allclose(results[1, 2].numpy(), expected.numpy(), atol=1e-12)
+
+
+REDUCTIONS = "sum prod mean var std max min amax amin any all count_nonzero logsumexp nansum nanmean nanmax nanmin ptp"
+REDUCTIONS += " median average argmax argmin cumsum cumprod argsort"
+
+
+@pytest.mark.parametrize("name", REDUCTIONS.split())
+@given(data=st.data())
+def test_reductions_of_examples_of_any_rank_are_a_loops(name: str, data: st.DataObject) -> None:
+    """Also of numbers, whose own axis 0 or -1 is that of no array."""
+    shape = data.draw(strategies.shapes(max_dims=2))
+    batch = data.draw(strategies.arrays((3, *shape), np.float64, -3, 3))
+    several = name not in ("argmax", "argmin", "cumsum", "cumprod", "argsort")
+    axis = data.draw(st.one_of(st.none(), strategies.axes(max(len(shape), 1), several=several)))
+    keepdims = data.draw(st.booleans())
+    options: dict[str, Any] = {"axis": axis}
+    if name not in ("cumsum", "cumprod", "argsort"):
+        options["keepdims"] = keepdims
+
+    def reduced(x: Any) -> Any:
+        return getattr(mg, name)(x, **options)
+
+    try:
+        expected = np.stack([reduced(mg.asarray(row)).numpy() for row in batch])
+    except ValueError as error:  # nothing to take the largest of
+        with pytest.raises(type(error)):
+            func.vmap(reduced)(mg.asarray(batch))
+        return
+    np.testing.assert_allclose(func.vmap(reduced)(mg.asarray(batch)).numpy(), expected, rtol=1e-12)
+
+
+def test_the_mean_of_a_number_is_itself_under_vmap_too() -> None:
+    assert func.vmap(lambda t: t - mg.mean(t, axis=-1, keepdims=True))(mg.tensor([1.0, 2.0, 4.0])).tolist() == [0, 0, 0]
+
+
+def test_a_tensor_that_has_left_its_vmap_is_an_error_that_names_vmap() -> None:
+    kept: list[mg.Tensor] = []
+
+    def f(t: mg.Tensor) -> mg.Tensor:
+        kept.append(t)
+        return t * 2
+
+    func.vmap(f)(mg.tensor([1.0, 2.0]))
+    uses: list[Callable[[], Any]] = [
+        lambda: kept[0] * 2,
+        lambda: mg.ones(2) + kept[0],
+        lambda: kept[0].numpy(),
+        lambda: kept[0].item(),
+        lambda: bool(kept[0] > 0),
+        lambda: func.vmap(lambda t: t + kept[0])(mg.ones(2)),
+    ]
+    for use in uses:
+        with pytest.raises(RuntimeError, match="vmap"):
+            use()

@@ -109,3 +109,21 @@ def test_convolution_refuses_what_it_cannot_slide() -> None:
         with pytest.raises(ValueError, match=message):
             mg.convolve(a, mg.ones(2), mode)  # type: ignore[arg-type]
     assert mg.convolve(mg.tensor([1, 2]), mg.tensor([1, 1])).dtype == mg.int64
+
+
+@given(data=st.data())
+def test_interpolation_is_numpys_between_infinite_values_and_nan_too(data: st.DataObject) -> None:
+    count = data.draw(st.integers(2, 4))
+    xp = np.cumsum(data.draw(st.lists(st.integers(1, 3), min_size=count, max_size=count))).astype(np.float64)
+    values = st.sampled_from([1.0, 2.0, -1.0, np.inf, -np.inf, np.nan])
+    fp = np.array(data.draw(st.lists(values, min_size=count, max_size=count)))
+    x = np.array([*xp, *(xp + 0.25), *(xp - 0.75), np.nan, np.inf, -np.inf])
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(mg.interp(x, xp, fp).numpy(), np.interp(x, xp, fp))
+
+
+def test_interpolation_keeps_its_slope_at_the_points() -> None:
+    x = mg.tensor([1.0, 2.0], dtype=mg.float64, requires_grad=True)
+    mg.interp(x, [1.0, 2.0, 3.0], [0.0, 10.0, 40.0]).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [10, 30]

@@ -365,3 +365,44 @@ def test_astype_copies_unless_told_otherwise_and_refuses_what_is_no_number() -> 
     with pytest.raises(ValueError, match="device"):
         mg.astype(x, mg.float32, device="gpu")  # type: ignore[arg-type]
     assert gradcheck(lambda x: mg.astype(mg.astype(x, mg.float32), mg.float64), np.ones(3), atol=1e-2, rtol=1e-1)
+
+
+# Derivatives whose formula has squares or products that leave float32's range, at points where the result does not
+FAR: dict[str, tuple[Callable[..., Any], list[tuple[float, ...]]]] = {
+    "divide": (mg.divide, [(1e20, 1e20), (1e-30, 1e-25), (1.0, 1e19), (3e38, 1e38)]),
+    "hypot": (mg.hypot, [(1e30, 1e30), (1e-30, 1e-30), (3e-23, 4e-23)]),
+    "atan2": (mg.atan2, [(1e25, 1e25), (1e-25, 1e-25), (1e30, 1.0)]),
+    "atan": (mg.atan, [(1e20,), (3e18,)]),
+    "asinh": (mg.asinh, [(1e25,), (-1e30,)]),
+    "acosh": (mg.acosh, [(1e25,), (3e38,)]),
+    "square": (mg.square, [(1e30,), (1e-30,)]),
+    "sqrt": (mg.sqrt, [(1e30,), (1e-30,)]),
+    "reciprocal": (mg.reciprocal, [(1e10,), (1e-15,)]),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_no_intermediate_of_a_derivative_leaves_the_range_where_the_result_does_not(name: str) -> None:
+    function, points = FAR[name]
+    for point in points:
+        found, exact = [], []
+        for gradients, dtype in ((found, mg.float32), (exact, mg.float64)):
+            leaves = [mg.tensor(value, dtype=dtype, requires_grad=True) for value in point]
+            with np.errstate(over="ignore", under="ignore"):
+                function(*leaves).backward()
+            gradients += [float(leaf.grad.numpy()) for leaf in leaves if leaf.grad is not None]
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-44)
+
+
+@given(
+    start=st.sampled_from([-np.inf, np.inf, 0.0, 1.0]),
+    end=st.sampled_from([-np.inf, np.inf, 0.0, 1.0]),
+    weight=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+def test_lerp_hits_its_ends_and_stays_between_equal_ones(start: float, end: float, weight: float) -> None:
+    with np.errstate(invalid="ignore"):
+        value = mg.lerp(mg.tensor(start), mg.tensor(end), mg.tensor(weight)).item()
+    if weight in (0.0, 1.0) or start == end:
+        assert value == (end if weight == 1 else start)
+    elif np.isfinite(start) and np.isfinite(end):
+        assert value == start + weight * (end - start)

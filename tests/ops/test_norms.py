@@ -161,3 +161,26 @@ def test_integers_and_nested_lists_become_float32() -> None:
 def test_norms_that_do_not_exist_are_refused(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("ord", [1, 2, 3, 4, 0.5, -1, -2, -3, 100, -100])
+@pytest.mark.parametrize("value", [1e10, 1e20, 3e37, 1e-30, 1.0, 0.0])
+def test_a_norm_within_the_range_is_found_though_its_powers_are_not(ord: float, value: float) -> None:
+    x = mg.tensor([value, value, value], requires_grad=True)
+    with np.errstate(divide="ignore"):
+        norm = mg.linalg.vector_norm(x, ord=ord)
+    expected = np.longdouble(value) * np.longdouble(3) ** (np.longdouble(1) / ord)
+    if expected < np.finfo(np.float32).max:
+        np.testing.assert_allclose(norm.item(), float(expected), rtol=1e-5)
+    norm.backward()
+    assert x.grad is not None
+    slope = 3.0 ** (1 / ord - 1) if value else 0
+    np.testing.assert_allclose(x.grad.numpy(), [slope] * 3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("p", [None, 2, -2, 1, -1, np.inf, -np.inf, "fro"])
+def test_the_condition_of_a_singular_matrix_is_infinite(p: Any) -> None:
+    assert mg.linalg.cond(np.zeros((2, 2)), p).item() == np.inf
+    if p not in (None, 2, -2):  # whose smallest singular value is but rounding
+        matrices = mg.tensor([[[1.0, 2.0], [2.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]]])
+        assert np.isinf(mg.linalg.cond(matrices, p).numpy()).tolist() == [True, False]

@@ -240,3 +240,31 @@ def test_logsumexp_is_scipys() -> None:
     x = np.linspace(-300, 300, 24).reshape(2, 3, 4)
     for axis in (None, 1, (0, 2)):
         np.testing.assert_allclose(mg.logsumexp(x, axis=axis).numpy(), scipy.special.logsumexp(x, axis=axis))
+
+
+def test_large_logarithms_have_shares_to_the_last_digit() -> None:
+    x = mg.tensor(np.full(5, 1e7, np.float32), requires_grad=True)
+    np.testing.assert_allclose(mg.log_softmax(x).detach().numpy(), np.full(5, -np.log(5)), rtol=1e-6)
+    for function in (mg.logsumexp, lambda x: mg.logcumsumexp(x)[-1]):
+        x.grad = None
+        function(x).backward()
+        assert x.grad is not None
+        np.testing.assert_allclose(x.grad.numpy(), np.full(5, 0.2), rtol=1e-6)
+    np.testing.assert_allclose(
+        mg.logcumsumexp(np.full(1000, 1e6, np.float32))[-1].item(), 1e6 + np.log(1000), rtol=1e-7
+    )
+
+
+def test_percentiles_at_infinite_elements_are_those_elements() -> None:
+    assert mg.percentile(np.array([-np.inf, 1]), 0).item() == -np.inf
+    assert mg.percentile(np.array([1, np.inf]), 100).item() == np.inf
+    assert mg.median(np.array([np.inf, np.inf, 1])).item() == np.inf
+
+
+def test_scalars_have_numpys_shapes() -> None:
+    scalar = mg.tensor(2.0)
+    assert mg.cumulative_sum(scalar).shape == mg.cumulative_sum(scalar, axis=0).shape == (1,)
+    assert mg.cumulative_sum(scalar, axis=0, include_initial=True).tolist() == [0, 2]
+    assert mg.cumulative_prod(scalar, axis=-1, include_initial=True).tolist() == [1, 2]
+    assert mg.logsumexp(scalar, keepdims=True).shape == (1,)  # SciPy's
+    assert mg.logsumexp(scalar).shape == mg.sum(scalar, keepdims=True).shape == ()

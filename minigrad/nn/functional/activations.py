@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from minigrad import random
 from minigrad.ops import activations, elementwise, normalization
-from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import abs, astype, clip, expm1, relu, sigmoid, sign, tanh, where
+from minigrad.ops.operands import as_floats, as_operand
 from minigrad.ops.reductions import max
 from minigrad.ops.shape import reshape
 from minigrad.random import Generator
@@ -51,7 +51,7 @@ __all__ = [
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, ``negative_slope`` · x elsewhere. Maas, Hannun and Ng, 2013."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return where(x > 0, x, negative_slope * x)
 
 
@@ -65,7 +65,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     Raises:
         ValueError: the number of weights is neither 1 nor that of the channels.
     """
-    x, weight = asarray(input), asarray(weight)
+    x, weight = as_floats(input=input, weight=weight)
     channels = x.shape[1] if x.ndim > 1 else 1
     if weight.size not in (1, channels):
         raise ValueError(f"weight: expected 1 or {channels} elements for input {x.shape}, got {weight.size}")
@@ -81,7 +81,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """
     if min_val > max_val:
         raise ValueError(f"min_val: expected at most max_val={max_val}, got {min_val}")
-    x = asarray(input)
+    x = as_operand(input, "input")
     return where((x <= min_val) | (x >= max_val), clip(x.detach(), min_val, max_val), x)
 
 
@@ -92,19 +92,19 @@ def relu6(input: Any) -> Tensor:
 
 def hardsigmoid(input: Any) -> Tensor:
     """A sigmoid of straight lines: (x + 3) / 6 limited to [0, 1]."""
-    return hardtanh(asarray(input) + 3, 0.0, 6.0) / 6
+    return hardtanh(as_floats(input=input)[0] + 3, 0.0, 6.0) / 6
 
 
 def hardswish(input: Any) -> Tensor:
     """x · hardsigmoid(x). Howard et al., "Searching for MobileNetV3", 2019, section 5.2."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     bent = where((x > -3) & (x < 3), x, 0)
     return where(x < 3, bent * (bent + 3) / 6, x)
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """0 where |x| ≤ ``lambd``, x elsewhere."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return where(abs(x) <= lambd, 0, x)
 
 
@@ -116,13 +116,13 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise ValueError(f"lambd: expected a number ≥ 0, got {lambd}")
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return where(abs(x) <= lambd, 0, x - lambd * sign(x.detach()))
 
 
 def threshold(input: Any, threshold: float, value: float) -> Tensor:
     """x where x > ``threshold``, ``value`` elsewhere."""
-    x = asarray(input)
+    x = as_operand(input, "input")
     return where(x <= threshold, value, x)
 
 
@@ -140,7 +140,7 @@ def _exponential_linear(x: Tensor, alpha: float, sharpness: float, slope: float)
 
 def elu(input: Any, alpha: float = 1.0) -> Tensor:
     """x where x > 0, α (eˣ - 1) elsewhere. Clevert, Unterthiner and Hochreiter, 2016."""
-    return _exponential_linear(asarray(input), alpha, 1.0, alpha)
+    return _exponential_linear(as_floats(input=input)[0], alpha, 1.0, alpha)
 
 
 def celu(input: Any, alpha: float = 1.0) -> Tensor:
@@ -151,7 +151,7 @@ def celu(input: Any, alpha: float = 1.0) -> Tensor:
     """
     if not alpha:
         raise ValueError("alpha: expected a number other than 0")
-    return _exponential_linear(asarray(input), alpha, 1 / alpha, 1.0)
+    return _exponential_linear(as_floats(input=input)[0], alpha, 1 / alpha, 1.0)
 
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -159,7 +159,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 def selu(input: Any) -> Tensor:
     """λ · elu(x, α), with which activations tend to mean 0 and variance 1. Klambauer et al., 2017, equation 2."""
-    return SELU_SCALE * _exponential_linear(asarray(input), SELU_ALPHA, 1.0, SELU_ALPHA)
+    return SELU_SCALE * _exponential_linear(as_floats(input=input)[0], SELU_ALPHA, 1.0, SELU_ALPHA)
 
 
 # Smooth functions
@@ -177,40 +177,40 @@ def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate: expected 'none' or 'tanh', got {approximate!r}")
-    return activations.gelu(asarray(input), approximate)
+    return activations.gelu(as_floats(input=input)[0], approximate)
 
 
 def silu(input: Any) -> Tensor:
     """x · sigmoid(x). Elfwing, Uchibe and Doya, 2017."""
-    return activations.silu(asarray(input))
+    return activations.silu(as_floats(input=input)[0])
 
 
 def mish(input: Any) -> Tensor:
     """x · tanh(softplus(x)). Misra, 2019."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return x * tanh(elementwise.softplus(x))
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(β x)) / β; x itself where β x is above ``threshold``."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return where(x * beta > threshold, x, elementwise.softplus(x * beta) / beta)
 
 
 def logsigmoid(input: Any) -> Tensor:
     """log sigmoid(x), without underflow."""
-    return -elementwise.softplus(-asarray(input))
+    return -elementwise.softplus(-as_floats(input=input)[0])
 
 
 def softsign(input: Any) -> Tensor:
     """x / (1 + |x|)."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return x / (1 + abs(x))
 
 
 def tanhshrink(input: Any) -> Tensor:
     """x - tanh(x)."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return x - tanh(x)
 
 
@@ -223,7 +223,7 @@ def glu(input: Any, axis: int = -1) -> Tensor:
     Raises:
         ValueError: that axis has an odd size.
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     if not x.ndim or x.shape[axis] % 2:
         raise ValueError(f"input: expected an even size along axis {axis}, got shape {x.shape}")
     before, half = (slice(None),) * (axis % x.ndim), x.shape[axis] // 2
@@ -236,17 +236,17 @@ def _cast(x: Tensor, dtype: npt.DTypeLike | None) -> Tensor:
 
 def softmax(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """exp(x) / Σ exp(x) along ``axis``; ``input`` is cast to ``dtype`` first. See :func:`minigrad.softmax`."""
-    return normalization.softmax(_cast(asarray(input), dtype), axis)
+    return normalization.softmax(_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def log_softmax(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """x - log Σ exp(x) along ``axis``; ``input`` is cast to ``dtype`` first."""
-    return normalization.log_softmax(_cast(asarray(input), dtype), axis)
+    return normalization.log_softmax(_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def softmin(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """softmax(-x) along ``axis``; ``input`` is cast to ``dtype`` first."""
-    return normalization.softmax(-_cast(asarray(input), dtype), axis)
+    return normalization.softmax(-_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def gumbel_softmax(
@@ -261,7 +261,7 @@ def gumbel_softmax(
         axis: along which the choices lie.
         generator: where the draws come from; the global default when None.
     """
-    x = asarray(logits)
+    (x,) = as_floats(logits=logits)
     noise = -np.log(-np.log(random.uniform(x.shape, np.finfo(x.dtype).tiny, 1.0, x.dtype, generator).numpy()))
     soft = normalization.softmax((x + noise) / tau, axis)
     if not hard:

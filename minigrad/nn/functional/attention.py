@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.modes import is_grad_enabled
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops.attention import composed_attention, fused_attention
-from minigrad.ops.creation import asarray
+from minigrad.ops.operands import as_operands
 from minigrad.random import draw_seed
 from minigrad.tensor import Shape, Tensor
 
@@ -51,9 +51,8 @@ def scaled_dot_product_attention(
         ValueError: shapes do not fit; the message names the argument.
         TypeError: the mask has neither booleans nor floats.
     """
-    query, key, value = asarray(query), asarray(key), asarray(value)
+    query, key, value, mask = as_operands("attn_mask", query=query, key=key, value=value, attn_mask=attn_mask)
     scores = _scores_shape(query, key, value, enable_gqa)
-    mask = None if attn_mask is None else asarray(attn_mask)
     if mask is not None:
         if mask.dtype.kind not in "bf":
             raise TypeError(f"attn_mask: expected booleans, or floats to add to the scores, got {mask.dtype}")

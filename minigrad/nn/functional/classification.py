@@ -9,11 +9,11 @@ import numpy as np
 from minigrad.nn.functional.losses import Reduction, check_same_shape, reduced
 from minigrad.ops import loss
 from minigrad.ops.batching import aligned
-from minigrad.ops.comparisons import not_equal, where
-from minigrad.ops.creation import asarray
+from minigrad.ops.comparisons import isinf, not_equal, where
 from minigrad.ops.elementwise import exp, log, log1p, maximum, softplus
 from minigrad.ops.indexing import take, take_along_axis
 from minigrad.ops.normalization import log_softmax
+from minigrad.ops.operands import as_floats, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import expand_dims, moveaxis, reshape, squeeze
@@ -52,7 +52,7 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected a number between 0 and 1, got {label_smoothing}")
-    x, wanted = asarray(input), asarray(target)
+    x, wanted, weight = as_operands("weight", input=input, target=target, weight=weight)
     _check_weight(x, weight)
     if wanted.dtype.kind == "f" and wanted.shape == x.shape:
         return _cross_entropy_of_probabilities(x, wanted, weight, reduction, label_smoothing)
@@ -86,7 +86,7 @@ def nll_loss(
         ValueError: shapes do not fit or a class is out of range.
         TypeError: the target has no integers.
     """
-    x, wanted = asarray(input), asarray(target)
+    x, wanted, weight = as_operands("weight", input=input, target=target, weight=weight)
     _check_weight(x, weight)
     rows, classes = _rows(x, wanted, ignore_index)
     losses, weights = _weighted_nll(rows, classes, weight, ignore_index)
@@ -141,10 +141,15 @@ def _cross_entropy_of_probabilities(
     axis = min(x.ndim - 1, 1)
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
-    products = log_softmax(x, axis) * target
+    products = _weighted(target, log_softmax(x, axis))
     if weight is not None:
         products = products * reshape(weight, (x.shape[axis], *(1,) * (x.ndim - axis - 1)))
     return reduced(-sum(products, axis=axis), reduction)
+
+
+def _weighted(probability: Tensor, logarithm: Tensor) -> Tensor:
+    """Their product, 0 where a probability of 0 meets an infinite logarithm."""
+    return probability * where((probability == 0) & isinf(logarithm), 0, logarithm)
 
 
 # A log-probability counts as no less than this, nor a product p (1 - p) as less than that: a wrong certainty costs 100.
@@ -177,7 +182,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     Raises:
         ValueError: the shapes differ.
     """
-    x, wanted = asarray(input), asarray(target)
+    x, wanted = as_floats(input=input, target=target)
     check_same_shape(x, wanted)
     losses = _binary_cross_entropy(x, wanted)
     return reduced(losses if weight is None else losses * weight, reduction)
@@ -198,12 +203,12 @@ def binary_cross_entropy_with_logits(
     Raises:
         ValueError: the shapes differ.
     """
-    x, wanted = asarray(input), asarray(target)
+    x, wanted, pos_weight = as_floats("pos_weight", input=input, target=target, pos_weight=pos_weight)
     check_same_shape(x, wanted)
     if pos_weight is None:
         losses = softplus(x) - x * wanted
     else:
-        losses = (1 - wanted) * x + ((asarray(pos_weight) - 1) * wanted + 1) * softplus(-x)
+        losses = (1 - wanted) * x + ((pos_weight - 1) * wanted + 1) * softplus(-x)
     return reduced(losses if weight is None else losses * weight, reduction)
 
 
@@ -217,10 +222,10 @@ def kl_div(input: Any, target: Any, reduction: Any = "mean", log_target: bool = 
             divergence's definition), "sum" or "none".
         log_target: whether ``target`` is given by its logarithm.
     """
-    x, wanted = asarray(input), asarray(target)
+    x, wanted = as_floats(input=input, target=target)
     probability = exp(wanted) if log_target else wanted
-    logarithm = wanted if log_target else log(where(wanted == 0, 1, wanted))  # 0 · log 0 = 0
-    losses = probability * logarithm - probability * x
+    logarithm = wanted if log_target else log(where(wanted == 0, 1, wanted))
+    losses = _weighted(probability, logarithm) - _weighted(probability, x)
     if reduction == "batchmean":
         return sum(losses) / (x.shape[0] if x.ndim else 1)
     return reduced(losses, reduction)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from minigrad.ops.convolution import convolution, convolution_transpose
-from minigrad.ops.creation import asarray
+from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.shape import reshape
 from minigrad.ops.windows import Padding, Windows
 from minigrad.tensor import Shape, Tensor
@@ -70,7 +70,7 @@ def _conv(
         >>> F.conv2d(mg.ones((1, 3, 8, 8)), mg.ones((16, 3, 3, 3)), stride=2, padding=1).shape
         (1, 16, 4, 4)
     """
-    x, weight = asarray(input), asarray(weight)
+    x, weight, bias = as_operands("bias", input=input, weight=weight, bias=bias)
     batch, bias = _prepared(x, bias, weight, groups, weight.shape[1] * groups, weight.shape[0])
     window = weight.shape[2:]
     steps = for_each_axis("stride", stride, len(window), 1)
@@ -113,7 +113,7 @@ def _conv_transpose(
 
     Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, chapter 4.
     """
-    y, weight = asarray(input), asarray(weight)
+    y, weight, bias = as_operands("bias", input=input, weight=weight, bias=bias)
     batch, bias = _prepared(y, bias, weight, groups, weight.shape[0], weight.shape[1] * groups)
     window = weight.shape[2:]
     steps = for_each_axis("stride", stride, len(window), 1)
@@ -143,7 +143,6 @@ def _prepared(input: Tensor, bias: Any, weight: Tensor, groups: int, channels: i
     if input.shape[-axes - 1] != channels:
         raise ValueError(f"input: expected {channels} channels for weight {weight.shape}, got shape {input.shape}")
     if bias is not None:
-        bias = asarray(bias)
         if bias.shape != (results,):
             raise ValueError(f"bias: expected shape ({results},), got {bias.shape}")
         bias = reshape(bias, (results, *(1,) * axes))
@@ -167,7 +166,7 @@ def _over(axes: int, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def over_axes(input: Any, weight: Any, *args: Any, **kwargs: Any) -> Tensor:
-        weight = asarray(weight)
+        weight = as_operand(weight, "weight")
         if weight.ndim != axes + 2:
             raise ValueError(f"weight: expected {axes + 2} axes, {axes} of them spatial, got shape {weight.shape}")
         return function(input, weight, *args, **kwargs)

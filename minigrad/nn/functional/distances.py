@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import clip, where
 from minigrad.ops.norms import vector_norm
+from minigrad.ops.operands import as_floats
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import broadcast_to
 from minigrad.tensor import Tensor
@@ -27,7 +27,7 @@ def at_least(x: Tensor, floor: float) -> Tensor:
 
 def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12) -> Tensor:
     """Vectors along ``axis`` divided by their p-norm, or by ``eps`` where that is more."""
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     return x / clip(vector_norm(x, axis=axis, keepdims=True, ord=p), min=eps)
 
 
@@ -39,7 +39,7 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Ten
         axis: of the broadcast result, which loses it.
         eps: the least norm.
     """
-    x, y = asarray(x1), asarray(x2)
+    x, y = as_floats(x1=x1, x2=x2)
     along = None if not x.ndim and not y.ndim else axis
     shape = np.broadcast_shapes(x.shape, y.shape)
     x, y = (broadcast_to(v, shape) for v in (x, y))
@@ -49,4 +49,5 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Ten
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` over the last axis; ``keepdim`` keeps that with size 1."""
-    return vector_norm(asarray(x1) - asarray(x2) + eps, axis=-1, keepdims=keepdim, ord=p)
+    x, y = as_floats(x1=x1, x2=x2)
+    return vector_norm(x - y + eps, axis=-1, keepdims=keepdim, ord=p)

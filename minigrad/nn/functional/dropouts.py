@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops import dropout as ops_dropout
-from minigrad.ops.creation import asarray
+from minigrad.ops.operands import as_operand
 from minigrad.random import Generator, draw_seed
 from minigrad.tensor import Tensor
 
@@ -40,7 +40,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Genera
         training: otherwise ``input`` is returned as it is.
         generator: where the draws come from; the global default when None.
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     return x if _is_identity(p, training) else ops_dropout.dropout(x, p, draw_seed(generator))
 
 
@@ -48,7 +48,7 @@ def _channel_dropout(name: str, spatial: int) -> Any:
     def channel_dropout(
         input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None
     ) -> Tensor:
-        x = asarray(input)
+        x = as_operand(input, "input")
         if x.ndim not in (spatial + 1, spatial + 2):
             raise ValueError(f"input: {name} expects (N, C, …) or (C, …) with {spatial} spatial axes, got {x.shape}")
         if _is_identity(p, training):

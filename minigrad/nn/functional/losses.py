@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from minigrad.nn.functional.distances import at_least, pairwise_distance
-from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import abs, clip, exp, log, minimum, softplus, sqrt, where
+from minigrad.ops.operands import as_floats
 from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import expand_dims
 from minigrad.tensor import Tensor
@@ -45,7 +45,7 @@ def check_same_shape(input: Tensor, target: Tensor) -> None:
 
 
 def _difference(input: Any, target: Any) -> Tensor:
-    x, wanted = asarray(input), asarray(target)
+    x, wanted = as_floats(input=input, target=target)
     check_same_shape(x, wanted)
     return x - wanted
 
@@ -108,7 +108,7 @@ def poisson_nll_loss(
         eps: added to the mean before its logarithm is taken.
         reduction: "mean", "sum" or "none".
     """
-    x, wanted = asarray(input), asarray(target)
+    x, wanted = as_floats(input=input, target=target)
     check_same_shape(x, wanted)
     losses = exp(x) - wanted * x if log_input else x - wanted * log(x + eps)
     if full:
@@ -135,7 +135,7 @@ def gaussian_nll_loss(
 
     Source: Nix and Weigend, "Estimating the mean and variance of the target probability distribution", 1994.
     """
-    x, wanted, spread = asarray(input), asarray(target), asarray(var)
+    x, wanted, spread = as_floats(input=input, target=target, var=var)
     if spread.shape != x.shape and spread.shape == x.shape[:-1] and x.ndim:
         spread = expand_dims(spread, -1)
     if np.broadcast_shapes(spread.shape, x.shape) != x.shape:
@@ -153,14 +153,14 @@ def gaussian_nll_loss(
 
 def soft_margin_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """log(1 + e^(-target · input)), of one shape both."""
-    x, wanted = asarray(input), asarray(target)
+    x, wanted = as_floats(input=input, target=target)
     check_same_shape(x, wanted)
     return reduced(softplus(-wanted * x), reduction)
 
 
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
     """``input`` where the target is 1, max(0, margin - input) where it is -1."""
-    x, wanted = asarray(input), asarray(target)
+    x, wanted = as_floats(input=input, target=target)
     similar = where(wanted == -1, 0, x)
     different = where(wanted == 1, 0, clip(margin - x, min=0))
     return reduced(similar + different, reduction)
@@ -170,7 +170,8 @@ def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: Reduction = "mean"
 ) -> Tensor:
     """max(0, -target · (input1 - input2) + margin): 1 asks for the first to be larger, -1 for the second."""
-    return reduced(clip(-asarray(target) * (asarray(input1) - input2) + margin, min=0), reduction)
+    x, y, wanted = as_floats(input1=input1, input2=input2, target=target)
+    return reduced(clip(-wanted * (x - y) + margin, min=0), reduction)
 
 
 def cosine_embedding_loss(
@@ -187,7 +188,7 @@ def cosine_embedding_loss(
     Raises:
         ValueError: the shapes do not fit.
     """
-    x, y, wanted = asarray(input1), asarray(input2), asarray(target)
+    x, y, wanted = as_floats(input1=input1, input2=input2, target=target)
     if x.ndim not in (1, 2) or wanted.ndim != x.ndim - 1 or y.ndim != x.ndim:
         raise ValueError(f"target: expected (N,) for (N, D), or () for (D,), got {wanted.shape} for {x.shape}")
     eps = 1e-12

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.graph import changing
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops import normalization
+from minigrad.ops.comparisons import where
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import sqrt
+from minigrad.ops.operands import as_floats, as_operand, as_operands
 from minigrad.ops.pooling import window_sum
 from minigrad.ops.reductions import mean, var
 from minigrad.ops.shape import reshape
@@ -53,7 +56,7 @@ def layer_norm(
     Raises:
         ValueError: the last axes have other sizes.
     """
-    x = asarray(input)
+    x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     shape = _last_axes(x, normalized_shape)
     if len(shape) == 1:
         return normalization.layer_norm(x, weight, bias, eps)
@@ -74,7 +77,7 @@ def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = No
     Raises:
         ValueError: the last axes have other sizes.
     """
-    x = asarray(input)
+    x, weight = as_operands("weight", input=input, weight=weight)
     shape = _last_axes(x, normalized_shape)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     if len(shape) == 1:
@@ -128,7 +131,7 @@ def add_dropout_rms_norm(
     generator: Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Like :func:`add_dropout_layer_norm`, with the :func:`rms_norm`."""
-    eps = float(np.finfo(asarray(input).dtype).eps) if eps is None else eps
+    eps = float(np.finfo(as_operand(input, "input").dtype).eps) if eps is None else eps
     return _add_dropout_norm(input, update, weight, None, eps, p, training, generator, False)
 
 
@@ -144,12 +147,12 @@ def _add_dropout_norm(
     centered: bool,
 ) -> tuple[Tensor, Tensor]:
     check_probability(p)
-    x, y = asarray(input), asarray(update)
+    x, y = as_operands(input=input, update=update)
     if x.shape != y.shape:
         raise ValueError(f"update: expected the input's shape {x.shape}, got {y.shape}")
     p = p if training else 0.0
     if p == 1:
-        y, p = y * 0, 0.0
+        y, p = where(False, y, 0), 0.0
     seed = draw_seed(generator) if p else 0
     total, out = normalization.add_dropout_norm(x, y, weight, bias, eps, p, seed, centered)
     return total, out
@@ -179,7 +182,7 @@ def batch_norm(
     Raises:
         ValueError: shapes do not fit, statistics are missing, or in training there is but one value for a channel.
     """
-    x = asarray(input)
+    x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     channels = _check_channels(x, given)
     if not x.size:
@@ -217,9 +220,9 @@ def _scaled(x: Tensor, center: Any, variance: Any, weight: Any, bias: Any, eps: 
 
 def _update(running: Tensor | None, new: Tensor, momentum: float) -> None:
     if running is not None:
+        changing(running)
         running.data *= 1 - momentum
         running.data += momentum * new.data
-        running.buffer.changes += 1
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
@@ -234,7 +237,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     Raises:
         ValueError: the groups do not divide the channels, or shapes do not fit.
     """
-    x = asarray(input)
+    x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     if x.ndim < 2:
         raise ValueError(f"input: expected (N, C, …), got shape {x.shape}")
     channels = _check_channels(x, {"weight": weight, "bias": bias})
@@ -276,7 +279,7 @@ def instance_norm(
     Raises:
         ValueError: shapes do not fit, or statistics are missing.
     """
-    x = asarray(input)
+    x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     _check_channels(x, {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias})
     if not use_input_stats:
         if running_mean is None or running_var is None:
@@ -300,7 +303,7 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
         size: the number of channels.
         alpha, beta, k: the formula's.
     """
-    x = asarray(input)
+    (x,) = as_floats(input=input)
     if x.ndim < 3:
         raise ValueError(f"input: expected (N, C, …) with at least one spatial axis, got shape {x.shape}")
     ones, none = (1,) * (x.ndim - 2), ((0, 0),) * (x.ndim - 2)

@@ -10,8 +10,8 @@ import numpy as np
 
 from minigrad.nn.functional.convolution import Sizes, for_each_axis
 from minigrad.ops import pooling
-from minigrad.ops.creation import asarray
 from minigrad.ops.indexing import take
+from minigrad.ops.operands import as_operand
 from minigrad.ops.shape import reshape
 from minigrad.ops.windows import Windows, extend
 from minigrad.tensor import Array, Shape, Tensor
@@ -60,7 +60,7 @@ def pad(
         >>> mg.nn.functional.pad(mg.tensor([1.0, 2.0, 3.0]), (1, 2), mode="reflect")
         tensor([2., 1., 2., 3., 2., 1.])
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     if len(pad) % 2 or len(pad) > 2 * x.ndim:
         raise ValueError(f"pad: expected up to {x.ndim} pairs of integers for shape {x.shape}, got {tuple(pad)}")
     around = tuple((int(pad[i]), int(pad[i + 1])) for i in range(len(pad) - 2, -1, -2))
@@ -97,7 +97,7 @@ def unfold(input: Any, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes =
 
     The other arguments are those of :func:`conv2d`.
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     if x.ndim not in (3, 4):
         raise ValueError(f"input: expected (N, C, H, W) or (C, H, W), got shape {x.shape}")
     windows = _grid(x.shape[-2:], kernel_size, dilation, padding, stride)
@@ -118,7 +118,7 @@ def fold(
     Returns:
         (N, C, H, W), or without N.
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     windows = _grid(for_each_axis("output_size", output_size, 2, 1), kernel_size, dilation, padding, stride)
     window, count = math.prod(windows.shape), math.prod(windows.count)
     if x.ndim not in (2, 3) or x.shape[-1] != count or x.shape[-2] % window:

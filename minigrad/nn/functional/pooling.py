@@ -17,9 +17,10 @@ import numpy as np
 
 from minigrad.nn.functional.convolution import Sizes, for_each_axis
 from minigrad.ops import pooling
-from minigrad.ops.creation import asarray
-from minigrad.ops.products import matmul
-from minigrad.ops.reductions import mean
+from minigrad.ops.comparisons import where
+from minigrad.ops.indexing import take
+from minigrad.ops.operands import as_operand
+from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import moveaxis, reshape
 from minigrad.ops.windows import Windows
 from minigrad.tensor import Array, Shape, Tensor
@@ -106,7 +107,7 @@ def max_pool(
         >>> mg.nn.functional.max_pool2d(mg.tensor([[[1.0, 2.0], [4.0, 3.0]]]), 2)
         tensor([[[4.]]])
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, dilation, ceil_mode)
     values = pooling.max_pool(x, windows)
     return (values, pooling.max_indices(x, values, windows)) if return_indices else values
@@ -138,7 +139,7 @@ def avg_pool(
     Raises:
         ValueError: shapes or arguments do not fit; the message names the argument.
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     if divisor_override == 0:
         raise ValueError("divisor_override: expected a number other than 0")
     windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, 1, ceil_mode)
@@ -173,7 +174,7 @@ def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
     Returns:
         (N, C, *output_size).
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     axes = len(output_size)
     wanted = _parts(x, output_size)
     lead, sizes = x.shape[: x.ndim - axes], x.shape[x.ndim - axes :]
@@ -181,11 +182,12 @@ def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
         cut = [part for size, parts in zip(sizes, wanted, strict=True) for part in (parts, size // parts)]
         return mean(reshape(x, (*lead, *cut)), axis=tuple(range(-2 * axes + 1, 0, 2)))
     for axis, parts in enumerate(wanted, x.ndim - axes):
-        averages = np.zeros((x.shape[axis], parts), x.dtype)
-        for part in range(parts):
-            start, stop = pooling.adaptive_bounds(x.shape[axis], parts, part)
-            averages[start:stop, part] = 1 / (stop - start)
-        x = moveaxis(matmul(moveaxis(x, axis, -1), averages), -1, axis)
+        bounds = np.array([pooling.adaptive_bounds(x.shape[axis], parts, part) for part in range(parts)]).reshape(-1, 2)
+        lengths = (bounds[:, 1] - bounds[:, 0]).astype(x.dtype)
+        places = bounds[:, :1] + np.arange(lengths.max(initial=1))  # (parts, longest)
+        inside = places < bounds[:, 1:]
+        elements = take(moveaxis(x, axis, -1), np.where(inside, places, 0).astype(np.int64), axis=-1)
+        x = moveaxis(sum(where(inside, elements, 0), axis=-1) / lengths, -1, axis)
     return x
 
 
@@ -200,7 +202,7 @@ def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_ind
     Returns:
         (N, C, *output_size).
     """
-    x = asarray(input)
+    x = as_operand(input, "input")
     indices = pooling.adaptive_max_indices(x, _parts(x, output_size))
     values = pooling.take_at(x, indices, len(output_size))
     return (values, indices) if return_indices else values

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.ops import linear as affine
-from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import take_rows
+from minigrad.ops.operands import as_operands
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape
@@ -28,11 +28,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     Raises:
         ValueError: the last axis of ``input`` is not as long as a row of ``weight``.
     """
-    x, weight = asarray(input), asarray(weight)
+    x, weight, bias = as_operands("bias", input=input, weight=weight, bias=bias)
+    if weight.ndim not in (1, 2):
+        raise ValueError(f"weight: expected (out, in) or (in,), got shape {weight.shape}")
     if x.shape[-1:] != weight.shape[-1:]:
         raise ValueError(f"input: expected {weight.shape[-1]} features on the last axis, got shape {x.shape}")
     if weight.ndim == 2:
-        if bias is not None and (bias := asarray(bias)).shape in ((), (1,)):
+        if bias is not None and bias.shape in ((), (1,)):
             bias = broadcast_to(bias, weight.shape[:1])
         return affine.linear(x, weight, bias)
     product = matmul(x, weight)
@@ -45,7 +47,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     Raises:
         ValueError: the shapes do not fit together.
     """
-    x, y, weight = asarray(input1), asarray(input2), asarray(weight)
+    x, y, weight, bias = as_operands("bias", input1=input1, input2=input2, weight=weight, bias=bias)
     if weight.ndim != 3 or (x.shape[-1:], y.shape[-1:]) != (weight.shape[1:2], weight.shape[2:]):
         raise ValueError(f"weight: expected (out, M, N) for inputs {x.shape} and {y.shape}, got {weight.shape}")
     out, left, right = weight.shape
@@ -67,7 +69,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
         IndexError: an index or ``padding_idx`` is outside the table.
         ValueError: ``weight`` is not a matrix.
     """
-    indices, weight = asarray(input), asarray(weight)
+    indices, weight = as_operands(input=input, weight=weight)
     if weight.ndim != 2:
         raise ValueError(f"weight: expected shape (count, D), got {weight.shape}")
     rows = take_rows(weight, indices)

@@ -1,0 +1,72 @@
+"""Arguments that are integers, most of them axes: checked in one way, with errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+
+def as_integer(value: Any, name: str) -> int:
+    """A Python or NumPy integer as Python's.
+
+    Raises:
+        TypeError: it is something else, a boolean among others.
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value[()]
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    return int(value)
+
+
+def axis_index(axis: Any, ndim: int, name: str = "axis") -> int:
+    """An axis counted from the front.
+
+    Raises:
+        TypeError: it is no integer.
+        numpy.exceptions.AxisError: (a ValueError and IndexError) there is no such axis.
+    """
+    axis = as_integer(axis, name)
+    if not -ndim <= axis < ndim:
+        raise AxisError(axis, ndim, None if name == "axis" else name)
+    return axis + ndim if axis < 0 else axis
+
+
+def axis_indices(axes: Any, ndim: int, name: str = "axis", *, repeated: bool = False) -> tuple[int, ...]:
+    """One axis or several, counted from the front.
+
+    Raises:
+        TypeError: one is no integer.
+        numpy.exceptions.AxisError: (a ValueError and IndexError) one does not exist.
+        ValueError: one is given twice and may not be ``repeated``.
+    """
+    given = axes if isinstance(axes, Iterable) and not isinstance(axes, (str, np.ndarray)) else (axes,)
+    indices = tuple([axis_index(axis, ndim, name) for axis in given])
+    if not repeated and len(set(indices)) < len(indices):
+        raise ValueError(f"{name}: repeated axis in {axes}")
+    return indices
+
+
+def check_axis(axis: Any, ndim: int) -> None:
+    """Refuse what NumPy would refuse without naming the argument: no integers, and those that C cannot count to.
+
+    Raises:
+        TypeError: an axis is no integer.
+        numpy.exceptions.AxisError: (a ValueError and IndexError) an axis is further out than any array has one.
+    """
+    for each in axis if isinstance(axis, tuple) else (axis,):
+        if not -MOST_AXES <= as_integer(each, "axis") <= MOST_AXES:
+            raise AxisError(each, ndim)
+
+
+MOST_AXES = 64  # of an array of NumPy
+
+
+def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes that a reduction collapses: all for None; a number's own axis 0 or -1 is none."""
+    return tuple(range(ndim)) if axis is None else axis_indices(axis, max(ndim, 1))[:ndim]

@@ -1,0 +1,70 @@
+"""Arguments of composed functions as tensors: one rule for all of them.
+
+A composed function looks at its arguments' shapes before any operation sees them, so it brings them to tensors itself.
+Python's numbers, in nested lists too, then take the precision of the tensors beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad import modes
+from minigrad.dtypes import SUPPORTED
+from minigrad.ops.elementwise import astype
+from minigrad.ops.joining import stack
+from minigrad.ops.promotion import beside
+from minigrad.tensor import Array, Tensor, default_float
+
+
+def as_operand(x: Any, name: str = "x", others: tuple[Any, ...] = ()) -> Any:
+    """``x`` as something with a shape and operators: a tensor, but plain inside a first-order derivative.
+
+    Args:
+        x: a tensor, an array, a number, or nested lists, which may contain tensors that stay connected to the graph.
+        name: of the argument, for errors.
+        others: the arguments beside it.
+
+    Raises:
+        TypeError: ``x`` has no numbers, or a dtype that tensors cannot have.
+    """
+    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and modes.on_arrays() and x.dtype in SUPPORTED):
+        return x
+    if holds_tensors(x):
+        return stack([as_operand(part, name, others) for part in x])
+    return sharing(beside(others, x, name), x)
+
+
+def as_operands(*optional: str, **given: Any) -> tuple[Any, ...]:
+    """All arguments of a function as operands, by name; those that are ``optional`` may be None and stay it.
+
+    Raises:
+        TypeError: an argument has no numbers, or a dtype that tensors cannot have; the message names it.
+    """
+    values = tuple(given.values())
+    return tuple(
+        x if isinstance(x, Tensor) or (x is None and name in optional) else as_operand(x, name, values)
+        for name, x in given.items()
+    )
+
+
+def holds_tensors(obj: Any) -> bool:
+    """Whether nested lists contain tensors."""
+    return isinstance(obj, (list, tuple)) and any(isinstance(part, Tensor) or holds_tensors(part) for part in obj)
+
+
+def sharing(array: Array, source: Any) -> Tensor:
+    """A tensor of an array that may be somebody else's."""
+    result = Tensor(array)
+    if array is source or array.base is not None:
+        result.buffer.foreign = True
+    return result
+
+
+def as_floats(*optional: str, **given: Any) -> tuple[Any, ...]:
+    """:func:`as_operands`, with integers and booleans as floats, so that sums and differences of them do not wrap."""
+    operands = as_operands(*optional, **given)
+    floats = {x.dtype for x in operands if x is not None and x.dtype.kind == "f"}
+    dtype = np.result_type(*floats) if floats else default_float
+    return tuple(x if x is None or x.dtype.kind == "f" else astype(x, dtype) for x in operands)

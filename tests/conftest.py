@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
 import minigrad as mg
+
+# Examples in docstrings that need an optional package
+EXAMPLES_OF_EXTRAS = {"minigrad.onnx": "onnx"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name, package in EXAMPLES_OF_EXTRAS.items():
+            if isinstance(item, pytest.DoctestItem) and item.name.startswith(name):
+                item.add_marker(pytest.mark.peers)
+                item.add_marker(pytest.mark.skipif(find_spec(package) is None, reason=f"{package} comes with an extra"))
+
 
 settings.register_profile(
     "repeatable",

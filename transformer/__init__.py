@@ -4,6 +4,7 @@ config → positions → attention → layers → models is the architecture; to
 evaluate, pretrained and draw are what one does with a model.
 """
 
+from minigrad import __version__
 from transformer.attention import MultiHeadAttention, record_attention
 from transformer.config import TransformerConfig
 from transformer.decode import GenerationConfig, generate
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingConfig",
     "Transformer",
     "TransformerConfig",
+    "__version__",
     "draw_attention",
     "export_onnx",
     "from_pretrained",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import graphviz
 
+from minigrad.optional_imports import require
 from minigrad.viz.render import render
 from transformer import console
 from transformer.curve import save_loss_curve
 from transformer.draw import draw_attention
-from transformer.extras import require
 from transformer.tasks import TASKS, DataChoice, Defaults, Settings, train
 from transformer.train import LOG, TrainingConfig, read_log
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.optional_imports import require
 from transformer.data.batches import pad
 from transformer.decode import generate
-from transformer.extras import require
 from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.io import replace_file
-from transformer.extras import require
+from minigrad.optional_imports import require
 
 INK, FAINT, ACCENT = "#0b7285", "#99c9d3", "#d9480f"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial, reduce
-from importlib import import_module
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from minigrad.onnx.constants import Corner, Progression, Shape, Sized
 from minigrad.onnx.sizes import Formula, Size
+from minigrad.optional_imports import require
 
 if TYPE_CHECKING:
     import onnx
@@ -26,12 +26,7 @@ def load_onnx() -> Any:
     Raises:
         ModuleNotFoundError: it is not installed; the message says how to install it.
     """
-    try:
-        return import_module("onnx")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "onnx is not installed; it comes with: pip install 'minigrad[onnx]'", name="onnx"
-        ) from None
+    return require("onnx", "onnx")
 
 
 class Value(NamedTuple):

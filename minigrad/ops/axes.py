@@ -1,4 +1,4 @@
-"""Arguments that are integers, most of them axes: checked in one way, with errors that name them."""
+"""Arguments that are axes, sizes and other numbers: checked in one way, with errors that name them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,39 @@ def as_integer(value: Any, name: str) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
     return int(value)
+
+
+def as_number(value: Any, name: str) -> Any:
+    """A real number, of Python's or NumPy's.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    return value
+
+
+def as_truth(value: Any, name: str) -> bool:
+    """A boolean, or a number in its place.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, (int, float, np.bool_, np.number)):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
+    """A size, or sizes, as a tuple of Python's integers.
+
+    Raises:
+        TypeError: a size is no integer.
+    """
+    if isinstance(shape, (tuple, list)):
+        return tuple([as_integer(size, name) for size in shape])
+    return (as_integer(shape, name),)
 
 
 def axis_index(axis: Any, ndim: int, name: str = "axis") -> int:
@@ -52,14 +85,14 @@ def axis_indices(axes: Any, ndim: int, name: str = "axis", *, repeated: bool = F
     return indices
 
 
-def check_axis(axis: Any, ndim: int) -> None:
+def check_axis(axis: Any, ndim: int, several: bool) -> None:
     """Refuse what NumPy would refuse without naming the argument: no integers, and those that C cannot count to.
 
     Raises:
         TypeError: an axis is no integer.
         numpy.exceptions.AxisError: (a ValueError and IndexError) an axis is further out than any array has one.
     """
-    for each in axis if isinstance(axis, tuple) else (axis,):
+    for each in axis if several and isinstance(axis, tuple) else (axis,):
         if not -MOST_AXES <= as_integer(each, "axis") <= MOST_AXES:
             raise AxisError(each, ndim)
 

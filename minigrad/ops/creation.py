@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from minigrad.dtypes import supported
 from minigrad.modes import is_grad_enabled
+from minigrad.ops.axes import as_integer, as_shape
 from minigrad.ops.elementwise import add, astype, multiply, subtract
 from minigrad.ops.operands import as_operand, holds_tensors, sharing
 from minigrad.ops.shape import broadcast_to, reshape
@@ -154,7 +155,7 @@ def empty(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Dev
         (2, 3)
     """
     _check_device(device)
-    return Tensor(np.empty(shape, _real(dtype)))
+    return Tensor(np.empty(as_shape(shape), _real(dtype)))
 
 
 def zeros(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
@@ -166,7 +167,7 @@ def zeros(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Dev
         tensor([0., 0.])
     """
     _check_device(device)
-    return Tensor(np.zeros(shape, _real(dtype)))
+    return Tensor(np.zeros(as_shape(shape), _real(dtype)))
 
 
 def ones(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
@@ -178,7 +179,7 @@ def ones(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Devi
         tensor([1, 1])
     """
     _check_device(device)
-    return Tensor(np.ones(shape, _real(dtype)))
+    return Tensor(np.ones(as_shape(shape), _real(dtype)))
 
 
 def full(
@@ -203,7 +204,7 @@ def full(
     value = asarray(fill_value, dtype, device=device)
     if isinstance(fill_value, Tensor):
         return multiply(broadcast_to(value, shape), np.ones((), value.dtype))
-    return Tensor(np.full(shape, value.data))
+    return Tensor(np.full(as_shape(shape), value.data))
 
 
 def _shape_and_dtype(x: Any, dtype: npt.DTypeLike | None) -> tuple[Shape, np.dtype[Any]]:
@@ -251,8 +252,9 @@ def eye(
                 [0., 0., 1.]])
     """
     _check_device(device)
-    n_cols = n_rows if n_cols is None else n_cols
-    k = max(-n_rows, min(k, n_cols))  # NumPy cannot count to any number
+    n_rows = as_integer(n_rows, "n_rows")
+    n_cols = n_rows if n_cols is None else as_integer(n_cols, "n_cols")
+    k = max(-n_rows, min(as_integer(k, "k"), n_cols))  # NumPy cannot count to any number
     return Tensor(np.eye(n_rows, n_cols, k, _real(dtype)))
 
 
@@ -288,6 +290,8 @@ def arange(
     """
     _check_device(device)
     bounds = [_number(value) for value in ((start, stop, step) if stop is not None else (0, start, step))]
+    if not bounds[2]:
+        raise ValueError(f"step: expected a number other than 0, got {step}")
     array = np.arange(*bounds, dtype=dtype if dtype is not None and np.dtype(dtype).kind in "iu" else None)
     # Floats are computed in float64, and rounded once.
     return Tensor(array.astype(_real(dtype, default_float if array.dtype.kind == "f" else array.dtype), copy=False))
@@ -319,6 +323,8 @@ def linspace(
         tensor([0. , 0.5, 1. ])
     """
     _check_device(device)
+    if as_integer(num, "num") < 0:
+        raise ValueError(f"num: expected at least 0, got {num}")
     if isinstance(start, Tensor) or isinstance(stop, Tensor):
         return _between(start, stop, np.linspace(0, 1, num, endpoint), dtype)
     return Tensor(np.linspace(_number(start), _number(stop), num, endpoint, dtype=_real(dtype)))

@@ -73,7 +73,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     """
     if axis is None:
         return _concat(*(flatten(x) for x in all_beside(arrays)), axis=0)
-    return _concat(*arrays, axis=axis)
+    return _concat(*all_beside(arrays), axis=axis)
 
 
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:

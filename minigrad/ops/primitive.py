@@ -36,13 +36,19 @@ from minigrad.batched import Batched, Level, as_data
 from minigrad.dtypes import SUPPORTED
 from minigrad.graph import Node
 from minigrad.ops import batching as batches
-from minigrad.ops.axes import check_axis
+from minigrad.ops.axes import as_integer, as_number, as_shape, as_truth, check_axis
 from minigrad.ops.batching import BatchingRule
 from minigrad.ops.promotion import Promotion, beside, promote
 from minigrad.tensor import Array, Buffer, Shape, Tensor, as_array
 
 Rule = Callable[..., Any]
 _NUMBERS = (bool, int, float)
+_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "int": as_integer,
+    "bool": as_truth,
+    "float": as_number,
+    **dict.fromkeys(("Shape", "int | Shape", "Sequence[int]", "Axes", "tuple[int, ...]"), as_shape),
+}
 
 
 class WithResiduals:
@@ -87,7 +93,9 @@ class Primitive:
         self.joint_rule: tuple[Rule, tuple[str, ...]] | None = None
         self.composition: Callable[..., Any] | None = None
         self._plans: dict[tuple[bool, ...], tuple[str, ...]] = {}
-        self._has_axis = "axis" in self.params
+        kinds = str(signature.parameters["axis"].annotation) if "axis" in self.params else ""
+        self._has_axis, self._several_axes = bool(kinds), "tuple" in kinds or kinds == "Axis"
+        self._all_axes = self._several_axes or "None" in kinds
         self._shape_of = {f"{name}_shape": position for position, name in enumerate(self.inputs)}
 
     # Definition
@@ -136,18 +144,33 @@ class Primitive:
                 values.append(arg)
             else:
                 values.append(beside(args, arg, self._name_of(position)))
-        if self._has_axis and params["axis"] is not None:
-            check_axis(params["axis"], getattr(values[0], "ndim", 0) if values else 0)
+        if self._has_axis and not (params["axis"] is None and self._all_axes):
+            check_axis(params["axis"], getattr(values[0], "ndim", 0) if values else 0, self._several_axes)
         if self.dtypes != "keep":
             values = promote(values, floating=self.dtypes == "floating")
         elif not any_tensor and not any(isinstance(value, np.ndarray) for value in values):
             values = [value if value is None else as_array(value) for value in values]
         if batched:
             return self._call_batched(args, values, params)
-        out = self.forward(*values, **params)
+        try:
+            out = self.forward(*values, **params)
+        except (TypeError, IndexError, KeyError, AttributeError, OverflowError):
+            self._check_params(params)
+            raise
         if not any_tensor and modes.on_arrays():
             return out.out if isinstance(out, WithResiduals) else out
         return self._wrap(args, values, params, out)
+
+    def _check_params(self, params: dict[str, Any]) -> None:
+        """Word an error on demand: that a parameter is not what its annotation says.
+
+        Raises:
+            TypeError: one is not; the message names it.
+        """
+        for name, value in params.items():
+            kind = str(self.__signature__.parameters[name].annotation).removesuffix(" | None")
+            if value is not None and kind in _CHECKS:
+                _CHECKS[kind](value, name)
 
     def _name_of(self, position: int) -> str:
         return f"arrays[{position}]" if self.variadic else self.inputs[position]

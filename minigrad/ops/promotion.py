@@ -73,6 +73,9 @@ def beside(args: Iterable[Any], given: Any, name: str = "data") -> Array:
 
 def all_beside(arrays: Sequence[Any], name: str = "arrays") -> list[Any]:
     """Several arguments of one kind, tensors and arrays as they are, each of the others as an array beside them."""
+    if not isinstance(arrays, Iterable):
+        raise TypeError(f"{name}: expected a sequence of arrays, got {type(arrays).__name__}")
+    arrays = list(arrays)
     return [
         x if isinstance(x, (Tensor, np.ndarray)) else beside(arrays, x, f"{name}[{i}]") for i, x in enumerate(arrays)
     ]

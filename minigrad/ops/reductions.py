@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad.dtypes import float64, result_type
-from minigrad.ops.axes import reduced_axes
+from minigrad.ops.axes import axis_index, reduced_axes
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import isinf, isnan, where
 from minigrad.ops.elementwise import astype, ceil, exp, floor, lerp, round, sqrt, square, subtract
@@ -157,7 +157,7 @@ def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = 
         return mean(x, axis=axis, keepdims=keepdims)
     x, weights = as_floats(x=x, weights=weights)
     if weights.shape != x.shape:
-        if not isinstance(axis, int) or weights.shape != (x.shape[axis],):
+        if not isinstance(axis, int) or weights.shape != (x.shape[axis_index(axis, x.ndim)],):
             raise ValueError(
                 f"weights: expected the shape of x, {x.shape}, or the length of its one axis, got {weights.shape}"
             )

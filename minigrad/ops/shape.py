@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer, axis_index, axis_indices
+from minigrad.ops.axes import as_integer, axis_index, axis_indices, reduced_axes
 from minigrad.ops.batching import along_axis
 from minigrad.ops.primitive import primitive
 from minigrad.tensor import Array, Shape
@@ -234,7 +234,10 @@ def expand_dims(x: Any, /, axis: Axes = 0) -> Any:
         >>> mg.expand_dims(mg.zeros((2, 3)), 1).shape
         (2, 1, 3)
     """
-    return reshape(x, np.expand_dims(np.broadcast_to(0, np.shape(x)), axis).shape)
+    places = len(axis) if isinstance(axis, Sequence) else 1
+    axes = axis_indices(axis, np.ndim(x) + places)
+    sizes = iter(np.shape(x))
+    return reshape(x, tuple(1 if place in axes else next(sizes) for place in range(np.ndim(x) + places)))
 
 
 def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
@@ -245,7 +248,7 @@ def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
         >>> mg.squeeze(mg.zeros((2, 1, 3)), 1).shape
         (2, 3)
     """
-    axes = tuple(axis) if isinstance(axis, Sequence) else axis
+    axes = axis if axis is None else reduced_axes(tuple(axis) if isinstance(axis, Sequence) else axis, np.ndim(x))
     return reshape(x, np.squeeze(np.broadcast_to(0, np.shape(x)), axes).shape)
 
 

@@ -252,7 +252,9 @@ def unique(
         The values; in a tuple with the first indices, the inverse indices and the counts as far as they are wanted.
     """
     wanted = {"return_index": return_index, "return_inverse": return_inverse, "return_counts": return_counts}
-    found: Any = np.unique(as_array(x), axis=axis, equal_nan=equal_nan, **wanted)  # type: ignore[call-overload]
+    x = as_array(x, name="x")
+    axis = None if axis is None else axis_index(axis, x.ndim)
+    found: Any = np.unique(x, axis=axis, equal_nan=equal_nan, **wanted)  # type: ignore[call-overload]
     return tuple(map(Tensor, found)) if isinstance(found, tuple) else Tensor(found)
 
 

@@ -14,10 +14,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
+from minigrad.optional_imports import missing
 from minigrad.tensor import Array, Shape
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.extra import numpy as hnp
+except ModuleNotFoundError:
+    raise missing("hypothesis", "test") from None
 
 FLOATS: tuple[type[Any], ...] = (np.float32, np.float64)
 INTEGERS: tuple[type[Any], ...] = tuple(

@@ -12,10 +12,11 @@ from pathlib import Path
 import graphviz
 
 from minigrad.io import replace_file
+from minigrad.optional_imports import install_command
 
 FORMATS = (".svg", ".png", ".pdf", ".dot")
 PNG_DPI = "144"
-INSTALL = 'pip install "minigrad[draw]", or your system\'s graphviz package'
+INSTALL = f"{install_command('draw')}, or your system's graphviz package"
 
 # Programs look for the first font that they have; these have the widths that the layout was computed with.
 FONTS = "Helvetica, Arial, Liberation Sans, Arimo, sans-serif"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.optional_imports import install_command
 from tests.benchmarks.job import OURS
 from tests.benchmarks.report import Report
 
@@ -29,7 +30,7 @@ def check_plot(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: expected one of {', '.join(SUFFIXES)}")
     if find_spec("matplotlib") is None:
-        raise ValueError("the plot needs matplotlib: pip install 'minigrad[draw]'")
+        raise ValueError(f"the plot needs matplotlib: {install_command('draw')}")
 
 
 def save_plot(report: Report, path: Path) -> None:

@@ -17,7 +17,7 @@ Runner = Callable[..., list[np.ndarray]]
 @pytest.fixture
 def runner() -> Callable[..., Runner]:
     """Arrays to arrays, by way of a model that ``export`` wrote."""
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is optional: pip install 'minigrad[onnx]'")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra onnx")
 
     def start(model: Any) -> Runner:
         session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.nn import functional as F
 
-onnx = pytest.importorskip("onnx", reason="onnx is optional: pip install 'minigrad[onnx]'")
+onnx = pytest.importorskip("onnx", reason="onnx comes with the extra onnx")
 pytestmark = pytest.mark.peers
 
 SHAPES = [(1, 1), (2, 6), (3, 17), (5, 40)]

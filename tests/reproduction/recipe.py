@@ -62,21 +62,28 @@ class Recipe:
         """How it is trained: beyond what is named here, as in the paper."""
         return TrainingConfig(steps=self.steps, schedule=self.schedule, warmup=self.warmup, lr=self.lr, seed=self.seed)
 
+    def check_same(self, directory: Path) -> None:
+        """Refuse a directory with results of another recipe.
+
+        Raises:
+            ValueError: there is another recipe.
+        """
+        if (directory / RECIPE).exists() and (found := Recipe.load(directory)) != self:
+            mine, theirs = dataclasses.asdict(self), dataclasses.asdict(found)
+            name = next(name for name in mine if mine[name] != theirs[name])
+            raise ValueError(
+                f"{directory}: holds a run with {name} {theirs[name]!r}, not {mine[name]!r}; expected another directory"
+            )
+
     def save(self, directory: Path) -> None:
         """Write it into a directory; results of another recipe must not be there.
 
         Raises:
             ValueError: there is another recipe.
         """
-        path = directory / RECIPE
-        if path.exists() and (found := Recipe.load(directory)) != self:
-            mine, theirs = dataclasses.asdict(self), dataclasses.asdict(found)
-            name = next(name for name in mine if mine[name] != theirs[name])
-            raise ValueError(
-                f"{directory}: holds a run with {name} {theirs[name]!r}, not {mine[name]!r}; expected another directory"
-            )
+        self.check_same(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
+        replace_file(directory / RECIPE, (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, directory: Path) -> Self:

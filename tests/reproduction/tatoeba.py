@@ -47,12 +47,14 @@ def main(options: argparse.Namespace) -> None:
     """
     if options.threads < 1:
         raise ValueError(f"threads: expected at least 1, got {options.threads}")
+    recipe = Recipe(data=options.data, steps=options.steps, seed=options.seed, held_out=options.held_out)
+    corpus = Corpus.read(recipe)
+    recipe.check_same(options.out)
     frameworks = list(TRAINERS) if options.framework == "both" else [options.framework]
     for framework in frameworks:
         if find_spec(framework) is None:
             raise ModuleNotFoundError(f"framework: {framework} is not installed")
-    recipe = Recipe(data=options.data, steps=options.steps, seed=options.seed, held_out=options.held_out)
-    corpus = prepare(recipe, options.out)
+    prepare(recipe, corpus, options.out)
     for framework in frameworks:
         console.err.print(f"{framework}: training with {options.threads} threads")
         train_in_process(framework, options.out, options.threads)
@@ -61,9 +63,8 @@ def main(options: argparse.Namespace) -> None:
     console.out.print("\n".join(results["signatures"].values()))
 
 
-def prepare(recipe: Recipe, directory: Path) -> Corpus:
-    """Read the corpus, and write the recipe, the tokens and the first weights."""
-    corpus = Corpus.read(recipe)
+def prepare(recipe: Recipe, corpus: Corpus, directory: Path) -> None:
+    """Write the recipe, the tokens and the first weights."""
     recipe.save(directory)
     tokenizer = Tokenizer.train((text for pair in corpus.train for text in pair), recipe.vocab_size)
     mg.manual_seed(recipe.seed)
@@ -74,7 +75,6 @@ def prepare(recipe: Recipe, directory: Path) -> Corpus:
         replace_file(directory / f"held-out.{name}.txt", lines.encode())
     counts = {**corpus.describe(), "tokens": tokenizer.vocab_size, "parameters": _size(model), "steps": recipe.steps}
     console.err.print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
-    return corpus
 
 
 def collect(recipe: Recipe, corpus: Corpus, directory: Path) -> dict[str, Any]:

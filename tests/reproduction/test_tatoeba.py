@@ -57,7 +57,8 @@ def test_the_split_is_the_same_for_every_seed(corpus: Path) -> None:
 
 def test_a_training_learns_and_is_scored(corpus: Path, tmp_path: Path) -> None:
     recipe, out = small(corpus, steps=120), tmp_path / "out"
-    parts = tatoeba.prepare(recipe, out)
+    parts = Corpus.read(recipe)
+    tatoeba.prepare(recipe, parts, out)
     train("minigrad", out, 1)
     results = tatoeba.collect(recipe, parts, out)
     assert json.loads((out / tatoeba.RESULTS).read_text()) == results
@@ -74,7 +75,8 @@ def test_a_training_learns_and_is_scored(corpus: Path, tmp_path: Path) -> None:
 @torch_is_here
 def test_both_frameworks_make_the_same_model_where_nothing_is_random(corpus: Path, tmp_path: Path) -> None:
     recipe, out = small(corpus, steps=10), tmp_path / "out"
-    parts = tatoeba.prepare(recipe, out)
+    parts = Corpus.read(recipe)
+    tatoeba.prepare(recipe, parts, out)
     for framework in ("minigrad", "torch"):
         train(framework, out, 1)
     results = tatoeba.collect(recipe, parts, out)["frameworks"]

@@ -487,7 +487,7 @@ def test_a_missing_extra_is_named_before_any_work_is_done(tmp_path: Path, monkey
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "babel", None)
     said = _command("demo", "--out", tmp_path / "demo", status=2)
-    assert "pip install 'minigrad[text]'" in said.err and said.err.count(": error: ") == 1
+    assert "pip install 'minigrad-transformer[text]'" in said.err and said.err.count(": error: ") == 1
 
 
 # Help

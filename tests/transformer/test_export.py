@@ -12,8 +12,9 @@ import minigrad as mg
 from tests.transformer.conftest import small
 from transformer import CausalLM, Encoder, MaskedLM, Transformer, export_onnx
 
-pytest.importorskip("onnx", reason="onnx is optional: pip install 'minigrad[onnx]'")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is optional: pip install 'minigrad[onnx]'")
+pytest.importorskip("onnx", reason="onnx comes with the extra onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra onnx")
+pytestmark = pytest.mark.peers
 pytestmark = pytest.mark.peers
 
 

@@ -11,8 +11,8 @@ import pytest
 import minigrad as mg
 from transformer import CausalLM, Decoder, Encoder, MaskedLM, Transformer, TransformerConfig, export_onnx
 
-pytest.importorskip("onnx", reason="onnx is optional: pip install 'minigrad[onnx]'")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is optional: pip install 'minigrad[onnx]'")
+pytest.importorskip("onnx", reason="onnx comes with the extra onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra onnx")
 pytestmark = pytest.mark.peers
 
 SMALL: dict[str, Any] = {"vocab_size": 13, "d_model": 16, "num_heads": 4, "d_ff": 24, "max_length": 40}

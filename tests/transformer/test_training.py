@@ -383,8 +383,9 @@ def test_what_is_no_log_is_refused_with_the_line(text: str, message: str, tmp_pa
         read_log(tmp_path / "log")
 
 
+@pytest.mark.peers
 def test_tensorboard_files_hold_every_figure(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX", reason="optional")
+    pytest.importorskip("tensorboardX", reason="tensorboardX comes with the extra tensorboard")
     trainer = Trainer(bigrams(), data(), config(3, evaluate_every=3), held_out=data(4, 1))
     with TensorBoard(tmp_path, trainer.parameter_names) as board:
         for step in trainer:
@@ -397,7 +398,7 @@ def test_tensorboard_files_hold_every_figure(tmp_path: Path) -> None:
 
 def test_tensorboard_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ModuleNotFoundError, match=r"tensorboardX .* pip install 'minigrad\[tensorboard\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"tensorboardX .* pip install 'minigrad-transformer\[tensorboard\]'"):
         TensorBoard(tmp_path)
 
 

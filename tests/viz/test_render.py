@@ -70,7 +70,7 @@ def test_graphviz_pure_says_that_it_has_no_pdf(picture: viz.Graph, tmp_path: Pat
 def test_without_a_renderer_the_error_says_what_to_install_and_dot_still_works(
     picture: viz.Graph, tmp_path: Path
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=r'pip install "minigrad\[draw\]", or your system'):
+    with pytest.raises(FileNotFoundError, match=r"pip install 'minigrad-transformer\[draw\]', or your system"):
         picture.save(tmp_path / "a.svg")
     picture.save(tmp_path / "a.dot")
     assert [path.name for path in tmp_path.iterdir()] == ["a.dot"]

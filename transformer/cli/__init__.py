@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from minigrad import __version__
 from transformer import console
 from transformer.cli.inspect import add_draw, add_evaluate, add_fill
 from transformer.cli.parser import Help, Parser
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="start with:  transformer demo\nand then:    transformer COMMAND --help",
         formatter_class=Help,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )

@@ -21,8 +21,8 @@ from itertools import product
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
+from minigrad.optional_imports import require
 from transformer.data.parallel import Pair, split_pairs
-from transformer.extras import require
 
 T = TypeVar("T")
 

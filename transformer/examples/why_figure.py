@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.io import replace_file
+from minigrad.optional_imports import require
 from transformer.examples.copy_memory import ALPHABET
 from transformer.examples.studies import MODELS, Memory, Quality, Speed
-from transformer.extras import require
 
 # Colours that people with any kind of colour vision tell apart: Okabe and Ito, 2008.
 INK = dict(zip(MODELS, ("#999999", "#e69f00", "#0072b2", "#d55e00"), strict=True))

@@ -19,6 +19,7 @@ from rich.table import Table
 
 import minigrad as mg
 from minigrad.io import replace_file
+from minigrad.optional_imports import require
 from transformer import console
 from transformer.examples.studies import (
     MODELS,
@@ -33,7 +34,6 @@ from transformer.examples.studies import (
     translation,
 )
 from transformer.examples.why_figure import save_figure
-from transformer.extras import require
 
 RESULTS = "results.json"
 FIGURES = ("why-transformers.png", "why-transformers.svg")

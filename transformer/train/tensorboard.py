@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from transformer.extras import require
+from minigrad.optional_imports import require
 from transformer.train.log import Step
 
 

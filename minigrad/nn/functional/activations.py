@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from minigrad import random
 from minigrad.ops import activations, elementwise, normalization
+from minigrad.ops.axes import axis_index
 from minigrad.ops.elementwise import abs, astype, clip, expm1, relu, sigmoid, sign, tanh, where
 from minigrad.ops.operands import as_floats, as_operand
 from minigrad.ops.reductions import max
@@ -224,9 +225,10 @@ def glu(input: Any, axis: int = -1) -> Tensor:
         ValueError: that axis has an odd size.
     """
     x = as_operand(input, "input")
-    if not x.ndim or x.shape[axis] % 2:
+    axis = axis_index(axis, x.ndim)
+    if x.shape[axis] % 2:
         raise ValueError(f"input: expected an even size along axis {axis}, got shape {x.shape}")
-    before, half = (slice(None),) * (axis % x.ndim), x.shape[axis] // 2
+    before, half = (slice(None),) * axis, x.shape[axis] // 2
     return x[(*before, slice(half))] * sigmoid(x[(*before, slice(half, None))])
 
 

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from minigrad.ops.axes import as_integer, as_shape
 from minigrad.ops.convolution import convolution, convolution_transpose
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.shape import reshape
@@ -30,7 +31,7 @@ Sizes = int | Sequence[int]
 
 def for_each_axis(name: str, value: Sizes, axes: int, least: int) -> Shape:
     """One integer for each spatial axis, none below ``least``."""
-    values = (value,) if isinstance(value, int) else tuple(value)
+    values = as_shape(value, name)
     values = values * axes if len(values) == 1 else values
     if len(values) != axes or any(v < least for v in values):
         raise ValueError(f"{name}: expected an integer ≥ {least}, or {axes} of them, got {value}")
@@ -138,7 +139,7 @@ def _prepared(input: Tensor, bias: Any, weight: Tensor, groups: int, channels: i
     axes = weight.ndim - 2
     if input.ndim not in (axes + 1, axes + 2):
         raise ValueError(f"input: expected (N, C, …) or (C, …) with {axes} spatial axes, got shape {input.shape}")
-    if groups < 1 or weight.shape[0] % groups:
+    if as_integer(groups, "groups") < 1 or weight.shape[0] % groups:
         raise ValueError(f"groups: expected a divisor of {weight.shape[0]} for weight {weight.shape}, got {groups}")
     if input.shape[-axes - 1] != channels:
         raise ValueError(f"input: expected {channels} channels for weight {weight.shape}, got shape {input.shape}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops import dropout as ops_dropout
+from minigrad.ops.axes import as_number
 from minigrad.ops.operands import as_operand
 from minigrad.random import Generator, draw_seed
 from minigrad.tensor import Tensor
@@ -21,8 +22,8 @@ __all__ = [
 
 
 def check_probability(p: float) -> None:
-    """Raise ValueError unless 0 ≤ p ≤ 1."""
-    if not 0 <= p <= 1:
+    """Raise an error unless 0 ≤ p ≤ 1."""
+    if not 0 <= as_number(p, "p") <= 1:
         raise ValueError(f"p: expected a probability between 0 and 1, got {p}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.graph import changing
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops import normalization
+from minigrad.ops.axes import as_integer, as_shape
 from minigrad.ops.comparisons import where
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import sqrt
@@ -36,7 +37,7 @@ __all__ = [
 
 def _last_axes(x: Tensor, normalized_shape: int | Sequence[int]) -> Shape:
     """The sizes of the axes to normalise, which must be the last ones of ``x``."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = as_shape(normalized_shape, "normalized_shape")
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"normalized_shape: the last axes of shape {x.shape} are not {shape}")
     return shape
@@ -241,7 +242,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     if x.ndim < 2:
         raise ValueError(f"input: expected (N, C, …), got shape {x.shape}")
     channels = _check_channels(x, {"weight": weight, "bias": bias})
-    if num_groups < 1 or channels % num_groups:
+    if as_integer(num_groups, "num_groups") < 1 or channels % num_groups:
         raise ValueError(f"num_groups: expected a divisor of the {channels} channels, got {num_groups}")
     size = math.prod(x.shape[1:]) // num_groups
     out = reshape(normalization.layer_norm(reshape(x, (x.shape[0], num_groups, size)), None, None, eps), x.shape)
@@ -306,6 +307,8 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     (x,) = as_floats(input=input)
     if x.ndim < 3:
         raise ValueError(f"input: expected (N, C, …) with at least one spatial axis, got shape {x.shape}")
+    if as_integer(size, "size") < 1:
+        raise ValueError(f"size: expected at least 1, got {size}")
     ones, none = (1,) * (x.ndim - 2), ((0, 0),) * (x.ndim - 2)
     around = ((size // 2, (size - 1) // 2), *none)
     windows = Windows(x.shape[1:], (size, *ones), (1, *ones), (1, *ones), around)

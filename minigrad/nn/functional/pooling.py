@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.nn.functional.convolution import Sizes, for_each_axis
 from minigrad.ops import pooling
+from minigrad.ops.axes import as_integer
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import take
 from minigrad.ops.operands import as_operand
@@ -210,7 +211,7 @@ def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_ind
 
 def _parts(x: Tensor, output_size: Sequence[int | None]) -> Shape:
     """How many parts each axis is cut into."""
-    if any(part is not None and part < 0 for part in output_size):
+    if any(part is not None and as_integer(part, "output_size") < 0 for part in output_size):
         raise ValueError(f"output_size: expected integers ≥ 0 or None, got {tuple(output_size)}")
     sizes = _spatial(x, len(output_size))
     return tuple(size if part is None else part for size, part in zip(sizes, output_size, strict=True))
@@ -223,7 +224,8 @@ def _over(axes: int, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def over_axes(input: Any, *args: Any, **kwargs: Any) -> Any:
         value, *rest = args if args else (kwargs.pop(second),)
-        sizes = (value,) if isinstance(value, int) or value is None else tuple(value)
+        given = value if isinstance(value, (tuple, list)) else (value,)
+        sizes = tuple(size if size is None else as_integer(size, second) for size in given)
         sizes = sizes * axes if len(sizes) == 1 else sizes
         if len(sizes) != axes:
             raise ValueError(f"{second}: expected one integer, or {axes} of them, got {value}")

@@ -87,7 +87,7 @@ def test_without_matplotlib_nothing_is_begun(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["why-transformers", "--quick", "--out", str(tmp_path / "out")]) == 2
-    assert "pip install 'minigrad[draw]'" in capsys.readouterr().err
+    assert "pip install 'minigrad-transformer[draw]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -52,7 +52,7 @@ def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     Raises:
         TypeError: a size is no integer.
     """
-    if isinstance(shape, (tuple, list)):
+    if isinstance(shape, (tuple, list, range)) or (isinstance(shape, np.ndarray) and shape.ndim):
         return tuple([as_integer(size, name) for size in shape])
     return (as_integer(shape, name),)
 

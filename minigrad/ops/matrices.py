@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.ops.axes import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.creation import eye
 from minigrad.ops.diagonals import diagonal
@@ -34,7 +35,7 @@ def _within(x: Array, k: int) -> int:
     """A diagonal outside the matrix is as good as the nearest one outside: NumPy cannot count to any number."""
     if x.ndim < 2:
         raise ValueError(f"x: expected at least 2 dimensions, got {x.ndim}")
-    return max(-x.shape[-2], min(k, x.shape[-1]))
+    return max(-x.shape[-2], min(as_integer(k, "k"), x.shape[-1]))
 
 
 @primitive(batching=aligned)

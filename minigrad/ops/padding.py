@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.axes import axis_index, axis_indices
+from minigrad.ops.axes import as_integer, as_shape, axis_index, axis_indices
 from minigrad.ops.batching import along_axis
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.indexing import getitem, take
@@ -122,7 +122,7 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None
     if axis is None:
         return reshape(roll(flatten(x), shift, axis=0), np.shape(x))
     axes = axis_indices(axis, np.ndim(x), "axis", repeated=True)
-    shifts, places = np.broadcast_arrays(np.ravel(as_array(shift)), axes)
+    shifts, places = np.broadcast_arrays(np.ravel(as_shape(shift, "shift")), axes)
     return _roll(x, tuple(shifts.tolist()), tuple(places.tolist()))
 
 
@@ -172,7 +172,7 @@ def tile(x: Any, /, reps: int | Sequence[int]) -> Any:
         tensor([[1, 2, 1, 2],
                 [1, 2, 1, 2]])
     """
-    counts: Shape = tuple(int(count) for count in np.atleast_1d(as_array(reps)))
+    counts = as_shape(reps, "reps")
     ndim = max(len(counts), np.ndim(x))
     counts = (1,) * (ndim - len(counts)) + counts
     if min(counts, default=0) < 0:
@@ -233,7 +233,7 @@ def sliding_window_view(x: Any, window_shape: int | Sequence[int], axis: int | S
         tensor([[0, 1, 2],
                 [1, 2, 3]])
     """
-    window = tuple(int(size) for size in np.atleast_1d(as_array(window_shape)))
+    window = as_shape(window_shape, "window_shape")
     axes = axis_indices(range(np.ndim(x)) if axis is None else axis, np.ndim(x), "axis")
     sizes = [np.shape(x)[along] for along in axes]
     if len(window) != len(axes) or any(not 0 <= part <= whole for part, whole in zip(window, sizes, strict=False)):
@@ -254,6 +254,7 @@ def unfold(x: Any, axis: int, size: int, step: int = 1) -> Any:
         tensor([[0, 1],
                 [3, 4]])
     """
+    size, step = as_integer(size, "size"), as_integer(step, "step")
     if step < 1:
         raise ValueError(f"step: expected at least 1, got {step}")
     if not np.ndim(x):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.ops.axes import axis_index
+from minigrad.ops.axes import as_integer, axis_index
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import add, multiply, where
 from minigrad.ops.index_parts import as_integers
@@ -286,7 +286,7 @@ def one_hot(indices: Any, num_classes: int = -1, *, dtype: npt.DTypeLike = np.in
         tensor([[1, 0, 0],
                 [0, 0, 1]])
     """
-    indices = as_integers(indices)
+    indices, num_classes = as_integers(indices), as_integer(num_classes, "num_classes")
     if num_classes == -1:
         num_classes = int(as_array(indices).max(initial=-1)) + 1
     return _one_hot(indices, num_classes, dtype)

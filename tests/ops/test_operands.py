@@ -108,6 +108,8 @@ COMPUTED: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "margin_ranking_loss": (F.margin_ranking_loss, (SMALL, SMALL[::-1], np.array([1, -1, 1], np.int8))),
     "pairwise_distance": (F.pairwise_distance, (SMALL, SMALL[::-1])),
     "cosine_similarity": (lambda x, y: F.cosine_similarity(x, y, axis=0), (SMALL, SMALL[::-1])),
+    "avg_pool1d": (lambda x: F.avg_pool1d(x, 2), (SMALL[None],)),
+    "adaptive_avg_pool1d": (lambda x: F.adaptive_avg_pool1d(x, 2), (SMALL[None],)),
     "softsign": (F.softsign, (np.array([127, -128], np.int8),)),
     "hardswish": (F.hardswish, (SMALL,)),
     "tanhshrink": (F.tanhshrink, (SMALL,)),
@@ -154,6 +156,17 @@ NAMED: dict[str, tuple[Callable[[], Any], str]] = {
     "average": (lambda: mg.average(mg.ones((2, 3)), axis=True, weights=np.ones(3)), "axis"),
     "sum's axis": (lambda: mg.sum(mg.ones((2, 3)), axis=True), "axis"),
     "softmax's axis": (lambda: mg.softmax(mg.ones((2, 3)), axis=1.5), "axis"),  # type: ignore[arg-type]
+    "tile": (lambda: mg.tile(mg.ones(2), 1.5), "reps"),  # type: ignore[arg-type]
+    "roll": (lambda: mg.roll(mg.ones(2), (1.5,)), "shift"),  # type: ignore[arg-type]
+    "tril": (lambda: mg.tril(mg.ones((2, 2)), 0.5), "k"),  # type: ignore[arg-type]
+    "one_hot": (lambda: mg.one_hot([0], 2.5), "num_classes"),  # type: ignore[arg-type]
+    "round": (lambda: mg.round(mg.ones(2), "x"), "decimals"),  # type: ignore[arg-type]
+    "diagonal": (lambda: mg.diagonal(mg.ones((2, 2)), 0.5), "offset"),  # type: ignore[arg-type]
+    "zeros": (lambda: mg.zeros((2, 1.5)), "shape"),  # type: ignore[arg-type]
+    "linspace": (lambda: mg.linspace(0, 1, 2.5), "num"),  # type: ignore[arg-type]
+    "conv1d": (lambda: F.conv1d(mg.ones((1, 2, 4)), mg.ones((1, 2, 2)), stride=1.5), "stride"),
+    "max_pool1d": (lambda: F.max_pool1d(mg.ones((1, 2, 4)), 1.5), "kernel_size"),
+    "dropout": (lambda: F.dropout(mg.ones(2), "x"), "p"),  # type: ignore[arg-type]
     "take's axis": (lambda: mg.take(mg.ones((2, 3)), [0], axis="0"), "axis"),  # type: ignore[arg-type]
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.nn.functional.losses import Reduction, check_same_shape, reduced
 from minigrad.ops import loss
+from minigrad.ops.axes import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import isinf, not_equal, where
 from minigrad.ops.elementwise import exp, log, log1p, maximum, softplus
@@ -107,6 +108,7 @@ def _rows(x: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]
     expected = (*x.shape[:axis], *x.shape[axis + 1 :])
     if target.dtype.kind not in "iu":
         raise TypeError(f"target: expected integer classes (N, …), got {target.dtype} {target.shape} for {x.shape}")
+    as_integer(ignore_index, "ignore_index")
     if target.shape != expected:
         raise ValueError(f"target: expected (N,) for (N, C) or (N, …) for (N, C, …), so {expected}, got {target.shape}")
     count = x.shape[axis]

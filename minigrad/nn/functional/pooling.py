@@ -20,7 +20,7 @@ from minigrad.ops import pooling
 from minigrad.ops.axes import as_integer
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import take
-from minigrad.ops.operands import as_operand
+from minigrad.ops.operands import as_floats, as_operand
 from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import moveaxis, reshape
 from minigrad.ops.windows import Windows
@@ -140,8 +140,8 @@ def avg_pool(
     Raises:
         ValueError: shapes or arguments do not fit; the message names the argument.
     """
-    x = as_operand(input, "input")
-    if divisor_override == 0:
+    (x,) = as_floats(input=input)
+    if divisor_override is not None and as_integer(divisor_override, "divisor_override") == 0:
         raise ValueError("divisor_override: expected a number other than 0")
     windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, 1, ceil_mode)
     total = pooling.window_sum(x, windows)
@@ -175,7 +175,7 @@ def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
     Returns:
         (N, C, *output_size).
     """
-    x = as_operand(input, "input")
+    (x,) = as_floats(input=input)
     axes = len(output_size)
     wanted = _parts(x, output_size)
     lead, sizes = x.shape[: x.ndim - axes], x.shape[x.ndim - axes :]

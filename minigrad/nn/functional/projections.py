@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.ops import linear as affine
+from minigrad.ops.axes import as_integer
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import take_rows
 from minigrad.ops.operands import as_operands
@@ -75,6 +76,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
     rows = take_rows(weight, indices)
     if padding_idx is None:
         return rows
+    padding_idx = as_integer(padding_idx, "padding_idx")
     if not -len(weight) <= padding_idx < len(weight):
         raise IndexError(f"padding_idx: expected a row of {len(weight)}, got {padding_idx}")
     return where(expand_dims(indices == padding_idx % len(weight), -1), rows.detach(), rows)

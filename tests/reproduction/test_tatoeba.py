@@ -137,7 +137,7 @@ def test_a_missing_framework_is_named_before_any_work(
 ) -> None:
     monkeypatch.setattr(tatoeba, "find_spec", lambda name: None if name == "torch" else name)
     out = tmp_path / "out"
-    assert command.main(["tatoeba", "--data", str(corpus), "--out", str(out)]) == 2
+    assert command.main(["tatoeba", "--data", str(corpus), "--out", str(out), "--held-out", "3"]) == 2
     assert "framework: torch is not installed" in capsys.readouterr().err
     assert not out.exists()
 

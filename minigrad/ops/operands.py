@@ -42,11 +42,12 @@ def as_operands(*optional: str, **given: Any) -> tuple[Any, ...]:
     Raises:
         TypeError: an argument has no numbers, or a dtype that tensors cannot have; the message names it.
     """
-    values = tuple(given.values())
-    return tuple(
-        x if isinstance(x, Tensor) or (x is None and name in optional) else as_operand(x, name, values)
-        for name, x in given.items()
-    )
+    operands = []
+    for name, x in given.items():
+        if not isinstance(x, Tensor) and not (x is None and name in optional):
+            x = as_operand(x, name, tuple(given.values()))
+        operands.append(x)
+    return tuple(operands)
 
 
 def holds_tensors(obj: Any) -> bool:

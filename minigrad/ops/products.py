@@ -16,7 +16,7 @@ from minigrad.ops.joining import concat
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import expand_dims, flatten, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
-from minigrad.tensor import Array
+from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "cross",
@@ -62,7 +62,8 @@ def matmul(x1: Any, x2: Any, /) -> Any:
         >>> mg.matmul(mg.ones((2, 3)), mg.ones(3))
         tensor([3., 3.])
     """
-    x1, x2 = as_operands(x1=x1, x2=x2)
+    if not (isinstance(x1, Tensor) and isinstance(x2, Tensor)):
+        x1, x2 = as_operands(x1=x1, x2=x2)
     left, right = x1.shape, x2.shape
     if not left or not right:
         raise ValueError(f"matmul: expected operands with at least 1 dimension, got {left} and {right}")

@@ -203,6 +203,7 @@ def test_every_job_has_a_name_of_its_own_and_every_group_a_goal() -> None:
     assert {job.group for job in JOBS} == set(GOALS)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize(
     "framework", [OURS, "numpy", *(pytest.param(name, marks=pytest.mark.peers) for name in ("torch", "compile", "jax"))]
 )
@@ -227,6 +228,7 @@ def test_parameters_are_counted_right() -> None:
 
 
 @pytest.mark.peers
+@pytest.mark.peers
 @pytest.mark.parametrize(
     ("operation", "options"),
     [
@@ -242,6 +244,7 @@ def test_models_are_the_same_in_pytorch(operation: str, options: dict[str, Any])
     assert disagreement(ours, theirs, terms=64) is None
 
 
+@pytest.mark.peers
 @pytest.mark.peers
 def test_the_gpt_is_the_same_in_jax() -> None:
     ours, theirs = (side.train_gpt(TINY_GPT).results() for side in (minigrad_side, side_of("jax")))

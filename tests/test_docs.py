@@ -108,7 +108,10 @@ def _has_commands(page: Path) -> bool:
 WITH_COMMANDS = [page for page in PAGES if _has_commands(page)]
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.peers] * (page.stem in NEEDED), id=page.stem) for page in WITH_COMMANDS],
+)
 def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in NEEDED.get(page.stem, ()):
         if find_spec(package) is None:

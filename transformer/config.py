@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
+BOUNDED: tuple[Positions, ...] = ("sinusoidal", "sinusoidal_halves", "learned")  # one number each for so many places
 Norm = Literal["layer", "rms"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
 Tie = Literal["all", "output", "input", "none"]
@@ -40,7 +41,7 @@ class TransformerConfig:
     d_ff: int = 512  # the width inside the feed-forward network
     encoder_layers: int = 3
     decoder_layers: int = 3
-    max_length: int = 512  # positions
+    max_length: int = 512  # positions; where these are relative, of training only
     # Architecture
     positions: Positions = "sinusoidal"
     norm: Norm = "layer"
@@ -66,7 +67,7 @@ class TransformerConfig:
     layer_drop: float = 0.0  # probability of leaving out a whole layer
     init_std: float | None = None  # of all matrices, those that end a sublayer less; None: Xavier's, as wide as needed
     # Special tokens
-    pad_id: int | None = 0
+    pad_id: int | None = 0  # where it is also one of the next three, only a mask says what is padding
     bos_id: int | None = 1
     eos_id: int | None = 2
     mask_id: int | None = None
@@ -122,6 +123,16 @@ class TransformerConfig:
     def kv_heads(self) -> int:
         """How many heads the keys and values have."""
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
+    @property
+    def position_limit(self) -> int | None:
+        """How many positions there are; None where they are relative, and ``max_length`` is only what was trained."""
+        return self.max_length if self.positions in BOUNDED else None
+
+    @property
+    def padding_id(self) -> int | None:
+        """The token that is padding where no mask says so: ``pad_id``, unless it has another meaning in a text."""
+        return None if self.pad_id in (self.bos_id, self.eos_id, self.mask_id) else self.pad_id
 
     @property
     def start_id(self) -> int | None:

@@ -85,18 +85,21 @@ def transduce(
     Raises:
         ValueError: a source is longer than the model can read.
     """
-    room = model.config.max_length
     encoded = tokenizer.encode(sources)
-    for source, ids in zip(sources, encoded, strict=True):
-        if len(ids) > room and not cut:
-            raise ValueError(f"source: {len(ids)} tokens, more than the model's {room}: {source[:60]!r}…")
-    encoded = [ids if len(ids) <= room else [*ids[: room - 1], ids[-1]] for ids in encoded]
+    limit = model.config.position_limit
+    if limit is not None:
+        for source, ids in zip(sources, encoded, strict=True):
+            if len(ids) > limit and not cut:
+                raise ValueError(f"source: {len(ids)} tokens, more than the model's {limit}: {source[:60]!r}…")
+        encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
     found = [""] * len(sources)
     for group in _by_length(encoded, batch_size):
         padded = pad([encoded[index] for index in group], model.config.pad_id or 0)
         mask = np.arange(padded.shape[1]) < np.array([len(encoded[index]) for index in group])[:, None]
-        limit = {"max_new_tokens": min(padded.shape[1] + MORE_THAN_SOURCE, room)} | choices
-        hypotheses = generate(model, padded, mask, **limit)
+        longest = padded.shape[1] + MORE_THAN_SOURCE
+        hypotheses = generate(
+            model, padded, mask, **{"max_new_tokens": longest if limit is None else min(longest, limit)} | choices
+        )
         best = hypotheses[:: len(hypotheses) // len(group)]
         for index, text in zip(group, tokenizer.decode([h.ids for h in best]), strict=True):
             found[index] = text

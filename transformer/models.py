@@ -96,11 +96,9 @@ class Stack(PretrainedModel, whole=False):
 
     def check_room(self, length: int) -> None:
         """An error where there are more positions than the model has."""
-        if self.positions.bounded and length > self.config.max_length:
-            raise ValueError(
-                f"{type(self).__name__}: {length} positions are more than the model's max_length="
-                f"{self.config.max_length}"
-            )
+        limit = self.config.position_limit
+        if limit is not None and length > limit:
+            raise ValueError(f"{type(self).__name__}: {length} positions are more than the model's max_length={limit}")
 
 
 class Encoder(Stack):
@@ -121,11 +119,11 @@ class Encoder(Stack):
 
         Args:
             input_ids: padded on either side.
-            attention_mask: (B, T), true or 1 where a token is not padding; by default, where it is not ``pad_id``.
+            attention_mask: (B, T), true or 1 where a token is not padding; by default, where not ``padding_id``.
             token_type_ids: (B, T), which segment a token belongs to, for models that know segments.
         """
         ids = check_ids("input_ids", input_ids)
-        real = real_tokens(ids, attention_mask, self.config.pad_id)
+        real = real_tokens(ids, attention_mask, self.config.padding_id)
         length = ids.shape[1]
         self.check_room(length)
         mask = None if real is None else padding_mask(real)
@@ -224,14 +222,14 @@ class Transformer(GenerativeModel):
         Args:
             input_ids: the source, padded on either side.
             decoder_input_ids: the target, beginning with the start token.
-            attention_mask: (B, S), true or 1 where the source is not padding; by default, where it is not ``pad_id``.
+            attention_mask: (B, S), true or 1 where the source is not padding; by default, where not ``padding_id``.
         """
         source, target = check_ids("input_ids", input_ids), check_ids("decoder_input_ids", decoder_input_ids)
         if len(source) != len(target):
             raise ValueError(
                 f"decoder_input_ids: expected as many rows as input_ids has, {len(source)}, got {len(target)}"
             )
-        real = real_tokens(source, attention_mask, self.config.pad_id)
+        real = real_tokens(source, attention_mask, self.config.padding_id)
         return self.output(self.decoder(target, self.encoder(source, real), memory_mask=real))
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
@@ -239,7 +237,7 @@ class Transformer(GenerativeModel):
         if self.config.start_id is None:
             raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
         source = check_ids("input_ids", input_ids)
-        real = real_tokens(source, attention_mask, self.config.pad_id)
+        real = real_tokens(source, attention_mask, self.config.padding_id)
         check_not_empty("input_ids", real)
         prompt = np.full((len(source), 1), self.config.start_id)
         with inference(self):
@@ -268,10 +266,10 @@ class CausalLM(GenerativeModel):
 
         Args:
             input_ids: padded on either side.
-            attention_mask: (B, T), true or 1 where a token is not padding; by default, where it is not ``pad_id``.
+            attention_mask: (B, T), true or 1 where a token is not padding; by default, where not ``padding_id``.
         """
         ids = check_ids("input_ids", input_ids)
-        real = real_tokens(ids, attention_mask, self.config.pad_id)
+        real = real_tokens(ids, attention_mask, self.config.padding_id)
         return self.output(self.decoder(ids, attention_mask=real))
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
@@ -279,8 +277,8 @@ class CausalLM(GenerativeModel):
         ids = check_ids("input_ids", input_ids)
         if not ids.shape[1]:
             raise ValueError("input_ids: expected prompts of at least one token, got none")
-        real = real_tokens(ids, attention_mask, self.config.pad_id)
-        if real is None:
+        real = real_tokens(ids, attention_mask, self.config.padding_id)
+        if real is None or real.data.all():
             return Continuation(self, ids.data, use_cache=use_cache)
         check_not_empty("input_ids", real)
         # New tokens are added at the end, so padding goes to the beginning.

@@ -7,7 +7,6 @@ scores of self-attention.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
@@ -24,8 +23,6 @@ class NoPositions(nn.Module):
         config: of the model.
         causal: whether this is for a decoder.
     """
-
-    bounded: ClassVar[bool] = False  # whether there are only so many positions
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         self.causal = causal
@@ -62,8 +59,6 @@ def sinusoidal(length: int, d_model: int) -> Tensor:
 class SinusoidalPositions(NoPositions):
     """Adds the fixed encoding of its position to each embedding: see :func:`sinusoidal`."""
 
-    bounded = True
-
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
         # An ndarray, not a tensor: it follows from the two sizes and need not be saved with the weights.
@@ -83,8 +78,6 @@ class SinusoidalHalvesPositions(SinusoidalPositions):
 
 class LearnedPositions(NoPositions):
     """Adds a learned vector for its position to each embedding. Gehring et al., 2017; Table 3, row E of the paper."""
-
-    bounded = True
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)

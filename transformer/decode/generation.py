@@ -10,9 +10,8 @@ import numpy as np
 
 from transformer.decode.beams import beam_search
 from transformer.decode.config import GenerationConfig
-from transformer.decode.plan import make_plan
-from transformer.decode.processors import ids_of
-from transformer.decode.protocol import Generative, Ids, Mask
+from transformer.decode.plan import end_ids, make_plan
+from transformer.decode.protocol import Generative, Ids, Mask, ModelConfig
 from transformer.decode.sampling import Choose, greedy, sampler, write
 from transformer.decode.texts import Hypothesis, Reader, Text, TextDecoder
 
@@ -32,7 +31,7 @@ def generate(
         model: whatever can :meth:`~transformer.decode.Generative.begin` a text.
         input_ids: token ids (rows, length), padded on either side.
         attention_mask: (rows, length), true at tokens and false at padding; None: true where not padding's id, which is
-            ``pad_token_id``, or else the model's.
+            ``pad_token_id``, or else the model's. An id that also begins or ends texts is no padding.
         config: how to decode; by default as the model says, in ``model.generation``.
         tokenizer: turns ids into text, for ``stop_strings`` and the hypotheses' ``text``.
         overrides: choices of :class:`~transformer.decode.GenerationConfig` that go before ``config``'s; one that is
@@ -67,13 +66,13 @@ def generate(
         False
     """
     config, reader = _choices(model, config, tokenizer, overrides)
-    ids, mask = _checked(input_ids, attention_mask, config)
+    ids, mask = _checked(input_ids, attention_mask, config, model.config)
     decoding = model.begin(ids, mask, use_cache=config.use_cache)
     plan = make_plan(config, model.config, decoding, reader)
     if config.num_beams > 1:
         return [hypothesis for found in beam_search(decoding, plan) for hypothesis in found]
     texts = [Text() for _ in range(len(ids) * config.num_return_sequences)]
-    for _ in write(decoding, texts, plan, _chooser(config, model, ids, mask)):
+    for _ in write(decoding, texts, plan, _chooser(config, ids, mask)):
         pass
     return [text.hypothesis(reader) for text in texts]
 
@@ -99,8 +98,8 @@ def stream(
         TypeError, ValueError: as :func:`generate`, at once; or there is more than one row, text or beam.
     """
     config, reader = _choices(model, config, tokenizer, overrides)
-    mask = None if attention_mask is None else np.atleast_2d(attention_mask)
-    ids, mask = _checked(np.atleast_2d(input_ids), mask, config)
+    given = None if attention_mask is None else np.atleast_2d(attention_mask)
+    ids, mask = _checked(np.atleast_2d(input_ids), given, config, model.config)
     for name, count in (
         ("input_ids", len(ids)),
         ("num_beams", config.num_beams),
@@ -111,7 +110,7 @@ def stream(
     decoding = model.begin(ids, mask, use_cache=config.use_cache)
     plan = make_plan(config, model.config, decoding, reader)
     text = Text()
-    steps = write(decoding, [text], plan, _chooser(config, model, ids, mask))
+    steps = write(decoding, [text], plan, _chooser(config, ids, mask))
 
     def tokens() -> Iterator[int]:
         given = 0
@@ -146,25 +145,26 @@ def _choices(
     return config, None if tokenizer is None else Reader(tokenizer, config.stop_strings)
 
 
-def _checked(input_ids: Any, attention_mask: Any, config: GenerationConfig) -> tuple[Ids, Mask | None]:
+def _checked(input_ids: Any, attention_mask: Any, config: GenerationConfig, model: ModelConfig) -> tuple[Ids, Mask]:
+    """The prompts, and where they are tokens and not padding."""
     ids = np.asarray(input_ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"input_ids: expected integers, got {ids.dtype}")
     if ids.ndim != 2 or not ids.size:
         raise ValueError(f"input_ids: expected shape (rows, length), each at least 1, got {ids.shape}")
     if attention_mask is None:
-        pad, ends = config.pad_token_id, ids_of(config.eos_token_id)
-        return ids.astype(np.int64), None if pad is None or pad in ends else ids != pad
+        pad = model.pad_id if config.pad_token_id is None else config.pad_token_id
+        begins = {config.bos_token_id, getattr(model, "bos_id", None)}  # not all that can write have one
+        is_text = pad is None or pad in begins | {model.eos_id, *end_ids(config, model)}
+        return ids.astype(np.int64), np.ones(ids.shape, bool) if is_text else ids != pad
     mask = np.asarray(attention_mask)
     if mask.shape != ids.shape:
         raise ValueError(f"attention_mask: expected the shape {ids.shape} of input_ids, got {mask.shape}")
     return ids.astype(np.int64), mask != 0
 
 
-def _chooser(config: GenerationConfig, model: Generative, ids: Ids, mask: Mask | None) -> Choose:
+def _chooser(config: GenerationConfig, ids: Ids, mask: Mask) -> Choose:
     if not config.do_sample:
         return greedy
-    if mask is None:
-        mask = np.ones(ids.shape, bool) if model.config.pad_id is None else ids != model.config.pad_id
     copies = config.num_return_sequences
     return sampler(config.seed, np.repeat(ids, copies, axis=0), np.repeat(mask, copies, axis=0))

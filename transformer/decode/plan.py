@@ -51,11 +51,16 @@ def make_plan(config: GenerationConfig, model: ModelConfig, decoding: Decoding, 
     Raises:
         ValueError: the text asked for does not fit into the model's positions, or a token is not in its vocabulary.
     """
-    eos = ids_of(model.eos_id if config.eos_token_id is None else config.eos_token_id)
+    eos = end_ids(config, model)
     history = right_aligned(decoding.prompt, decoding.prompt_mask)
     new_tokens = _room(config, model, history.shape[1])
     _check_vocabulary(config, model.vocab_size)
     return Plan(config, eos, history, new_tokens, processors(config, eos, history.shape[1], new_tokens), reader)
+
+
+def end_ids(config: GenerationConfig, model: ModelConfig) -> tuple[int, ...]:
+    """The tokens that end a text: those asked for, or else the model's."""
+    return ids_of(model.eos_id if config.eos_token_id is None else config.eos_token_id)
 
 
 def right_aligned(prompt: Ids, mask: Mask) -> Ids:
@@ -87,13 +92,17 @@ def checked(logits: npt.NDArray[Any]) -> Scores:
 
 def _room(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
     """How many new tokens a text may have. The last one is never read, and so needs no position."""
-    positions = None if model.max_length is None else model.max_length + 1 - prompt_length
+    limit = getattr(model, "position_limit", model.max_length)  # None where positions are relative
+    positions = None if limit is None else limit + 1 - prompt_length
     if config.max_new_tokens is not None:
         name, given, before = "max_new_tokens", config.max_new_tokens, 0
     elif config.max_length is not None:
         name, given, before = "max_length", config.max_length, prompt_length
-    elif positions is None:
+    elif model.max_length is None:
         raise ValueError("max_new_tokens: missing; the model has no greatest length, and may write for ever")
+    elif positions is None:
+        left = model.max_length + 1 - prompt_length  # of the length that it was trained with
+        name, given, before = "max_new_tokens", left if left > 0 else model.max_length, 0
     else:
         name, given, before = "max_new_tokens", positions, 0
     new_tokens = given - before

@@ -43,9 +43,10 @@ def continuation(
     (ids,) = tokenizer.encode([prompt], add_special_tokens=False)
     if not ids:
         raise ValueError("prompt: expected at least one character, got none")
-    if len(ids) > model.config.max_length:
+    if model.config.position_limit is not None and len(ids) > model.config.position_limit:
         raise ValueError(
-            f"prompt: {len(ids)} tokens are more than the model's context of {model.config.max_length}; give its end"
+            f"prompt: {len(ids)} tokens are more than the model's context of {model.config.position_limit}; give its "
+            "end"
         )
     # Sought in the text: a stop string may begin inside a token, or in one context and end in the next.
     stop_strings = choices.pop("stop_strings", None)
@@ -82,6 +83,8 @@ def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[
 def _tokens(model: CausalLM, ids: list[int], count: int, choices: dict[str, Any]) -> Iterator[int]:
     while count > 0:
         room = model.config.max_length + 1 - len(ids)
+        if room < 1:  # only without a limit on positions: the prompt is read as a whole, whatever its length
+            room = model.config.max_length
         limit = min(count, room)
         new = []
         for token in stream(model, np.array([ids]), max_new_tokens=limit, **choices):

@@ -21,6 +21,7 @@ import pytest
 
 from transformer import cli, console, load_tokenizer
 from transformer.cli.usage import EXAMPLES, USAGE
+from transformer.tasks import TASKS, Report, digest, read_task
 from transformer.train import Trainer
 
 PAIRS = [(f"{a} and {b}", f"{a} und {b}") for a in range(10) for b in range(10)]
@@ -191,6 +192,40 @@ def test_a_model_is_evaluated_by_what_its_directory_says_alone(
     figures = {"translator": "sacreBLEU", "summarizer": "(lead ", "filler": "hidden tokens", "writer": "perplexity"}
     said = _command("evaluate", "--model", model)
     assert figures[name] in said.out and said.out.count("\n") == 1
+
+
+def test_the_examples_scored_are_those_that_the_training_held_out_wherever_they_stand_by_now(tmp_path: Path) -> None:
+    corpus, model = tmp_path / "pairs.tsv", tmp_path / "m"
+    lines = [f"{s}\t{t}\n" for s, t in PAIRS]
+    corpus.write_text("".join(lines))
+    _command("train", "translate", "--data", corpus, "--out", model, *TINY)
+    before = read_task(model)[1].held_out_digests
+    assert before is not None and len(before) == 5
+    scored: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TASKS["translate"], "evaluate", lambda *given: scored.append(given[2]) or Report({}, ""))
+        _command("evaluate", "--model", model)
+        corpus.write_text("new\tneu\n" + "".join(lines[::-1]) + "older\tälter\n" * 3)
+        _command("evaluate", "--model", model)
+        _command("evaluate", "--model", model, "--data", shutil.copy(corpus, tmp_path / "moved.tsv"))
+        assert scored[0] == scored[1] == scored[2] and [digest(pair) for pair in scored[0]] == list(before)
+        for option in (["--held-out", 3], ["--split-seed", 1], ["--reverse"]):
+            assert "the training held out are scored" in _command("evaluate", "--model", model, *option, status=2).err
+        source, target = scored[0][0]
+        corpus.write_text("".join(lines).replace(f"{source}\t{target}\n", ""))
+        said = _command("evaluate", "--model", model, status=2).err
+        assert f"1 of the 5 examples that the training held out are not in {corpus}" in said
+        whole = ("evaluate", "--model", model, "--data", tmp_path / "moved.tsv", "--all")
+        assert "also what it learned from" in _command(*whole).err
+
+
+def test_a_text_that_has_grown_is_not_scored_where_the_model_learned_from_it(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "verse.txt"
+    shutil.copy(folder / "verse.txt", text)
+    _command("train", "generate", "--data", text, "--out", tmp_path / "m", *CHARACTERS)
+    text.write_text(text.read_text() * 2)
+    said = _command("evaluate", "--model", tmp_path / "m", status=2).err
+    assert "1 of the 1 examples that the training held out are not in" in said
 
 
 def test_other_data_and_whole_test_sets_can_be_evaluated_on(translator: Path, tmp_path: Path) -> None:

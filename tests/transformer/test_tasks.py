@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.nn import functional as F
 from transformer import CausalLM, MaskedLM, TransformerConfig
 from transformer.data.parallel import first_sentence
 from transformer.demo import DEFAULTS
-from transformer.tasks import TASKS, DataChoice, continuation, fill, read_task
+from transformer.tasks import TASKS, DataChoice, continuation, digest, fill, read_task
 from transformer.tasks.task import task_document
 from transformer.tokenizers import Tokenizer
+from transformer.train import held_out_loss
 
 TINY: dict[str, Any] = {"d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
 
@@ -71,6 +73,20 @@ def test_the_loss_of_a_text_is_told_in_bits_a_character_too(tmp_path: Path) -> N
     tokenizer = task.learn_tokens(task.read(DataChoice(data=(str(_file(tmp_path, text)),), held_out=10)), 0)
     report = task.evaluate(_model("generate", tokenizer, max_length=16), tokenizer, [text], {})
     assert report.figures["bits_per_character"] == pytest.approx(report.figures["loss"] / np.log(2))
+
+
+def test_the_held_out_loss_of_a_text_counts_each_token_once() -> None:
+    task, text = TASKS["generate"], "".join(map(chr, range(97, 120))) * 5
+    tokenizer = Tokenizer.characters(text)
+    model = _model("generate", tokenizer, max_length=16)
+    (ids,) = tokenizer.encode([text])
+    windows = [np.array([ids[start : start + 17]]) for start in range(0, len(ids) - 1, 16)]
+    with mg.no_grad():
+        losses = [F.cross_entropy(model(w[:, :-1])[0], w[0, 1:], reduction="sum").item() for w in windows]
+    report = task.evaluate(model, tokenizer, [text], {})
+    assert report.figures["loss"] == pytest.approx(sum(losses) / (len(ids) - 1))
+    held_out = task.held_out_batches([text], tokenizer, model.config, 64, seed=5)
+    assert held_out_loss(model, held_out.epoch(0)) == pytest.approx(report.figures["loss"])
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -158,5 +174,8 @@ def test_a_training_shows_an_example_however_short_the_context_is() -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_and_its_data_survive_their_file(name: str, tmp_path: Path) -> None:
     choice = DataChoice(data=("a.tsv", "b"), held_out=7, reverse=True, split_seed=3, skip_bad=True)
+    (tmp_path / "task.json").write_bytes(task_document(TASKS[name], choice))
+    assert read_task(tmp_path) == (name, choice)
+    choice = replace(choice, held_out_digests=(digest("a text"), digest(("a", "pair"))))
     (tmp_path / "task.json").write_bytes(task_document(TASKS[name], choice))
     assert read_task(tmp_path) == (name, choice)

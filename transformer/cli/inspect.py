@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,22 @@ from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
 from transformer.models import MaskedLM
 from transformer.pretrained import from_pretrained, load_tokenizer
-from transformer.tasks import PAPER_SEARCH, PLACEHOLDER, TASK, TASKS, Candidate, TextToText, fill, read_task, with_masks
+from transformer.tasks import (
+    PAPER_SEARCH,
+    PLACEHOLDER,
+    TASK,
+    TASKS,
+    Candidate,
+    DataChoice,
+    Examples,
+    TextToText,
+    digest,
+    fill,
+    read_task,
+    with_masks,
+)
+
+SPLIT = ("held_out", "split_seed", "reverse")  # of a DataChoice: what divides other data
 
 
 def add_fill(commands: Any) -> None:
@@ -57,14 +73,17 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     if args.all and args.data is None:
         raise ValueError("all: expected --data beside it, as the model has learned from the data of its training")
     if args.all:
-        args.held_out = 0
-    if args.task is not None and args.data is not None and args.held_out is not None:
+        args.held_out = 0  # nothing is divided off
+    complete = args.task is not None and args.data is not None and args.held_out is not None
+    if complete and not (args.model / TASK).exists():
         task, choice = TASKS[args.task], choice_of(args)
     else:
         name, before = read_task(args.model)
         if (args.task or name) not in TASKS:
             raise ValueError(f"{args.model / TASK}: task: expected one of {', '.join(TASKS)}, got {name!r}")
         task, choice = TASKS[args.task or name], choice_of(args, before)
+        if before.held_out_digests is None and not args.all:
+            console.say(f"{args.model / TASK} does not note which examples were held out; they are drawn anew")
     useless = [name for name in HEEDED if getattr(args, name) is not None and name not in task.heeds]
     if not isinstance(task, TextToText):
         useless += given(args, SEARCH)
@@ -75,10 +94,40 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         examples = task.readable(task.read(choice), tokenizer, model.config, skip_bad=choice.skip_bad)
     for note in examples.notes:
         console.say(note)
-    chosen = examples.train if args.all else examples.held_out
-    if not chosen:
+    if not (chosen := _scored(args, choice, examples)):
         raise ValueError("held_out: expected at least 1, got 0")
     console.out.print(task.evaluate(model, tokenizer, chosen, given(args, SEARCH)).line)
+
+
+def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any]) -> Sequence[Any]:
+    """The examples to score: those that the training held out, wherever they stand by now, or those of other data.
+
+    Raises:
+        ValueError: they are not all there, or others of the training's data are asked for, which it learned from.
+    """
+    digests = choice.held_out_digests
+    if digests is None:
+        return examples.train if args.all else examples.held_out
+    present = {digest(example): example for example in (*examples.train, *examples.held_out)}
+    missing = sum(name not in present for name in digests)
+    if args.all:
+        if digests and not missing and len(present) > len(digests):
+            console.say(
+                "these data hold the examples that were held out of the training, and so also what it learned from"
+            )
+        return examples.train
+    asked = [name for name in SPLIT if getattr(args, name) is not None]
+    if asked and (args.data is None or not missing):
+        raise ValueError(f"{asked[0]}: the examples that the training held out are scored; expected none")
+    if asked:
+        console.say("these are other data than the training's; some of them may have been learned from all the same")
+        return examples.held_out
+    if missing:
+        raise ValueError(
+            f"data: {missing:,} of the {len(digests):,} examples that the training held out are not in "
+            f"{' '.join(choice.data)}; a test set is scored by --data FILE --all"
+        )
+    return [present[name] for name in digests]
 
 
 def add_draw(commands: Any) -> None:

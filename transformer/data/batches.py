@@ -183,23 +183,59 @@ class WindowBatches:
 
     def __init__(self, ids: np.ndarray[Any, Any], block: int, batch: int, seed: int = 0) -> None:
         _check_positive(block=block, batch=batch)
-        if ids.ndim != 1 or len(ids) <= block:
-            raise ValueError(f"ids: expected one dimension of more than block={block} ids, got shape {ids.shape}")
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"ids: expected integers, got {ids.dtype}")
+        _check_text(ids, block, f"block={block}")
         self.ids, self.block, self.size, self.seed = ids, block, batch, seed
 
     def epoch(self, number: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
         for _ in range(max(len(self.ids) // (self.block * self.size), 1)):
             places = rng.integers(0, len(self.ids) - self.block, self.size)
-            windows = self.ids[places[:, None] + np.arange(self.block + 1)].astype(np.int64)
-            yield Batch((windows[:, :-1],), windows[:, 1:])
+            yield _windows(self.ids, places, self.block)
 
     @cached_property
     def fingerprint(self) -> str:
         """What tells this stream of batches from others."""
         return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), self.ids)
+
+
+class TextBatches:
+    """One long text for the evaluation of a causal language model: windows side by side, each token predicted once.
+
+    Batches are as those of :class:`WindowBatches`. The
+    last window may be shorter; nothing precedes the first token, so that it is never predicted. All epochs are alike.
+
+    Args:
+        ids: (N,), of any integer dtype, at least two.
+        block: positions of a window.
+        batch: windows of a batch.
+
+    Raises:
+        ValueError: there are fewer than two ids, or a size is below 1.
+        TypeError: the ids are no integers.
+
+    Example:
+        >>> data = TextBatches(np.arange(10), block=4, batch=2)
+        >>> [batch.labels.tolist() for batch in data.epoch(0)]
+        [[[1, 2, 3, 4], [5, 6, 7, 8]], [[9]]]
+    """
+
+    def __init__(self, ids: np.ndarray[Any, Any], block: int, batch: int) -> None:
+        _check_positive(block=block, batch=batch)
+        _check_text(ids, 1, "1")
+        self.ids, self.block, self.size = ids, block, batch
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        whole = (len(self.ids) - 1) // self.block
+        for first in range(0, whole, self.size):
+            places = self.block * np.arange(first, min(first + self.size, whole))
+            yield _windows(self.ids, places, self.block)
+        if rest := (len(self.ids) - 1) % self.block:
+            yield _windows(self.ids, np.array([whole * self.block]), rest)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this stream of batches from others."""
+        return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), self.ids)
 
 
 class MaskedBatches:
@@ -282,6 +318,12 @@ class MaskedBatches:
         return _digest((*settings, self.probability, self.seed), *_flat(self.sequences))
 
 
+def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int) -> Batch:
+    """Windows of a text and, as labels, the same windows one token further."""
+    windows = ids[places[:, None] + np.arange(length + 1)].astype(np.int64)
+    return Batch((windows[:, :-1],), windows[:, 1:])
+
+
 def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
     """Sequences of ids as one (count, longest) array, padded at their ends."""
     ids = np.full((len(sequences), max(map(len, sequences), default=0)), pad_id, np.int64)
@@ -337,6 +379,13 @@ def _flat(sequences: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
 def _check_not_empty(name: str, items: Sequence[Any]) -> None:
     if not len(items):
         raise ValueError(f"{name}: expected at least one, got none")
+
+
+def _check_text(ids: np.ndarray[Any, Any], least: int, name: str) -> None:
+    if ids.ndim != 1 or len(ids) <= least:
+        raise ValueError(f"ids: expected one dimension of more than {name} ids, got shape {ids.shape}")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"ids: expected integers, got {ids.dtype}")
 
 
 def _check_positive(**sizes: int) -> None:

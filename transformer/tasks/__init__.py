@@ -7,7 +7,7 @@ from typing import Any
 
 from transformer.tasks.causal import Generation, continuation
 from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
-from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, read_task
+from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, read_task
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
 
@@ -32,6 +32,7 @@ __all__ = [
     "Trained",
     "Translation",
     "continuation",
+    "digest",
     "fill",
     "read_task",
     "train",

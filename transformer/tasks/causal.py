@@ -13,7 +13,7 @@ from rich.text import Text
 
 from transformer import console
 from transformer.config import PRESETS, TransformerConfig
-from transformer.data.batches import Batch, WindowBatches
+from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.decode import stream
 from transformer.models import CausalLM
 from transformer.tasks.corpora import language_text
@@ -144,13 +144,23 @@ class Generation(Task[str]):
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> WindowBatches:
+        ids = self._ids(examples, tokenizer, config)
+        return WindowBatches(ids, config.max_length, max(tokens // config.max_length, 1), seed)
+
+    def held_out_batches(
+        self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
+    ) -> TextBatches:
+        ids = self._ids(examples, tokenizer, config)
+        return TextBatches(ids, config.max_length, max(tokens // config.max_length, 1))
+
+    def _ids(self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig) -> np.ndarray[Any, Any]:
         (ids,) = tokenizer.encode(["".join(examples)], add_special_tokens=False)
         if len(ids) <= config.max_length:
             raise ValueError(
                 f"max_length: expected less than the tokens of the training and of the held-out text, one of which has "
                 f"{len(ids):,}, got {config.max_length}"
             )
-        return WindowBatches(np.array(ids, np.int32), config.max_length, max(tokens // config.max_length, 1), seed)
+        return np.array(ids, np.int32)
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
         prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens
@@ -159,7 +169,7 @@ class Generation(Task[str]):
         return Text.assemble(("held out  ", "bold"), prompt, ("".join(islice(pieces, SHOWN)), "yellow"))
 
     def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[str], choices: dict[str, Any]) -> Report:
-        data = self.batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
+        data = self.held_out_batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
         batches = list(data.epoch(0))
         with console.counting("reading", len(batches)) as advance:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ class DataChoice:
     reverse: bool = False  # swap the two sides of pairs
     split_seed: int = 0
     skip_bad: bool = False  # leave bad lines out, instead of refusing the whole
+    held_out_digests: tuple[str, ...] | None = (
+        None  # of the examples that a training held out; None: it did not note them
+    )
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Examples(Generic[Example]):
     train: Sequence[Example]
     held_out: Sequence[Example]
     notes: tuple[str, ...] = ()  # what was left out, and why
+
+
+def digest(example: str | tuple[str, ...]) -> str:
+    """The SHA-256 of an example, cut to 64 bits: by it an example is found again wherever it stands."""
+    parts = (example,) if isinstance(example, str) else example
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +132,12 @@ class Task(ABC, Generic[Example]):
             ValueError: an example has more tokens than the model has positions.
         """
 
+    def held_out_batches(
+        self, examples: Sequence[Example], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
+    ) -> Data:
+        """Batches to evaluate with; by default as those to learn from."""
+        return self.batches(examples, tokenizer, config, tokens, seed)
+
     @abstractmethod
     def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Text:
         """What the model makes of one example, in a line."""
@@ -146,7 +162,8 @@ class Task(ABC, Generic[Example]):
 
 def task_document(task: Task[Any], choice: DataChoice) -> bytes:
     """The content of ``task.json``."""
-    return (json.dumps({"task": task.name, **asdict(choice)}, indent=2) + "\n").encode()
+    fields = {name: value for name, value in asdict(choice).items() if value is not None}
+    return (json.dumps({"task": task.name, **fields}, indent=2) + "\n").encode()
 
 
 def read_task(directory: Path) -> tuple[str, DataChoice]:
@@ -162,8 +179,11 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
     try:
         values = json_object(path.read_text("utf-8"))
         name, data = values.pop("task", None), values.pop("data", None)
-        if not isinstance(name, str) or not isinstance(data, list) or not all(isinstance(d, str) for d in data):
+        digests = values.pop("held_out_digests", None)
+        if not isinstance(name, str) or not _is_names(data):
             raise ValueError("task, data: expected a name and a list of names")
+        if digests is not None and not _is_names(digests):
+            raise ValueError("held_out_digests: expected a list of names")
         if unknown := set(values) - {field.name for field in fields(DataChoice)}:
             raise ValueError(f"unknown setting {min(unknown)!r}")
         for setting, value in values.items():
@@ -172,6 +192,12 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
                 raise ValueError(
                     f"{setting}: expected {'true or false' if kind is bool else 'a number'}, got {value!r}"
                 )
-        return name, DataChoice(data=tuple(data), **values)
+        return name, DataChoice(
+            data=tuple(data), held_out_digests=None if digests is None else tuple(digests), **values
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

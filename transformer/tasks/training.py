@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from transformer import console
 from transformer.config import TransformerConfig
 from transformer.curve import save_gradient_picture, save_loss_curve
 from transformer.pretrained import CONFIG, TOKENIZER, PretrainedModel, load_tokenizer
-from transformer.tasks.task import TASK, DataChoice, Examples, Task, task_document
+from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import Checkpoint
@@ -96,10 +96,11 @@ def train(
     examples = task.readable(examples, tokenizer, config, skip_bad=choice.skip_bad)
     for note in examples.notes[noted:]:
         console.say(note)
+    noted_choice = replace(choice, held_out_digests=tuple(map(digest, examples.held_out)))
     data = task.batches(examples.train, tokenizer, config, settings.batch_tokens, training.seed)
     held_out = None
     if examples.held_out and training.evaluate_every is not None:
-        held_out = task.batches(examples.held_out, tokenizer, config, settings.batch_tokens, training.seed)
+        held_out = task.held_out_batches(examples.held_out, tokenizer, config, settings.batch_tokens, training.seed)
     mg.manual_seed(training.seed)
     model = task.model(config)
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
@@ -118,7 +119,7 @@ def train(
             def record(step: Step) -> None:
                 if not steps:  # from now on the directory is this training's; resuming needs its tokenizer
                     model.save_pretrained(directory, tokenizer)
-                    replace_file(directory / TASK, task_document(task, choice))
+                    replace_file(directory / TASK, task_document(task, noted_choice))
                 steps.append(step)
                 board(step)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transformer.data.batches import (
     IGNORED,
@@ -16,6 +18,7 @@ from transformer.data.batches import (
     MaskedBatches,
     PairBatches,
     SequenceBatches,
+    TextBatches,
     WindowBatches,
     fingerprint,
 )
@@ -214,3 +217,13 @@ def test_what_makes_no_batches_is_refused(make: Callable[[], Any], message: str)
 def test_windows_need_integers() -> None:
     with pytest.raises(TypeError, match="ids: expected integers, got float64"):
         WindowBatches(np.ones(9), 4, 1)
+
+
+@given(st.integers(2, 60), st.integers(1, 9), st.integers(1, 5))
+def test_a_text_is_evaluated_on_each_of_its_tokens_once(length: int, block: int, batch: int) -> None:
+    ids = np.arange(length)
+    batches = list(TextBatches(ids, block, batch).epoch(3))
+    assert sorted(np.concatenate([b.labels.ravel() for b in batches]).tolist()) == ids[1:].tolist()
+    for found in batches:
+        np.testing.assert_array_equal(found.labels, found.inputs[0] + 1)
+        assert found.labels.shape[0] <= batch and found.labels.shape[1] <= block

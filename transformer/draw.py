@@ -12,6 +12,7 @@ from minigrad import Tensor, enable_grad, nn
 from minigrad.graph import Scope
 from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
 from transformer.attention import MultiHeadAttention, Visibility, record_attention
+from transformer.data.normalization import characters, line, passage
 from transformer.heatmap import heatmaps, mask_table
 from transformer.models import CausalLM, MaskedLM, Transformer
 from transformer.pretrained import PretrainedModel
@@ -144,21 +145,21 @@ def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: 
     if target is not None:
         raise ValueError(f"target: expected None for a {type(model).__name__}, which reads one text only")
     if isinstance(model, CausalLM):
-        (ids,) = tokenizer.encode([source], add_special_tokens=False)
+        (ids,) = tokenizer.encode([characters(source)], add_special_tokens=False)
         return _Reading((ids,), {"decoder": ids}, [], _clipped(source))
-    (ids,) = tokenizer.encode([source], split_special_tokens=False)
+    (ids,) = tokenizer.encode([passage(source)], split_special_tokens=False)
     return _Reading((ids,), {"encoder": ids}, [], _clipped(source))
 
 
 def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
-    (read,) = tokenizer.encode([source])
+    (read,) = tokenizer.encode([line(source)])
     if target is None:
         (hypothesis,) = model.generate([read], num_beams=1)
         eos_id = model.config.eos_id
         written = [*hypothesis.ids, eos_id] if hypothesis.finished and eos_id is not None else hypothesis.ids
         (target,) = tokenizer.decode([written])
     else:
-        (written,) = tokenizer.encode([target])
+        (written,) = tokenizer.encode([line(target)])
     start = [] if model.config.start_id is None else [model.config.start_id]
     before = [*start, *written[:-1]]
     return _Reading(

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.optional_imports import require
 from transformer.data.batches import pad
+from transformer.data.normalization import line
 from transformer.decode import generate
 from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
@@ -72,7 +73,7 @@ def transduce(
 
     Args:
         model, tokenizer: as trained together.
-        sources: texts.
+        sources: texts, read as lines of a corpus: in Unicode NFC, on one line, without white space around.
         batch_size: texts written at once.
         cut: leave out the end of a source that is longer than the model can read, instead of refusing it.
         advance: told how many texts each batch has finished.
@@ -85,6 +86,7 @@ def transduce(
     Raises:
         ValueError: a source is longer than the model can read.
     """
+    sources = [line(source) for source in sources]
     encoded = tokenizer.encode(sources)
     limit = model.config.position_limit
     if limit is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from minigrad.optional_imports import require
+from transformer.data.normalization import BOM, characters
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
@@ -23,6 +24,8 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 class Tokenizer:
     """Text to ids and back, with the ids of the special tokens (None for a role that nobody plays).
+
+    Tokenizers that are learned here read texts as corpora are read: in Unicode NFC, with LF at the ends of lines.
 
     What surrounds an encoded text is the file's own affair: its post-processor adds ``[CLS]`` and ``[SEP]`` for BERT,
     ``</s>`` for T5 and for tokenizers that are learned here, nothing for GPT-2.
@@ -77,6 +80,7 @@ class Tokenizer:
             raise ValueError(f"vocab_size: expected {256 + len(special)} to {MAX_VOCABULARY:,}, got {vocab_size:,}")
         library = require("tokenizers", "text")
         tokenizer = library.Tokenizer(library.models.BPE())
+        tokenizer.normalizer = _normalizer(library)
         tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
             [library.pre_tokenizers.Digits(individual_digits=True), library.pre_tokenizers.ByteLevel(False)]
         )
@@ -106,8 +110,9 @@ class Tokenizer:
         if not text:
             raise ValueError("text: expected at least one character, got an empty text")
         library = require("tokenizers", "text")
-        vocabulary = {token: i for i, token in enumerate([*special, *sorted(set(text))])}
+        vocabulary = {token: i for i, token in enumerate([*special, *sorted(set(characters(text)))])}
         tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token="<unk>"))
+        tokenizer.normalizer = _normalizer(library)
         tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[\s\S]"), "isolated")
         tokenizer.decoder = library.decoders.Fuse()
         tokenizer.add_special_tokens(list(special))
@@ -198,7 +203,7 @@ class Tokenizer:
         """What is wrong with the first character that is no token of its own, where characters are tokens."""
         known = self._tokenizer.get_vocab()
         for text in texts:
-            for character in text if isinstance(text, str) else ():
+            for character in characters(text) if isinstance(text, str) else ():
                 if "\ud800" <= character <= "\udfff":
                     return f"expected Unicode text, got the lone surrogate {character!r} in {text[:60]!r}"
                 if character not in known:
@@ -215,6 +220,13 @@ def _content(key: str, value: Any) -> str | None:
     if token is not None and not isinstance(token, str):
         raise ValueError(f"{key}: expected a token, got {value!r}")
     return token
+
+
+def _normalizer(library: Any) -> Any:
+    """:func:`~transformer.data.normalization.characters`, as a part of the tokenizer and so of its file."""
+    normalizers = library.normalizers
+    line_ends = normalizers.Replace(library.Regex("\r\n?"), "\n")
+    return normalizers.Sequence([line_ends, normalizers.Replace(BOM, ""), normalizers.NFC()])
 
 
 def _end_texts(library: Any, tokenizer: Any) -> None:

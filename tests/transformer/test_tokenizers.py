@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from transformer.data.normalization import characters
 from transformer.tokenizers import MASK, SPECIAL, Tokenizer
 
 TEXTS = ["the if statement", "the while statement", "le café, 漢字 ☃ 12345", "a </s> b <pad> [MASK]"]
@@ -193,7 +194,7 @@ def test_mask_in_a_prompt_becomes_bert_s_token() -> None:
 @given(text=st.text())
 def test_whole_characters_come_as_soon_as_their_last_byte(own: Tokenizer, text: str) -> None:
     pieces = list(own.decode_stream(own.encode([text])[0]))
-    assert "".join(pieces) == text
+    assert "".join(pieces) == characters(text)
     assert all(pieces)
 
 
@@ -222,9 +223,9 @@ def test_characters_are_numbered_in_their_order_after_the_special_tokens() -> No
     assert tokenizer.encode(["oh"]) == [[8, 6, 2]]
 
 
-@given(text=st.text(st.sampled_from("ab \n\r\t\u2028é漢☃</s>")))
+@given(text=st.text(st.sampled_from("ab \n\t\u2028é漢☃</s>")))
 def test_characters_are_one_token_each(text: str) -> None:
-    tokenizer = Tokenizer.characters("ab \n\r\t\u2028é漢☃</s>")
+    tokenizer = Tokenizer.characters("ab \n\t\u2028é漢☃</s>")
     tokenizer = Tokenizer(tokenizer.to_json())
     (ids,) = tokenizer.encode([text])
     assert len(ids) == len(text)

@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import NamedTuple
 
 from minigrad.io import replace_file
 from transformer.data.faults import Corpus, Fault, Faults
+from transformer.data.normalization import characters
 from transformer.data.parallel import Pair
 
 SENTENCE_LENGTHS = range(4, 501)
@@ -185,7 +185,7 @@ def _unpacked(path: Path) -> str:
         text = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path}: damaged ({error}); delete it, and it is fetched anew") from None
-    return unicodedata.normalize("NFC", text)
+    return characters(text)
 
 
 def _fetch(languages: Sequence[str]) -> dict[str, bytes]:

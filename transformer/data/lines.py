@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from transformer.data.faults import Fault
+from transformer.data.normalization import characters
 
 try:
     from lzma import LZMAError
@@ -19,29 +20,48 @@ except ImportError:  # a Python that was built without it cannot open such an ar
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
-    """The lines of a text, numbered from 1, in Unicode NFC, each with a line feed at its end if the file has one.
+    """The lines of a text file: see `decoded_lines`.
 
-    Raises FileNotFoundError for a missing file, and ValueError for a directory, a damaged or encrypted archive, and a
-    zip with no file or several to choose from. A file whose name begins with `_` inside a zip does not count.
+    Raises FileNotFoundError for a missing file, and ValueError for a directory, a damaged or encrypted archive, a zip
+    with no file or several to choose from, and for another encoding of a whole file. A file whose name begins with `_`
+    inside a zip does not count.
     """
     number = 0
     try:
         with _opened(path) as stream:
-            # Bytes are split at LF alone; text mode would also split at characters that belong to a sentence.
-            for number, raw in enumerate(stream, start=1):
-                yield number, _decoded(raw, "utf-8-sig" if number == 1 else "utf-8")
+            for number, entry in decoded_lines(stream, str(path)):
+                yield number, entry
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, LZMAError, EOFError) as error:
         raise ValueError(f"{path}, after line {number}: damaged {path.suffix} file ({error})") from None
 
 
-def _decoded(raw: bytes, encoding: str) -> str | Fault:
-    try:
-        line = raw.decode(encoding)
-    except UnicodeDecodeError:
-        return Fault.NOT_UTF8
-    if line.endswith("\r\n"):
-        line = line[:-2] + "\n"
-    return line if line.isascii() else unicodedata.normalize("NFC", line)
+def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str | Fault]]:
+    """The lines of UTF-8 text, numbered from 1, normalised, each with a line feed at its end if the text has one.
+
+    Args:
+        stream: the text in pieces that end in LF; text mode would also split at characters that belong to a sentence.
+        name: of the text, for errors.
+
+    Raises:
+        ValueError: the text is UTF-16 or UTF-32, or has lines that end in CR alone: it is no text of bad lines.
+    """
+    number, head = 0, b""
+    for number, raw in enumerate(stream, start=1):
+        if number <= 2:  # a line's end in UTF-16 has bytes on both sides of the LF
+            head += raw
+            _check_encoding(head, name)
+        try:
+            yield number, characters(raw.decode())
+        except UnicodeDecodeError:
+            yield number, Fault.NOT_UTF8
+    if number == 1 and b"\r" in head.rstrip():
+        raise ValueError(f"{name}: its lines end in CR alone, expected LF or CRLF; tr '\\r' '\\n' makes them that")
+
+
+def _check_encoding(head: bytes, name: str) -> None:
+    marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) and b"\0" in head
+    if marked or 3 * head.count(b"\0") > len(head):  # every other byte of a Latin letter
+        raise ValueError(f"{name}: looks like UTF-16 or UTF-32, expected UTF-8; iconv -f UTF-16 -t UTF-8 converts it")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
+from transformer.data import normalization
 from transformer.data.faults import FREE_CHARACTERS, MAX_CHARACTERS, MAX_RATIO, Corpus, Fault, gather
 from transformer.data.lines import read_lines
 
@@ -37,8 +38,8 @@ def read_pairs(
     `target_path`, line n of `path` belongs to line n of `target_path`. A name that ends in `.gz` is decompressed; a
     `.zip` must hold exactly one file, not counting those whose name begins with `_`.
 
-    Text is UTF-8, its lines ending in LF or CRLF; both sides are normalised to Unicode NFC and stripped of surrounding
-    white space. `reverse=True` swaps the columns, so a file of English and German trains German to English.
+    Text is UTF-8, its lines ending in LF or CRLF; both sides are normalised to Unicode NFC without
+    surrounding white space. `reverse=True` swaps the columns, so a file of English and German trains German to English.
 
     Bad lines are those without a tab, with an empty side, not in UTF-8, with a side of more than `MAX_CHARACTERS`,
     and, unless `alike` is False, as for summaries, with one side more than `MAX_RATIO` times as long as the other plus
@@ -152,7 +153,7 @@ def _checked(entry: Pair | Fault, reverse: bool, alike: bool) -> Pair | Fault:
     """The pair as it is learned from, or what is wrong with it."""
     if isinstance(entry, Fault):
         return entry
-    source, target = (side.strip() for side in (reversed(entry) if reverse else entry))
+    source, target = (normalization.line(side) for side in (reversed(entry) if reverse else entry))
     shorter, longer = sorted((len(source), len(target)))
     if not longer:
         return Fault.EMPTY

@@ -14,6 +14,7 @@ from rich.text import Text
 from transformer import console
 from transformer.config import PRESETS, TransformerConfig
 from transformer.data.batches import Batch, TextBatches, WindowBatches
+from transformer.data.normalization import characters
 from transformer.decode import stream
 from transformer.models import CausalLM
 from transformer.tasks.corpora import language_text
@@ -33,14 +34,14 @@ def continuation(
 
     Args:
         model, tokenizer: as trained together.
-        prompt: at least one token.
+        prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
         max_new_tokens: at most.
         choices: of :class:`~transformer.decode.GenerationConfig`.
 
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.
     """
-    (ids,) = tokenizer.encode([prompt], add_special_tokens=False)
+    (ids,) = tokenizer.encode([characters(prompt)], add_special_tokens=False)
     if not ids:
         raise ValueError("prompt: expected at least one character, got none")
     if model.config.position_limit is not None and len(ids) > model.config.position_limit:

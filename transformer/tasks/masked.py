@@ -14,6 +14,7 @@ import minigrad as mg
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.data.batches import IGNORED, MaskedBatches
+from transformer.data.normalization import passage
 from transformer.data.parallel import split_pairs
 from transformer.models import MaskedLM
 from transformer.tasks.corpora import language_passages
@@ -37,7 +38,7 @@ def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> li
 
     Args:
         model, tokenizer: as trained together.
-        text: with at least one ``[MASK]``.
+        text: with at least one ``[MASK]``, read as a passage of a corpus: in Unicode NFC, its words one space apart.
         count: of candidates for each.
 
     Raises:
@@ -49,7 +50,7 @@ def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> li
         raise ValueError("tokenizer: has no mask token; expected that of a masked language model")
     if not 1 <= count <= tokenizer.vocab_size:
         raise ValueError(f"count: expected 1 to {tokenizer.vocab_size:,}, got {count}")
-    (ids,) = tokenizer.encode([with_masks(text, tokenizer)], split_special_tokens=False)
+    (ids,) = tokenizer.encode([with_masks(passage(text), tokenizer)], split_special_tokens=False)
     with mg.no_grad(), model.evaluating():
         probabilities = mg.softmax(model(np.array([ids])), -1).numpy()[0]
     found = []

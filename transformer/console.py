@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,8 +23,32 @@ from transformer.train import Step
 
 # Results go to standard output, progress and errors to standard error.
 PIPE_WIDTH = 120  # columns of a table that goes to a file
-out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+out = Console(
+    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else PIPE_WIDTH
+)
 err = Console(stderr=True, highlight=False, markup=False)
+
+
+def prepare_output() -> None:
+    """Have both output streams, closed ones too, and let no character that they cannot express end the process."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Let what is still to be written go nowhere: its reader has gone, or its disk is full."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
 
 Example = Callable[[], Text] | None  # what to show of a model as it learns
 

@@ -81,7 +81,7 @@ def transduce(
             batch's longest source.
 
     Returns:
-        The targets in the order of the sources.
+        The targets in the order of the sources; that of an empty source is empty.
 
     Raises:
         ValueError: a source is longer than the model can read.
@@ -95,7 +95,10 @@ def transduce(
                 raise ValueError(f"source: {len(ids)} tokens, more than the model's {limit}: {source[:60]!r}…")
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
     found = [""] * len(sources)
-    for group in _by_length(encoded, batch_size):
+    texts = [index for index, source in enumerate(sources) if source]
+    if advance is not None and len(texts) < len(sources):
+        advance(len(sources) - len(texts))
+    for group in _by_length(encoded, texts, batch_size):
         padded = pad([encoded[index] for index in group], model.config.pad_id or 0)
         mask = np.arange(padded.shape[1]) < np.array([len(encoded[index]) for index in group])[:, None]
         longest = padded.shape[1] + MORE_THAN_SOURCE
@@ -110,6 +113,6 @@ def transduce(
     return found
 
 
-def _by_length(encoded: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    order = np.argsort([len(ids) for ids in encoded], kind="stable").tolist()
+def _by_length(encoded: Sequence[Sequence[int]], places: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    order = sorted(places, key=lambda place: len(encoded[place]))
     return (order[start : start + batch_size] for start in range(0, len(order), batch_size))

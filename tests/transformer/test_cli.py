@@ -158,6 +158,80 @@ def test_sentences_come_from_arguments_or_standard_input(translator: Path) -> No
     assert _command("translate", "--model", translator, "--num-beams", 3, "1 and 2").out.count("\n") == 1
 
 
+def test_each_line_to_translate_gives_a_line_an_empty_one_too(translator: Path) -> None:
+    one, two = _command("translate", "--model", translator, "1 and 2", "3 and 4").out.splitlines()
+    lines = _command("translate", "--model", translator, stdin="1 and 2\n\n  \r\n3 and 4").out.split("\n")
+    assert lines == [one, "", "", two, ""]
+    assert _command("translate", "--model", translator, stdin="\n").out == "\n"
+    assert "expected some text, got none" in _command("translate", "--model", translator, status=2).err
+
+
+def test_lines_come_out_as_they_come_in(translator: Path) -> None:
+    command = _process("translate", "--model", translator)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            for line in ("1 and 2\n", "\n", "3 and 4\n"):
+                process.stdin.write(line)
+                process.stdin.flush()
+                assert process.stdout.readline() == _command("translate", "--model", translator, stdin=line).out
+            process.stdin.close()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (b"1 and 2\ncaf\xe9\n", "standard input: line 2 is not in UTF-8"),
+        ("1 and 2\n".encode("utf-16"), "standard input: looks like UTF-16 or UTF-32, expected UTF-8"),
+        (b"1 and 2\r3 and 4\r", "standard input: its lines end in CR alone"),
+    ],
+)
+@pytest.mark.parametrize("name", ["translator", "summarizer"])
+def test_an_encoding_that_is_not_utf8_is_named(
+    name: str, stdin: bytes, message: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, err = request.getfixturevalue(name), io.StringIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    command = "translate" if name == "translator" else "summarize"
+    with redirect_stderr(err), redirect_stdout(io.StringIO()):
+        assert cli.main([command, "--model", str(model)]) == 2
+    assert message in err.getvalue() and err.getvalue().count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's way to close a stream")
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [
+        ("<&-", 2, "error: standard input: closed; expected texts there, or as arguments\n"),
+        ("< /dev/null >&-", 2, "error: texts: expected some text, got none\n"),
+        ("'1 and 2' >&-", 0, ""),
+        ("'1 and 2' 2>&-", 0, ""),
+        ("'1 and 2' <&- >&- 2>&-", 0, ""),
+        ("'1 and 2' > /dev/full", 2, "error: [Errno 28] No space left on device\n"),
+        ("'1 and 2' | true", 0, ""),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(
+    redirection: str, status: int, message: str, translator: Path
+) -> None:
+    if "/dev/full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("a device of Linux")
+    line = f"{shlex.join(_process('translate', '--model', translator))} {redirection}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.removeprefix("transformer translate: ")) == (status, message)
+
+
+def test_a_console_that_cannot_show_every_character_shows_what_it_can() -> None:
+    shown = "from transformer import console; console.prepare_output(); "
+    shown += "console.out.print(console.translations_table([('Ω', 'ä', 'ä')])); print('✓')"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, check=True)
+    assert "ä" in done.stdout.decode("cp1252") and b"\\u2713" in done.stdout and not done.stderr
+
+
 def test_a_text_is_summarized_to_a_line_however_long_it_is(summarizer: Path) -> None:
     text = "The old cat sleeps.\nIt is so.\n" * 40
     assert _command("summarize", "--model", summarizer, stdin=text).out.count("\n") == 1

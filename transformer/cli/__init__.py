@@ -40,18 +40,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
+    console.prepare_output()
     args = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
             args.run(args)
+            sys.stdout.flush()  # while an error can still be told
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; there is nobody to tell
+        console.discard_output()  # the reader has gone; there is nobody to tell
         return 0
     except BAD_INPUT as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"transformer {args.command}: error: {message}", file=sys.stderr)
+        console.discard_output()  # a disk that is full would be told of again at the end of the process
         return 2
     return 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from transformer import console
 from transformer.cli.model import add_model, load
 from transformer.cli.options import SAMPLING, SEARCH, add_options, given
 from transformer.cli.parser import add_command
+from transformer.cli.standard_input import input_lines
 from transformer.decode import GenerationConfig
 from transformer.evaluate import transduce
 from transformer.tasks import PAPER_SEARCH, TASKS, continuation
@@ -29,7 +28,7 @@ def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.Argu
 
 
 def add_translate(commands: Any) -> None:
-    text = "Translate sentences. They are arguments, or lines of standard input; translations are lines of the output."
+    text = "Translate sentences. They are arguments, or lines of standard input; each gives a line, an empty one too."
     _add_writer(commands, "translate", text, "a sentence")
 
 
@@ -40,22 +39,26 @@ def add_summarize(commands: Any) -> None:
 
 def _run_writer(args: argparse.Namespace) -> None:
     model, tokenizer = load(args.model, TASKS[args.command])
-    if args.command == "translate":
-        sources = args.texts or [line.rstrip("\n") for line in _standard_input()]
-    else:
-        sources = [" ".join(text.split()) for text in args.texts or ["".join(_standard_input())]]
-    for number, source in enumerate(sources or [""], 1):
-        if not source.strip():
-            raise ValueError(f"texts: expected some text, number {number} is empty")
     cut = args.command == "summarize"
-    for target in transduce(model, tokenizer, sources, cut=cut, **PAPER_SEARCH | given(args, SEARCH)):
-        print(" ".join(target.splitlines()))  # a line each, whatever an untrained model writes
+    found = 0
+    for sources in _sources(args):
+        for target in transduce(model, tokenizer, sources, cut=cut, **PAPER_SEARCH | given(args, SEARCH)):
+            print(" ".join(target.splitlines()), flush=True)  # a line each, whatever an untrained model writes
+        found += len(sources)
+    if not found:
+        raise ValueError("texts: expected some text, got none")
 
 
-def _standard_input() -> Iterable[str]:
-    if sys.stdin.isatty():
-        console.say("type a text; Ctrl-D ends it")
-    return sys.stdin
+def _sources(args: argparse.Namespace) -> Iterator[list[str]]:
+    """Arguments, or standard input: a sentence a line, in groups as they arrive, or the whole as one text."""
+    if args.command == "translate" and not args.texts:
+        yield from input_lines()
+        return
+    texts = args.texts or ["".join(line for lines in input_lines() for line in lines)]
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise ValueError(f"texts: expected some text, number {number} is empty")
+    yield texts
 
 
 def add_generate(commands: Any) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from transformer import console
 from transformer.examples import induction, modular_addition, sorting, table3, why_transformers
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -23,11 +24,16 @@ EXAMPLES: dict[str, ModuleType] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an example; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
+    console.prepare_output()
     args = _parser().parse_args(arguments)
     try:
         args.run(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        console.discard_output()
+        return 0
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"transformer.examples {args.example}: error: {message}", file=sys.stderr)

@@ -135,6 +135,11 @@ class TransformerConfig:
         return None if self.pad_id in (self.bos_id, self.eos_id, self.mask_id) else self.pad_id
 
     @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether there are both stacks."""
+        return self.encoder_layers > 0 and self.decoder_layers > 0
+
+    @property
     def start_id(self) -> int | None:
         """What a decoder with an encoder reads first."""
         return self.bos_id if self.decoder_start_id is None else self.decoder_start_id

@@ -154,7 +154,7 @@ def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: 
 def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
     (read,) = tokenizer.encode([line(source)])
     if target is None:
-        (hypothesis,) = model.generate([read], num_beams=1)
+        (hypothesis,) = model.generate([read], num_beams=1, num_return_sequences=1, stop_strings=())
         eos_id = model.config.eos_id
         written = [*hypothesis.ids, eos_id] if hypothesis.finished and eos_id is not None else hypothesis.ids
         (target,) = tokenizer.decode([written])

@@ -77,8 +77,8 @@ def transduce(
         batch_size: texts written at once.
         cut: leave out the end of a source that is longer than the model can read, instead of refusing it.
         advance: told how many texts each batch has finished.
-        choices: of :class:`~transformer.decode.GenerationConfig`. By default a target may have 50 tokens more than its
-            batch's longest source.
+        choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own. Where neither limits
+            the length, a target may have 50 tokens more than its batch's longest source.
 
     Returns:
         The targets in the order of the sources; that of an empty source is empty.
@@ -94,6 +94,7 @@ def transduce(
             if len(ids) > limit and not cut:
                 raise ValueError(f"source: {len(ids)} tokens, more than the model's {limit}: {source[:60]!r}…")
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
+    limited = any(choices.get(name) or getattr(model.generation, name) for name in ("max_new_tokens", "max_length"))
     found = [""] * len(sources)
     texts = [index for index, source in enumerate(sources) if source]
     if advance is not None and len(texts) < len(sources):
@@ -101,13 +102,13 @@ def transduce(
     for group in _by_length(encoded, texts, batch_size):
         padded = pad([encoded[index] for index in group], model.config.pad_id or 0)
         mask = np.arange(padded.shape[1]) < np.array([len(encoded[index]) for index in group])[:, None]
-        longest = padded.shape[1] + MORE_THAN_SOURCE
-        hypotheses = generate(
-            model, padded, mask, **{"max_new_tokens": longest if limit is None else min(longest, limit)} | choices
-        )
-        best = hypotheses[:: len(hypotheses) // len(group)]
-        for index, text in zip(group, tokenizer.decode([h.ids for h in best]), strict=True):
-            found[index] = text
+        length: dict[str, Any] = {}
+        if not limited:
+            longest = padded.shape[1] + MORE_THAN_SOURCE
+            length["max_new_tokens"] = longest if limit is None else min(longest, limit)
+        hypotheses = generate(model, padded, mask, tokenizer=tokenizer, **length | choices)
+        for index, best in zip(group, hypotheses[:: len(hypotheses) // len(group)], strict=True):
+            found[index] = best.text or ""
         if advance is not None:
             advance(len(group))
     return found

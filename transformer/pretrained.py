@@ -74,7 +74,8 @@ def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
 
     It may come from :meth:`PretrainedModel.save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
     :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`. Weights
-    that these have no use for, such as BERT's pooler, are named in a warning.
+    that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory says of
+    decoding or of training that there is not here.
 
     Raises:
         FileNotFoundError: the directory or one of its files is missing.
@@ -83,12 +84,16 @@ def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
     paths = _files(directory, CONFIG)
     with _blaming(paths[CONFIG]):
         described = _describe(json_object(paths[CONFIG].read_text("utf-8")))
+    if described.differences:
+        differences = "; ".join(described.differences)
+        warnings.warn(f"{paths[CONFIG]}: a further training here differs: {differences}", stacklevel=2)
     arrays = read_weights(paths)
     with _blaming(paths[WEIGHTS] if paths[WEIGHTS].is_file() else paths[INDEX]):
         model = described.build(arrays, directory)
     if model.generation is not None and (path := _generation_file(paths, described)) is not None:
         with _blaming(path):
-            model.generation = _read_generation(path, model.config.vocab_size)
+            model.generation = _generation(path.read_text("utf-8"), model.config, described.ends)
+        model.config = _started(model.config, model.generation)
     return model
 
 
@@ -98,10 +103,12 @@ class _Described(NamedTuple):
     config: TransformerConfig
     architecture: Architecture
     family: Family | None  # None: our own format
+    differences: tuple[str, ...] = ()  # of a further training
+    ends: tuple[int, ...] | None = None  # tokens that end a text, where there are several
 
     def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> PretrainedModel:
         """The model with these weights."""
-        config, architecture, family = self
+        config, architecture, family = self.config, self.architecture, self.family
         if family is not None:
             arrays = family.canonical(arrays)
             config = family.settle_copies(config, arrays)
@@ -127,7 +134,10 @@ def _describe(settings: dict[str, Any]) -> _Described:
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")
     family = FAMILIES[model_type]
-    return _Described(family.read(settings), family.architecture(names), family)
+    config, differences = family.describe(settings)
+    ends = settings.get("eos_token_id")
+    several = tuple(ends) if isinstance(ends, list) else None
+    return _Described(config, family.architecture(names), family, tuple(differences), several)
 
 
 def _generation_file(paths: dict[str, Path], described: _Described) -> Path | None:
@@ -137,17 +147,44 @@ def _generation_file(paths: dict[str, Path], described: _Described) -> Path | No
     return None if described.family is None else paths[CONFIG]
 
 
-def _read_generation(path: Path, vocab_size: int) -> GenerationConfig:
-    """How the model writes; special tokens that are not in the vocabulary, as defaults often are, are none."""
-    generation = GenerationConfig.from_json(path.read_text("utf-8"))
-    ids = {f"{name}_token_id": getattr(generation, f"{name}_token_id") for name in TOKENS}
-    foreign: dict[str, Any] = {name: None for name, i in ids.items() if isinstance(i, int) and i >= vocab_size}
-    return dataclasses.replace(generation, **foreign)
+def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | None) -> GenerationConfig:
+    """How the model writes.
+
+    Special tokens that are not in the vocabulary, as defaults often are, are none; a text is no longer than the model
+    has positions for.
+    """
+    generation = GenerationConfig.from_json(text)
+    if generation.eos_token_id is None and ends is not None:
+        generation = dataclasses.replace(generation, eos_token_id=ends)
+    changes: dict[str, Any] = {}
+    for name in (f"{name}_token_id" for name in TOKENS):
+        token = getattr(generation, name)
+        if isinstance(token, tuple):
+            changes[name] = tuple(i for i in token if 0 <= i < config.vocab_size)
+        elif token is not None and token >= config.vocab_size:
+            changes[name] = None
+    if (limit := config.position_limit) is not None:
+        if (generation.max_length or 0) > limit + 1:  # the last token is never read
+            changes["max_length"] = limit + 1
+        if (generation.max_new_tokens or 0) > limit:
+            changes["max_new_tokens"] = None
+    return dataclasses.replace(generation, **changes)
+
+
+def _started(config: TransformerConfig, generation: GenerationConfig) -> TransformerConfig:
+    """The configuration with the start token that may be said beside it alone."""
+    before = config.start_id
+    said = [generation.decoder_start_token_id, before, generation.bos_token_id]
+    start = next((token for token in said if token is not None), None)
+    if start == before or not config.is_encoder_decoder:
+        return config
+    return dataclasses.replace(config, decoder_start_id=start)
 
 
 def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
     """The content of ``generation_config.json``, the special tokens included, which others look for there."""
-    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in TOKENS}
+    start = config.start_id if config.is_encoder_decoder else None
+    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in TOKENS} | {"decoder_start_token_id": start}
     return {**{name: i for name, i in tokens.items() if i is not None}, **json_object(generation.to_json())}
 
 

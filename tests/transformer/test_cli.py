@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from transformer import cli, console, load_tokenizer
+from transformer import GenerationConfig, cli, console, generate, load_tokenizer
 from transformer.cli.usage import EXAMPLES, USAGE
 from transformer.tasks import TASKS, Report, digest, read_task
 from transformer.train import Trainer
@@ -230,6 +230,63 @@ def test_a_console_that_cannot_show_every_character_shows_what_it_can() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, check=True)
     assert "ä" in done.stdout.decode("cp1252") and b"\\u2713" in done.stdout and not done.stderr
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[GenerationConfig]:
+    """How each batch of texts was written."""
+    found: list[GenerationConfig] = []
+
+    def watched(model: Any, *inputs: Any, config: GenerationConfig | None = None, **choices: Any) -> Any:
+        choices.pop("tokenizer", None)
+        found.append((config or model.generation).override(choices))
+        return generate(model, *inputs, config=config, **choices)
+
+    for module in ("transformer.evaluate", "transformer.tasks.causal"):
+        monkeypatch.setattr(f"{module}.generate", watched)
+    return found
+
+
+def _directory(model: Path, place: Path, generation: dict[str, Any]) -> Path:
+    shutil.copytree(model, place)
+    (place / "generation_config.json").write_text(json.dumps(generation))
+    return place
+
+
+@pytest.mark.parametrize("command", ["translate", "evaluate"])
+def test_a_directorys_settings_count_and_each_is_overridden_by_an_option(
+    command: str, translator: Path, tmp_path: Path, asked: list[GenerationConfig]
+) -> None:
+    says = {"num_beams": 3, "length_penalty": 0.3, "max_length": 5, "no_repeat_ngram_size": 2, "early_stopping": True}
+    model = _directory(translator, tmp_path / "m", says)
+    line = (command, "--model", model, *(["1 and 2"] if command == "translate" else []))
+    _command(*line)
+    assert {name: getattr(asked[-1], name) for name in says} == says and asked[-1].max_new_tokens is None
+    _command(*line, "--num-beams", 2, "--length-penalty", 1.5, "--max-new-tokens", 3)
+    changed = {**says, "num_beams": 2, "length_penalty": 1.5, "max_new_tokens": 3}
+    assert {name: getattr(asked[-1], name) for name in changed} == changed
+
+
+def test_a_translator_trained_here_is_searched_as_the_paper_says(
+    translator: Path, asked: list[GenerationConfig]
+) -> None:
+    _command("translate", "--model", translator, "--num-beams", 4, "1 and 2")
+    assert (asked[0].length_penalty, asked[0].length_penalty_form) == (0.6, "paper")
+
+
+def test_a_text_is_gone_on_with_as_the_directory_says(
+    writer: Path, tmp_path: Path, asked: list[GenerationConfig]
+) -> None:
+    def text(place: str, generation: dict[str, Any], *options: object) -> str:
+        model = _directory(writer, tmp_path / place, generation)
+        return _command("generate", "--model", model, "--prompt", "to be", *options).out
+
+    searched = text("beams", {"num_beams": 4, "max_new_tokens": 9})
+    assert asked[0].num_beams == 4 and len(searched) == len("to be") + 9 + 1
+    greedy = text("greedy", {"do_sample": False, "temperature": 0.0, "max_length": 12})
+    assert greedy == text("own", {}, "--greedy", "--max-new-tokens", 7)
+    assert text("once", {"do_sample": False}, "--seed", 1) == text("sampled", {"do_sample": True}, "--seed", 1)
+    assert len(asked) == 1  # a search that is no stream
 
 
 def test_a_text_is_summarized_to_a_line_however_long_it_is(summarizer: Path) -> None:

@@ -179,6 +179,14 @@ def test_a_directory_without_generation_config_says_how_to_write_in_its_configur
     assert model.generation == GenerationConfig(num_beams=4, length_penalty=2.0)
 
 
+def test_lengths_beyond_the_models_positions_are_those_of_the_model(tmp_path: Path) -> None:
+    CausalLM(GPT2).save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"max_length": 1024, "max_new_tokens": 1000, "min_length": 3}')
+    model = from_pretrained(tmp_path)
+    assert model.generation == GenerationConfig(min_length=3, max_length=65)
+    assert len(model.generate(np.array([[5, 6]]), eos_token_id=())[0].ids) == 63
+
+
 def test_a_special_token_outside_the_vocabulary_is_none(tmp_path: Path) -> None:
     CausalLM(GPT2).save_pretrained(tmp_path)
     for name in ("config.json", "generation_config.json"):

@@ -17,7 +17,6 @@ from transformer.draw import draw_attention
 from transformer.models import MaskedLM
 from transformer.pretrained import from_pretrained, load_tokenizer
 from transformer.tasks import (
-    PAPER_SEARCH,
     PLACEHOLDER,
     TASK,
     TASKS,
@@ -66,7 +65,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
     group = add_data(parser, None)
     group.add_argument("--all", action="store_true", help="score every example of --data: a test set of its own")
-    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, PAPER_SEARCH)
+    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, None)
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:

@@ -54,7 +54,7 @@ SEARCH = {
     "num_beams": "hypotheses to keep; 1 is greedy",
     "length_penalty": "α that favours longer texts among beams",
     "length_penalty_form": "log P / length^α, or the paper's ((5 + length) / 6)^α",
-    "max_new_tokens": "longest text, in tokens (default: 50 more than the longest source)",
+    "max_new_tokens": "longest text, in tokens (default: the model's, or 50 more than the longest source)",
     "repetition_penalty": "above 1: what was said becomes less likely",
     "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
 }
@@ -70,22 +70,22 @@ SAMPLING = {
 }
 
 
-def add_options(group: Any, settings: type, texts: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
+def add_options(group: Any, settings: type, texts: Mapping[str, str], defaults: Mapping[str, Any] | None) -> None:
     """An option for each field that has a text. What is not given on the command line is not in its namespace.
 
     Args:
         group: of a parser, to add them to.
         settings: a dataclass.
         texts: field names to what they mean.
-        defaults: what holds where nothing is given, for the help; the dataclass's own elsewhere.
+        defaults: what holds where nothing is given, for the help; the dataclass's own elsewhere. None: the model's.
     """
     own = {field.name: field.default for field in dataclasses.fields(settings)}
     hints = get_type_hints(settings)
     for name, text in texts.items():
-        value = defaults.get(name, own[name])
+        value = "the model's" if defaults is None else defaults.get(name, own[name])
         kind = _without_none(hints[name])
         option = f"--{name.replace('_', '-')}"
-        if value is not None and value != ():
+        if value is not None and value != () and not (defaults is None and "(default" in text):
             text = f"{text.partition(' (default')[0]} (default: {_shown(value)})"
         if kind is bool:
             group.add_argument(option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)

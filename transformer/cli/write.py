@@ -12,10 +12,9 @@ from transformer.cli.parser import add_command
 from transformer.cli.standard_input import input_lines
 from transformer.decode import GenerationConfig
 from transformer.evaluate import transduce
-from transformer.tasks import PAPER_SEARCH, TASKS, continuation
+from transformer.tasks import NEW_TOKENS, TASKS, continuation
 
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
-DEFAULT_NEW_TOKENS = 200
 OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without a meaning for the likeliest token
 
 
@@ -23,7 +22,7 @@ def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.Argu
     parser = add_command(commands, name, _run_writer, text)
     add_model(parser)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help=what)
-    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, PAPER_SEARCH)
+    add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, None)
     return parser
 
 
@@ -42,7 +41,7 @@ def _run_writer(args: argparse.Namespace) -> None:
     cut = args.command == "summarize"
     found = 0
     for sources in _sources(args):
-        for target in transduce(model, tokenizer, sources, cut=cut, **PAPER_SEARCH | given(args, SEARCH)):
+        for target in transduce(model, tokenizer, sources, cut=cut, **given(args, SEARCH)):
             print(" ".join(target.splitlines()), flush=True)  # a line each, whatever an untrained model writes
         found += len(sources)
     if not found:
@@ -69,9 +68,8 @@ def add_generate(commands: Any) -> None:
     parser.add_argument(
         "--max-new-tokens",
         type=int,
-        default=DEFAULT_NEW_TOKENS,
         metavar="N",
-        help=f"longest text, which may go beyond the model's context (default: {DEFAULT_NEW_TOKENS})",
+        help=f"longest text, which may go beyond the model's context (default: the model's, or {NEW_TOKENS})",
     )
     parser.add_argument("--greedy", action="store_true", help="always the likeliest token")
     add_options(parser.add_argument_group("sampling"), GenerationConfig, SAMPLING, DEFAULT_SAMPLING)
@@ -79,16 +77,22 @@ def add_generate(commands: Any) -> None:
 
 def _run_generate(args: argparse.Namespace) -> None:
     model, tokenizer = load(args.model, TASKS["generate"])
-    if args.max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens: expected at least 1, got {args.max_new_tokens}")
     choices = given(args, SAMPLING)
     if args.greedy and (useless := [name for name in OF_CHANCE if name in choices]):
         raise ValueError(f"{useless[0]}: changes nothing beside --greedy; expected none")
-    if not args.greedy:
-        choices = {"do_sample": True, **DEFAULT_SAMPLING, **choices}
+    if args.greedy:
+        choices = {**choices, "do_sample": False, "num_beams": 1}
+    elif any(name in choices for name in OF_CHANCE) or not _says_how(model.generation):
+        usual = {} if _says_how(model.generation) else DEFAULT_SAMPLING
+        choices = {"do_sample": True, "num_beams": 1, **usual, **choices}
     pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, **choices)
     first = next(pieces, "")  # what is wrong shows before anything is printed
     _print_pieces([args.prompt, first], pieces)
+
+
+def _says_how(generation: GenerationConfig) -> bool:
+    """Whether a model's directory chooses between sampling, beams and the likeliest token."""
+    return generation.do_sample is not None or generation.num_beams > 1
 
 
 def _print_pieces(*parts: Iterable[str]) -> None:

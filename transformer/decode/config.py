@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,7 +53,7 @@ class GenerationConfig:
     length_penalty: float = 1.0  # α: texts are compared by log P / penalty
     length_penalty_form: Literal["plain", "paper"] = "plain"  # length^α; ((5 + length) / 6)^α: Wu et al., 2016, eq. 14
     # sampling
-    do_sample: bool = False
+    do_sample: bool | None = None  # None: no, where nothing else is usual
     temperature: float = 1.0
     top_k: int | None = None  # the k likeliest tokens; 0 as None
     top_p: float = 1.0  # the likeliest tokens that together have this probability. Holtzman et al., 2020
@@ -106,13 +107,48 @@ class GenerationConfig:
 
     @classmethod
     def from_json(cls, text: str) -> GenerationConfig:
-        """Read ``generation_config.json``. Names unknown here and values of null are passed over.
+        """Read ``generation_config.json``, or the ``config.json`` that says the same in old directories.
+
+        As in ``transformers``, a value that is not allowed is none where its mode (sampling, or beams) is not used, and
+        so is a negative special token; ``force_bos_token_to_be_generated`` forces ``bos_token_id``. Values of null, and
+        names that are no choices of decoding, are passed over.
+
+        Warns:
+            UserWarning: of each setting, by its name, that there is none of here and that would change the text.
 
         Raises:
             ValueError: it is not a JSON object, or a value is not allowed.
         """
-        values = json_object(text)
-        return cls(**{name: value for name, value in values.items() if name in ALLOWED and value is not None})
+        values = {name: value for name, value in json_object(text).items() if value is not None}
+        modes = _modes(values)
+        for name, (mode, changes) in NOT_HERE.items():
+            if name in values and mode in modes and changes(values[name]):
+                warnings.warn(f"{name}: not known here, so that texts differ from transformers'", stacklevel=2)
+        if {SAMPLING, BEAMS} <= modes:
+            warnings.warn(
+                "num_beams: sampling is for one beam here, so that texts differ from transformers'", stacklevel=2
+            )
+            values["num_beams"] = 1
+        if values.get("force_bos_token_to_be_generated"):
+            values["forced_bos_token_id"] = values.get("bos_token_id")
+        for name in SPECIAL_TOKENS & values.keys():
+            values[name] = _without_negatives(name, values[name])
+        known = {name: value for name, value in values.items() if name in ALLOWED and value is not None}
+        used = (
+            name for name in known if name not in MODE or MODE[name] in modes or ALLOWED[name][1](_tupled(known[name]))
+        )
+        return cls(**{name: known[name] for name in used})
+
+    def override(self, choices: Mapping[str, Any]) -> GenerationConfig:
+        """The configuration with other choices; one that is None counts as not made.
+
+        Raises:
+            TypeError: a name is no choice of decoding.
+            ValueError: a value is not allowed.
+        """
+        if unknown := sorted(choices.keys() - ALLOWED.keys()):
+            raise TypeError(f"{unknown[0]}: not a choice of decoding; those are {', '.join(ALLOWED)}")
+        return dataclasses.replace(self, **{name: value for name, value in choices.items() if value is not None})
 
     def penalty(self, length: int) -> float:
         """What the log-probability of a text of ``length`` tokens, its end included, is divided by.
@@ -122,6 +158,50 @@ class GenerationConfig:
             9.0
         """
         return LENGTH_PENALTIES[self.length_penalty_form](length, self.length_penalty)
+
+
+SAMPLING, BEAMS, ANY = "sampling", "beams", "any"  # modes
+MODE = {  # in which a choice counts; those that are not here count always
+    **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), SAMPLING),
+    **dict.fromkeys(("early_stopping", "length_penalty", "length_penalty_form"), BEAMS),
+}
+SPECIAL_TOKENS = {f"{name}_token_id" for name in ("pad", "bos", "eos", "decoder_start", "forced_bos", "forced_eos")}
+NOT_HERE: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the mode, and which values change a text
+    "typical_p": (SAMPLING, lambda value: value != 1),
+    "top_h": (SAMPLING, lambda value: True),
+    "epsilon_cutoff": (SAMPLING, bool),
+    "eta_cutoff": (SAMPLING, bool),
+    "num_beam_groups": (BEAMS, lambda value: value != 1),
+    "diversity_penalty": (BEAMS, bool),
+    "constraints": (ANY, bool),
+    "force_words_ids": (ANY, bool),
+    "penalty_alpha": (ANY, bool),
+    "dola_layers": (ANY, bool),
+    "encoder_repetition_penalty": (ANY, lambda value: value != 1),
+    "encoder_no_repeat_ngram_size": (ANY, bool),
+    "exponential_decay_length_penalty": (ANY, bool),
+    "sequence_bias": (ANY, bool),
+    "guidance_scale": (ANY, lambda value: value != 1),
+    "watermarking_config": (ANY, bool),
+    "forced_decoder_ids": (ANY, bool),
+    "token_healing": (ANY, bool),
+    "max_time": (ANY, lambda value: True),
+}
+
+
+def _modes(values: dict[str, Any]) -> set[str]:
+    """Those that a file's settings use."""
+    beams = values.get("num_beams", 1)
+    return {ANY, *([SAMPLING] if values.get("do_sample") else []), *([BEAMS] if beams != 1 else [])}
+
+
+def _without_negatives(name: str, value: Any) -> Any:
+    """A special token, or several; one below zero, which no text has, is none, and as the only end means no end."""
+    if isinstance(value, list):
+        return [token for token in value if not (_is_integer(token) and token < 0)]
+    if _is_integer(value) and value < 0:
+        return [] if name == "eos_token_id" else None
+    return value
 
 
 def _tupled(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,11 +125,7 @@ def stream(
 def _choices(
     model: Generative, config: GenerationConfig | None, tokenizer: TextDecoder | None, overrides: dict[str, Any]
 ) -> tuple[GenerationConfig, Reader | None]:
-    names = [field.name for field in dataclasses.fields(GenerationConfig)]
-    if unknown := sorted(overrides.keys() - set(names)):
-        raise TypeError(f"{unknown[0]}: not a choice of decoding; those are {', '.join(names)}")
-    given = {name: value for name, value in overrides.items() if value is not None}
-    config = dataclasses.replace(model.generation if config is None else config, **given)
+    config = (model.generation if config is None else config).override(overrides)
     copies, beams = config.num_return_sequences, config.num_beams
     if config.do_sample and beams > 1:
         raise ValueError(f"num_beams: sampling is for one beam, expected 1 with do_sample=True, got {beams}")
@@ -140,7 +135,7 @@ def _choices(
         )
     if config.stop_strings and tokenizer is None:
         raise ValueError("tokenizer: missing; stop_strings can only be found in the text that it decodes")
-    if "decoder_start_token_id" in given:
+    if overrides.get("decoder_start_token_id") is not None:
         raise ValueError("decoder_start_token_id: part of the model, which begins with it; expected none here")
     return config, None if tokenizer is None else Reader(tokenizer, config.stop_strings)
 

@@ -154,9 +154,14 @@ class Family:
         return self.architectures[name]
 
     def read(self, settings: Settings) -> TransformerConfig:
-        """The configuration that ``config.json`` describes.
+        """The configuration that ``config.json`` describes: see :meth:`describe`."""
+        return self.describe(settings)[0]
 
-        A special token that is not in the vocabulary, as defaults often are, is none.
+    def describe(self, settings: Settings) -> tuple[TransformerConfig, list[str]]:
+        """The configuration that ``config.json`` describes, and what it says differently of training.
+
+        A special token that is not in the vocabulary, as defaults often are, is none; of several that end a text, the
+        first counts. A start token that is the beginning of texts needs no mention.
 
         Raises:
             ValueError: a setting has a value that is not allowed, or that our models do not know.
@@ -166,31 +171,41 @@ class Family:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
         fields = dict(self.constants)
         said: dict[str, str] = {}
+        differences: list[str] = []
         for setting in self.settings:
             value = setting.read(settings)
+            if setting.ours in TRAINING and not _is_usable(setting.ours, value):
+                differences.append(f"{setting.theirs} is {value!r}")
+                value = DEFAULTS[setting.ours]
             if setting.ours not in said:
                 said[setting.ours], fields[setting.ours] = setting.theirs, value
             elif value != (first := fields[setting.ours]):
-                raise ValueError(
-                    f"{setting.theirs}: models here have one value for it and {said[setting.ours]}, {first!r}, "
-                    f"got {value!r}"
-                )
+                difference = f"{said[setting.ours]}, {first!r}, got {value!r}"
+                if setting.ours not in TRAINING:
+                    raise ValueError(f"{setting.theirs}: models here have one value for it and {difference}")
+                differences.append(f"{setting.theirs} is {value!r}, and here that of {said[setting.ours]}, {first!r}")
         for name in (name for name in fields if name.endswith("_id")):
-            if not _occurs(fields[name], fields["vocab_size"]):
-                fields[name] = None
+            fields[name] = _token(fields[name], fields["vocab_size"])
+        if fields.get("decoder_start_id") == fields["bos_id"]:
+            fields.pop("decoder_start_id", None)
         try:
-            return TransformerConfig(**fields)
+            return TransformerConfig(**fields), differences
         except ValueError as error:
             name, _, rest = str(error).partition(":")
             raise ValueError(f"{said.get(name, name)}:{rest}") from None
 
     def write(self, config: TransformerConfig) -> Settings | None:
         """What ``config.json`` says of a configuration; None where the family cannot express it exactly."""
+        said = config
+        if config.is_encoder_decoder:  # others do not take the beginning of texts for it
+            said = dataclasses.replace(config, decoder_start_id=config.start_id)
         try:
-            settings = {setting.theirs: setting.write(config) for setting in self.settings}
-            return settings if self.read(settings) == config else None
+            settings = {setting.theirs: setting.write(said) for setting in self.settings}
+            read = self.read(settings)
         except ValueError:
             return None
+        start = None if said.decoder_start_id == said.bos_id else said.decoder_start_id
+        return settings if read == dataclasses.replace(said, decoder_start_id=start) else None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The arrays of a file by the names that the family's table gives them, without buffers.
@@ -293,6 +308,21 @@ class Family:
         return name.removeprefix(self.prefix) if architecture.bare else name
 
 
-def _occurs(token: Any, vocab_size: Any) -> bool:
-    """Whether an id is in the vocabulary; True too where one of them is no number, which is found out elsewhere."""
-    return not isinstance(token, int) or not isinstance(vocab_size, int) or 0 <= token < vocab_size
+# What counts in training alone: the probabilities of dropping something, and how weights begin.
+TRAINING = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(TransformerConfig)}
+
+
+def _is_usable(name: str, value: Any) -> bool:
+    """Whether training here can be as this number says; True too where it is none, which is found out elsewhere."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return True
+    return 0 < value < float("inf") if name == "init_std" else 0 <= value < 1
+
+
+def _token(token: Any, vocab_size: Any) -> Any:
+    """The first of a token or several that is in the vocabulary; what is no number is found out elsewhere."""
+    tokens = token if isinstance(token, list) else [token]
+    if not isinstance(vocab_size, int) or not all(isinstance(token, int) for token in tokens):
+        return token
+    return next((token for token in tokens if 0 <= token < vocab_size), None)

@@ -5,7 +5,7 @@ task (what a task is) → corpora (data by name) → text_to_text, masked, causa
 
 from typing import Any
 
-from transformer.tasks.causal import Generation, continuation
+from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
 from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, read_task
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
@@ -14,6 +14,7 @@ from transformer.tasks.training import Settings, Trained, train
 TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summarization(), Filling(), Generation())}
 
 __all__ = [
+    "NEW_TOKENS",
     "PAPER_SEARCH",
     "PLACEHOLDER",
     "TASK",

@@ -15,28 +15,29 @@ from transformer import console
 from transformer.config import PRESETS, TransformerConfig
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
-from transformer.decode import stream
+from transformer.decode import GenerationConfig, generate, stream
 from transformer.models import CausalLM
 from transformer.tasks.corpora import language_text
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig, held_out_loss
 
+NEW_TOKENS = 200  # of a text, where nobody says how long it may be
 SHOWN = 60  # characters of the sample that a training shows
 
 
 def continuation(
-    model: CausalLM, tokenizer: Tokenizer, prompt: str, max_new_tokens: int, **choices: Any
+    model: CausalLM, tokenizer: Tokenizer, prompt: str, max_new_tokens: int | None = None, **choices: Any
 ) -> Iterator[str]:
-    """The text that follows a prompt, in pieces as it is written.
+    """The text that follows a prompt, in pieces as it is written; at once where it is searched for with beams.
 
     Where it grows longer than the model's context, the model goes on from the newer half of it.
 
     Args:
         model, tokenizer: as trained together.
         prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
-        max_new_tokens: at most.
-        choices: of :class:`~transformer.decode.GenerationConfig`.
+        max_new_tokens: at most; None: as the model says, or 200.
+        choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own.
 
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.
@@ -49,13 +50,23 @@ def continuation(
             f"prompt: {len(ids)} tokens are more than the model's context of {model.config.position_limit}; give its "
             "end"
         )
+    config = model.generation.override({**choices, "num_return_sequences": 1})
+    count = _new_tokens(config, len(ids)) if max_new_tokens is None else max_new_tokens
+    if count < 1:
+        raise ValueError(f"max_new_tokens: expected at least 1, got {count}")
     # Sought in the text: a stop string may begin inside a token, or in one context and end in the next.
-    stop_strings = choices.pop("stop_strings", None)
-    if stop_strings is None:
-        stop_strings = model.generation.stop_strings
-    stop_strings = replace(model.generation, stop_strings=stop_strings).stop_strings
-    pieces = tokenizer.decode_stream(_tokens(model, ids, max_new_tokens, {**choices, "stop_strings": ()}))
-    return before_stop(pieces, stop_strings)
+    pieces = tokenizer.decode_stream(_tokens(model, ids, count, replace(config, stop_strings=(), max_length=None)))
+    return before_stop(pieces, config.stop_strings)
+
+
+def _new_tokens(config: GenerationConfig, prompt: int) -> int:
+    if config.max_new_tokens is not None:
+        return config.max_new_tokens
+    if config.max_length is None:
+        return NEW_TOKENS
+    if config.max_length <= prompt:
+        raise ValueError(f"max_length: expected more than the {prompt} tokens of the prompt, got {config.max_length}")
+    return config.max_length - prompt
 
 
 def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[str]:
@@ -81,22 +92,30 @@ def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[
         yield waiting
 
 
-def _tokens(model: CausalLM, ids: list[int], count: int, choices: dict[str, Any]) -> Iterator[int]:
+def _tokens(model: CausalLM, ids: list[int], count: int, config: GenerationConfig) -> Iterator[int]:
+    least = config.min_new_tokens or 0
     while count > 0:
         room = model.config.max_length + 1 - len(ids)
         if room < 1:  # only without a limit on positions: the prompt is read as a whole, whatever its length
             room = model.config.max_length
         limit = min(count, room)
         new = []
-        for token in stream(model, np.array([ids]), max_new_tokens=limit, **choices):
+        window = replace(config, max_new_tokens=limit, min_new_tokens=min(least, limit) or None)
+        for token in _written(model, ids, window):
             new.append(token)
             yield token
         if len(new) < limit:  # it has ended by itself
             return
-        count -= limit
+        count, least = count - limit, max(least - limit, 0)
         ids = [*ids, *new][-max(model.config.max_length // 2, 1) :]
-        if choices.get("seed") is not None:
-            choices = {**choices, "seed": choices["seed"] + 1}
+        if config.seed is not None:
+            config = replace(config, seed=config.seed + 1)
+
+
+def _written(model: CausalLM, ids: list[int], config: GenerationConfig) -> Iterable[int]:
+    if config.num_beams == 1:
+        return stream(model, ids, config=config)
+    return generate(model, [ids], config=config)[0].ids
 
 
 class Generation(Task[str]):

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from transformer.config import TransformerConfig, json_object
 from transformer.data.batches import Data
+from transformer.decode import GenerationConfig
 from transformer.pretrained import PretrainedModel
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
@@ -80,6 +81,7 @@ class Task(ABC, Generic[Example]):
     name: ClassVar[str]  # of the command, too
     aim: ClassVar[str]  # for the help
     model: ClassVar[type[PretrainedModel]]
+    generation: ClassVar[GenerationConfig | None] = None  # how a trained model writes, if not in the usual way
     held_out_unit: ClassVar[str]  # what ``held_out`` counts
     heeds: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
     defaults: ClassVar[Defaults]

@@ -13,6 +13,7 @@ from transformer.config import TransformerConfig
 from transformer.data.batches import EncodedPair, PairBatches
 from transformer.data.faults import Corpus
 from transformer.data.parallel import Pair, first_sentence, split_pairs
+from transformer.decode import GenerationConfig
 from transformer.evaluate import rouge, score, transduce
 from transformer.models import Transformer
 from transformer.tasks.corpora import phrases, summary_pairs, translation_pairs
@@ -20,13 +21,14 @@ from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
-PAPER_SEARCH: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_form": "paper"}  # section 6.1
+PAPER_SEARCH = GenerationConfig(length_penalty=0.6, length_penalty_form="paper")  # section 6.1, where there are beams
 
 
 class TextToText(Task[Pair]):
     """A task whose examples are pairs: what to read, and what to write."""
 
     model = Transformer
+    generation = PAPER_SEARCH
     held_out_unit = "pairs"
     cut: ClassVar[bool]  # whether the end of a source that is too long may be left out
     writing: ClassVar[str]  # what evaluation does
@@ -80,8 +82,7 @@ class TextToText(Task[Pair]):
     def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[Pair], choices: dict[str, Any]) -> Report:
         sources, references = [pair[0] for pair in examples], [pair[1] for pair in examples]
         with console.counting(self.writing, len(examples)) as advance:
-            search = PAPER_SEARCH | choices
-            texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **search)
+            texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **choices)
         return self.report(sources, references, texts)
 
     @abstractmethod

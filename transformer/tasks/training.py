@@ -103,6 +103,8 @@ def train(
         held_out = task.held_out_batches(examples.held_out, tokenizer, config, settings.batch_tokens, training.seed)
     mg.manual_seed(training.seed)
     model = task.model(config)
+    if task.generation is not None:
+        model.generation = task.generation
     trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
     if going_on:
         trainer.resume()

@@ -95,3 +95,46 @@ def test_the_length_penalties_are_the_papers_and_the_plain_one() -> None:
     assert GenerationConfig(length_penalty=0.6).penalty(7) == pytest.approx(7**0.6)
     assert GenerationConfig(length_penalty=0.0).penalty(7) == 1.0
     assert GenerationConfig(length_penalty=-1.0).penalty(4) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"temperature": 0.0, "do_sample": false}', GenerationConfig(do_sample=False)),
+        ('{"temperature": 0, "top_k": -1, "top_p": 1.5, "min_p": 2}', GenerationConfig()),
+        ('{"length_penalty": 99.0, "early_stopping": "soon"}', GenerationConfig()),
+        ('{"temperature": 0.5, "length_penalty": 2.0}', GenerationConfig(temperature=0.5, length_penalty=2.0)),
+        ('{"pad_token_id": -1, "bos_token_id": -100}', GenerationConfig()),
+        ('{"eos_token_id": -1}', GenerationConfig(eos_token_id=())),
+        ('{"eos_token_id": [58, -1, 59], "forced_eos_token_id": -1}', GenerationConfig(eos_token_id=(58, 59))),
+        (
+            '{"force_bos_token_to_be_generated": true, "bos_token_id": 3}',
+            GenerationConfig(forced_bos_token_id=3, bos_token_id=3),
+        ),
+        ('{"force_bos_token_to_be_generated": false, "bos_token_id": 3}', GenerationConfig(bos_token_id=3)),
+        ('{"typical_p": 0.2, "num_beam_groups": 3, "top_h": 0.5, "guidance_scale": 1.0}', GenerationConfig()),
+    ],
+)
+def test_what_is_contradictory_in_an_unused_mode_only_is_passed_over(text: str, expected: GenerationConfig) -> None:
+    assert GenerationConfig.from_json(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"typical_p": 0.2, "do_sample": true}', "typical_p"),
+        ('{"num_beams": 6, "num_beam_groups": 3}', "num_beam_groups"),
+        ('{"encoder_no_repeat_ngram_size": 3}', "encoder_no_repeat_ngram_size"),
+        ('{"guidance_scale": 1.5}', "guidance_scale"),
+        ('{"do_sample": true, "num_beams": 4}', "num_beams"),
+    ],
+)
+def test_a_setting_that_there_is_not_here_and_that_changes_the_text_is_warned_of_by_name(text: str, name: str) -> None:
+    with pytest.warns(UserWarning, match=f"^{name}: .*so that texts differ"):
+        GenerationConfig.from_json(text)
+
+
+@pytest.mark.parametrize("text", ['{"temperature": 0, "do_sample": true}', '{"length_penalty": 99, "num_beams": 2}'])
+def test_what_is_contradictory_in_the_mode_that_is_used_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"temperature: expected|length_penalty: expected"):
+        GenerationConfig.from_json(text)

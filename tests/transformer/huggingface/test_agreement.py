@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ transformers = pytest.importorskip("transformers", reason="the peer")
 from safetensors.numpy import load_file  # noqa: E402
 
 import minigrad as mg  # noqa: E402
+import transformer as mg_transformer  # noqa: E402
 from minigrad import no_grad  # noqa: E402
 from tests.transformer.huggingface.peer import CASES, ENCODER_DECODERS, Pair, make, read  # noqa: E402
 from transformer.huggingface import FAMILIES  # noqa: E402
@@ -213,3 +216,76 @@ def test_how_a_model_writes_is_part_of_its_directory_in_both_directions(
     again = type(pair.theirs).from_pretrained(tmp_path / "ours").eval()
     assert written == generated(Pair(again, ours, tmp_path))
     pair.theirs.generation_config.update(num_beams=1, length_penalty=1.0, repetition_penalty=1.0, early_stopping=False)
+
+
+# Changes of config.json and of generation_config.json (None: no such file) that old directories have, or careless ones.
+DIRECTORIES: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
+    ("gpt2", {}, {"temperature": 0.0, "do_sample": False, "top_p": 2.0}),
+    ("gpt2", {"pad_token_id": 2}, {"pad_token_id": 2, "num_beams": 4}),
+    ("gpt2", {"pad_token_id": -1}, {"pad_token_id": -1, "num_beams": 1, "length_penalty": 99.0}),
+    ("gpt2", {"eos_token_id": [58, 59]}, None),
+    ("gpt2", {"num_beams": 3, "length_penalty": 2.0, "no_repeat_ngram_size": 2, "early_stopping": True}, None),
+    ("gpt2", {}, {"eos_token_id": [58, -1, 7], "repetition_penalty": 1.4}),
+    ("gpt2", {}, {"eos_token_id": -1}),
+    ("bart", {"force_bos_token_to_be_generated": True}, None),
+    ("bart", {"forced_bos_token_id": 7, "num_beams": 2, "early_stopping": True, "min_length": 5}, None),
+    (
+        "bart",
+        {},
+        {"decoder_start_token_id": 2, "num_beams": 4, "length_penalty": 0.2, "max_length": 9},
+    ),
+    ("t5", {"decoder_start_token_id": None}, {"decoder_start_token_id": 0}),
+    ("t5", {"decoder_start_token_id": 0}, {"decoder_start_token_id": 5}),
+    ("t5", {"decoder_start_token_id": None}, {"bos_token_id": 6}),
+    ("t5", {"n_positions": 4}, {"decoder_start_token_id": 0, "max_new_tokens": 30}),
+    ("marian", {"eos_token_id": [2, 9]}, {"eos_token_id": [2, 9], "bad_words_ids": [[1]], "decoder_start_token_id": 1}),
+]
+
+
+@pytest.mark.parametrize(("case", "config", "generation"), DIRECTORIES)
+@pytest.mark.filterwarnings("ignore")
+def test_how_a_directory_says_that_it_writes_is_read_as_they_read_it(
+    case: str, config: dict[str, Any], generation: dict[str, Any] | None, made: dict[str, Pair], tmp_path: Path
+) -> None:
+    kept = tmp_path / "config.json"
+    shutil.copytree(made[case].directory, tmp_path, dirs_exist_ok=True)
+    settings = {**json.loads(kept.read_text()), **config}
+    kept.write_text(json.dumps({name: value for name, value in settings.items() if value is not None}))
+    (tmp_path / "generation_config.json").unlink()
+    if generation is not None:
+        (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 2, **generation}))
+    theirs = type(made[case].theirs).from_pretrained(tmp_path).eval()
+    ours = read(tmp_path)
+    ids = np.random.default_rng(8).integers(3, 60, (1, 6))
+    says = {**settings, **(generation or {})}
+    limit = {} if {"max_length", "max_new_tokens"} & says.keys() else {"max_new_tokens": 10}
+    with torch.no_grad():
+        row = theirs.generate(torch.tensor(ids), attention_mask=torch.ones(1, 6, dtype=torch.long), **limit)[0].tolist()
+    new = row[1 if theirs.config.is_encoder_decoder else 6 :]
+    ends = ours.generation.eos_token_id
+    ends = ends if isinstance(ends, tuple) else (ends,)
+    length = next((at for at, token in enumerate(new) if token in ends), len(new))
+    assert ours.generate(ids, **limit)[0].ids == new[:length]
+
+
+def test_a_t5_reads_more_than_it_was_trained_on(made: dict[str, Pair]) -> None:
+    pair = made["t5"]
+    source = np.random.default_rng(8).integers(3, 60, (1, 700))
+    with torch.no_grad(), no_grad():
+        close(pair.ours(source, source[:, :600]).numpy(), pair.output(source, source[:, :600]), 1e-4)
+        expected = pair.theirs.generate(torch.tensor(source), max_new_tokens=12, do_sample=False)[0, 1:].tolist()
+    assert pair.ours.generate(source, max_new_tokens=12)[0].ids == until(expected, pair.theirs.config.eos_token_id)
+
+
+def test_they_accept_the_start_token_of_a_model_that_never_named_one(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"vocab_size": 60, "d_model": 16, "num_heads": 4, "d_ff": 24, "init_std": 0.02}
+    marian = {"positions": "sinusoidal_halves", "activation": "silu", "output_bias": True}
+    ours = mg_transformer.Transformer(mg_transformer.TransformerConfig(**sizes, **marian)).eval()
+    ours.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["decoder_start_token_id"] == ours.config.start_id == 1
+    theirs = transformers.MarianMTModel.from_pretrained(tmp_path).eval()
+    source = np.array([[5, 6, 7]])
+    with torch.no_grad():
+        expected = theirs.generate(torch.tensor(source), max_new_tokens=6, num_beams=1)[0, 1:].tolist()
+    assert ours.generate(source, max_new_tokens=6)[0].ids == until(expected, 2)
+    assert read(tmp_path).config == ours.config

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from minigrad.optional_imports import require
 from transformer.data.normalization import BOM, characters
+from transformer.decode.texts import CONTEXT, UNFINISHED
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
@@ -148,30 +150,52 @@ class Tokenizer:
         """The text of each sequence of ids; special tokens leave no trace."""
         return list(self._tokenizer.decode_batch([list(map(int, ids)) for ids in sequences], skip_special_tokens=True))
 
-    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+    def decode_stream(self, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
         """The text of ids as they arrive, in pieces of whole characters, which together are what :meth:`decode` gives.
 
-        A character of several tokens comes with the last of them.
+        A character of several tokens comes with the last of them. Where bytes are tokens of their own, which together
+        may be no text, they come with the next token that is none.
+
+        Args:
+            ids: as they arrive.
+            before: what they follow: with text before it, a token may begin with a space that it lacks as the first.
 
         Example:
             >>> tokenizer = Tokenizer.train(["a b"], 259)
             >>> list(tokenizer.decode_stream(tokenizer.encode(["né"])[0]))
             ['n', 'é']
         """
-        stream = self._library.decoders.DecodeStream(skip_special_tokens=True)
-        pending: list[int] = []  # bytes at the end that are no whole character yet
-        for i in ids:
-            pending.append(int(i))
-            if (piece := stream.step(self._tokenizer, int(i))) is not None:
-                pending.clear()
+        every = list(before)
+        given = self.decode([every])[0]
+        special, single_bytes = self._special(), self._byte_tokens
+        window = [i for i in every if i not in special][-CONTEXT:]  # what the next token's text may depend on
+        shown = self.decode([window])[0]
+        for i in map(int, ids):
+            every.append(i)
+            if i in special:
+                continue
+            window.append(i)
+            text = self.decode([window])[0]
+            if i in single_bytes or text.endswith(UNFINISHED) or not text.startswith(shown):
+                continue
+            if piece := text[len(shown) :]:
                 yield piece
-        if rest := self.decode([pending])[0]:
+                given += piece
+            window = window[-CONTEXT:]
+            shown = self.decode([window])[0]
+        if rest := self.decode([every])[0][len(given) :]:
             yield rest
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id's own text, as for the axis of a picture; bytes that are no whole character show as �."""
         special = self._special()
         return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+
+    @cached_property
+    def _byte_tokens(self) -> frozenset[int]:
+        """Tokens that are a byte each, which some tokenizers fall back on."""
+        found = (self._tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(i for i in found if i is not None)
 
     def to_json(self) -> str:
         """The tokenizer as a JSON document."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer as Library
+from tokenizers import decoders, models, pre_tokenizers
 
 import minigrad as mg
 from minigrad.nn import functional as F
@@ -158,6 +160,18 @@ def test_a_text_goes_on_to_a_stop_string_that_begins_inside_a_token() -> None:
     sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
     model = _Alphabet(TransformerConfig(vocab_size=tokenizer.vocab_size, max_length=8, **sizes))
     assert list(continuation(model, tokenizer, "ab", 1, stop_strings=("b",))) == [" a"]
+
+
+def test_a_text_goes_on_with_the_space_between_its_words() -> None:
+    library = Library(models.WordLevel({"\u2581to": 0, "\u2581be": 1, "\u2581or": 2}, unk_token="\u2581or"))
+    library.pre_tokenizer, library.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = Tokenizer(library.to_str())
+    sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
+    model = _Alphabet(TransformerConfig(vocab_size=3, max_length=8, **sizes))
+    assert list(continuation(model, tokenizer, "to", 2)) == [" be", " or"]
+    assert model.generate([[0]], max_new_tokens=2, tokenizer=tokenizer)[0].text == " be or"
+    assert model.generate([[0]], tokenizer=tokenizer, stop_strings=" or", eos_token_id=())[0].text == " be"
+    assert "".join(continuation(model, tokenizer, "to", 2, stop_strings=(" or",))) == " be"
 
 
 def test_a_training_shows_an_example_however_short_the_context_is() -> None:

@@ -203,6 +203,54 @@ def test_a_stream_of_any_ids_gives_what_decode_gives(own: Tokenizer, ids: list[i
     assert "".join(own.decode_stream(ids)) == own.decode([ids])[0]
 
 
+BYTES = [f"<0x{byte:02X}>" for byte in (0x41, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xFF)]
+WORDS = ["<s>", "</s>", "\u2581", "\u2581to", "\u2581be", "be", "or", "\u2581\u2581", "\ufffd", "##ing", ".", "low</w>"]
+WORDS += BYTES
+IDS = st.lists(st.integers(0, len(WORDS) - 1))
+LLAMA = [
+    decoders.Replace("\u2581", " "),
+    decoders.ByteFallback(),
+    decoders.Fuse(),
+    decoders.Strip(content=" ", left=1),
+]
+DECODERS = {
+    "byte fallback": decoders.Sequence(LLAMA),
+    "metaspace": decoders.Metaspace(),
+    "metaspace with bytes": decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()]),
+    "word pieces": decoders.WordPiece(),
+    "word ends": decoders.BPEDecoder(),
+    "none": None,
+}
+
+
+def spelled(decoder: Any) -> Tokenizer:
+    """A tokenizer of these words whose decoder is one of those in use."""
+    library = Library(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="or"))
+    if decoder is not None:
+        library.decoder = decoder
+    library.add_special_tokens(["<s>", "</s>"])
+    return Tokenizer(library.to_str())
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(before=IDS, ids=IDS)
+def test_a_stream_of_any_decoder_goes_on_from_what_stands_before_it(
+    name: str, before: list[int], ids: list[int]
+) -> None:
+    tokenizer = spelled(DECODERS[name])
+    assert "".join(tokenizer.decode_stream(ids)) == tokenizer.decode([ids])[0]
+    prompt, whole = tokenizer.decode([before, before + ids])
+    if whole.startswith(prompt):  # bytes after bytes may make the prompt another one
+        assert prompt + "".join(tokenizer.decode_stream(ids, before)) == whole
+
+
+def test_a_word_keeps_its_space_after_a_prompt_and_comes_at_once() -> None:
+    tokenizer = spelled(DECODERS["metaspace"])
+    prompt, be, point = (WORDS.index(word) for word in ("\u2581to", "\u2581be", "."))
+    assert list(tokenizer.decode_stream([be, be, point], [prompt])) == [" be", " be", "."]
+    assert list(tokenizer.decode_stream([be, be])) == ["be", " be"]
+
+
 def test_a_stream_gives_each_piece_before_it_asks_for_the_next_id() -> None:
     tokenizer = Tokenizer.characters("ab")
     arrived: list[int] = []

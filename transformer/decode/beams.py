@@ -71,7 +71,8 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
         over = np.isin(token, plan.eos) | (length == plan.new_tokens)
         for sentence, rank in np.argwhere(possible & (over | plan.can_stop)).tolist():
             r, t = int(row[sentence, rank]), int(token[sentence, rank])
-            text = Text(history[r, plan.prompt_length :].tolist(), known[r].tolist())
+            new = history[r, plan.prompt_length :].tolist()
+            text = Text(plan.prompt(int(sentences[sentence])), new, known[r].tolist())
             text.add(t, float(of_model[r, t]), plan.eos)
             over[sentence, rank] |= plan.is_over(text)
             if over[sentence, rank] and rank < config.num_beams:

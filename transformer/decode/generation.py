@@ -70,7 +70,7 @@ def generate(
     plan = make_plan(config, model.config, decoding, reader)
     if config.num_beams > 1:
         return [hypothesis for found in beam_search(decoding, plan) for hypothesis in found]
-    texts = [Text() for _ in range(len(ids) * config.num_return_sequences)]
+    texts = [Text(plan.prompt(row)) for row in range(len(ids)) for _ in range(config.num_return_sequences)]
     for _ in write(decoding, texts, plan, _chooser(config, ids, mask)):
         pass
     return [text.hypothesis(reader) for text in texts]
@@ -108,7 +108,8 @@ def stream(
             raise ValueError(f"{name}: a stream is one text as it is written, expected 1, got {count}")
     decoding = model.begin(ids, mask, use_cache=config.use_cache)
     plan = make_plan(config, model.config, decoding, reader)
-    text = Text()
+    text = Text(plan.prompt(0))
+    reader = reader and reader.after(text.prompt)
     steps = write(decoding, [text], plan, _chooser(config, ids, mask))
 
     def tokens() -> Iterator[int]:

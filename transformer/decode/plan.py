@@ -36,7 +36,14 @@ class Plan:
 
     def is_over(self, text: Text) -> bool:
         """Whether it has ended, by itself or at a stop string."""
-        return text.ended or (self.can_stop and self.reader is not None and self.reader.stop(text.ids) is not None)
+        if not self.can_stop or self.reader is None:
+            return text.ended
+        return text.ended or self.reader.after(text.prompt).stop(text.ids) is not None
+
+    def prompt(self, row: int) -> list[int]:
+        """The tokens of a row's prompt, without padding."""
+        tokens: list[int] = self.history[row, self.history[row] != PADDING].tolist()
+        return tokens
 
     def nothing_allowed(self, row: int) -> ValueError:
         return ValueError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 UNFINISHED = "\ufffd"  # how the first bytes of a character read
+CONTEXT = 4  # tokens before another that its text may depend on: with text before it, it may begin with a space
 
 
 class TextDecoder(Protocol):
@@ -34,9 +35,15 @@ class Reader:
 
     tokenizer: TextDecoder
     stop_strings: tuple[str, ...]
+    before: tuple[int, ...] = ()  # what the text follows
+
+    def after(self, prompt: Sequence[int]) -> Reader:
+        """The same for texts that follow these tokens."""
+        return replace(self, before=tuple(prompt[-CONTEXT:]))
 
     def text(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode([ids])[0]
+        alone, before, whole = self.tokenizer.decode([ids, self.before, [*self.before, *ids]])
+        return whole[len(before) :] if whole.startswith(before) else alone
 
     def stop(self, ids: Sequence[int]) -> int | None:
         """Where in the text the first stop string begins, in characters."""
@@ -66,6 +73,7 @@ class Reader:
 class Text:
     """What one row says so far."""
 
+    prompt: Sequence[int] = ()  # what it follows
     ids: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)  # of the ids, and of the end
     ended: bool = False  # by an end token
@@ -78,6 +86,7 @@ class Text:
 
     def hypothesis(self, reader: Reader | None) -> Hypothesis:
         """The text; ended before the first stop string, where it has one."""
+        reader = reader and reader.after(self.prompt)
         at = reader.stop(self.ids) if reader else None
         text = reader.text(self.ids)[:at] if reader else None
         if reader is None or at is None:

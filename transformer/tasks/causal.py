@@ -55,7 +55,8 @@ def continuation(
     if count < 1:
         raise ValueError(f"max_new_tokens: expected at least 1, got {count}")
     # Sought in the text: a stop string may begin inside a token, or in one context and end in the next.
-    pieces = tokenizer.decode_stream(_tokens(model, ids, count, replace(config, stop_strings=(), max_length=None)))
+    tokens = _tokens(model, ids, count, replace(config, stop_strings=(), max_length=None))
+    pieces = tokenizer.decode_stream(tokens, ids)
     return before_stop(pieces, config.stop_strings)
 
 

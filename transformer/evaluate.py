@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,12 @@ from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
+# The first words of letters' Unicode names, in scripts without spaces between words.
+UNSPACED = {"CJK": "han", **dict.fromkeys(("HIRAGANA", "KATAKANA"), "kana")} | dict.fromkeys(
+    ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"), "other"
+)
+BLEU_TOKENS = {"": "13a", "han": "zh", "kana": "ja-mecab", "other": "char"}  # sacreBLEU's names
+PERFECT = 99.99
 MORE_THAN_SOURCE = 50  # tokens that a text may be longer than its source. "Attention Is All You Need", section 6.1
 
 
@@ -35,23 +45,93 @@ class Score:
 
 
 def score(translations: Sequence[str], references: Sequence[str]) -> Score:
-    """Compare detokenized translations with references, one each. Post, 2018, for the BLEU."""
+    """Compare detokenized translations with references, one each. Post, 2018, for the BLEU.
+
+    BLEU is sacreBLEU's, as its signature says. Its tokens are ``zh`` for Chinese, ``ja-mecab`` for Japanese where MeCab
+    is installed, characters for other scripts without spaces between words, and else ``13a``; where no reference has
+    four of them, it counts shorter runs only (``eff:yes``), as a perfect text would have 0 otherwise.
+    """
     _check_as_many(translations, references)
-    metric = require("sacrebleu", "text").metrics.BLEU()
-    bleu = metric.corpus_score(list(translations), [list(references)]).score if translations else 0.0
+    if not translations:
+        return Score(0, 0, 0.0, "")
+    tokens = BLEU_TOKENS[script(references)]
+    if tokens == "ja-mecab" and find_spec("MeCab") is None:
+        tokens = "char"
+    bleu = require("sacrebleu", "text").metrics.BLEU
+    metric, expected = bleu(tokenize=tokens), [list(references)]
+    if metric.corpus_score(list(references), expected).score < PERFECT:
+        metric = bleu(tokenize=tokens, effective_order=True)
+    found = float(metric.corpus_score(list(translations), expected).score)
     exact = sum(translation == reference for translation, reference in zip(translations, references, strict=True))
-    return Score(len(references), exact, float(bleu), str(metric.get_signature()) if translations else "")
+    return Score(len(references), exact, found, str(metric.get_signature()))
 
 
 def rouge(summaries: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """ROUGE-1, -2 and -L of summaries against references, one each: mean F-measures of stemmed words, 0 to 100.
 
+    In English these are the words of ``rouge-score``. Words of other languages are whole too, and not stemmed; where a
+    script puts no spaces between them, each character counts as one.
+
     Source: Lin, 2004.
+
+    Warns:
+        UserWarning: references have no words at all.
     """
     _check_as_many(summaries, references)
-    scorer = require("rouge_score.rouge_scorer", "text").RougeScorer(list(ROUGE), use_stemmer=True)
+    words = Words()
+    if empty := sum(not words.tokenize(reference) for reference in references):
+        warnings.warn(f"ROUGE means nothing for {empty:,} of the references, which have no words", stacklevel=2)
+    scorer = require("rouge_score.rouge_scorer", "text").RougeScorer(list(ROUGE), tokenizer=words)
     scores = [scorer.score(reference, summary) for summary, reference in zip(summaries, references, strict=True)]
     return {kind: 100 * sum(s[kind].fmeasure for s in scores) / max(len(scores), 1) for kind in ROUGE}
+
+
+class Words:
+    """Words for ROUGE: runs of letters, digits and the marks on them, English ones stemmed."""
+
+    def __init__(self) -> None:
+        self._stem = require("nltk.stem.porter", "text").PorterStemmer().stem
+
+    def tokenize(self, text: str) -> list[str]:
+        words = text.lower().translate(_APART).split()
+        return [self._stem(word) if len(word) > 3 and word.isascii() else word for word in words]
+
+
+class _Apart(dict[int, str]):
+    """For ``str.translate``: spaces for what is in no word, and around each letter of scripts without spaces."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        in_word = character.isalnum() or unicodedata.category(character).startswith("M")
+        self[code] = " " if not in_word else character if _script(character) is None else f" {character} "
+        return self[code]
+
+
+_APART = _Apart()
+
+
+def script(texts: Sequence[str]) -> str:
+    """The script of most letters, if without spaces between words: ``"han"``, ``"kana"`` or ``"other"``; else ``""``.
+
+    Example:
+        >>> script(["你好，世界"]), script(["こんにちは世界"]), script(["สวัสดี"]), script(["Hello 世界"])
+        ('han', 'kana', 'other', '')
+    """
+    counts: Counter[str] = Counter()
+    for character, count in Counter("".join(texts)).items():
+        if character.isalpha():
+            counts[_script(character) or ""] += count
+    if 2 * counts[""] >= counts.total():
+        return ""
+    if 10 * counts["kana"] > counts.total():  # Japanese, though most of its letters may be Han
+        return "kana"
+    return counts.most_common(1)[0][0]
+
+
+def _script(character: str) -> str | None:
+    """The name in ``script`` of a letter's script, where it puts no spaces between words."""
+    block = unicodedata.name(character, "").partition(" ")[0]
+    return UNSPACED.get(block)
 
 
 def _check_as_many(texts: Sequence[str], references: Sequence[str]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rouge_score import tokenizers
 
 from tests.transformer.conftest import PAIRS, small
 from transformer import Tokenizer, Transformer, generate
-from transformer.evaluate import rouge, score, transduce
+from transformer.evaluate import Words, rouge, score, transduce
 
 
 def test_rouge_is_that_of_its_library_s_own_example() -> None:
@@ -25,6 +28,55 @@ def test_exact_match_is_counted_to_the_character_and_bleu_carries_its_signature(
     assert (found.count, found.exact, found.exact_match) == (2, 1, 0.5)
     assert 0 < found.bleu < 100 and found.signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert score(["ein Satz ist da"], ["ein Satz ist da"]).bleu == pytest.approx(100)
+
+
+SENTENCES = {
+    "13a": [
+        "Привет, мир, как дела",
+        "Die Übung ist für alle da",
+        "हिन्दी में लिखा एक वाक्य",
+        "안녕하세요 여러분 반갑습니다 오늘",
+    ],
+    "zh": ["我今天去学校学习中文。", "你好，世界"],
+    "char": ["สวัสดีชาวโลก", "こんにちは、世界", "私は学校へ行きます", "ສະບາຍດີຊາວໂລກ", "မင်္ဂလာပါ"],
+}
+
+
+@pytest.mark.parametrize(("tokens", "text"), [(tokens, text) for tokens, texts in SENTENCES.items() for text in texts])
+def test_a_perfect_text_scores_full_marks_in_any_script(
+    tokens: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformer.evaluate.find_spec", lambda name: None)  # MeCab may be installed
+    found = score([text], [text])
+    assert found.bleu == pytest.approx(100) and f"|tok:{tokens}|" in found.signature
+    assert rouge([text], [text]) == pytest.approx(dict.fromkeys(("rouge1", "rouge2", "rougeL"), 100))
+    assert rouge(["x"], [text])["rouge1"] == 0
+
+
+def test_a_foreign_name_changes_no_tokens() -> None:
+    text = "The city of 北京 has many inhabitants"
+    assert "|tok:13a|" in score([text], [text]).signature
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_words_in_ascii_are_those_of_the_library(text: str) -> None:
+    assert Words().tokenize(text) == tokenizers.DefaultTokenizer(use_stemmer=True).tokenize(text)
+
+
+@given(st.lists(st.text(st.sampled_from("ab Ж我の ย.")).map(str.strip).filter(bool), min_size=1))
+def test_references_are_perfect_translations_of_themselves(texts: list[str]) -> None:
+    assert score(texts, texts).bleu == pytest.approx(100)
+
+
+def test_short_texts_are_scored_by_the_runs_that_they_have() -> None:
+    found = score(["Guten Tag", "Hallo"], ["Guten Tag", "Hallo"])
+    assert found.bleu == pytest.approx(100) and "|eff:yes|" in found.signature
+    assert "|eff:no|" in score(["x"], ["a reference of five words"]).signature
+
+
+def test_a_figure_that_means_nothing_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="ROUGE means nothing for 1 of the references, which have no words"):
+        assert rouge(["!", "a"], ["!", "a"])["rouge1"] == 50
 
 
 @pytest.mark.parametrize("compare", [score, rouge])

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.optional_imports import require
 from transformer.data.batches import pad
-from transformer.data.normalization import line
+from transformer.data.normalization import check_texts, line
 from transformer.decode import generate
 from transformer.models import Transformer
 from transformer.tokenizers import Tokenizer
@@ -135,6 +135,8 @@ def _script(character: str) -> str | None:
 
 
 def _check_as_many(texts: Sequence[str], references: Sequence[str]) -> None:
+    check_texts("texts", texts)
+    check_texts("references", references)
     if len(texts) != len(references):
         raise ValueError(f"references: expected {len(texts)}, one a text, got {len(references)}")
 
@@ -166,6 +168,7 @@ def transduce(
     Raises:
         ValueError: a source is longer than the model can read.
     """
+    check_texts("sources", sources)
     sources = [line(source) for source in sources]
     encoded = tokenizer.encode(sources)
     limit = model.config.position_limit

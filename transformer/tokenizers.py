@@ -8,6 +8,7 @@ from typing import Any
 
 from minigrad.optional_imports import require
 from transformer.data.normalization import BOM, characters
+from transformer.data.normalization import BOM, characters, check_texts
 from transformer.decode.texts import CONTEXT, UNFINISHED
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
@@ -78,6 +79,7 @@ class Tokenizer:
             >>> tokenizer.tokens(tokenizer.encode(["lower"])[0])
             ['low', 'e', 'r', '</s>']
         """
+        check_texts("texts", texts)
         if not 256 + len(special) <= vocab_size <= MAX_VOCABULARY:
             raise ValueError(f"vocab_size: expected {256 + len(special)} to {MAX_VOCABULARY:,}, got {vocab_size:,}")
         library = require("tokenizers", "text")
@@ -137,8 +139,10 @@ class Tokenizer:
                 tokens in a text become these tokens, as in a prompt like ``"the [MASK] statement"``.
 
         Raises:
+            TypeError: ``texts`` is one text, and no list.
             ValueError: a text has a character that the vocabulary cannot write.
         """
+        check_texts("texts", texts)
         self._tokenizer.encode_special_tokens = split_special_tokens
         try:
             encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
@@ -147,8 +151,16 @@ class Tokenizer:
         return [encoding.ids for encoding in encodings]
 
     def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
-        """The text of each sequence of ids; special tokens leave no trace."""
-        return list(self._tokenizer.decode_batch([list(map(int, ids)) for ids in sequences], skip_special_tokens=True))
+        """The text of each sequence of ids; special tokens leave no trace.
+
+        Raises:
+            TypeError: ``sequences`` are ids, and no lists of ids.
+        """
+        try:
+            lists = [list(map(int, ids)) for ids in sequences]
+        except TypeError:
+            raise TypeError(f"sequences: expected lists of token ids, got {sequences!r:.80}") from None
+        return list(self._tokenizer.decode_batch(lists, skip_special_tokens=True))
 
     def decode_stream(self, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
         """The text of ids as they arrive, in pieces of whole characters, which together are what :meth:`decode` gives.

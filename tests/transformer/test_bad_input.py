@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,20 @@ import numpy as np
 import pytest
 
 from tests.transformer.conftest import small
-from transformer import CausalLM, Decoder, GenerationConfig, MaskedLM, Tokenizer, TrainingConfig, from_pretrained
+from transformer import (
+    CausalLM,
+    Decoder,
+    GenerationConfig,
+    MaskedLM,
+    Tokenizer,
+    TrainingConfig,
+    Transformer,
+    from_pretrained,
+)
 from transformer.cli import main
-from transformer.tasks import Filling
+from transformer.data import read_passages, read_texts
+from transformer.evaluate import rouge, score, transduce
+from transformer.tasks import DataChoice, Filling
 from transformer.tokenizers import MASK, SPECIAL
 from transformer.train.kept import MeanWeights, weights_to_keep
 
@@ -142,3 +154,27 @@ def test_a_passages_end_alone_is_no_piece_to_learn_from(filler: tuple[Path, Toke
     config = small(decoder_layers=0, vocab_size=tokenizer.vocab_size, mask_id=tokenizer.mask_id, max_length=room)
     data = Filling().batches(["one two three"], tokenizer, config, tokens=1, seed=0)
     assert [batch.targets > 0 for batch in data.epoch(0)] == [True]
+
+
+TOKENIZER = Tokenizer.train(["one two three"], 270)
+ONE: Any = "May 3, 2024"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: TOKENIZER.encode(ONE), "texts: expected a list of texts, got the text 'May 3, 2024'; [text]"),
+        (lambda: TOKENIZER.encode(ONE.encode()), "texts: expected a list of texts, got the text b'May 3, 2024'"),
+        (lambda: Tokenizer.train(ONE, 270), "texts: expected a list of texts, got the text 'May 3, 2024'"),
+        (lambda: TOKENIZER.decode([5, 6]), "sequences: expected lists of token ids, got [5, 6]"),  # type: ignore[list-item]
+        (lambda: score(ONE, ONE), "texts: expected a list of texts, got the text 'May 3, 2024'"),
+        (lambda: rouge(["abc"], "a"), "references: expected a list of texts, got the text 'a'"),
+        (lambda: transduce(Transformer(small()), TOKENIZER, ONE), "sources: expected a list of texts, got the text"),
+        (lambda: read_texts("book.txt"), "paths: expected a list of files, got 'book.txt'; [path] is a list of one"),
+        (lambda: read_passages("book.txt"), "paths: expected a list of files, got 'book.txt'"),
+        (lambda: DataChoice(data=ONE, held_out=1), "data: expected a tuple of names, got the name 'May 3, 2024'"),
+    ],
+)
+def test_one_text_is_not_taken_for_many(call: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+        call()

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 BOM = "\ufeff"
+
+
+def check_texts(name: str, texts: Iterable[str]) -> None:
+    """Refuse one text where several are expected: it would count as a text for each of its characters.
+
+    Raises:
+        TypeError: naming the argument, and what came.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"{name}: expected a list of texts, got the text {texts[:40]!r}; [text] is a list of one")
 
 
 def characters(text: str) -> str:

@@ -51,6 +51,8 @@ Entries = Iterator[tuple[int, str | Fault]]
 
 
 def _by_name(paths: Iterable[str | os.PathLike[str]], read: Callable[[Path], Entries]) -> dict[str, Entries]:
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(f"paths: expected a list of files, got {paths!r}; [path] is a list of one")
     return {str(path): read(Path(path)) for path in paths}
 
 

@@ -34,9 +34,11 @@ class DataChoice:
     reverse: bool = False  # swap the two sides of pairs
     split_seed: int = 0
     skip_bad: bool = False  # leave bad lines out, instead of refusing the whole
-    held_out_digests: tuple[str, ...] | None = (
-        None  # of the examples that a training held out; None: it did not note them
-    )
+    held_out_digests: tuple[str, ...] | None = None  # of what a training held out; None: it did not note that
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, str):
+            raise TypeError(f"data: expected a tuple of names, got the name {self.data!r}; (name,) is a tuple of one")
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,7 @@ def transduce(
     *,
     batch_size: int = 128,
     cut: bool = False,
+    split_special_tokens: bool = True,
     advance: Callable[[int], None] | None = None,
     **choices: Any,
 ) -> list[str]:
@@ -158,6 +159,8 @@ def transduce(
         sources: texts, read as lines of a corpus: in Unicode NFC, on one line, without white space around.
         batch_size: texts written at once.
         cut: leave out the end of a source that is longer than the model can read, instead of refusing it.
+        split_special_tokens: whether the name of a special token in a source is ordinary text: see
+            :meth:`Tokenizer.encode <transformer.Tokenizer.encode>`.
         advance: told how many texts each batch has finished.
         choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own. Where neither limits
             the length, a target may have 50 tokens more than its batch's longest source.
@@ -170,7 +173,7 @@ def transduce(
     """
     check_texts("sources", sources)
     sources = [line(source) for source in sources]
-    encoded = tokenizer.encode(sources)
+    encoded = tokenizer.encode(sources, split_special_tokens=split_special_tokens)
     limit = model.config.position_limit
     if limit is not None:
         for source, ids in zip(sources, encoded, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,8 @@ from transformer.decode.texts import CONTEXT, UNFINISHED
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
+LANGUAGE = re.compile(r">>[^\s<>]+<<")  # how Marian's models are told what to translate into, before a text
+SHOWN = 10  # of their languages, in an error
 MAX_VOCABULARY = 2**20  # the library takes room for all at once, and where there is not enough it ends the process
 
 # For each role: the names that Hugging Face's files give it, and the tokens that usually play it.
@@ -132,6 +135,9 @@ class Tokenizer:
     ) -> list[list[int]]:
         """The ids of each text.
 
+        Where the vocabulary has languages to translate into, as Marian's ``>>fra<<``, a text begins with the one named
+        there, whatever else its tokens are.
+
         Args:
             texts: what to encode.
             add_special_tokens: surround each text as the post-processor says; a prompt to be continued is not ended.
@@ -140,15 +146,21 @@ class Tokenizer:
 
         Raises:
             TypeError: ``texts`` is one text, and no list.
-            ValueError: a text has a character that the vocabulary cannot write.
+            ValueError: a text has a character that the vocabulary cannot write, or names a language that it has not.
         """
         check_texts("texts", texts)
+        languages = [self._language(text) for text in texts]
+        texts = [text[len(name) :].lstrip() if name else text for name, text in zip(languages, texts, strict=True)]
         self._tokenizer.encode_special_tokens = split_special_tokens
         try:
-            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+            encodings = self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"texts: {self._unwritable(texts) or error}") from None
-        return [encoding.ids for encoding in encodings]
+        found = [list(encoding.ids) for encoding in encodings]
+        for ids, encoding, name in zip(found, encodings, languages, strict=True):
+            if name:  # after what surrounds each text
+                ids.insert([*encoding.special_tokens_mask, 0].index(0), self._languages[name])
+        return found
 
     def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
         """The text of each sequence of ids; special tokens leave no trace.
@@ -202,6 +214,21 @@ class Tokenizer:
         """Each id's own text, as for the axis of a picture; bytes that are no whole character show as �."""
         special = self._special()
         return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+
+    @cached_property
+    def _languages(self) -> dict[str, int]:
+        """The tokens that name a language to translate into, by Marian's convention."""
+        return {token: i for token, i in self._tokenizer.get_vocab().items() if LANGUAGE.fullmatch(token)}
+
+    def _language(self, text: str) -> str:
+        """The language that a text begins with, if the vocabulary has any."""
+        found = LANGUAGE.match(text) if isinstance(text, str) and text.startswith(">>") and self._languages else None
+        if found is None:
+            return ""
+        if found[0] not in self._languages:
+            known = ", ".join(sorted(self._languages)[:SHOWN])
+            raise ValueError(f"texts: {found[0]} is no language of this model; those are {known} …")
+        return found[0]
 
     @cached_property
     def _byte_tokens(self) -> frozenset[int]:

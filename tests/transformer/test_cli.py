@@ -232,6 +232,27 @@ def test_a_console_that_cannot_show_every_character_shows_what_it_can() -> None:
     assert "ä" in done.stdout.decode("cp1252") and b"\\u2713" in done.stdout and not done.stderr
 
 
+def test_the_name_of_a_special_token_is_text_unless_asked_otherwise(
+    translator: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+
+    def watched(model: Any, ids: Any, *others: Any, **choices: Any) -> Any:
+        read.append(ids.tolist())
+        return generate(model, ids, *others, **choices)
+
+    monkeypatch.setattr("transformer.evaluate.generate", watched)
+    _command("translate", "--model", translator, "</s>")
+    _command("translate", "--model", translator, "--special-tokens", "</s>")
+    _command("translate", "--model", translator, "--special-tokens", stdin="</s>\n")
+    assert len(read[0][0]) > 2 and read[1] == read[2] == [[2, 2]]
+    writer = ("train", "generate", "--data", folder / "verse.txt", "--out", tmp_path / "w", *CHARACTERS)
+    _command(*writer, "--vocab-size", 280)
+    line = ("generate", "--model", tmp_path / "w", "--prompt", "<s>to", "--max-new-tokens", 3, "--seed", 1)
+    said, special = _command(*line).out, _command(*line, "--special-tokens").out
+    assert said.startswith("<s>to") and special.startswith("<s>to")
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[GenerationConfig]:
     """How each batch of texts was written."""

@@ -315,3 +315,23 @@ def test_ids_and_texts_are_those_of_transformers(family: Any) -> None:
         (ids,) = tokenizer.encode([text])
         assert ids == peer(text, split_special_tokens=True)["input_ids"]
         assert tokenizer.decode([ids]) == [peer.decode(ids, skip_special_tokens=True)]
+
+
+def marian() -> Tokenizer:
+    """As of ``opus-mt-en-ROMANCE``: words marked with \u2581, and a token for each language to translate into."""
+    words = ["</s>", "<unk>", ">>fra<<", ">>pt_BR<<", "\u2581how", "\u2581are", "\u2581you", "\u2581>>", "fra", "<<"]
+    library = Library(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    library.pre_tokenizer, library.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    library.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    library.add_special_tokens(["</s>", "<unk>"])
+    return Tokenizer(library.to_str())
+
+
+def test_a_text_begins_with_the_language_that_it_names_where_the_vocabulary_has_some(own: Tokenizer) -> None:
+    tokenizer = marian()
+    assert tokenizer.encode([">>fra<< how are you", ">>pt_BR<<how", "how"]) == [[2, 4, 5, 6, 0], [3, 4, 0], [4, 0]]
+    assert tokenizer.encode([">>fra<<"], add_special_tokens=False) == [[2]]
+    assert 2 not in tokenizer.encode(["how >>fra<<"])[0]  # not at the beginning
+    with pytest.raises(ValueError, match="texts: >>klingon<< is no language of this model; those are >>fra<<, >>pt_BR"):
+        tokenizer.encode([">>klingon<< how"])
+    assert own.decode(own.encode([">>fra<< the if"])) == [">>fra<< the if"]

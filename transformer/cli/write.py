@@ -22,8 +22,14 @@ def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.Argu
     parser = add_command(commands, name, _run_writer, text)
     add_model(parser)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help=what)
+    _add_special_tokens(parser)
     add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, None)
     return parser
+
+
+def _add_special_tokens(parser: argparse.ArgumentParser) -> None:
+    text = "read the names of special tokens in a text, such as </s>, as these tokens and not as text"
+    parser.add_argument("--special-tokens", action="store_true", help=text)
 
 
 def add_translate(commands: Any) -> None:
@@ -41,7 +47,9 @@ def _run_writer(args: argparse.Namespace) -> None:
     cut = args.command == "summarize"
     found = 0
     for sources in _sources(args):
-        for target in transduce(model, tokenizer, sources, cut=cut, **given(args, SEARCH)):
+        split = not args.special_tokens
+        choices = given(args, SEARCH)
+        for target in transduce(model, tokenizer, sources, cut=cut, split_special_tokens=split, **choices):
             print(" ".join(target.splitlines()), flush=True)  # a line each, whatever an untrained model writes
         found += len(sources)
     if not found:
@@ -65,6 +73,7 @@ def add_generate(commands: Any) -> None:
     parser = add_command(commands, "generate", _run_generate, text)
     add_model(parser)
     parser.add_argument("--prompt", default="\n", metavar="TEXT", help="what to go on with (default: a line's end)")
+    _add_special_tokens(parser)
     parser.add_argument(
         "--max-new-tokens",
         type=int,
@@ -85,7 +94,8 @@ def _run_generate(args: argparse.Namespace) -> None:
     elif any(name in choices for name in OF_CHANCE) or not _says_how(model.generation):
         usual = {} if _says_how(model.generation) else DEFAULT_SAMPLING
         choices = {"do_sample": True, "num_beams": 1, **usual, **choices}
-    pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, **choices)
+    split = not args.special_tokens
+    pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, split_special_tokens=split, **choices)
     first = next(pieces, "")  # what is wrong shows before anything is printed
     _print_pieces([args.prompt, first], pieces)
 

@@ -27,7 +27,13 @@ SHOWN = 60  # characters of the sample that a training shows
 
 
 def continuation(
-    model: CausalLM, tokenizer: Tokenizer, prompt: str, max_new_tokens: int | None = None, **choices: Any
+    model: CausalLM,
+    tokenizer: Tokenizer,
+    prompt: str,
+    max_new_tokens: int | None = None,
+    *,
+    split_special_tokens: bool = True,
+    **choices: Any,
 ) -> Iterator[str]:
     """The text that follows a prompt, in pieces as it is written; at once where it is searched for with beams.
 
@@ -37,12 +43,13 @@ def continuation(
         model, tokenizer: as trained together.
         prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
         max_new_tokens: at most; None: as the model says, or 200.
+        split_special_tokens: whether the name of a special token in the prompt is ordinary text.
         choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own.
 
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.
     """
-    (ids,) = tokenizer.encode([characters(prompt)], add_special_tokens=False)
+    (ids,) = tokenizer.encode([characters(prompt)], add_special_tokens=False, split_special_tokens=split_special_tokens)
     if not ids:
         raise ValueError("prompt: expected at least one character, got none")
     if model.config.position_limit is not None and len(ids) > model.config.position_limit:
@@ -185,7 +192,7 @@ class Generation(Task[str]):
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
         prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens
-        choices = {"do_sample": True, "temperature": 0.8, "seed": 0}
+        choices: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "seed": 0}
         pieces = continuation(model, tokenizer, prompt, SHOWN, **choices)
         return Text.assemble(("held out  ", "bold"), prompt, ("".join(islice(pieces, SHOWN)), "yellow"))
 

@@ -566,6 +566,8 @@ BAD = {  # the command → what the one line of the error says
     "train translate --data good.tsv --held-out 1 --out translator": "holds a model already; choose another place",
     "translate --model translator ''": "texts: expected some text, number 1 is empty",
     "translate --model writer x": "expected a Transformer to translate with, got a CausalLM",
+    "summarize --model translator x": "a model to translate with, not to summarize; see transformer translate --help",
+    "translate --model summarizer x": "a model to summarize with, not to translate; see transformer summarize --help",
     "summarize --model filler x": "expected a Transformer to summarize with, got a MaskedLM",
     "generate --model translator": "expected a CausalLM to generate with, got a Transformer",
     "fill --model writer 'a [MASK]'": "expected a MaskedLM to fill with, got a CausalLM",
@@ -600,7 +602,7 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_status_2(
     Path("empty.tsv").write_text("")
     Path("latin.txt").write_bytes(b"one\ncaf\xe9\n")
     shutil.copy(folder / "verse.txt", "verse.txt")
-    models = {"translator", "filler", "writer"}
+    models = {"translator", "summarizer", "filler", "writer"}
     arguments = [str(request.getfixturevalue(word)) if word in models else word for word in shlex.split(line)]
     said = _command(*arguments, status=2)
     error = said.err.splitlines()[-1]

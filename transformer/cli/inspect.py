@@ -9,7 +9,7 @@ from typing import Any
 
 from transformer import console
 from transformer.cli.data import HEEDED, add_data, choice_of
-from transformer.cli.model import add_model, load
+from transformer.cli.model import add_model, load, load_for
 from transformer.cli.options import SEARCH, add_options, given
 from transformer.cli.parser import add_command
 from transformer.decode import GenerationConfig
@@ -42,7 +42,7 @@ def add_fill(commands: Any) -> None:
 
 
 def _run_fill(args: argparse.Namespace) -> None:
-    model, tokenizer = load(args.model, TASKS["fill"])
+    model, tokenizer = load_for(args.model, TASKS["fill"])
     text = args.text.replace(tokenizer.special_names.get("mask", PLACEHOLDER), PLACEHOLDER)
     for number, candidates in enumerate(fill(model, tokenizer, text, args.count)):
         if number:

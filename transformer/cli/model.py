@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from transformer.pretrained import from_pretrained, load_tokenizer
-from transformer.tasks import Task
+from transformer.tasks import TASK, Task, read_task
 from transformer.tokenizers import Tokenizer
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model directory")
+
+
+def load_for(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
+    """A model and its tokenizer, unless its directory says that it was trained for another task."""
+    loaded = load(directory, task)
+    if (directory / TASK).exists() and (name := read_task(directory)[0]) != task.name:
+        raise ValueError(f"{directory}: a model to {name} with, not to {task.name}; see transformer {name} --help")
+    return loaded
 
 
 def load(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:

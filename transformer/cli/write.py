@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from transformer.cli.model import add_model, load
+from transformer.cli.model import add_model, load_for
 from transformer.cli.options import SAMPLING, SEARCH, add_options, given
 from transformer.cli.parser import add_command
 from transformer.cli.standard_input import input_lines
@@ -43,7 +43,7 @@ def add_summarize(commands: Any) -> None:
 
 
 def _run_writer(args: argparse.Namespace) -> None:
-    model, tokenizer = load(args.model, TASKS[args.command])
+    model, tokenizer = load_for(args.model, TASKS[args.command])
     cut = args.command == "summarize"
     found = 0
     for sources in _sources(args):
@@ -85,7 +85,7 @@ def add_generate(commands: Any) -> None:
 
 
 def _run_generate(args: argparse.Namespace) -> None:
-    model, tokenizer = load(args.model, TASKS["generate"])
+    model, tokenizer = load_for(args.model, TASKS["generate"])
     choices = given(args, SAMPLING)
     if args.greedy and (useless := [name for name in OF_CHANCE if name in choices]):
         raise ValueError(f"{useless[0]}: changes nothing beside --greedy; expected none")

@@ -47,7 +47,7 @@ class ModelConfig(Protocol):
     def eos_id(self) -> int | None: ...
     @property
     def max_length(self) -> int | None:
-        """Positions; None without a limit."""
+        """Positions; None without a limit. A ``position_limit`` of None beside it says that they are relative."""
 
 
 class Generative(Protocol):

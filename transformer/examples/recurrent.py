@@ -40,6 +40,11 @@ class RecurrentConfig:
     bos_id: int | None = None
     eos_id: int | None = None
 
+    @property
+    def position_limit(self) -> int:
+        """As long as texts may be."""
+        return self.max_length
+
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind: expected one of {', '.join(get_args(Kind))}, got {self.kind!r}")

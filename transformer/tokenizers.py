@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from minigrad.optional_imports import require
-from transformer.data.normalization import BOM, characters
 from transformer.data.normalization import BOM, characters, check_texts
 from transformer.decode.texts import CONTEXT, UNFINISHED
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.transformer.conftest import model_in_float64, small
 from transformer import CausalLM, GenerationConfig, MaskedLM, Transformer, from_pretrained
+from transformer.data.batches import PairBatches
+from transformer.train.objective import batch_loss
 
 SHARED = [{"eos_id": 5}, {"bos_id": 5}, {"eos_id": 5, "bos_id": 5}, {"mask_id": 5}]
 
@@ -66,3 +68,13 @@ def test_relative_positions_have_no_end(positions: str) -> None:
     assert len(writer.generate(long[:, :5], eos_token_id=())[0].ids) == 4  # what is left of the trained length
     assert len(writer.generate(long, eos_token_id=())[0].ids) == 8
     assert len(translator.generate(long, max_new_tokens=20, eos_token_id=())[0].ids) == 20
+
+
+def test_a_translator_whose_end_is_its_padding_learns_from_a_batch_as_from_each_pair_alone() -> None:
+    model = model_in_float64(Transformer, pad_id=2, eos_id=2)
+    pairs = [([7, 8, 9, 2], [5, 2]), ([7, 2], [6, 5, 2])]
+    (batch,) = PairBatches(pairs, tokens=64, pad_id=2, bos_id=1).epoch(0)
+    alone = [PairBatches([pair], tokens=64, pad_id=2, bos_id=1).batch([pair]) for pair in pairs]
+    together = batch_loss(model, batch).item() * batch.targets
+    assert together == pytest.approx(sum(batch_loss(model, one).item() * one.targets for one in alone), rel=1e-6)
+    assert len(PairBatches([([7, 3], [5, 3])], tokens=64, pad_id=2, bos_id=1).batch([([7, 3], [5, 3])]).inputs) == 2

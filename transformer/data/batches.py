@@ -26,7 +26,7 @@ MASKED, REPLACED = 0.8, 0.1  # of the chosen positions; the others are kept. Dev
 class Batch:
     """B rows of a training step."""
 
-    inputs: tuple[Ids, ...]  # integer arrays (B, …), the model's positional arguments
+    inputs: tuple[Ids, ...]  # integer arrays (B, …), the model's positional arguments; a boolean one is a mask
     labels: Ids  # in the shape of the logits without their last axis; IGNORED where nothing is to be predicted
     pad_id: int | None = None  # the id in the inputs that is no token
 
@@ -38,9 +38,8 @@ class Batch:
     @property
     def tokens(self) -> int:
         """How many tokens the inputs hold, padding not counted."""
-        return int(
-            sum(np.count_nonzero(ids != self.pad_id) if self.pad_id is not None else ids.size for ids in self.inputs)
-        )
+        held = (ids for ids in self.inputs if ids.dtype != np.bool_)
+        return int(sum(np.count_nonzero(ids != self.pad_id) if self.pad_id is not None else ids.size for ids in held))
 
 
 class Data(Protocol):
@@ -55,7 +54,8 @@ class PairBatches:
     """Pairs for an encoder-decoder: batches of about the same number of tokens, of pairs of about the same length.
 
     Batches have ``inputs = (source (B, S), target_in (B, T))`` and ``labels`` (B, T): the decoder reads ``bos_id`` and
-    the target without its end, and shall say the target. Each pair comes once an epoch.
+    the target without its end, and shall say the target. Where sources have the token ``pad_id``, as an end that is
+    also padding, a mask (B, S) of what is no padding is the third input. Each pair comes once an epoch.
 
     Args:
         pairs: source and target ids, each ended by the end of the sequence.
@@ -79,6 +79,7 @@ class PairBatches:
         _check_positive(tokens=tokens)
         self.pairs, self.tokens, self.pad_id, self.bos_id, self.seed = pairs, tokens, pad_id, bos_id, seed
         self._lengths = np.array([max(len(source), len(target)) for source, target in pairs])
+        self._masked = any(pad_id in source for source, _ in pairs)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
@@ -89,7 +90,9 @@ class PairBatches:
         """Pairs as one batch."""
         source = pad([source for source, _ in pairs], self.pad_id)
         target_in = pad([[self.bos_id, *target[:-1]] for _, target in pairs], self.pad_id)
-        return Batch((source, target_in), pad([target for _, target in pairs], IGNORED), self.pad_id)
+        real = np.arange(source.shape[1]) < np.array([len(source) for source, _ in pairs])[:, None]
+        mask = (real,) if self._masked else ()
+        return Batch((source, target_in, *mask), pad([target for _, target in pairs], IGNORED), self.pad_id)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -174,6 +174,13 @@ def test_a_text_goes_on_with_the_space_between_its_words() -> None:
     assert "".join(continuation(model, tokenizer, "to", 2, stop_strings=(" or",))) == " be"
 
 
+def test_a_stop_string_is_found_in_any_unicode_form() -> None:
+    tokenizer = Tokenizer.characters("abäc")
+    sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
+    model = _Alphabet(TransformerConfig(vocab_size=4, max_length=8, **sizes))
+    assert "".join(continuation(model, tokenizer, "a", 3, stop_strings=("a\u0308",))) == "bc"
+
+
 def test_a_training_shows_an_example_however_short_the_context_is() -> None:
     task, text = TASKS["generate"], "abcabd\n" * 4
     tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=0)), train=[text]), 0)

@@ -92,7 +92,7 @@ def _run_generate(args: argparse.Namespace) -> None:
     if args.greedy:
         choices = {**choices, "do_sample": False, "num_beams": 1}
     elif any(name in choices for name in OF_CHANCE) or not _says_how(model.generation):
-        usual = {} if _says_how(model.generation) else DEFAULT_SAMPLING
+        usual = {} if _says_how(model.generation) else _unsaid(model.generation)
         choices = {"do_sample": True, "num_beams": 1, **usual, **choices}
     split = not args.special_tokens
     pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, split_special_tokens=split, **choices)
@@ -103,6 +103,12 @@ def _run_generate(args: argparse.Namespace) -> None:
 def _says_how(generation: GenerationConfig) -> bool:
     """Whether a model's directory chooses between sampling, beams and the likeliest token."""
     return generation.do_sample is not None or generation.num_beams > 1
+
+
+def _unsaid(generation: GenerationConfig) -> dict[str, Any]:
+    """What sampling is usually like, but for what the directory says of it."""
+    own = vars(GenerationConfig())
+    return {name: value for name, value in DEFAULT_SAMPLING.items() if getattr(generation, name) == own[name]}
 
 
 def _print_pieces(*parts: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from transformer.config import json_object
 
@@ -16,6 +16,12 @@ LENGTH_PENALTIES: dict[str, Callable[[int, float], float]] = {
     "plain": lambda length, alpha: float(length**alpha),
     "paper": lambda length, alpha: float(((5 + length) / 6) ** alpha),
 }
+
+
+class Refused(NamedTuple):
+    """A value of a file that is not allowed: an error once it counts, and none where its mode is not used."""
+
+    value: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +86,8 @@ class GenerationConfig:
         for field in dataclasses.fields(self):
             value = _tupled(getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-            expected, allowed = ALLOWED[field.name]
-            if not (allowed(value) or (field.default is None and value is None)):
-                raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
+            if not (isinstance(value, Refused) or (field.default is None and value is None)):
+                _check(field.name, value)
         if self.max_new_tokens is not None and (self.min_new_tokens or 0) > self.max_new_tokens:
             raise ValueError(
                 f"min_new_tokens: expected at most max_new_tokens={self.max_new_tokens}, got {self.min_new_tokens}"
@@ -94,30 +99,30 @@ class GenerationConfig:
     def _choices(self) -> dict[str, Any]:
         """What differs from the defaults."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {field.name: value for field, value in values if value != field.default}
+        return {field.name: _of_file(value) for field, value in values if value != field.default}
 
     def to_json(self) -> str:
         """The document ``generation_config.json``, with the choices made and those that Hugging Face would add."""
         choices = self._choices()
         if self.num_beams > 1:
-            choices["early_stopping"] = self.early_stopping
+            choices["early_stopping"] = _of_file(self.early_stopping)
         if self.do_sample:
-            choices["top_k"] = self.top_k or 0
+            choices["top_k"] = _of_file(self.top_k) or 0
         return json.dumps(choices, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> GenerationConfig:
         """Read ``generation_config.json``, or the ``config.json`` that says the same in old directories.
 
-        As in ``transformers``, a value that is not allowed is none where its mode (sampling, or beams) is not used, and
-        so is a negative special token; ``force_bos_token_to_be_generated`` forces ``bos_token_id``. Values of null, and
-        names that are no choices of decoding, are passed over.
+        As in ``transformers``, a value of sampling or of beams that is not allowed is an error only where these are
+        used, a negative special token is none, and ``force_bos_token_to_be_generated`` forces ``bos_token_id``. Values
+        of null, and names that are no choices of decoding, are passed over.
 
         Warns:
             UserWarning: of each setting, by its name, that there is none of here and that would change the text.
 
         Raises:
-            ValueError: it is not a JSON object, or a value is not allowed.
+            ValueError: it is not a JSON object, or a value is not allowed in any mode.
         """
         values = {name: value for name, value in json_object(text).items() if value is not None}
         modes = _modes(values)
@@ -133,11 +138,20 @@ class GenerationConfig:
             values["forced_bos_token_id"] = values.get("bos_token_id")
         for name in SPECIAL_TOKENS & values.keys():
             values[name] = _without_negatives(name, values[name])
-        known = {name: value for name, value in values.items() if name in ALLOWED and value is not None}
-        used = (
-            name for name in known if name not in MODE or MODE[name] in modes or ALLOWED[name][1](_tupled(known[name]))
-        )
-        return cls(**{name: known[name] for name in used})
+        known = {name: _tupled(value) for name, value in values.items() if name in ALLOWED and value is not None}
+        refused = {name: Refused(known[name]) for name in MODE if name in known and not ALLOWED[name][1](known[name])}
+        return cls(**{**known, **refused})
+
+    def check_used(self) -> None:
+        """Refuse values of a file that are not allowed in the mode that it asks for.
+
+        Raises:
+            ValueError: naming the first of them.
+        """
+        modes = _modes({"do_sample": self.do_sample, "num_beams": self.num_beams})
+        for name, mode in MODE.items():
+            if isinstance(value := getattr(self, name), Refused) and mode in modes:
+                _check(name, value.value)
 
     def override(self, choices: Mapping[str, Any]) -> GenerationConfig:
         """The configuration with other choices; one that is None counts as not made.
@@ -205,7 +219,17 @@ def _without_negatives(name: str, value: Any) -> Any:
 
 
 def _tupled(value: Any) -> Any:
-    return tuple(map(_tupled, value)) if isinstance(value, (list, tuple)) else value
+    return tuple(map(_tupled, value)) if isinstance(value, (list, tuple)) and not isinstance(value, Refused) else value
+
+
+def _of_file(value: Any) -> Any:
+    return value.value if isinstance(value, Refused) else value
+
+
+def _check(name: str, value: Any) -> None:
+    expected, allowed = ALLOWED[name]
+    if not allowed(value):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
 
 
 Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words and as a test

@@ -127,6 +127,7 @@ def _choices(
     model: Generative, config: GenerationConfig | None, tokenizer: TextDecoder | None, overrides: dict[str, Any]
 ) -> tuple[GenerationConfig, Reader | None]:
     config = (model.generation if config is None else config).override(overrides)
+    config.check_used()
     copies, beams = config.num_return_sequences, config.num_beams
     if config.do_sample and beams > 1:
         raise ValueError(f"num_beams: sampling is for one beam, expected 1 with do_sample=True, got {beams}")

@@ -50,14 +50,8 @@ def processors(config: GenerationConfig, eos: Sequence[int], prompt_length: int,
         (config.suppress_tokens, partial(suppress, tokens=config.suppress_tokens)),
         (config.begin_suppress_tokens, during(first, partial(suppress, tokens=config.begin_suppress_tokens))),
     ]
-    sampling: list[tuple[object, Processor]] = [
-        (config.temperature != 1, lambda history, scores: scores / config.temperature),
-        (config.top_k, partial(top_k, k=config.top_k or 0)),
-        (config.top_p < 1, partial(top_p, p=config.top_p)),
-        (config.min_p, partial(min_p, p=config.min_p or 0.0)),
-    ]
     renormalization: tuple[object, Processor] = (config.renormalize_logits, lambda history, scores: log_softmax(scores))
-    table = [*restrictions, *(sampling if config.do_sample else []), renormalization]
+    table = [*restrictions, *(_sampling(config) if config.do_sample else []), renormalization]
     wanted = [processor for asked, processor in table if asked]
 
     def process(history: Ids, scores: Scores) -> Scores:
@@ -66,6 +60,15 @@ def processors(config: GenerationConfig, eos: Sequence[int], prompt_length: int,
         return scores
 
     return process
+
+
+def _sampling(config: GenerationConfig) -> list[tuple[object, Processor]]:
+    return [
+        (config.temperature != 1, lambda history, scores: scores / config.temperature),
+        (config.top_k, partial(top_k, k=config.top_k or 0)),
+        (config.top_p < 1, partial(top_p, p=config.top_p)),
+        (config.min_p, partial(min_p, p=config.min_p or 0.0)),
+    ]
 
 
 def ids_of(tokens: int | tuple[int, ...] | None) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def continuation(
     # Sought in the text: a stop string may begin inside a token, or in one context and end in the next.
     tokens = _tokens(model, ids, count, replace(config, stop_strings=(), max_length=None))
     pieces = tokenizer.decode_stream(tokens, ids)
-    return before_stop(pieces, config.stop_strings)
+    return before_stop(pieces, list(filter(None, map(characters, config.stop_strings))))
 
 
 def _new_tokens(config: GenerationConfig, prompt: int) -> int:

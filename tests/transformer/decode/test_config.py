@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from transformer.decode import GenerationConfig
+from tests.transformer.decode.conftest import TableModel
+from transformer.decode import GenerationConfig, generate
 from transformer.decode.config import ALLOWED
 
 BART = """{"_from_model_config": true, "bos_token_id": 0, "decoder_start_token_id": 2, "early_stopping": true,
@@ -100,9 +101,6 @@ def test_the_length_penalties_are_the_papers_and_the_plain_one() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"temperature": 0.0, "do_sample": false}', GenerationConfig(do_sample=False)),
-        ('{"temperature": 0, "top_k": -1, "top_p": 1.5, "min_p": 2}', GenerationConfig()),
-        ('{"length_penalty": 99.0, "early_stopping": "soon"}', GenerationConfig()),
         ('{"temperature": 0.5, "length_penalty": 2.0}', GenerationConfig(temperature=0.5, length_penalty=2.0)),
         ('{"pad_token_id": -1, "bos_token_id": -100}', GenerationConfig()),
         ('{"eos_token_id": -1}', GenerationConfig(eos_token_id=())),
@@ -134,7 +132,24 @@ def test_a_setting_that_there_is_not_here_and_that_changes_the_text_is_warned_of
         GenerationConfig.from_json(text)
 
 
-@pytest.mark.parametrize("text", ['{"temperature": 0, "do_sample": true}', '{"length_penalty": 99, "num_beams": 2}'])
-def test_what_is_contradictory_in_the_mode_that_is_used_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"temperature: expected|length_penalty: expected"):
-        GenerationConfig.from_json(text)
+REFUSED = [
+    ('{"temperature": 0.0, "do_sample": false}', {"do_sample": True}, "temperature: expected .*, got 0.0"),
+    ('{"top_k": -1, "min_p": 2}', {"do_sample": True}, "top_k: expected .*, got -1"),
+    ('{"length_penalty": 99.0, "early_stopping": "soon"}', {"num_beams": 2}, "early_stopping: expected .*, got 'soon'"),
+    ('{"length_penalty": 99.0, "length_penalty_form": [1]}', {"num_beams": 2}, "length_penalty: expected .*, got 99.0"),
+]
+
+
+@pytest.mark.parametrize(("text", "use", "message"), REFUSED)
+def test_what_is_contradictory_is_an_error_in_the_mode_that_it_is_of(
+    text: str, use: dict[str, object], message: str, model: TableModel
+) -> None:
+    model.generation = GenerationConfig.from_json(text)
+    generate(model, [[1]], max_new_tokens=2)
+    with pytest.raises(ValueError, match=message):
+        generate(model, [[1]], max_new_tokens=2, **use)
+    with pytest.raises(ValueError, match=message):
+        generate(model, [[1]], max_new_tokens=2, config=GenerationConfig.from_json(json.dumps(json.loads(text) | use)))
+    good = {"temperature": 0.5, "top_k": 3, "min_p": 0.1, "length_penalty": 1.0}
+    assert generate(model, [[1]], max_new_tokens=2, **use, **good, early_stopping=True, length_penalty_form="plain")
+    assert json.loads(model.generation.to_json()).items() >= json.loads(text).items()

@@ -65,12 +65,12 @@ def run(config: DemoConfig, settings: Settings) -> None:
     rows = [
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
     ]
-    console.out.print(console.translations_table(rows[:SHOWN]))
-    console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report.line}")
     save_loss_curve(read_log(config.out / "model" / LOG)[1], config.out / "loss.png")
     picture = draw_attention(trained.model, trained.tokenizer, _telling(rows))
     for suffix in PICTURES:
         picture.save(config.out / f"attention.{suffix}")
+    console.out.print(console.translations_table(rows[:SHOWN]))  # once all is saved, as its reader may have gone
+    console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report.line}")
     console.out.print(f"{time.perf_counter() - start:.0f} seconds in all\n")
     _say_where(config.out, rows[0][0])
 

@@ -189,7 +189,7 @@ class Family:
         if fields.get("decoder_start_id") == fields["bos_id"]:
             fields.pop("decoder_start_id", None)
         try:
-            return TransformerConfig(**fields), differences
+            return TransformerConfig(**fields), list(dict.fromkeys(differences))  # some settings have several fields
         except ValueError as error:
             name, _, rest = str(error).partition(":")
             raise ValueError(f"{said.get(name, name)}:{rest}") from None

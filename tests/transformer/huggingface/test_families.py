@@ -138,6 +138,7 @@ def test_settings_that_cannot_be_expressed_are_named_as_in_the_file(
         ("gpt2", {"attn_pdrop": 1.0, "initializer_range": 0}, ["attn_pdrop is 1.0", "initializer_range is 0"]),
         ("bart", {"encoder_layerdrop": 0.5}, ["decoder_layerdrop is 0.0, and here that of encoder_layerdrop, 0.5"]),
         ("t5", {"dropout_rate": 0.3}, []),
+        ("t5", {"dropout_rate": 1}, ["dropout_rate is 1"]),
         ("bert", {"classifier_dropout": 0.3}, []),
     ],
 )

@@ -188,7 +188,7 @@ def transduce(
     for group in _by_length(encoded, texts, batch_size):
         padded = pad([encoded[index] for index in group], model.config.pad_id or 0)
         mask = np.arange(padded.shape[1]) < np.array([len(encoded[index]) for index in group])[:, None]
-        length: dict[str, Any] = {}
+        length: dict[str, Any] = {"num_return_sequences": 1}
         if not limited:
             longest = padded.shape[1] + MORE_THAN_SOURCE
             length["max_new_tokens"] = longest if limit is None else min(longest, limit)

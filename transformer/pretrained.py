@@ -136,7 +136,7 @@ def _describe(settings: dict[str, Any]) -> _Described:
     family = FAMILIES[model_type]
     config, differences = family.describe(settings)
     ends = settings.get("eos_token_id")
-    several = tuple(ends) if isinstance(ends, list) else None
+    several = tuple(i for i in ends if isinstance(i, int) and i >= 0) if isinstance(ends, list) else None
     return _Described(config, family.architecture(names), family, tuple(differences), several)
 
 

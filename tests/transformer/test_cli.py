@@ -286,6 +286,10 @@ def test_a_directorys_settings_count_and_each_is_overridden_by_an_option(
     _command(*line, "--num-beams", 2, "--length-penalty", 1.5, "--max-new-tokens", 3)
     changed = {**says, "num_beams": 2, "length_penalty": 1.5, "max_new_tokens": 3}
     assert {name: getattr(asked[-1], name) for name in changed} == changed
+    sampling = {"do_sample": True, "num_return_sequences": 4, "min_new_tokens": 5}
+    other = _directory(translator, tmp_path / "other", sampling)
+    _command(command, "--model", other, *line[3:], "--num-beams", 2, "--max-new-tokens", 3)
+    assert (asked[-1].num_beams, asked[-1].do_sample, asked[-1].num_return_sequences) == (2, False, 1)
 
 
 def test_a_translator_trained_here_is_searched_as_the_paper_says(

@@ -10,7 +10,7 @@ from typing import Any
 from transformer import console
 from transformer.cli.data import HEEDED, add_data, choice_of
 from transformer.cli.model import add_model, load, load_for
-from transformer.cli.options import SEARCH, add_options, given
+from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
@@ -95,7 +95,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         console.say(note)
     if not (chosen := _scored(args, choice, examples)):
         raise ValueError("held_out: expected at least 1, got 0")
-    console.out.print(task.evaluate(model, tokenizer, chosen, given(args, SEARCH)).line)
+    console.out.print(task.evaluate(model, tokenizer, chosen, search(args)).line)
 
 
 def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any]) -> Sequence[Any]:

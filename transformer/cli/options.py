@@ -107,6 +107,12 @@ def given(args: argparse.Namespace, texts: Mapping[str, str]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
+def search(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of a search that were on the command line: one for several beams does not sample."""
+    choices = given(args, SEARCH)
+    return choices | {"do_sample": False} if choices.get("num_beams", 1) > 1 else choices
+
+
 def _without_none(kind: Any) -> Any:
     if get_origin(kind) is types.UnionType:
         return next(part for part in get_args(kind) if part is not types.NoneType)

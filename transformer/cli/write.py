@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transformer.cli.model import add_model, load_for
-from transformer.cli.options import SAMPLING, SEARCH, add_options, given
+from transformer.cli.options import SAMPLING, SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.cli.standard_input import input_lines
 from transformer.decode import GenerationConfig
@@ -48,7 +48,7 @@ def _run_writer(args: argparse.Namespace) -> None:
     found = 0
     for sources in _sources(args):
         split = not args.special_tokens
-        choices = given(args, SEARCH)
+        choices = search(args)
         for target in transduce(model, tokenizer, sources, cut=cut, split_special_tokens=split, **choices):
             print(" ".join(target.splitlines()), flush=True)  # a line each, whatever an untrained model writes
         found += len(sources)

@@ -138,6 +138,9 @@ class GenerationConfig:
             values["forced_bos_token_id"] = values.get("bos_token_id")
         for name in SPECIAL_TOKENS & values.keys():
             values[name] = _without_negatives(name, values[name])
+        least, most = values.get("min_new_tokens"), values.get("max_new_tokens")
+        if isinstance(least, int) and isinstance(most, int) and least > most > 0:
+            values["min_new_tokens"] = most  # which is what comes of it
         known = {name: _tupled(value) for name, value in values.items() if name in ALLOWED and value is not None}
         refused = {name: Refused(known[name]) for name in MODE if name in known and not ALLOWED[name][1](known[name])}
         return cls(**{**known, **refused})
@@ -156,13 +159,19 @@ class GenerationConfig:
     def override(self, choices: Mapping[str, Any]) -> GenerationConfig:
         """The configuration with other choices; one that is None counts as not made.
 
+        A greatest length is also the least one where that was greater.
+
         Raises:
             TypeError: a name is no choice of decoding.
             ValueError: a value is not allowed.
         """
         if unknown := sorted(choices.keys() - ALLOWED.keys()):
             raise TypeError(f"{unknown[0]}: not a choice of decoding; those are {', '.join(ALLOWED)}")
-        return dataclasses.replace(self, **{name: value for name, value in choices.items() if value is not None})
+        given = {name: value for name, value in choices.items() if value is not None}
+        most = given.get("max_new_tokens")
+        if self.min_new_tokens is not None and "min_new_tokens" not in given and isinstance(most, int):
+            given["min_new_tokens"] = min(self.min_new_tokens, max(most, 0))
+        return dataclasses.replace(self, **given)
 
     def penalty(self, length: int) -> float:
         """What the log-probability of a text of ``length`` tokens, its end included, is divided by.

@@ -153,3 +153,11 @@ def test_what_is_contradictory_is_an_error_in_the_mode_that_it_is_of(
     good = {"temperature": 0.5, "top_k": 3, "min_p": 0.1, "length_penalty": 1.0}
     assert generate(model, [[1]], max_new_tokens=2, **use, **good, early_stopping=True, length_penalty_form="plain")
     assert json.loads(model.generation.to_json()).items() >= json.loads(text).items()
+
+
+def test_a_greatest_length_asked_for_is_also_the_least_where_a_directory_asks_for_more() -> None:
+    config = GenerationConfig(min_new_tokens=9)
+    assert config.override({"max_new_tokens": 4}).min_new_tokens == 4
+    with pytest.raises(ValueError, match="min_new_tokens: expected at most max_new_tokens=4, got 5"):
+        config.override({"max_new_tokens": 4, "min_new_tokens": 5})
+    assert GenerationConfig.from_json('{"min_new_tokens": 9, "max_new_tokens": 4}').min_new_tokens == 4

@@ -22,6 +22,8 @@ from transformer.tokenizers import ROLES, Tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # which count where TOKENIZER_CONFIG does not list ADDED_TOKENS
+ADDED_TOKENS = "added_tokens_decoder"
 OWN = "transformer"  # the model_type of our format
 TOKENS = ("pad", "bos", "eos", "decoder_start")
 
@@ -49,8 +51,9 @@ class PretrainedModel(nn.Module):
         """Write the model, and the tokenizer if one is given.
 
         A model that is a GPT-2, BERT, BART, Marian or T5 in every detail is written as Hugging Face's ``transformers``
-        reads it; any other in a format of our own. The files take the place of earlier ones together; a crash leaves
-        the previous model, and other files in the directory stay untouched.
+        reads it; any other in a format of our own. The files take the place of earlier ones together, and those that
+        an earlier tokenizer had besides are removed; a crash leaves the previous model, and other files in the
+        directory stay untouched.
 
         Raises:
             ValueError: the tokenizer has more tokens than the model.
@@ -67,6 +70,8 @@ class PretrainedModel(nn.Module):
             contents[TOKENIZER] = tokenizer.to_json().encode()
             contents[TOKENIZER_CONFIG] = _to_json(_tokenizer_document(self.config, tokenizer))
         replace_files(Path(directory), contents)
+        for name in LEGACY if tokenizer is not None else ():  # of another tokenizer, and read no more
+            (Path(directory) / name).unlink(missing_ok=True)
 
 
 def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
@@ -192,7 +197,12 @@ def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict
     """The content of ``tokenizer_config.json``: in the words of BERT for an encoder."""
     words = 0 if config.decoder_layers else -1
     names = {ROLES[role][0][words]: token for role, token in tokenizer.special_names.items()}
-    return {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.max_length, **names}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_length,
+        **names,
+        ADDED_TOKENS: tokenizer.added_tokens,
+    }
 
 
 def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
@@ -218,17 +228,23 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         ValueError: the file is damaged, or does not fit the model beside it.
     """
     paths = _files(directory, CONFIG, TOKENIZER)
-    names: dict[str, Any] = {}
-    for name in (SPECIAL_TOKENS, TOKENIZER_CONFIG):
-        if paths[name].is_file():
-            with _blaming(paths[name]):
-                names |= json_object(paths[name].read_text("utf-8"))
+    names = _optional(paths[TOKENIZER_CONFIG])
+    if ADDED_TOKENS not in names:
+        names = _optional(paths[SPECIAL_TOKENS]) | names
     with _blaming(paths[TOKENIZER]):
         tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"), names)
     with _blaming(paths[CONFIG]):
         config = _describe(json_object(paths[CONFIG].read_text("utf-8"))).config
     _check_vocabulary(config, tokenizer, Path(directory))
     return tokenizer
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    """The JSON object of a file that need not be there."""
+    if not path.is_file():
+        return {}
+    with _blaming(path):
+        return json_object(path.read_text("utf-8"))
 
 
 def _files(directory: str | os.PathLike[str], *needed: str) -> dict[str, Path]:

@@ -235,6 +235,13 @@ class Tokenizer:
         found = (self._tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(i for i in found if i is not None)
 
+    @property
+    def added_tokens(self) -> dict[str, dict[str, Any]]:
+        """Tokens added to the vocabulary, the special ones among them, by id and as Hugging Face notes them."""
+        fields = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+        added = sorted(self._tokenizer.get_added_tokens_decoder().items())
+        return {str(i): {name: getattr(token, name) for name in fields} for i, token in added}
+
     def to_json(self) -> str:
         """The tokenizer as a JSON document."""
         return str(self._tokenizer.to_str(pretty=False))

@@ -437,6 +437,17 @@ def test_pairs_longer_than_the_model_are_counted_and_left_out_on_request(tmp_pat
     assert "left out: 2 with more tokens" in _command("evaluate", "--model", tmp_path / "m").err
 
 
+def test_a_training_leaves_nothing_of_a_strangers_tokenizer(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "pairs.tsv", tmp_path / "m"
+    corpus.write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS))
+    out.mkdir()
+    (out / "special_tokens_map.json").write_text('{"unk_token": "[UNK]"}')
+    (out / "tokenizer_config.json").write_text('{"pad_token": "[PAD]"}')
+    _command("train", "translate", "--data", corpus, "--out", out, *TINY)
+    assert _command("translate", "--model", out, "1 and 2").out.count("\n") == 1
+    assert not (out / "special_tokens_map.json").exists()
+
+
 def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
     sides = [tmp_path / "source.txt", tmp_path / "target.txt"]
     for side, path in enumerate(sides):

@@ -220,6 +220,43 @@ def test_transformers_reads_the_tokenizer_with_its_special_tokens(kind: Any, tmp
     assert (ours.pad_id, ours.bos_id, ours.eos_id, ours.mask_id) == (0, 1, 2, 3)
 
 
+STRANGERS = {
+    "special_tokens_map.json": {"unk_token": "[UNK]", "pad_token": {"content": "[PAD]"}, "eos_token": "<|endoftext|>"},
+    "added_tokens.json": {"two": 999, "[UNK]": 1000},
+}
+
+
+@pytest.mark.peers
+def test_a_strangers_tokenizer_leaves_nothing_behind(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.train(["one two three"], 270)
+    model = CausalLM(GPT2)
+    model.save_pretrained(tmp_path, tokenizer)
+    for name, content in STRANGERS.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    ours = load_tokenizer(tmp_path)  # what tokenizer_config.json lists goes before the files of earlier versions
+    assert (ours.special_names, ours.vocab_size) == (tokenizer.special_names, tokenizer.vocab_size)
+    model.save_pretrained(tmp_path)
+    assert all((tmp_path / name).exists() for name in STRANGERS)  # no tokenizer was given, so theirs stays
+    model.save_pretrained(tmp_path, tokenizer)
+    assert not any((tmp_path / name).exists() for name in STRANGERS)
+    peer = pytest.importorskip("transformers", reason="the peer").AutoTokenizer
+    for name, content in STRANGERS.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    theirs = peer.from_pretrained(tmp_path)
+    assert theirs("one two").input_ids == tokenizer.encode(["one two"])[0]
+    assert (theirs.pad_token, theirs.eos_token) == ("<pad>", "</s>")
+
+
+def test_a_map_of_special_tokens_counts_in_directories_of_earlier_versions(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.train(["one two three"], 270)
+    CausalLM(GPT2).save_pretrained(tmp_path, tokenizer)
+    path = tmp_path / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({"tokenizer_class": settings["tokenizer_class"]}))
+    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": "<s>"}')
+    assert load_tokenizer(tmp_path).eos_id == tokenizer.bos_id
+
+
 def test_a_save_that_was_committed_but_not_finished_is_read_whole(directory: Path) -> None:
     model = Transformer(small(vocab_size=300))
     model.save_pretrained(directory.parent / "new")

@@ -460,12 +460,13 @@ def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of POSIX systems")
+@pytest.mark.parametrize("every", [["--checkpoint-every", 1], []])  # without it, the first step alone has one
 def test_a_killed_training_that_is_resumed_has_the_weights_of_one_that_was_not_killed(
-    folder: Path, tmp_path: Path
+    every: list[object], folder: Path, tmp_path: Path
 ) -> None:
     def arguments(name: str) -> list[object]:
         data = ["train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / name]
-        return [*data, *TINY, "--steps", 60, "--checkpoint-every", 1, "--evaluate-every", 30]
+        return [*data, *TINY, "--steps", 60, *every, "--evaluate-every", 30]
 
     status, _ = _signalled(_process(*arguments("killed")), signal.SIGKILL, "step 1/")
     assert status == -signal.SIGKILL
@@ -521,13 +522,14 @@ def test_a_training_killed_before_its_first_step_is_resumed_with_tokens_of_its_o
     assert load_tokenizer(translator).vocab_size > load_tokenizer(out).vocab_size == 260
 
 
+@pytest.mark.parametrize("every", [["--checkpoint-every", 2], []])  # as often as it says, or never before its end
 def test_a_model_whose_checkpoint_is_lost_is_not_written_over_by_a_resumption(
-    folder: Path, translator: Path, tmp_path: Path
+    every: list[object], folder: Path, translator: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "m"
     shutil.copytree(translator, out, ignore=shutil.ignore_patterns("checkpoint"))
     arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--seed", 1)
-    said = _command(*arguments, "--checkpoint-every", 2, "--resume", status=2)
+    said = _command(*arguments, *every, "--resume", status=2)
     assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite begins anew" in said.err
     assert _weights(out) == _weights(translator)
 

@@ -63,7 +63,7 @@ def train(
         choice: where the examples come from, to be noted beside the model.
         settings: of the model and the training.
         directory: the model directory to write; its parent must exist or be creatable.
-        resume: go on from the checkpoint in the directory, or begin anew where there was none before it was killed.
+        resume: go on from the checkpoint in the directory, or begin anew where it was killed before its first step.
         overwrite: begin anew though there is a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
 
@@ -85,7 +85,7 @@ def train(
     training = settings.training
     going_on = resume and Checkpoint.exists(directory / CHECKPOINT)
     if resume and not going_on:
-        _check_barely_begun(directory, training.checkpoint_every)
+        _check_not_begun(directory)
     with console.doing("learning tokens"):
         known = going_on and (directory / TOKENIZER).exists()  # without a checkpoint it may be an earlier model's
         tokenizer = load_tokenizer(directory) if known else task.learn_tokens(examples, settings.vocab_size)
@@ -122,6 +122,7 @@ def train(
                 if not steps:  # from now on the directory is this training's; resuming needs its tokenizer
                     model.save_pretrained(directory, tokenizer)
                     replace_file(directory / TASK, task_document(task, noted_choice))
+                    trainer.save()
                 steps.append(step)
                 board(step)
 
@@ -140,12 +141,12 @@ def train(
     return Trained(model, tokenizer, examples, steps)
 
 
-def _check_barely_begun(directory: Path, checkpoint_every: int) -> None:
-    """Refuse to begin a training anew, as its resumption, unless it was killed before its first checkpoint."""
+def _check_not_begun(directory: Path) -> None:
+    """Refuse to begin a training anew, as its resumption, unless it was killed before its first step."""
     if not (directory / LOG).exists():
         raise ValueError(f"resume: {directory} has no training to go on with")
     steps = (directory / LOG).read_bytes().count(b"\n") - 1  # after its header
-    if steps > checkpoint_every:
+    if steps > 0:
         raise ValueError(
             f"resume: the checkpoint in {directory} is missing after {steps:,} steps; --overwrite begins anew"
         )

@@ -90,6 +90,7 @@ class Trainer:
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
+        self._log: Log | None = None  # while it iterates
         self._saved = 0  # steps in the checkpoint
         self._whole = True  # whether weights, moments, position and log are of the same step
 
@@ -134,18 +135,19 @@ class Trainer:
                 "the training was interrupted halfway through a change of the weights; resume it, or start anew"
             )
         with ExitStack() as stack:
-            log = self._begin(stack)
+            stack.callback(setattr, self, "_log", None)
+            self._log = log = self._begin(stack)
             stack.callback(self.model.eval)
-            stack.callback(self._save, log)  # whatever ends the training
+            stack.callback(self.save)  # whatever ends the training
             batches = self._batches()
             while not self.finished:
                 if self._evaluates_after(self.steps_made + 1):
-                    self._save(log)  # an interrupt during the evaluation then costs one step
+                    self.save()  # an interrupt during the evaluation then costs one step
                 step = self._step(batches, log)
                 if self.steps_made % self.config.checkpoint_every == 0:
-                    self._save(log)
+                    self.save()
                 yield step
-            self._save(log)
+            self.save()
             if (weights := self._kept.result()) is not None:
                 self.model.load_state_dict(weights)
 
@@ -232,11 +234,11 @@ class Trainer:
                 f"{clipping.norm:.3g}); expected a lower learning rate than {self.optimizer.lr:.3g} or a longer warm-up"
             )
 
-    def _save(self, log: Log | None) -> None:
+    def save(self) -> None:
         """Write a checkpoint, unless that was done, or an interrupt came halfway through a change."""
-        if self.directory is None or log is None or not self._whole or self._saved == self.steps_made:
+        if self.directory is None or self._log is None or not self._whole or self._saved == self.steps_made:
             return
-        self._position = replace(self._position, log_length=log.sync())
+        self._position = replace(self._position, log_length=self._log.sync())
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}

@@ -115,8 +115,8 @@ class GenerationConfig:
         """Read ``generation_config.json``, or the ``config.json`` that says the same in old directories.
 
         As in ``transformers``, a value of sampling or of beams that is not allowed is an error only where these are
-        used, a negative special token is none, and ``force_bos_token_to_be_generated`` forces ``bos_token_id``. Values
-        of null, and names that are no choices of decoding, are passed over.
+        used, a negative special token is none, and ``force_bos_token_to_be_generated`` in ``config.json`` forces
+        ``bos_token_id``. Values of null, and names that are no choices of decoding, are passed over.
 
         Warns:
             UserWarning: of each setting, by its name, that there is none of here and that would change the text.
@@ -134,8 +134,9 @@ class GenerationConfig:
                 "num_beams: sampling is for one beam here, so that texts differ from transformers'", stacklevel=2
             )
             values["num_beams"] = 1
-        if values.get("force_bos_token_to_be_generated"):
-            values["forced_bos_token_id"] = values.get("bos_token_id")
+        of_model = "model_type" in values or values.get("_from_model_config")  # which say it in BART's first words, too
+        if of_model and values.get("force_bos_token_to_be_generated") and "bos_token_id" in values:
+            values["forced_bos_token_id"] = values["bos_token_id"]
         for name in SPECIAL_TOKENS & values.keys():
             values[name] = _without_negatives(name, values[name])
         least, most = values.get("min_new_tokens"), values.get("max_new_tokens")

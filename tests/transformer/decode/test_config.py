@@ -98,6 +98,9 @@ def test_the_length_penalties_are_the_papers_and_the_plain_one() -> None:
     assert GenerationConfig(length_penalty=-1.0).penalty(4) == 0.25
 
 
+BOS = GenerationConfig(bos_token_id=3)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -106,10 +109,12 @@ def test_the_length_penalties_are_the_papers_and_the_plain_one() -> None:
         ('{"eos_token_id": -1}', GenerationConfig(eos_token_id=())),
         ('{"eos_token_id": [58, -1, 59], "forced_eos_token_id": -1}', GenerationConfig(eos_token_id=(58, 59))),
         (
-            '{"force_bos_token_to_be_generated": true, "bos_token_id": 3}',
+            '{"model_type": "bart", "force_bos_token_to_be_generated": true, "bos_token_id": 3}',
             GenerationConfig(forced_bos_token_id=3, bos_token_id=3),
         ),
-        ('{"force_bos_token_to_be_generated": false, "bos_token_id": 3}', GenerationConfig(bos_token_id=3)),
+        ('{"model_type": "bart", "force_bos_token_to_be_generated": true}', GenerationConfig()),
+        ('{"model_type": "bart", "force_bos_token_to_be_generated": false, "bos_token_id": 3}', BOS),
+        ('{"force_bos_token_to_be_generated": true, "bos_token_id": 3}', BOS),
         ('{"typical_p": 0.2, "num_beam_groups": 3, "top_h": 0.5, "guidance_scale": 1.0}', GenerationConfig()),
     ],
 )

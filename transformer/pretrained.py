@@ -38,6 +38,7 @@ class PretrainedModel(nn.Module):
 
     kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
     generation: GenerationConfig | None = None  # how it writes, if it does
+    purpose: str | None = None  # the task that it is made for, where its family says so
 
     def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -120,6 +121,7 @@ class _Described(NamedTuple):
         _check_size(config, arrays)
         model = PretrainedModel.kinds[architecture.kind](config)
         if family is not None:
+            model.purpose = family.purpose
             own = {name: value.data for name, value in model.state_dict().items()}
             arrays, unused = family.unpack(architecture, own, arrays)
             if unused:

@@ -19,7 +19,16 @@ from typing import Any
 
 import pytest
 
-from transformer import GenerationConfig, cli, console, generate, load_tokenizer
+from transformer import (
+    GenerationConfig,
+    Tokenizer,
+    Transformer,
+    TransformerConfig,
+    cli,
+    console,
+    generate,
+    load_tokenizer,
+)
 from transformer.cli.usage import EXAMPLES, USAGE
 from transformer.tasks import TASKS, Report, digest, read_task
 from transformer.train import Trainer
@@ -312,6 +321,16 @@ def test_a_text_is_gone_on_with_as_the_directory_says(
     assert greedy == text("own", {}, "--greedy", "--max-new-tokens", 7)
     assert text("once", {"do_sample": False}, "--seed", 1) == text("sampled", {"do_sample": True}, "--seed", 1)
     assert len(asked) == 1  # a search that is no stream
+
+
+def test_a_family_of_translators_summarizes_nothing(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.train([text for pair in PAIRS for text in pair], 300)
+    sizes = {"vocab_size": 300, "d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
+    marian = {"positions": "sinusoidal_halves", "activation": "silu", "output_bias": True, "init_std": 0.02}
+    Transformer(TransformerConfig.from_fields({**sizes, **marian})).save_pretrained(tmp_path, tokenizer)
+    assert _command("translate", "--model", tmp_path, "1 and 2").out.count("\n") == 1
+    said = _command("summarize", "--model", tmp_path, "1 and 2", status=2).err
+    assert "a model to translate with, not to summarize" in said
 
 
 def test_a_text_is_summarized_to_a_line_however_long_it_is(summarizer: Path) -> None:

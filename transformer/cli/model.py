@@ -16,11 +16,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def load_for(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
-    """A model and its tokenizer, unless its directory says that it was trained for another task."""
-    loaded = load(directory, task)
-    if (directory / TASK).exists() and (name := read_task(directory)[0]) != task.name:
-        raise ValueError(f"{directory}: a model to {name} with, not to {task.name}; see transformer {name} --help")
-    return loaded
+    """A model and its tokenizer, unless its directory says that it is made for another task."""
+    model, tokenizer = load(directory, task)
+    purpose = read_task(directory)[0] if (directory / TASK).exists() else model.purpose
+    if purpose not in (None, task.name):
+        raise ValueError(
+            f"{directory}: a model to {purpose} with, not to {task.name}; see transformer {purpose} --help"
+        )
+    return model, tokenizer
 
 
 def load(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:

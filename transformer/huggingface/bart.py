@@ -110,5 +110,6 @@ MARIAN = Family(
     fixed={**FIXED, "share_encoder_decoder_embeddings": True},
     places=PLACES,
     buffers=r"embed_positions\.weight$",  # sines and cosines
+    purpose="translate",
     **COMMON,
 )

@@ -127,6 +127,7 @@ class Family:
         optional: names that may be missing; they are zero then.
         buffers: names that hold nothing learned, passed over.
         unused: names of weights that our models have no use for.
+        purpose: the task that all its models are made for, if it is one.
     """
 
     model_type: str
@@ -145,6 +146,7 @@ class Family:
     optional: tuple[str, ...] = ()
     buffers: str = r"(?!)"  # matches nothing
     unused: str = r"(?!)"
+    purpose: str | None = None
 
     def architecture(self, names: Any) -> Architecture:
         """The model class that the list ``architectures`` of ``config.json`` names."""

@@ -5,11 +5,17 @@ Files are written beside their destination and renamed into place, so that a cra
 
 from __future__ import annotations
 
+import errno
+import io
 import os
-import tempfile
-from collections.abc import Iterable, Mapping
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors
@@ -18,12 +24,17 @@ import safetensors.numpy
 from minigrad.ops.creation import tensor
 from minigrad.tensor import Array, Tensor, as_array
 
-_PENDING = ".pending-"
-_COMMIT = ".commit"
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
 
 
 def save(tensors: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write named tensors to a safetensors file, replacing it only once the new one is complete.
+
+    An earlier file keeps its permissions and its owner, and a symbolic link its place; a new file has those permissions
+    that the umask leaves.
 
     Example:
         >>> import minigrad as mg, tempfile
@@ -43,8 +54,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: it is not a whole safetensors file.
     """
+    content = read_file(Path(path))
     try:
-        return from_bytes(Path(path).read_bytes())
+        return from_bytes(content)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
@@ -86,75 +98,157 @@ def _array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
     return array.astype(np.float32) if dtype == "F16" else array
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write one file; what was there before stays until the new content is on disk."""
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading. A pipe or a device in its place, which may never end, is not waited for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a directory, a pipe, a device or a loop of links.
+    """
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # Without O_NONBLOCK a pipe would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | _flags("O_CLOEXEC", "O_BINARY", "O_NONBLOCK"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path.parent}: no such directory") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path}: expected a file, found a loop of links") from None
+        if isinstance(error, NotADirectoryError):
+            raise ValueError(f"{path.parent}: expected a directory, found a file") from None
+        if path.is_dir():  # as Windows has it
+            raise ValueError(f"{path}: expected a file, found a directory") from None
+        if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):
+            raise ValueError(f"{path}: expected a file, found a device or a socket") from None
         raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    kind = "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+    raise ValueError(f"{path}: expected a file, found {kind}")
 
 
-def replace_files(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Write several files of a directory that belong together: all of them change, or none.
-
-    The new files are written under pending names first; then one commit file, renamed into place, decides; then they
-    are renamed. A crash before the commit leaves the old files, a crash after it is completed by the next reader.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    _roll_forward(directory)
-    for name, content in contents.items():
-        replace_file(directory / (_PENDING + name), content)
-    replace_file(directory / _COMMIT, "\n".join(contents).encode())
-    _roll_forward(directory)
-
-
-def files_in(directory: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where to read files that :func:`replace_files` wrote, after a crash too, and in a read-only directory.
+def read_file(path: Path) -> bytes:
+    """The content of a regular file.
 
     Raises:
-        ValueError: the directory's note of an unfinished change is damaged, or names files elsewhere.
+        FileNotFoundError: there is no such file.
+        ValueError: it is a directory, a pipe, a device or a loop of links.
     """
+    with open_file(path) as file:
+        return file.read()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write one file; what was there before stays until the new content is on disk.
+
+    A file that was there keeps its permissions and its owner, and a symbolic link its place: what it points to is
+    replaced. A new file has the permissions that the umask leaves. What a killed process left behind is cleared away.
+    """
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such directory")
+    before = path.lstat() if os.path.lexists(path) else None
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        if not (stat.S_ISFIFO(before.st_mode) or stat.S_ISCHR(before.st_mode)):
+            kind = "a directory" if path.is_dir() else "a loop of links" if path.is_symlink() else "a device"
+            raise ValueError(f"{path}: expected a file to write, found {kind}")
+        with open(path, "wb", buffering=0) as file:  # a terminal, a pipe: nothing there to be kept
+            write_whole(file, content, path)
+        return
+    temporary = path.with_name(f".{path.name}.pending")
+    with _claimed(temporary) as file:
+        try:
+            if before is not None:
+                keep_access(file.fileno(), before)
+            write_whole(file, content, path)
+            with naming(path):
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_whole(file: BinaryIO | io.FileIO, content: bytes, path: Path) -> None:
+    """Write to an unbuffered file, which may take less at once; an error of the disk names the path."""
+    rest = memoryview(content)
+    with naming(path):
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have the errors of the operating system, such as that of a full disk, say which file they are about."""
     try:
-        _roll_forward(directory)
-    except OSError:  # no permission, or a read-only file system
-        pending = {name: directory / (_PENDING + name) for name in _committed(directory)}
-        return {name: p if (p := pending.get(name, directory / name)).exists() else directory / name for name in names}
-    return {name: directory / name for name in names}
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
-def _roll_forward(directory: Path) -> None:
-    """Complete a change that was committed but not carried out."""
-    commit = directory / _COMMIT
-    if commit.exists():
-        for name in _committed(directory):
-            pending = directory / (_PENDING + name)
-            if pending.exists():
-                os.replace(pending, directory / name)
-        commit.unlink()
+def lock(descriptor: int, *, wait: bool = True) -> None:
+    """Hold an open file or directory until it is closed, the process ends, or is killed.
 
-
-def _committed(directory: Path) -> list[str]:
-    """The files of a change that was committed. The directory may be a stranger's: nothing outside of it is touched.
+    Where the system or the file system has no such locks, it is held without one.
 
     Raises:
-        ValueError: the commit file is damaged, or names something that is no file of this directory.
+        BlockingIOError: another one holds it, and ``wait`` is false.
     """
-    commit = directory / _COMMIT
+    if fcntl is None:
+        return
     try:
-        names = commit.read_text("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{commit}: not names of files ({error})") from None
-    for name in names:
-        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-            raise ValueError(f"{commit}: expected files of this directory, got {name!r:.80}")
-    return names
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if isinstance(error, BlockingIOError):
+            raise
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
+
+@contextmanager
+def _claimed(temporary: Path) -> Iterator[io.FileIO]:
+    """A new file of this name, whose writer holds its lock: one without is a killed writer's, and removed."""
+    while True:
+        try:
+            created = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _flags("O_CLOEXEC", "O_BINARY"), 0o666)
+        except FileExistsError:
+            if temporary.is_symlink():
+                temporary.unlink(missing_ok=True)
+                continue
+            with suppress(FileNotFoundError), open_file(temporary) as left:
+                lock(left.fileno())  # waits for a writer that is alive
+                if _is_at(left.fileno(), temporary):
+                    temporary.unlink()
+            continue
+        with os.fdopen(created, "wb", buffering=0) as file:
+            lock(created)
+            if _is_at(created, temporary):  # and was not taken for a killed writer's before it was locked
+                yield file
+                return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one that has this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def keep_access(descriptor: int, before: os.stat_result) -> None:
+    """Give a new file the owner and the permissions of the one it replaces, as far as the system allows."""
+    if sys.platform == "win32":
+        return
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        with suppress(PermissionError):
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _flags(*names: str) -> int:
+    """Flags of ``os.open`` that not every system has."""
+    return reduce(or_, (getattr(os, name, 0) for name in names))

@@ -1,79 +1,20 @@
-"""Files that belong together change together, whenever a crash comes."""
+"""Tensors and files: what is saved is read back to the bit, and what was there stays until the new content is whole."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad import io
-
-NAMES = ("config", "weights")
-OLD, NEW = ({name: f"{age} {name}".encode() for name in NAMES} for age in ("old", "new"))
-
-
-def _read(directory: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in io.files_in(directory, NAMES).items()}
-
-
-class Crash(BaseException):
-    """The process stops here."""
-
-
-@pytest.mark.parametrize("moment", range(6))
-def test_a_crash_at_any_rename_leaves_all_old_or_all_new_files(
-    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    io.replace_files(tmp_path, OLD)
-    replace, count = os.replace, 0
-
-    def crashing(source: str, target: str) -> None:
-        nonlocal count
-        if count == moment:
-            raise Crash
-        count += 1
-        replace(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", crashing)
-        if moment < 5:
-            with pytest.raises(Crash):
-                io.replace_files(tmp_path, NEW)
-        else:
-            io.replace_files(tmp_path, NEW)
-    assert _read(tmp_path) == (OLD if moment < 3 else NEW)
-
-
-def test_other_files_stay_and_nothing_is_left_over(tmp_path: Path) -> None:
-    (tmp_path / "notes").write_text("mine")
-    io.replace_files(tmp_path, OLD)
-    io.replace_files(tmp_path, NEW)
-    assert _read(tmp_path) == NEW
-    assert {path.name for path in tmp_path.iterdir()} == {*NAMES, "notes"}
-
-
-@pytest.mark.parametrize("absolute", [True, False])
-def test_a_directory_of_a_stranger_moves_no_file_to_another_place(absolute: bool, tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    mine.write_text("mine")
-    theirs.mkdir()
-    name = str(mine) if absolute else "../mine"
-    planted = theirs / f".pending-{name}"
-    planted.parent.mkdir(parents=True)
-    planted.write_text("theirs")
-    (theirs / ".commit").write_text(name)
-    with pytest.raises(ValueError, match=r"\.commit: expected files of this directory, got '.*mine'"):
-        io.files_in(theirs, NAMES)
-    assert mine.read_text() == "mine"
-
-
-def test_a_damaged_note_of_a_change_is_one_error_with_its_name(tmp_path: Path) -> None:
-    (tmp_path / ".commit").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match=r"\.commit: not names of files"):
-        io.files_in(tmp_path, NAMES)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +27,113 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monke
     with pytest.raises(OSError, match="no space left"):
         io.replace_file(tmp_path / "a", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'a'}'"):
+        io.replace_file(tmp_path / "a", b"new")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import minigrad as mg
+from minigrad import io
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+io.replace_file(Path(sys.argv[1]), bytes(3000))
+"""
+
+
+def test_a_file_too_large_is_named_and_nothing_else_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="limits of POSIX systems")
+    environment = {**os.environ, "PYTHONPATH": str(Path(io.__file__).parents[1])}
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "a")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stderr.count("Traceback") == 1 and "Exception ignored" not in done.stderr
+    assert done.stderr.endswith(f"File too large: '{tmp_path / 'a'}'\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+@pytest.mark.parametrize("mode", [None, 0o600, 0o640, 0o666, 0o755])
+def test_saving_keeps_the_permissions_of_a_file_and_leaves_those_of_a_new_one_to_the_umask(
+    umask: int, mode: int | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    if mode is not None:
+        path.touch()
+        path.chmod(mode)
+    before = os.umask(umask)
+    try:
+        mg.save({"w": mg.ones(2)}, path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == (0o666 & ~umask if mode is None else mode)
+
+
+def test_saving_through_a_symbolic_link_replaces_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    link.symlink_to("folder/target")
+    for value in (1, 2):  # a link to a file that is not there yet, too
+        mg.save({"w": mg.full(2, value)}, link)
+        assert link.is_symlink() and mg.load(target)["w"].tolist() == [value, value]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "link", "target"]
+
+
+def test_saving_to_a_device_leaves_it_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        io.replace_file(pipe, b"content")
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_what_is_no_file_is_neither_read_nor_written_nor_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a pipe"), ("loop", "a loop of links"), ("folder", "a directory")):
+        with pytest.raises(ValueError, match=f"{name}: expected a file, found {kind}"):
+            mg.load(tmp_path / name)
+    for name, kind in (("loop", "a loop of links"), ("folder", "a directory")):
+        with pytest.raises(ValueError, match=f"{name}: expected a file to write, found {kind}"):
+            mg.save({}, tmp_path / name)
+    with pytest.raises(ValueError, match="null: expected a file, found a device"):
+        mg.load("/dev/null")
+    with pytest.raises(FileNotFoundError, match="nothing: no such file"):
+        mg.load(tmp_path / "nothing")
+
+
+def test_what_a_killed_writer_left_is_cleared_away_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    path, temporary = tmp_path / "a", tmp_path / ".a.pending"
+    temporary.write_bytes(b"left")
+    temporary.chmod(0o600)
+    io.replace_file(path, b"one")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
+    assert path.stat().st_mode & 0o077
+    with io._claimed(temporary) as living:
+        other = threading.Thread(target=io.replace_file, args=(path, b"two"))
+        other.start()
+        living.write(b"three")
+        os.replace(temporary, path)
+    other.join()  # it has waited
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"two")]
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".a.pending").symlink_to(tmp_path / "mine")
+    io.replace_file(tmp_path / "a", b"new")
+    assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / ".a.pending").exists()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -14,9 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from minigrad import nn
-from minigrad.io import files_in, replace_files, to_bytes
+from minigrad.io import to_bytes
 from transformer.config import TransformerConfig, json_object
 from transformer.decode import GenerationConfig
+from transformer.generations import Generation, read_generation, write_generation
 from transformer.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
 from transformer.tokenizers import ROLES, Tokenizer
 
@@ -24,6 +25,8 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # which count where TOKENIZER_CONFIG does not list ADDED_TOKENS
 ADDED_TOKENS = "added_tokens_decoder"
+OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
+OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
 OWN = "transformer"  # the model_type of our format
 TOKENS = ("pad", "bos", "eos", "decoder_start")
 
@@ -52,27 +55,37 @@ class PretrainedModel(nn.Module):
         """Write the model, and the tokenizer if one is given.
 
         A model that is a GPT-2, BERT, BART, Marian or T5 in every detail is written as Hugging Face's ``transformers``
-        reads it; any other in a format of our own. The files take the place of earlier ones together, and those that
-        an earlier tokenizer had besides are removed; a crash leaves the previous model, and other files in the
-        directory stay untouched.
+        reads it; any other in a format of our own. The files take the place of earlier ones together, for those too
+        that load the directory meanwhile, and those that an earlier tokenizer had besides are removed; a crash leaves
+        the previous model, and other files in the directory stay untouched.
+
+        Raises:
+            ValueError: the tokenizer has more tokens than the model.
+        """
+        removed = () if tokenizer is None else LEGACY
+        write_generation(Path(directory), self.files(tokenizer), removed=removed)
+
+    def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes]]:
+        """The names and contents of the files that :meth:`save_pretrained` writes, made one at a time.
 
         Raises:
             ValueError: the tokenizer has more tokens than the model.
         """
         if tokenizer is not None:
-            _check_vocabulary(self.config, tokenizer, Path(directory))
+            _check_vocabulary(self.config, tokenizer)
+        return self._files(tokenizer)
+
+    def _files(self, tokenizer: Tokenizer | None) -> Iterator[tuple[str, bytes]]:
         state = {name: value.data for name, value in self.state_dict().items()}
         kind = type(self).__name__
         document, arrays = _as_hugging_face(kind, self.config, state) or _as_our_own(kind, self.config, state)
-        contents = {CONFIG: _to_json(document), WEIGHTS: to_bytes(arrays, {"format": "pt"})}
+        yield CONFIG, _to_json(document)
+        yield WEIGHTS, to_bytes(arrays, {"format": "pt"})
         if self.generation is not None:
-            contents[GENERATION] = _to_json(_generation_document(self.config, self.generation))
+            yield GENERATION, _to_json(_generation_document(self.config, self.generation))
         if tokenizer is not None:
-            contents[TOKENIZER] = tokenizer.to_json().encode()
-            contents[TOKENIZER_CONFIG] = _to_json(_tokenizer_document(self.config, tokenizer))
-        replace_files(Path(directory), contents)
-        for name in LEGACY if tokenizer is not None else ():  # of another tokenizer, and read no more
-            (Path(directory) / name).unlink(missing_ok=True)
+            yield TOKENIZER, tokenizer.to_json().encode()
+            yield TOKENIZER_CONFIG, _to_json(_tokenizer_document(self.config, tokenizer))
 
 
 def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
@@ -87,20 +100,83 @@ def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
         FileNotFoundError: the directory or one of its files is missing.
         ValueError: a file is damaged, describes a model that there is none of here, or does not fit the others.
     """
-    paths = _files(directory, CONFIG)
-    with _blaming(paths[CONFIG]):
-        described = _describe(json_object(paths[CONFIG].read_text("utf-8")))
+    return _model(_read(directory, OF_MODEL, CONFIG))
+
+
+def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
+    """Load the tokenizer of a model directory.
+
+    Raises:
+        FileNotFoundError: the directory or the file is missing.
+        ValueError: the file is damaged, or does not fit the model beside it.
+    """
+    return _tokenizer(_read(directory, OF_TOKENIZER, CONFIG, TOKENIZER))
+
+
+def load_both(directory: str | os.PathLike[str]) -> tuple[PretrainedModel, Tokenizer]:
+    """Load the model and the tokenizer of a directory, which belong together though others write to it meanwhile.
+
+    Raises:
+        FileNotFoundError: the directory or one of its files is missing.
+        ValueError: a file is damaged, describes a model that there is none of here, or does not fit the others.
+    """
+    saved = _read(directory, {*OF_MODEL, *OF_TOKENIZER}, CONFIG, TOKENIZER)
+    return _model(saved), _tokenizer(saved)
+
+
+def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Generation:
+    """The files of a model directory, all of the same model."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory}: no such model directory")
+    saved = read_generation(directory, names)
+    for name in needed:
+        if name not in saved.contents:
+            raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
+    _check_undamaged(saved)
+    return saved
+
+
+def _check_undamaged(saved: Generation) -> None:
+    """Refuse weights with other bits. Where their length or config.json is another, a program saved its own model."""
+    weights, known = saved.contents.get(WEIGHTS), saved.members.get(WEIGHTS)
+    if weights is None or known is None or len(weights) != known.size or saved.fault(CONFIG):
+        return
+    if fault := saved.fault(WEIGHTS):
+        raise ValueError(f"{saved.path(WEIGHTS)}: {fault}")
+
+
+def _model(saved: Generation) -> PretrainedModel:
+    described = _described(saved)
     if described.differences:
         differences = "; ".join(described.differences)
-        warnings.warn(f"{paths[CONFIG]}: a further training here differs: {differences}", stacklevel=2)
-    arrays = read_weights(paths)
-    with _blaming(paths[WEIGHTS] if paths[WEIGHTS].is_file() else paths[INDEX]):
-        model = described.build(arrays, directory)
-    if model.generation is not None and (path := _generation_file(paths, described)) is not None:
-        with _blaming(path):
-            model.generation = _generation(path.read_text("utf-8"), model.config, described.ends)
+        warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=3)
+    arrays = read_weights(saved.directory, saved.contents)
+    with _blaming(saved.path(WEIGHTS if WEIGHTS in saved.contents else INDEX)):
+        model = described.build(arrays, saved.directory)
+    name = GENERATION if GENERATION in saved.contents else CONFIG  # old directories say there how a model writes
+    if model.generation is not None and (name == GENERATION or described.family is not None):
+        with _blaming(saved.path(name)):
+            model.generation = _generation(saved.contents[name].decode("utf-8"), model.config, described.ends)
         model.config = _started(model.config, model.generation)
     return model
+
+
+def _tokenizer(saved: Generation) -> Tokenizer:
+    names = _settings(saved, TOKENIZER_CONFIG) if TOKENIZER_CONFIG in saved.contents else {}
+    if ADDED_TOKENS not in names and SPECIAL_TOKENS in saved.contents:
+        names = _settings(saved, SPECIAL_TOKENS) | names
+    with _blaming(saved.path(TOKENIZER)):
+        tokenizer = Tokenizer(saved.contents[TOKENIZER].decode("utf-8"), names)
+    config = _described(saved).config
+    with _blaming(saved.directory):
+        _check_vocabulary(config, tokenizer)
+    return tokenizer
+
+
+def _settings(saved: Generation, name: str) -> dict[str, Any]:
+    with _blaming(saved.path(name)):
+        return json_object(saved.contents[name].decode("utf-8"))
 
 
 class _Described(NamedTuple):
@@ -130,6 +206,12 @@ class _Described(NamedTuple):
         return model.eval()
 
 
+def _described(saved: Generation) -> _Described:
+    settings = _settings(saved, CONFIG)
+    with _blaming(saved.path(CONFIG)):
+        return _describe(settings)
+
+
 def _describe(settings: dict[str, Any]) -> _Described:
     """What the content of ``config.json`` says."""
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
@@ -145,13 +227,6 @@ def _describe(settings: dict[str, Any]) -> _Described:
     ends = settings.get("eos_token_id")
     several = tuple(i for i in ends if isinstance(i, int) and i >= 0) if isinstance(ends, list) else None
     return _Described(config, family.architecture(names), family, tuple(differences), several)
-
-
-def _generation_file(paths: dict[str, Path], described: _Described) -> Path | None:
-    """Where it is said how the model writes: old directories have that in ``config.json``."""
-    if paths[GENERATION].is_file():
-        return paths[GENERATION]
-    return None if described.family is None else paths[CONFIG]
 
 
 def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | None) -> GenerationConfig:
@@ -222,45 +297,6 @@ def _as_our_own(kind: str, config: TransformerConfig, state: Arrays) -> tuple[di
     return {"model_type": OWN, "architectures": [kind], **dataclasses.asdict(config)}, state
 
 
-def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
-    """Load the tokenizer of a model directory.
-
-    Raises:
-        FileNotFoundError: the directory or the file is missing.
-        ValueError: the file is damaged, or does not fit the model beside it.
-    """
-    paths = _files(directory, CONFIG, TOKENIZER)
-    names = _optional(paths[TOKENIZER_CONFIG])
-    if ADDED_TOKENS not in names:
-        names = _optional(paths[SPECIAL_TOKENS]) | names
-    with _blaming(paths[TOKENIZER]):
-        tokenizer = Tokenizer(paths[TOKENIZER].read_text("utf-8"), names)
-    with _blaming(paths[CONFIG]):
-        config = _describe(json_object(paths[CONFIG].read_text("utf-8"))).config
-    _check_vocabulary(config, tokenizer, Path(directory))
-    return tokenizer
-
-
-def _optional(path: Path) -> dict[str, Any]:
-    """The JSON object of a file that need not be there."""
-    if not path.is_file():
-        return {}
-    with _blaming(path):
-        return json_object(path.read_text("utf-8"))
-
-
-def _files(directory: str | os.PathLike[str], *needed: str) -> dict[str, Path]:
-    """Where the files of a model directory are to be read."""
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise FileNotFoundError(f"{directory}: no such model directory")
-    paths = files_in(directory, (CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS))
-    for name in needed:
-        if not paths[name].is_file():
-            raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
-    return paths
-
-
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
     """Begin errors with the file that is at fault."""
@@ -282,11 +318,9 @@ def _check_size(config: TransformerConfig, arrays: Arrays) -> None:
         raise ValueError(f"config.json describes a model of at least {least:,} weights, there are {stored:,}")
 
 
-def _check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer, directory: Path) -> None:
+def _check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer) -> None:
     if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{directory}: the model has vocab_size={config.vocab_size}, the tokenizer {tokenizer.vocab_size} tokens"
-        )
+        raise ValueError(f"the model has vocab_size={config.vocab_size}, the tokenizer {tokenizer.vocab_size} tokens")
 
 
 def _to_json(document: dict[str, Any]) -> bytes:

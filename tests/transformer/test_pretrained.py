@@ -39,6 +39,7 @@ def test_a_model_directory_loads_back_to_identical_outputs(
     model = Transformer(small(vocab_size=tokenizer.vocab_size, norm_first=True)).eval()
     model.save_pretrained(tmp_path, tokenizer)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".commit.json",
         "config.json",
         "generation_config.json",
         "model.safetensors",

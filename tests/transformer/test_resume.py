@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,8 +157,10 @@ def test_a_crash_between_any_two_files_of_a_checkpoint_does_no_harm(
         patched.setattr(os, "replace", crashing)
         with pytest.raises(Crash):
             list(_trainer(tmp_path / "parts"))
-    resumed = _trainer(tmp_path / "parts", seed=99 if moment >= 5 else 0)
-    assert resumed.resume() == (moment + 4) // 9 * 4  # five renames decide, four more carry out
+    # Two renames begin the log; of each checkpoint the first decides, and four carry it out.
+    last = 0 if moment < 3 else 4 * ((moment + 2) // 5)
+    resumed = _trainer(tmp_path / "parts", seed=99 if last else 0)
+    assert resumed.resume() == last
     list(resumed)
     _assert_equal(resumed, whole)
 
@@ -289,14 +293,143 @@ def test_resuming_needs_a_directory() -> None:
         _trainer(None).resume()
 
 
-@pytest.mark.parametrize("name", ["state.json", "weights.safetensors", "optimizer.safetensors"])
-@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"[]"])
-def test_a_damaged_checkpoint_is_refused_by_name(name: str, damage: Any, tmp_path: Path) -> None:
+PARTS = ["state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("known", [True, False], ids=["", "without its commit"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"[]", None])
+def test_a_damaged_checkpoint_is_refused_by_name(name: str, known: bool, damage: Any, tmp_path: Path) -> None:
     next(iter(_trainer(tmp_path)))
     path = tmp_path / "checkpoint" / name
-    path.write_bytes(damage(path.read_bytes()))
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(path.read_bytes()))
+    if not known:
+        (tmp_path / ".commit.json").unlink()
+    if name == "state.json" and damage is None and not known:
+        assert _trainer(tmp_path).resume() == 0  # as if there had never been one
+        return
     with pytest.raises(ValueError, match=f"{name}: not a whole checkpoint"):
         _trainer(tmp_path).resume()
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_one_flipped_bit_anywhere_in_a_checkpoint_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    list(_trainer(tmp_path, **SETTINGS["best"]))
+    path = tmp_path / "checkpoint" / name
+    whole = path.read_bytes()
+    for at in np.random.default_rng(0).integers(0, len(whole), 20):
+        path.write_bytes(bytes([*whole[:at], whole[at] ^ (1 << at % 8), *whole[at + 1 :]]))
+        with pytest.raises(ValueError, match=f"{name}: not a whole checkpoint .damaged, or changed"):
+            _trainer(tmp_path, **SETTINGS["best"]).resume()
+
+
+def test_a_flipped_bit_in_the_log_is_told(tmp_path: Path) -> None:
+    list(_trainer(tmp_path))
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"loss": 2', b'"loss": 3', 1))
+    trainer = _trainer(tmp_path)
+    trainer.resume()
+    with pytest.raises(ValueError, match=r"log.jsonl: damaged, or changed by another program"):
+        list(trainer)
+
+
+def _change(state: Any, keys: tuple[str, ...], value: Any) -> None:
+    *path, last = keys
+    for key in path:
+        state = state[key]
+    if value is None:
+        del state[last]
+    else:
+        state[last] = value
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("position",),
+        ("position", "step"),
+        ("identity",),
+        ("random",),
+        ("random", "default"),
+        ("rates",),
+        ("rates", "optimizer"),
+        ("rates", "optimizer", "groups"),
+        ("rates", "schedule"),
+        ("rates", "schedule", "base"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, 7, [], "x", {}, [[[]]], -1, True])
+def test_a_state_that_makes_no_sense_is_one_error_though_nothing_knows_its_checksum(
+    keys: tuple[str, ...], value: Any, tmp_path: Path
+) -> None:
+    if keys == ("position", "step") and value == 7:
+        return  # which it may be
+    next(iter(_trainer(tmp_path)))
+    (tmp_path / ".commit.json").unlink()
+    path = tmp_path / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    _change(state, keys, value)
+    path.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"not a whole checkpoint|of another training"):
+        _trainer(tmp_path).resume()
+
+
+def test_deeply_nested_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    next(iter(_trainer(tmp_path)))
+    (tmp_path / ".commit.json").unlink()
+    (tmp_path / "checkpoint" / "state.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"state.json: not a whole checkpoint .not valid JSON"):
+        _trainer(tmp_path).resume()
+
+
+def test_a_second_training_is_refused_while_the_first_one_runs(tmp_path: Path) -> None:
+    steps = iter(_trainer(tmp_path))
+    next(steps)
+    with pytest.raises(BlockingIOError, match="another training is writing to it"):
+        next(iter(_trainer(tmp_path)))
+    steps.close()
+    assert next(iter(_trainer(tmp_path))).number == 1
+
+
+def test_a_log_that_is_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").symlink_to(tmp_path / "mine")
+    next(iter(_trainer(tmp_path / "run")))
+    assert (tmp_path / "mine").read_text() == "mine" and len(_log(tmp_path / "run")) == 2
+    shutil.rmtree(tmp_path / "run" / "checkpoint")
+    (tmp_path / "run" / "checkpoint").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="checkpoint: expected a directory, found a symbolic link"):
+        next(iter(_trainer(tmp_path / "run")))
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_a_full_disk_loses_the_step_and_nothing_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    steps = iter(parts)
+    for _ in range(6):
+        next(steps)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*log.jsonl'"):
+            list(steps)
+    for again in (parts, _trainer(tmp_path / "parts", seed=99)):  # in the same process, and in a new one
+        if again is not parts:
+            shutil.rmtree(tmp_path / "parts")
+            shutil.copytree(tmp_path / "copy", tmp_path / "parts")
+            assert again.resume() == 4
+        else:
+            shutil.copytree(tmp_path / "parts", tmp_path / "copy")
+        list(again)
+        _assert_equal(again, whole)
 
 
 def test_a_lost_log_is_told(tmp_path: Path) -> None:

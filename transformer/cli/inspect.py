@@ -15,7 +15,7 @@ from transformer.cli.parser import add_command
 from transformer.decode import GenerationConfig
 from transformer.draw import draw_attention
 from transformer.models import MaskedLM
-from transformer.pretrained import from_pretrained, load_tokenizer
+from transformer.pretrained import load_both
 from transformer.tasks import (
     PLACEHOLDER,
     TASK,
@@ -151,7 +151,7 @@ def add_draw(commands: Any) -> None:
 
 
 def _run_draw(args: argparse.Namespace) -> None:
-    model, tokenizer = from_pretrained(args.model), load_tokenizer(args.model)
+    model, tokenizer = load_both(args.model)
     text = with_masks(args.text, tokenizer) if isinstance(model, MaskedLM) else args.text
     draw_attention(model, tokenizer, text, args.target, layer=args.layer).save(args.output)
     console.out.print(f"wrote {args.output}")

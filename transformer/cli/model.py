@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from transformer.pretrained import from_pretrained, load_tokenizer
+from transformer.pretrained import load_both
 from transformer.tasks import TASK, Task, read_task
 from transformer.tokenizers import Tokenizer
 
@@ -27,9 +27,9 @@ def load_for(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
 
 
 def load(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
-    model = from_pretrained(directory)
+    model, tokenizer = load_both(directory)
     if not isinstance(model, task.model):
         raise ValueError(
             f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
         )
-    return model, load_tokenizer(directory)
+    return model, tokenizer

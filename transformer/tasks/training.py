@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import minigrad as mg
-from minigrad.io import replace_file
+from minigrad.io import read_file
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.curve import save_gradient_picture, save_loss_curve
-from transformer.pretrained import CONFIG, TOKENIZER, PretrainedModel, load_tokenizer
+from transformer.generations import exclusive, read_generation
+from transformer.pretrained import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG, PretrainedModel, load_tokenizer
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
-from transformer.train.checkpoint import Checkpoint
-from transformer.train.trainer import CHECKPOINT
+from transformer.train.checkpoint import FILES, Checkpoint
+
+LOSSES, GRADIENTS = "loss.png", "gradients.png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +38,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, its tokenizer, and the examples and steps that made it."""
+    """A model, its tokenizer, and the examples that made it."""
 
     model: Any  # of the task's class
     tokenizer: Tokenizer
     examples: Examples[Any]  # without those that were left out
-    steps: list[Step]
 
 
 def train(
@@ -69,26 +70,37 @@ def train(
 
     Raises:
         ValueError: a setting does not fit the examples, there is no training to resume, or a model in the way.
+        BlockingIOError: another training is writing to the directory.
     """
     directory = Path(directory)
     if settings.batch_tokens < 1:
         raise ValueError(f"batch_tokens: expected at least 1, got {settings.batch_tokens}")
-    if (directory / CONFIG).exists() and not (resume or overwrite):
-        raise ValueError(f"out: {directory} holds a model already; choose another place, --resume, or --overwrite")
-    try:  # an unwritable place is found before the training, not after it
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        raise ValueError(f"out: expected a directory to write to, got {directory} ({error.strerror})") from None
+    with ExitStack() as stack:
+        _take(directory, stack)
+        if not (resume or overwrite) and (name := _in_the_way(directory)):
+            what = "a model" if name == CONFIG else f"{name} of a training"
+            raise ValueError(f"out: {directory} holds {what} already; choose another place, --resume, or --overwrite")
+        return _train(task, examples, choice, settings, directory, resume, tensorboard)
+
+
+def _train(
+    task: Task[Any],
+    examples: Examples[Any],
+    choice: DataChoice,
+    settings: Settings,
+    directory: Path,
+    resume: bool,
+    tensorboard: str | os.PathLike[str] | None,
+) -> Trained:
     for note in examples.notes:
         console.say(note)
     training = settings.training
-    going_on = resume and Checkpoint.exists(directory / CHECKPOINT)
+    going_on = resume and Checkpoint.exists(directory)
     if resume and not going_on:
         _check_not_begun(directory)
     with console.doing("learning tokens"):
-        known = going_on and (directory / TOKENIZER).exists()  # without a checkpoint it may be an earlier model's
-        tokenizer = load_tokenizer(directory) if known else task.learn_tokens(examples, settings.vocab_size)
+        tokenizer = _tokenizer_of(directory) if going_on else None  # without a checkpoint it is an earlier model's
+        tokenizer = tokenizer or task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
     )
@@ -105,7 +117,12 @@ def train(
     model = task.model(config)
     if task.generation is not None:
         model.generation = task.generation
-    trainer = Trainer(model, data, training, held_out=held_out, directory=directory)
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        yield from model.files(tokenizer)
+        yield TASK, task_document(task, noted_choice)
+
+    trainer = Trainer(model, data, training, held_out=held_out, directory=directory, companions=files, held=True)
     if going_on:
         trainer.resume()
     count = len(examples.train)
@@ -113,17 +130,13 @@ def train(
         f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
     )
-    steps: list[Step] = []
     example = (lambda: task.show(model, tokenizer, examples.held_out[0])) if examples.held_out else None
     try:
         with _board(tensorboard, trainer) as board:
 
             def record(step: Step) -> None:
-                if not steps:  # from now on the directory is this training's; resuming needs its tokenizer
-                    model.save_pretrained(directory, tokenizer)
-                    replace_file(directory / TASK, task_document(task, noted_choice))
+                if step.number == 1:  # from now on the directory is this training's
                     trainer.save()
-                steps.append(step)
                 board(step)
 
             console.watch(trainer, training.steps, record, example)
@@ -138,15 +151,58 @@ def train(
                 if trainer.steps_made
                 else "stopped before the first step; nothing was learned"
             )
-    return Trained(model, tokenizer, examples, steps)
+    return Trained(model, tokenizer, examples)
+
+
+def _take(directory: Path, stack: ExitStack) -> None:
+    """Hold a directory that can be written to, before the training and not after it."""
+    try:
+        stack.enter_context(exclusive(directory))
+        tempfile.TemporaryFile(dir=directory).close()
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise ValueError(f"out: expected a directory to write to, got {directory} ({error.strerror})") from None
+    for name in (LOG, LOSSES, GRADIENTS):
+        if (directory / name).is_symlink():
+            raise ValueError(
+                f"out: {directory / name} is a symbolic link; a training writes nothing outside of its directory: "
+                "remove the link, or choose another place"
+            )
+
+
+def _in_the_way(directory: Path) -> str | None:
+    """A file of a model or a training that would be lost; what was killed before its first step is no loss."""
+    members = read_generation(directory, ()).members
+    begun = {LOG} if LOG in members and FILES[0] not in members else set()
+    names = (CONFIG, LOG, FILES[0])
+    return next((name for name in names if name not in begun and os.path.lexists(directory / name)), None)
+
+
+def _tokenizer_of(directory: Path) -> Tokenizer | None:
+    """The tokenizer that belongs to the checkpoint of a directory.
+
+    Raises:
+        ValueError: it is not the one that was saved with the checkpoint.
+    """
+    saved = read_generation(directory, OF_TOKENIZER)
+    for name in (TOKENIZER, TOKENIZER_CONFIG):
+        if fault := saved.fault(name):
+            raise ValueError(f"{saved.path(name)}: {fault}")
+    return load_tokenizer(directory) if TOKENIZER in saved.contents else None
 
 
 def _check_not_begun(directory: Path) -> None:
     """Refuse to begin a training anew, as its resumption, unless it was killed before its first step."""
-    if not (directory / LOG).exists():
-        raise ValueError(f"resume: {directory} has no training to go on with")
-    steps = (directory / LOG).read_bytes().count(b"\n") - 1  # after its header
-    if steps > 0:
+    members = read_generation(directory, ()).members
+    if LOG in members and FILES[0] not in members:
+        return
+    try:
+        content = read_file(directory / LOG)
+    except FileNotFoundError:
+        raise ValueError(f"resume: {directory} has no training to go on with") from None
+    steps = content.count(b"\n") - 1  # after its header
+    if steps > 0 or FILES[0] in members:
         raise ValueError(
             f"resume: the checkpoint in {directory} is missing after {steps:,} steps; --overwrite begins anew"
         )
@@ -158,9 +214,9 @@ def _draw(directory: Path) -> None:
         return
     header, steps = read_log(directory / LOG)
     if steps:
-        save_loss_curve(steps, directory / "loss.png")
+        save_loss_curve(steps, directory / LOSSES)
         limit = header["config"]["clip_norm"]
-        save_gradient_picture(steps, header["parameters"], directory / "gradients.png", clip_norm=limit)
+        save_gradient_picture(steps, header["parameters"], directory / GRADIENTS, clip_norm=limit)
 
 
 @contextmanager

@@ -1,19 +1,22 @@
-"""All that a training needs to go on to the last bit, in one directory that changes as a whole."""
+"""All that a training needs to go on to the last bit: members of the generation that its log and its model are of."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from minigrad import nn
-from minigrad.io import files_in, from_bytes, replace_files, to_bytes
+from minigrad.io import from_bytes, to_bytes
 from minigrad.random import Generator, default_generator
+from transformer.config import json_object
+from transformer.generations import CHECKPOINT, read_generation
 
 STATE, WEIGHTS, OPTIMIZER, KEPT = "state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"
 ARRAYS = (WEIGHTS, OPTIMIZER, KEPT)
+FILES = tuple(f"{CHECKPOINT}/{name}" for name in (STATE, *ARRAYS))
 
 Arrays = Mapping[str, Any]
 
@@ -38,44 +41,62 @@ class Checkpoint:
     rates: Mapping[str, Any]  # what of the optimizer and the schedule is no array
     arrays: Mapping[str, Arrays]  # of WEIGHTS, OPTIMIZER and KEPT
 
-    def save(self, directory: Path) -> None:
-        """Write all files, which take the place of earlier ones together."""
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """The names and contents of its files, made one at a time."""
+        for name in ARRAYS:
+            yield f"{CHECKPOINT}/{name}", to_bytes(self.arrays[name])
         state = {name: getattr(self, name) for name in ("identity", "random", "rates")}
         state["position"] = vars(self.position)
-        contents = {name: to_bytes(self.arrays[name]) for name in ARRAYS}
-        replace_files(directory, {**contents, STATE: json.dumps(state, indent=1).encode()})
+        yield f"{CHECKPOINT}/{STATE}", json.dumps(state, indent=1).encode()
 
     @classmethod
     def load(cls, directory: Path) -> Checkpoint | None:
-        """Read what was saved last; None where there is nothing.
+        """Read what a training in this directory saved last; None where it has saved nothing.
 
         Raises:
             ValueError: a file is missing or damaged.
         """
-        if not Checkpoint.exists(directory):
+        saved = read_generation(directory, FILES)
+        if not saved.has(f"{CHECKPOINT}/{STATE}"):
             return None
-        paths = files_in(directory, (STATE, *ARRAYS))
         name = STATE
         try:
-            state = json.loads(paths[STATE].read_text("utf-8"))
-            position = Position(**state["position"])
+            for name in (STATE, *ARRAYS):
+                if fault := saved.fault(f"{CHECKPOINT}/{name}"):
+                    raise ValueError(fault)
+                if not saved.has(f"{CHECKPOINT}/{name}"):
+                    raise ValueError("missing")
+            name = STATE
+            state = json_object(saved.contents[f"{CHECKPOINT}/{STATE}"].decode("utf-8"))
+            identity, random, rates = (_table(state, key) for key in ("identity", "random", "rates"))
+            position = Position(**_counts(state))
             arrays = {}
             for name in ARRAYS:
-                arrays[name] = {key: value.numpy() for key, value in from_bytes(paths[name].read_bytes()).items()}
-            return cls(state["identity"], position, state["random"], state["rates"], arrays)
-        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-            raise ValueError(f"{directory / name}: not a whole checkpoint ({error})") from None
+                content = saved.contents[f"{CHECKPOINT}/{name}"]
+                arrays[name] = {key: value.numpy() for key, value in from_bytes(content).items()}
+            return cls(identity, position, random, rates, arrays)
+        except ValueError as error:
+            raise ValueError(f"{directory / CHECKPOINT / name}: not a whole checkpoint ({error})") from None
 
     @staticmethod
     def exists(directory: Path) -> bool:
-        """Whether something was saved."""
-        return files_in(directory, (STATE,))[STATE].exists()
+        """Whether something is there that a training in this directory has saved."""
+        return FILES[0] in read_generation(directory, FILES[:1]).contents
 
-    @staticmethod
-    def discard(directory: Path) -> None:
-        """Remove what was saved, the file that says so first."""
-        for path in files_in(directory, (STATE, *ARRAYS)).values():
-            path.unlink(missing_ok=True)
+
+def _table(state: Mapping[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(value := state.get(key), dict):
+        raise ValueError(f"{key}: expected a table, got {value!r:.80}")
+    return value
+
+
+def _counts(state: Mapping[str, Any]) -> dict[str, int]:
+    """The fields of a position."""
+    counts = _table(state, "position")
+    names = [field.name for field in fields(Position)]
+    if sorted(counts) != sorted(names) or not all(type(count) is int and count >= 0 for count in counts.values()):
+        raise ValueError(f"position: expected the counts {', '.join(names)}, got {counts!r:.80}")
+    return counts
 
 
 def generators(model: nn.Module) -> dict[str, Generator]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -9,6 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from minigrad.io import naming, read_file, write_whole
+from transformer.config import json_object
+from transformer.generations import Member
+
+LISTS = ("gradient_norms", "clipped_shares")
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,20 @@ class Step:
             ValueError: the line is damaged.
         """
         try:
-            values = json.loads(line)
-            for name in ("gradient_norms", "clipped_shares"):
-                values[name] = tuple(values.get(name, ()))
-            return cls(number=values.pop("step"), **values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a step of a training log: {line[:60]!r}") from error
+            values = json_object(line)
+            values["number"] = values.pop("step", None)
+            for name in LISTS:
+                values[name] = _numbers(values.get(name, []))
+            _numbers([value for name, value in values.items() if name not in LISTS])
+            return cls(**values)
+        except (TypeError, ValueError) as error:  # TypeError: a name is missing, or unknown
+            raise ValueError(f"not a step of a training log ({error}): {line[:60]!r}") from None
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise ValueError(f"expected numbers, got {values!r:.60}")
+    return tuple(values)
 
 
 def _short(values: tuple[float, ...]) -> list[float]:
@@ -65,22 +80,30 @@ def _short(values: tuple[float, ...]) -> list[float]:
 
 
 class Log:
-    """A file of JSON lines that is being written.
+    """A file of JSON lines that is being written, and knows the checksum of what it holds.
 
     Args:
         path: the file.
-        length: the bytes to keep of what is there; what a crashed run wrote after them is cut off.
+        beginning: what to keep of it; what a crashed run wrote after that is cut off.
 
     Raises:
-        ValueError: the file is shorter.
+        ValueError: the file does not begin so, or is a link to elsewhere.
     """
 
-    def __init__(self, path: Path, length: int = 0) -> None:
+    def __init__(self, path: Path, beginning: Member) -> None:
+        self._path = path
+        if path.is_symlink():
+            raise ValueError(f"{path}: expected a file, found a symbolic link")
+        found = read_file(path) if path.exists() else b""
+        if len(found) < beginning.size:
+            raise ValueError(
+                f"{path}: expected at least {beginning.size} bytes, as the checkpoint says, got {len(found)}"
+            )
+        self._digest, self._size = hashlib.sha256(found[: beginning.size]), beginning.size
+        if beginning.sha256 not in ("", self._digest.hexdigest()):
+            raise ValueError(f"{path}: damaged, or changed by another program since the checkpoint was saved")
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by the with block that uses the log
-        if (found := self._file.tell()) < length:
-            self._file.close()
-            raise ValueError(f"{path}: expected at least {length} bytes, as the checkpoint says, got {found}")
-        self._file.truncate(length)
+        self._file.truncate(beginning.size)
 
     def __enter__(self) -> Self:
         return self
@@ -92,12 +115,21 @@ class Log:
 
     def write(self, line: str) -> None:
         """Append a line."""
-        self._file.write(line.encode() + b"\n")
+        content = line.encode() + b"\n"
+        write_whole(self._file, content, self._path)
+        self._digest.update(content)
+        self._size += len(content)
 
-    def sync(self) -> int:
-        """Have all lines on the disk; returns the file's length in bytes."""
-        os.fsync(self._file.fileno())
-        return self._file.seek(0, os.SEEK_END)
+    @property
+    def written(self) -> Member:
+        """What it holds."""
+        return Member(self._size, self._digest.hexdigest())
+
+    def sync(self) -> Member:
+        """Have all lines on the disk; returns what it holds."""
+        with naming(self._path):
+            os.fsync(self._file.fileno())
+        return self.written
 
 
 def read_log(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], list[Step]]:
@@ -107,21 +139,28 @@ def read_log(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], list[Step
         FileNotFoundError: there is no such file.
         ValueError: it is no training log; the message names the line.
     """
-    lines = Path(path).read_text("utf-8").split("\n")[:-1]  # a last line without its end is still being written
+    path = Path(path)
     try:
-        header = json.loads(lines[0])
+        # A last line without its end is still being written.
+        lines = read_file(path).decode("utf-8").split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a training log ({error})") from None
+    try:
+        header = json_object(lines[0])
         parameters = header["parameters"]
+        if not isinstance(parameters, list) or not all(isinstance(name, str) for name in parameters):
+            raise TypeError
     except (IndexError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{os.fspath(path)}: not a training log, its first line is no header") from None
+        raise ValueError(f"{path}: not a training log, its first line is no header") from None
     steps = []
     for number, line in enumerate(lines[1:], 2):
         try:
             steps.append(Step.from_json(line))
         except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from None
+            raise ValueError(f"{path}, line {number}: {error}") from None
         if len(steps[-1].gradient_norms) != len(parameters):
             raise ValueError(
-                f"{os.fspath(path)}, line {number}: expected {len(parameters)} gradient_norms, one a parameter, "
+                f"{path}, line {number}: expected {len(parameters)} gradient_norms, one a parameter, "
                 f"got {len(steps[-1].gradient_norms)}"
             )
     return header, steps

@@ -6,11 +6,11 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
+from transformer.generations import CHECKPOINT, Member, exclusive, read_generation, write_generation
 from transformer.train.checkpoint import (
+    FILES,
     KEPT,
     OPTIMIZER,
     WEIGHTS,
@@ -37,7 +39,7 @@ from transformer.train.log import Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
 from transformer.train.precision import bfloat16_weights
 
-LOG, CHECKPOINT = "log.jsonl", "checkpoint"
+LOG = "log.jsonl"
 
 
 class Trainer:
@@ -52,7 +54,11 @@ class Trainer:
         data: the batches to learn from, pass after pass.
         config: how to train.
         held_out: batches to evaluate with every ``config.evaluate_every`` steps: its epoch 0.
-        directory: where to write ``log.jsonl`` and ``checkpoint/``; made when missing. None writes nothing.
+        directory: where to write ``log.jsonl`` and ``checkpoint/``; made when missing. None writes nothing. No second
+            training may write there meanwhile.
+        companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
+            such as those of the model: all of them change together.
+        held: whether the caller holds the directory, by :func:`~transformer.generations.exclusive`.
 
     Raises:
         ValueError: the settings do not fit the model or the data.
@@ -76,6 +82,8 @@ class Trainer:
         *,
         held_out: Data | None = None,
         directory: str | os.PathLike[str] | None = None,
+        companions: Callable[[], Iterable[tuple[str, bytes]]] = tuple,
+        held: bool = False,
     ) -> None:
         if config.patience is not None and held_out is None:
             raise ValueError("held_out: expected data, as patience waits for its loss to fall")
@@ -83,6 +91,9 @@ class Trainer:
             raise ValueError("evaluate_every: expected a number of steps, as there is held-out data")
         self.model, self.data, self.config, self.held_out = model, data, config, held_out
         self.directory = None if directory is None else Path(directory)
+        self._companions, self._held = companions, held
+        self._log: Log | None = None  # while it iterates
+        self._logged = Member(0, "")  # of the log, by the last step
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self.parameter_names, self.parameters = list(trained), list(trained.values())
         self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
@@ -90,7 +101,6 @@ class Trainer:
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
-        self._log: Log | None = None  # while it iterates
         self._saved = 0  # steps in the checkpoint
         self._whole = True  # whether weights, moments, position and log are of the same step
 
@@ -116,16 +126,25 @@ class Trainer:
         """
         if self.directory is None:
             raise ValueError("directory: expected one to resume from, got None")
-        checkpoint = Checkpoint.load(self.directory / CHECKPOINT)
+        checkpoint = Checkpoint.load(self.directory)
         if checkpoint is None:
             return 0
+        path = self.directory / CHECKPOINT
         if difference := first_difference(checkpoint.identity, self._identity):
-            raise ValueError(f"{self.directory / CHECKPOINT}: of another training: {difference}")
-        self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
-        self.optimizer.load_state_dict({**checkpoint.rates["optimizer"], **checkpoint.arrays[OPTIMIZER]})
-        self.scheduler.load_state_dict(checkpoint.rates["schedule"])
-        self._kept.load_state_dict(checkpoint.arrays[KEPT])
-        self._position, self._random = checkpoint.position, dict(checkpoint.random)
+            raise ValueError(f"{path}: of another training: {difference}")
+        self._whole = False
+        try:
+            self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
+            self.optimizer.load_state_dict({**checkpoint.rates["optimizer"], **checkpoint.arrays[OPTIMIZER]})
+            self.scheduler.load_state_dict(checkpoint.rates["schedule"])
+            self._kept.load_state_dict(checkpoint.arrays[KEPT])
+            self._random = {name: _checked(checkpoint.random[name]) for name in self._generators}
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a whole checkpoint ({type(error).__name__}: {error})") from None
+        self._position = checkpoint.position
+        logged = read_generation(self.directory, ()).members.get(LOG)
+        size = self._position.log_length
+        self._logged = logged if logged is not None and logged.size == size else Member(size, "")
         self._saved, self._whole = self.steps_made, True
         return self.steps_made
 
@@ -135,15 +154,14 @@ class Trainer:
                 "the training was interrupted halfway through a change of the weights; resume it, or start anew"
             )
         with ExitStack() as stack:
-            stack.callback(setattr, self, "_log", None)
-            self._log = log = self._begin(stack)
+            self._begin(stack)
             stack.callback(self.model.eval)
             stack.callback(self.save)  # whatever ends the training
             batches = self._batches()
             while not self.finished:
                 if self._evaluates_after(self.steps_made + 1):
                     self.save()  # an interrupt during the evaluation then costs one step
-                step = self._step(batches, log)
+                step = self._step(batches)
                 if self.steps_made % self.config.checkpoint_every == 0:
                     self.save()
                 yield step
@@ -151,19 +169,20 @@ class Trainer:
             if (weights := self._kept.result()) is not None:
                 self.model.load_state_dict(weights)
 
-    def _begin(self, stack: ExitStack) -> Log | None:
-        """The log: a new one with a header, or that of the steps made so far."""
+    def _begin(self, stack: ExitStack) -> None:
+        """Open the log: a new one with a header, or that of the steps made so far."""
         if self.directory is None:
-            return None
-        if self.steps_made:
-            return stack.enter_context(Log(self.directory / LOG, self._position.log_length))
-        self.directory.mkdir(parents=True, exist_ok=True)
-        Checkpoint.discard(self.directory / CHECKPOINT)  # of an earlier training, to which the new log does not belong
-        log = stack.enter_context(Log(self.directory / LOG))
-        versions = {"minigrad": mg.__version__, "numpy": np.__version__}
-        header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
-        log.write(json.dumps(header))
-        return log
+            return
+        if not self._held:
+            stack.enter_context(exclusive(self.directory))
+        if not self.steps_made:  # the checkpoint of an earlier training does not belong to the new log
+            versions = {"minigrad": mg.__version__, "numpy": np.__version__}
+            header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
+            content = json.dumps(header).encode() + b"\n"
+            write_generation(self.directory, [(LOG, content)], removed=FILES)
+            self._logged = Member.of(content)
+        stack.callback(setattr, self, "_log", None)
+        self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
 
     def _batches(self) -> Iterator[tuple[Batch, int, int]]:
         """The batches from the present position on, each with its epoch and how many of it are then used up."""
@@ -176,7 +195,7 @@ class Trainer:
                 raise ValueError(f"data: expected batches, got none in epoch {epoch}")
             epoch, used = epoch + 1, 0
 
-    def _step(self, source: Iterator[tuple[Batch, int, int]], log: Log | None) -> Step:
+    def _step(self, source: Iterator[tuple[Batch, int, int]]) -> Step:
         start = time.perf_counter()
         self.model.train()
         self.optimizer.zero_grad()
@@ -209,8 +228,9 @@ class Trainer:
             gradient_norms=clipping.norms,
             clipped_shares=clipping.shares,
         )
-        if log is not None:
-            log.write(step.to_json())
+        if self._log is not None:
+            self._log.write(step.to_json())
+            self._logged = self._log.written
         self._whole = True
         return step
 
@@ -235,16 +255,18 @@ class Trainer:
             )
 
     def save(self) -> None:
-        """Write a checkpoint, unless that was done, or an interrupt came halfway through a change."""
+        """Write a checkpoint after a step, unless that was done, or an interrupt came halfway through a change."""
         if self.directory is None or self._log is None or not self._whole or self._saved == self.steps_made:
             return
-        self._position = replace(self._position, log_length=self._log.sync())
+        self._logged = self._log.sync()
+        self._position = replace(self._position, log_length=self._logged.size)
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
         arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._kept.state_dict()}
         checkpoint = Checkpoint(self._identity, self._position, self._random, rates, arrays)
-        checkpoint.save(self.directory / CHECKPOINT)
+        contents = chain(checkpoint.files(), self._companions())
+        write_generation(self.directory, contents, grown={LOG: self._logged})
         self._saved = self.steps_made
 
     @cached_property
@@ -257,6 +279,12 @@ class Trainer:
             "config": {name: value for name, value in asdict(self.config).items() if name != "checkpoint_every"},
         }
         return json.loads(json.dumps(identity))  # as it is read back: tuples become lists
+
+
+def _checked(state: Any) -> dict[str, Any]:
+    """The state of a generator, which it takes."""
+    Generator(0).state = state
+    return dict(state)
 
 
 def _states(generators: Mapping[str, Generator]) -> dict[str, Any]:

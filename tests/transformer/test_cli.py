@@ -30,6 +30,8 @@ from transformer import (
     load_tokenizer,
 )
 from transformer.cli.usage import EXAMPLES, USAGE
+from transformer.generations import exclusive
+from transformer.pretrained import load_both
 from transformer.tasks import TASKS, Report, digest, read_task
 from transformer.train import Trainer
 
@@ -196,10 +198,11 @@ def test_lines_come_out_as_they_come_in(translator: Path) -> None:
         (b"1 and 2\ncaf\xe9\n", "standard input: line 2 is not in UTF-8"),
         ("1 and 2\n".encode("utf-16"), "standard input: looks like UTF-16 or UTF-32, expected UTF-8"),
         (b"1 and 2\r3 and 4\r", "standard input: its lines end in CR alone"),
+        (b"x" * 2**24, "standard input: a line has more than 8,388,608 bytes, and so is no text"),
     ],
 )
 @pytest.mark.parametrize("name", ["translator", "summarizer"])
-def test_an_encoding_that_is_not_utf8_is_named(
+def test_what_is_no_text_in_utf8_is_named(
     name: str, stdin: bytes, message: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, err = request.getfixturevalue(name), io.StringIO()
@@ -551,6 +554,104 @@ def test_a_model_whose_checkpoint_is_lost_is_not_written_over_by_a_resumption(
     said = _command(*arguments, *every, "--resume", status=2)
     assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite begins anew" in said.err
     assert _weights(out) == _weights(translator)
+
+
+class Kill(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def other_translator(folder: Path) -> Path:
+    data = ["--data", folder / "pairs.tsv.gz", *TINY, "--vocab-size", 260, "--checkpoint-every", 1]
+    _command("train", "translate", "--out", folder / "other translator", *data)
+    return folder / "other translator"
+
+
+@pytest.mark.parametrize("moment", [0, 1, 3, 9, 14])
+def test_a_training_over_another_model_killed_at_any_rename_is_resumed_to_the_same_end(
+    moment: int,
+    folder: Path,
+    translator: Path,
+    other_translator: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, replace, count = tmp_path / "m", os.replace, 0
+    shutil.copytree(translator, out)  # of other tokens
+    before = _weights(out)
+
+    def killed(*arguments: Any) -> None:
+        nonlocal count
+        if count == moment:
+            raise Kill  # and so whatever comes after it
+        count += 1
+        replace(*arguments)
+
+    data = ["--data", folder / "pairs.tsv.gz", *TINY, "--vocab-size", 260, "--checkpoint-every", 1]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(Kill):
+            _command("train", "translate", "--out", out, *data, "--overwrite")
+    model, tokenizer = load_both(out)
+    assert model.config.vocab_size == tokenizer.vocab_size
+    if not moment:  # not begun
+        said = _command("train", "translate", "--out", out, *data, "--resume", status=2)
+        assert "of another training" in said.err and _weights(out) == before
+        return
+    _command("train", "translate", "--out", out, *data, "--resume")
+    assert _weights(out) == _weights(other_translator)
+    assert {path.name for path in out.rglob("*")} == {path.name for path in other_translator.rglob("*")}
+
+
+def test_a_second_training_into_a_directory_is_refused(folder: Path, translator: Path, tmp_path: Path) -> None:
+    arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / "m", *TINY)
+    for options in ([], ["--overwrite"], ["--resume"]):
+        with exclusive(tmp_path / "m"):
+            said = _command(*arguments, *options, status=2)
+        assert said.err.splitlines()[-1].endswith(
+            f"{tmp_path / 'm'}: another training is writing to it; wait for its end, or choose another place"
+        )
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "loss.png", "gradients.png", "checkpoint"])
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_a_training_writes_nothing_through_a_link_out_of_its_directory(
+    name: str, options: list[str], folder: Path, tmp_path: Path
+) -> None:
+    out, mine = tmp_path / "m", tmp_path / "mine"
+    out.mkdir()
+    if name == "checkpoint":
+        mine.mkdir()
+        (mine / "state.json").write_text("mine")
+    else:
+        mine.write_text("mine")
+    (out / name).symlink_to(mine)
+    said = _command("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, *options, status=2)
+    assert "symbolic link" in said.err.splitlines()[-1] and str(out / name) in said.err.splitlines()[-1]
+    assert (mine / "state.json" if name == "checkpoint" else mine).read_text() == "mine"
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_a_log_of_somebody_else_is_not_written_over_without_being_asked(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "log.jsonl").write_text("mine")
+    arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / "m", *TINY)
+    said = _command(*arguments, status=2)
+    assert "holds log.jsonl of a training already; choose another place" in said.err
+    assert (tmp_path / "m" / "log.jsonl").read_text() == "mine"
+    _command(*arguments, "--overwrite")
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(folder: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of POSIX systems")
+    out = tmp_path / "m"
+    command = _process("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))  # noqa: E731  # of the other process
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 2 and "Exception ignored" not in done.stderr and "Traceback" not in done.stderr
+    assert re.search(r"error: .*File too large: '.*/m/.*(json|safetensors)'$", done.stderr.splitlines()[-1])
+    assert not [path for path in out.rglob("*") if "pending" in path.name]
+    _command("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY)
 
 
 def test_a_training_repeats_to_the_digit_in_another_process(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,7 +122,16 @@ def _train(
         yield from model.files(tokenizer)
         yield TASK, task_document(task, noted_choice)
 
-    trainer = Trainer(model, data, training, held_out=held_out, directory=directory, companions=files, held=True)
+    trainer = Trainer(
+        model,
+        data,
+        training,
+        held_out=held_out,
+        directory=directory,
+        companions=files,
+        settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
+        held=True,
+    )
     if going_on:
         trainer.resume()
     count = len(examples.train)
@@ -139,7 +148,8 @@ def _train(
                     trainer.save()
                 board(step)
 
-            console.watch(trainer, training.steps, record, example)
+            with closing(iter(trainer)) as steps:
+                console.watch(steps, training.steps, record, example)
     finally:
         if trainer.steps_made:  # whatever ended the training, what was learned is kept
             model.save_pretrained(directory, tokenizer)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
@@ -58,6 +59,7 @@ class Trainer:
             training may write there meanwhile.
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.
+        settings: other choices that the training follows from, to be the same when it is resumed.
         held: whether the caller holds the directory, by :func:`~transformer.generations.exclusive`.
 
     Raises:
@@ -83,6 +85,7 @@ class Trainer:
         held_out: Data | None = None,
         directory: str | os.PathLike[str] | None = None,
         companions: Callable[[], Iterable[tuple[str, bytes]]] = tuple,
+        settings: Mapping[str, Any] | None = None,
         held: bool = False,
     ) -> None:
         if config.patience is not None and held_out is None:
@@ -91,7 +94,7 @@ class Trainer:
             raise ValueError("evaluate_every: expected a number of steps, as there is held-out data")
         self.model, self.data, self.config, self.held_out = model, data, config, held_out
         self.directory = None if directory is None else Path(directory)
-        self._companions, self._held = companions, held
+        self._companions, self._settings, self._held = companions, dict(settings or {}), held
         self._log: Log | None = None  # while it iterates
         self._logged = Member(0, "")  # of the log, by the last step
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -130,7 +133,8 @@ class Trainer:
         if checkpoint is None:
             return 0
         path = self.directory / CHECKPOINT
-        if difference := first_difference(checkpoint.identity, self._identity):
+        known = {"settings": self._identity["settings"], **checkpoint.identity}  # earlier versions did not note them
+        if difference := first_difference(known, self._identity):
             raise ValueError(f"{path}: of another training: {difference}")
         self._whole = False
         try:
@@ -148,7 +152,7 @@ class Trainer:
         self._saved, self._whole = self.steps_made, True
         return self.steps_made
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> abc.Generator[Step, None, None]:
         if not self._whole:
             raise RuntimeError(
                 "the training was interrupted halfway through a change of the weights; resume it, or start anew"
@@ -277,6 +281,7 @@ class Trainer:
             "data": fingerprint(self.data),
             "held_out": None if self.held_out is None else fingerprint(self.held_out),
             "config": {name: value for name, value in asdict(self.config).items() if name != "checkpoint_every"},
+            "settings": self._settings,
         }
         return json.loads(json.dumps(identity))  # as it is read back: tuples become lists
 

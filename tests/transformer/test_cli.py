@@ -654,6 +654,52 @@ def test_a_full_disk_is_one_line_that_names_the_file(folder: Path, tmp_path: Pat
     _command("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY)
 
 
+def _named(model: Path, out: Path, **changes: Any) -> Path:
+    """A copy of a model directory whose task.json says something else."""
+    shutil.copytree(model, out)
+    path = out / "task.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return out
+
+
+def test_evaluate_opens_no_file_that_a_strangers_directory_names(
+    folder: Path, translator: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the password\n" * 9)
+    theirs = _named(translator, tmp_path / "theirs", data=[str(secret)], held_out=1)
+    said = _command("evaluate", "--model", theirs, status=2)
+    error = said.err.splitlines()[-1]
+    assert f"data: {theirs / 'task.json'} names {secret}, and was not written by a training of yours" in error
+    assert f"--data {secret} reads it all the same" in error and "password" not in said.err
+    pairs = folder / "pairs.tsv.gz"
+    theirs = _named(translator, tmp_path / "more", data=[str(pairs)], held_out=4)  # whatever it is that was changed
+    assert "--data" in _command("evaluate", "--model", theirs, status=2).err
+
+
+def test_a_directory_that_was_moved_is_still_ones_own(translator: Path, tmp_path: Path) -> None:
+    shutil.copytree(translator, tmp_path / "moved")
+    assert "exact match" in _command("evaluate", "--model", tmp_path / "moved").out
+
+
+def test_a_home_that_keeps_no_key_trains_and_asks(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    pairs = folder / "pairs.tsv.gz"
+    _command("train", "translate", "--data", pairs, "--out", tmp_path / "m", *TINY)
+    assert f"--data {pairs} reads it" in _command("evaluate", "--model", tmp_path / "m", status=2).err
+    assert "exact match" in _command("evaluate", "--model", tmp_path / "m", "--data", pairs).out
+
+
+@pytest.mark.parametrize("data", ["/dev/random", "/dev/zero", "/dev/null"])
+def test_a_device_is_no_data(data: str, translator: Path, tmp_path: Path) -> None:
+    error = f"{data}: expected a file, found a device"
+    assert error in _command("train", "generate", "--data", data, "--out", tmp_path / "m", status=2).err
+    assert error in _command("evaluate", "--model", translator, "--data", data, status=2).err
+
+
 def test_a_training_repeats_to_the_digit_in_another_process(folder: Path, tmp_path: Path) -> None:
     def arguments(name: str) -> list[object]:
         wide = ["--d-model", 64, "--d-ff", 128, "--steps", 2]  # enough for the parallel kernels

@@ -17,7 +17,7 @@ from minigrad.nn import functional as F
 from transformer import CausalLM, MaskedLM, TransformerConfig
 from transformer.data.parallel import first_sentence
 from transformer.demo import DEFAULTS
-from transformer.tasks import TASKS, DataChoice, continuation, digest, fill, read_task
+from transformer.tasks import TASKS, DataChoice, continuation, digest, fill, is_trusted, read_task
 from transformer.tasks.task import task_document
 from transformer.tokenizers import Tokenizer
 from transformer.train import held_out_loss
@@ -196,7 +196,7 @@ def test_a_training_shows_an_example_however_short_the_context_is() -> None:
 def test_a_task_and_its_data_survive_their_file(name: str, tmp_path: Path) -> None:
     choice = DataChoice(data=("a.tsv", "b"), held_out=7, reverse=True, split_seed=3, skip_bad=True)
     (tmp_path / "task.json").write_bytes(task_document(TASKS[name], choice))
-    assert read_task(tmp_path) == (name, choice)
+    assert read_task(tmp_path) == (name, choice) and is_trusted(tmp_path)
     choice = replace(choice, held_out_digests=(digest("a text"), digest(("a", "pair"))))
     (tmp_path / "task.json").write_bytes(task_document(TASKS[name], choice))
-    assert read_task(tmp_path) == (name, choice)
+    assert read_task(tmp_path) == (name, choice) and is_trusted(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from transformer.tasks import (
     Examples,
     TextToText,
     digest,
+    files_among,
     fill,
+    is_trusted,
     read_task,
     with_masks,
 )
@@ -81,6 +84,8 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         if (args.task or name) not in TASKS:
             raise ValueError(f"{args.model / TASK}: task: expected one of {', '.join(TASKS)}, got {name!r}")
         task, choice = TASKS[args.task or name], choice_of(args, before)
+        if args.data is None:
+            _check_named_files(args.model, before.data)
         if before.held_out_digests is None and not args.all:
             console.say(f"{args.model / TASK} does not note which examples were held out; they are drawn anew")
     useless = [name for name in HEEDED if getattr(args, name) is not None and name not in task.heeds]
@@ -127,6 +132,20 @@ def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any
             f"{' '.join(choice.data)}; a test set is scored by --data FILE --all"
         )
     return [present[name] for name in digests]
+
+
+def _check_named_files(directory: Path, data: Sequence[str]) -> None:
+    """Refuse files that a directory names, unless a training of this user noted them, and they are files."""
+    if not (files := files_among(data)):
+        return
+    if not is_trusted(directory):
+        raise ValueError(
+            f"data: {directory / TASK} names {' '.join(files)}, and was not written by a training of yours on this "
+            f"machine; --data {shlex.join(data)} reads it all the same"
+        )
+    for name in files:
+        if Path(name).exists() and not Path(name).is_file():
+            raise ValueError(f"data: {name}, which {directory / TASK} names, is no file; --data gives another one")
 
 
 def add_draw(commands: Any) -> None:

@@ -6,8 +6,9 @@ task (what a task is) → corpora (data by name) → text_to_text, masked, causa
 from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
+from transformer.tasks.corpora import files_among
 from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
-from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, read_task
+from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, is_trusted, read_task
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
 
@@ -34,7 +35,9 @@ __all__ = [
     "Translation",
     "continuation",
     "digest",
+    "files_among",
     "fill",
+    "is_trusted",
     "read_task",
     "train",
     "with_masks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,11 @@ NAMES = {
     "fill": "topics",
     "generate": "topics",
 }
+
+
+def files_among(data: Sequence[str]) -> list[str]:
+    """Those of the names that are no corpora's, and so name files."""
+    return [name for name in data if not re.fullmatch(r"docstrings|topics|debian(:\w+)?|cldr:[\w-]+(:\d+)?", name)]
 
 
 def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> Corpus[Pair]:
@@ -78,7 +84,10 @@ def _one_or_two(data: Sequence[str]) -> list[Path]:
 def _existing(data: Sequence[str]) -> list[Path]:
     """Files, or an error that says which names would have done."""
     for name in data:
-        if not Path(name).exists():
+        path = Path(name)
+        if path.is_char_device() or path.is_block_device():
+            raise ValueError(f"{name}: expected a file, found a device")
+        if not path.exists():
             known = "; ".join(f"to {task}: {names}" for task, names in NAMES.items())
             raise FileNotFoundError(f"{name}: no such file, and no corpus of that name; those are, {known}")
     return [Path(name) for name in data]

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
 
+from minigrad.io import read_file
 from transformer.config import TransformerConfig, json_object
 from transformer.data.batches import Data
 from transformer.decode import GenerationConfig
 from transformer.pretrained import PretrainedModel
+from transformer.tasks.seal import SEAL, is_sealed, sealed
 from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
@@ -167,7 +169,7 @@ class Task(ABC, Generic[Example]):
 def task_document(task: Task[Any], choice: DataChoice) -> bytes:
     """The content of ``task.json``."""
     fields = {name: value for name, value in asdict(choice).items() if value is not None}
-    return (json.dumps({"task": task.name, **fields}, indent=2) + "\n").encode()
+    return (json.dumps(sealed({"task": task.name, **fields}), indent=2) + "\n").encode()
 
 
 def read_task(directory: Path) -> tuple[str, DataChoice]:
@@ -178,10 +180,9 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
         ValueError: the file is damaged.
     """
     path = directory / TASK
-    if not path.is_file():
-        raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for")
     try:
-        values = json_object(path.read_text("utf-8"))
+        values = _document(directory)
+        values.pop(SEAL, None)
         name, data = values.pop("task", None), values.pop("data", None)
         digests = values.pop("held_out_digests", None)
         if not isinstance(name, str) or not _is_names(data):
@@ -201,6 +202,25 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def is_trusted(directory: Path) -> bool:
+    """Whether the files that a directory names are those that a training of this user named, on this machine.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        return is_sealed(_document(directory))
+    except ValueError as error:
+        raise ValueError(f"{directory / TASK}: {error}") from None
+
+
+def _document(directory: Path) -> dict[str, Any]:
+    try:
+        return json_object(read_file(directory / TASK).decode("utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for") from None
 
 
 def _is_names(value: Any) -> bool:

@@ -1,0 +1,64 @@
+"""A seal on what a training notes of itself: whether a file is one that this user's trainings wrote on this machine.
+
+A model directory may come from anybody, and its ``task.json`` may name any file. The key of the seal stands in the
+user's own folder, so that nobody else's directory can bear it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from minigrad.io import read_file
+
+SEAL = "seal"  # its name in the document
+LENGTH = 32  # bytes
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document with its seal; without one where there is no place to keep a key."""
+    key = _key()
+    return {**document, SEAL: _seal(key, document)} if key else dict(document)
+
+
+def is_sealed(document: Mapping[str, Any]) -> bool:
+    """Whether a document bears the seal of this user on this machine, and says what it said then."""
+    content = {name: value for name, value in document.items() if name != SEAL}
+    found, key = document.get(SEAL), _key(make=False)
+    if key is None or not isinstance(found, str):
+        return False
+    return hmac.compare_digest(found.encode(), _seal(key, content).encode())
+
+
+def _seal(key: bytes, content: Mapping[str, Any]) -> str:
+    return hmac.new(key, json.dumps(content, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def _folder() -> Path:
+    """Where the key is kept: ``minigrad`` in the user's folder for what programs remember."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "minigrad")
+
+
+def _key(make: bool = True) -> bytes | None:
+    """The user's key, made when it is first needed; None where it cannot be kept or read."""
+    try:
+        path = _folder() / "key"
+        if make:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError), open(path, "xb", opener=_private) as file:
+                file.write(secrets.token_bytes(LENGTH))
+        key = read_file(path)
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: no home directory can be determined
+        return None
+    return key if len(key) == LENGTH else None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from minigrad.kernels.interrupts import uninterrupted
+
 # Where each name lives. No submodule bears a public name: importing it would put the module in the function's place.
 _HOME = {
     "matmul": "products",
@@ -70,7 +72,8 @@ __all__ = list(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    function = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    with uninterrupted():
+        function = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = function  # found directly from now on
     return function
 

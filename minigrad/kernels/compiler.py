@@ -1,8 +1,7 @@
 """The one decorator that compiles a kernel, and where its machine code is kept.
 
-Numba checks only the file a function stands in before it trusts cached machine code. A kernel here is built from
-intrinsics and helpers of several files, so the cache folder is named by a fingerprint of them all, of the compiler and
-of the CPU: an edit anywhere starts a fresh folder and never meets stale code.
+A kernel is built from intrinsics and helpers of several files, so the cache folder is named by a fingerprint of them
+all, of the compiler and of the CPU: an edit anywhere starts a fresh folder and never meets stale code.
 """
 
 from __future__ import annotations
@@ -22,6 +21,14 @@ import numba
 from numba.core import config, event
 from numba.core.registry import cpu_target
 
+from minigrad.kernels.code_cache import CodeCache
+from minigrad.kernels.interrupts import uninterrupted
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # set by the environment
+    raise RuntimeError(
+        "NUMBA_DISABLE_JIT is set: the kernels are machine code that Numba compiles and cannot run without; unset it"
+    )
+
 # Fast-math flags for kernels that add up rows: sums may be taken in any order, which vector code needs, while NaN and
 # infinities keep their meaning.
 SUMS = frozenset({"reassoc", "nsz", "contract"})
@@ -36,8 +43,9 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
     The GIL stays held (no ``nogil``): two kernels never run at once, so they share threads and workspaces without locks
     (see ``parallel.py``).
 
-    The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Where it
-    cannot be written the kernels work uncached, and one line on standard error says so.
+    The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Code
+    that is damaged there is compiled anew. Where nothing can be written, or the disk is full, what is there is used,
+    the other kernels work uncached, and one line on standard error says so. Ctrl-C waits for a compilation's end.
 
     A kernel with fast-math flags becomes part of those that call it. Else a process that compiles has two versions of
     it, its own and the caller's, with sums in different orders, and runs another than a process that loads the caller.
@@ -45,9 +53,10 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        compiled = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=bool(fastmath))(function)
+        compiled: Any = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=bool(fastmath))(function)
         if folder is not None:
-            _enable_cache(compiled, folder)
+            compiled._cache = CodeCache(function, folder, _say_uncached)
+        compiled.compile = _whole(compiled.compile)
         _announce_compilation()
         return compiled
 
@@ -60,33 +69,49 @@ def target() -> tuple[str, str, str]:
     return triple, cpu, features
 
 
-def _enable_cache(compiled: Any, folder: Path) -> None:
-    # Numba reads these settings when a cache is made: set for that moment, the user's own functions keep theirs.
-    ours = {"CACHE_DIR": str(folder), "CACHE_LOCATOR_CLASSES": ""}
-    theirs = {name: getattr(config, name, "") for name in ours}
-    try:
-        for name, value in ours.items():
-            setattr(config, name, value)
-        compiled.enable_caching()
-    finally:
-        for name, value in theirs.items():
-            setattr(config, name, value)
+def _whole(compile: Callable[..., Any]) -> Callable[..., Any]:
+    """A dispatcher's compilation, which Ctrl-C does not cut short."""
+
+    def compile_whole(signature: Any) -> Any:
+        with uninterrupted():
+            return compile(signature)
+
+    return compile_whole
 
 
 @cache
 def _cache_folder() -> Path | None:
-    """The folder for this build of the kernels, or None (after a warning) if it cannot be written."""
+    """The folder for this build of the kernels, or None (after a warning) if there is none and it cannot be made."""
     try:
         folder = _cache_root() / _fingerprint()
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
     except (OSError, RuntimeError) as error:  # RuntimeError: no home directory can be determined
+        _say_uncached(error)
+        return None
+    return folder
+
+
+@cache
+def _can_be_written(folder: Path) -> bool:
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        _say_uncached(error)
+        return False
+    return True
+
+
+_uncached: list[Exception] = []  # what was said
+
+
+def _say_uncached(error: Exception) -> None:
+    """Say once that code is not kept, and why."""
+    if not _uncached:
+        _uncached.append(error)
         _say(
             f"cannot keep compiled kernels ({error}); they are compiled anew in each process. "
             "Set MINIGRAD_CACHE_DIR to a folder that can be written."
         )
-        return None
-    return folder
 
 
 def _cache_root() -> Path:
@@ -123,7 +148,7 @@ class _Announcement(event.Listener):
             return
         if self.status is None:
             folder = _cache_folder()
-            place = f"kept in {folder}" if folder else "not kept"
+            place = f"kept in {folder}" if folder and _can_be_written(folder) else "not kept"
             _say(f"compiling kernels for this CPU, {target()[1]} ({place})")
             self.status = _status()
         self.under_way += 1

@@ -86,6 +86,123 @@ def test_a_cache_that_cannot_be_written_costs_one_line_and_nothing_else(tmp_path
     assert "MINIGRAD_CACHE_DIR" in result.stderr
 
 
+def _damaged(content: bytes, how: str) -> bytes:
+    middle = len(content) // 2
+    flipped = bytes([*content[:middle], content[middle] ^ 1, *content[middle + 1 :]])
+    return {"empty": b"", "cut short": content[:20], "flipped": flipped, "other": b"\x80\x04K\x01."}[how]
+
+
+@pytest.mark.parametrize("how", ["empty", "cut short", "flipped", "other"])
+def test_damaged_code_is_compiled_anew_and_kept(how, tmp_path):
+    run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    entries = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in entries} == {".nbi", ".nbc"}
+    for path in entries:
+        path.write_bytes(_damaged(path.read_bytes(), how))
+    again = run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert again.stdout == "[[0.0], [2.0]]\n" and again.stderr.count("minigrad: compiling kernels") == 1
+    assert run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path)).stderr == ""
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(entries)
+
+
+def test_an_entry_that_has_another_ones_name_is_not_run(tmp_path):
+    run(SUMMING, MINIGRAD_CACHE_DIR=str(tmp_path))
+    for path in tmp_path.rglob("*.nbc"):  # each valid, with its checksum, and all in the wrong places
+        path.write_bytes(next(tmp_path.rglob("*add_rows*.nbc"), next(iter(tmp_path.rglob("*.nbc")))).read_bytes())
+    again = run(SUMMING, MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert again.stdout == run(SUMMING, MINIGRAD_CACHE_DIR=str(tmp_path)).stdout
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path):
+    run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    entries = [path for path in tmp_path.rglob("*") if path.is_file()]
+    for path in entries:
+        path.rename(path.with_name(f".{path.name}.pending"))
+    run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(entries)
+
+
+def test_a_full_disk_costs_one_line_and_leaves_nothing(tmp_path):
+    pytest.importorskip("resource", reason="limits of POSIX systems")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    result = run(limit + ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert result.stdout == "[[0.0], [2.0]]\n"
+    assert result.stderr.count("minigrad: cannot keep compiled kernels") == 1
+    assert len(result.stderr.splitlines()) == 2 and "File too large: '" in result.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+READ_ONLY = """
+import errno, os
+opened, make = os.open, os.mkdir
+def read(path, flags, *rest, **more):
+    if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        raise OSError(errno.EROFS, "Read-only file system", os.fspath(path))
+    return opened(path, flags, *rest, **more)
+os.open = read
+"""
+
+
+def test_what_is_kept_where_nothing_can_be_written_is_used(tmp_path):
+    run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    warm = run(READ_ONLY + ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert (warm.stdout, warm.stderr) == ("[[0.0], [2.0]]\n", "")
+    cold = run(READ_ONLY + SUMMING, MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert cold.stderr.count("minigrad: cannot keep compiled kernels") == 1 and "(not kept)" in cold.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+INTERRUPTED = """
+import os, signal, sys
+import numpy as np
+from minigrad import kernels
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sent = []
+def send():
+    if not sent:
+        sent.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+{when}
+found = []
+for attempt in range(2):
+    try:
+        kernels.add_rows(np.zeros((2, 1)), np.array([1, 1]), np.ones((2, 1)))
+        found.append("done")
+    except KeyboardInterrupt:
+        found.append("interrupted")
+print(found, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+WHEN = {
+    "importing": "sys.addaudithook(lambda event, given: event == 'import' and given[0] == 'numba.np.ufunc' and send())",
+    "compiling": """
+kernels.add_rows
+from numba.core.codegen import CPUCodeLibrary
+keep = CPUCodeLibrary._set_compiled_object
+def send_and_keep(library, code):  # called by LLVM, which swallows what is raised
+    send()
+    keep(library, code)
+CPUCodeLibrary._set_compiled_object = send_and_keep
+""",
+}
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_ctrl_c_while_numba_works_is_one_interrupt_after_which_everything_works(when, tmp_path):
+    result = run(INTERRUPTED.format(when=WHEN[when]), MINIGRAD_CACHE_DIR=str(tmp_path))
+    assert result.stdout == "['interrupted', 'done'] True\n"
+
+
+def test_without_a_compiler_the_error_says_so():
+    code = f"""
+try:
+    {ADD_ROWS.strip().replace(chr(10), chr(10) + "    ")}
+except RuntimeError as error:
+    print(error)
+"""
+    assert "NUMBA_DISABLE_JIT is set: the kernels are machine code" in run(code, NUMBA_DISABLE_JIT="1").stdout
+
+
 @pytest.mark.parametrize("home", ["/dev/null", "/proc"])
 def test_a_home_that_cannot_be_written_is_no_hindrance(home):
     result = run(ADD_ROWS, HOME=home)

@@ -176,13 +176,12 @@ print(found, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 WHEN = {
     "importing": "sys.addaudithook(lambda event, given: event == 'import' and given[0] == 'numba.np.ufunc' and send())",
     "compiling": """
-kernels.add_rows
-from numba.core.codegen import CPUCodeLibrary
-keep = CPUCodeLibrary._set_compiled_object
-def send_and_keep(library, code):  # called by LLVM, which swallows what is raised
+from numba.core.codegen import JITCodeLibrary
+keep = JITCodeLibrary._object_compiled_hook.__func__
+def send_and_keep(kind, module, code):  # called by LLVM, which swallows what is raised
     send()
-    keep(library, code)
-CPUCodeLibrary._set_compiled_object = send_and_keep
+    keep(kind, module, code)
+JITCodeLibrary._object_compiled_hook = classmethod(send_and_keep)
 """,
 }
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
@@ -218,34 +219,39 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def check_kinds(settings: Any) -> None:
-    """Refuse a dataclass with a field that is not what its annotation says.
+    """Refuse a dataclass with a field that is not what its annotation says; integers become floats where these are due.
 
     Raises:
         ValueError: naming the field, what is expected and what it is.
     """
     for name, kind in get_type_hints(type(settings)).items():
-        _check_kind(name, getattr(settings, name), kind)
+        value = getattr(settings, name)
+        if (checked := _of_kind(name, value, kind)) is not value:
+            object.__setattr__(settings, name, checked)  # they are frozen
 
 
-def _check_kind(name: str, value: Any, kind: Any) -> None:
+def _of_kind(name: str, value: Any, kind: Any) -> Any:
     if get_origin(kind) is types.UnionType:  # "… | None"
         if value is None:
-            return
+            return None
         (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}")
-        return
+        return value
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         if not isinstance(value, (tuple, list)) or len(value) != len(parts):
             raise ValueError(f"{name}: expected {len(parts)} values, got {value!r}")
-        for part, of in zip(value, parts, strict=True):
-            _check_kind(name, part, of)
-        return
+        checked = tuple(_of_kind(name, part, of) for part, of in zip(value, parts, strict=True))
+        return value if all(map(is_, checked, value)) else checked
     allowed, words = _KIND_WORDS[kind]
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{name}: expected {words}, got {value!r}")
+        raise ValueError(f"{name}: expected {words}, got {value!r:.80}")
+    try:
+        return float(value) if kind is float and isinstance(value, int) else value
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number, got an integer that no float can hold") from None
 
 
 _KIND_WORDS: dict[type, tuple[tuple[type, ...], str]] = {

@@ -196,9 +196,13 @@ class _Described(NamedTuple):
             config = family.settle_copies(config, arrays)
         _check_size(config, arrays)
         model = PretrainedModel.kinds[architecture.kind](config)
-        if family is not None:
+        own = {name: value.data for name, value in model.state_dict().items()}
+        if family is None:
+            for name in own.keys() & arrays.keys():
+                if arrays[name].dtype.kind != own[name].dtype.kind:
+                    raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
+        else:
             model.purpose = family.purpose
-            own = {name: value.data for name, value in model.state_dict().items()}
             arrays, unused = family.unpack(architecture, own, arrays)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)

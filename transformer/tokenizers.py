@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from minigrad.optional_imports import require
+from transformer.config import json_object
 from transformer.data.normalization import BOM, characters, check_texts
 from transformer.decode.texts import CONTEXT, UNFINISHED
 
@@ -46,6 +47,7 @@ class Tokenizer:
 
     def __init__(self, json: str, names: Mapping[str, Any] | None = None) -> None:
         self._library = require("tokenizers", "text")
+        _check_ids(json)
         try:
             self._tokenizer: Any = self._library.Tokenizer.from_str(json)
         except KeyboardInterrupt:
@@ -281,6 +283,29 @@ class Tokenizer:
                         f"{self.vocab_size:,} tokens of this tokenizer"
                     )
         return None
+
+
+def _check_ids(text: str) -> None:
+    """Refuse ids for which the library would take more room than there is, which ends the process.
+
+    Raises:
+        ValueError: a token has such an id, or the document is no JSON object.
+    """
+    try:
+        document = json_object(text)
+    except ValueError as error:
+        raise ValueError(f"not a valid tokenizer ({error})") from None
+    model, added = document.get("model"), document.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    ids = dict(vocabulary) if isinstance(vocabulary, dict) else {}
+    for token in added if isinstance(added, list) else ():
+        if isinstance(token, dict):
+            ids[f"{token.get('content')}"] = token.get("id")
+    for content, i in ids.items():
+        if isinstance(i, (int, float)) and not 0 <= i < MAX_VOCABULARY:
+            raise ValueError(
+                f"not a valid tokenizer ({content!r:.40}: expected an id below {MAX_VOCABULARY:,}, got {i})"
+            )
 
 
 def _content(key: str, value: Any) -> str | None:

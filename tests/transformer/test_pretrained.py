@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import no_grad
+from minigrad import load, no_grad, save
 from tests.transformer.conftest import small
 from transformer import (
     CausalLM,
@@ -23,6 +23,7 @@ from transformer import (
     TransformerConfig,
     from_pretrained,
     load_tokenizer,
+    pretrained,
 )
 from transformer.tokenizers import MASK, SPECIAL
 
@@ -268,3 +269,79 @@ def test_a_save_that_was_committed_but_not_finished_is_read_whole(directory: Pat
     source, target = np.array([[5, 6]]), np.array([[1, 7]])
     with no_grad():
         np.testing.assert_array_equal(from_pretrained(directory)(source, target).numpy(), model.eval()(source, target))
+
+
+def test_a_flipped_bit_in_the_weights_is_refused(directory: Path) -> None:
+    path = directory / "model.safetensors"
+    whole = path.read_bytes()
+    for at in (len(whole) // 2, len(whole) - 1):
+        path.write_bytes(bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]]))
+        with pytest.raises(ValueError, match=r"model.safetensors: damaged, or changed by another program"):
+            from_pretrained(directory)
+    (directory / ".commit.json").unlink()
+    from_pretrained(directory)  # as a directory of others
+
+
+def test_what_a_person_edits_and_another_program_saves_is_read(directory: Path) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dropout": 0.4}))
+    assert from_pretrained(directory).config.dropout == 0.4
+    weights = {name: tensor.numpy() + 1 for name, tensor in load(directory / "model.safetensors").items()}
+    save(weights, directory / "model.safetensors")  # beside a config.json that is another, too
+    found = {name: value.data for name, value in from_pretrained(directory).state_dict().items()}
+    assert all(np.array_equal(found[name], weights[name]) for name in weights)
+
+
+def test_a_model_and_its_tokenizer_are_of_one_generation(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer
+) -> None:
+    other = Tokenizer.train(["one"], 260)
+    described = pretrained._described
+
+    def overwritten(saved: Any) -> Any:  # when the files are read, and before they are looked at
+        Transformer(small(vocab_size=260)).save_pretrained(directory, other)
+        return described(saved)
+
+    monkeypatch.setattr(pretrained, "_described", overwritten)
+    model, found = pretrained.load_both(directory)
+    assert model.config.vocab_size == found.vocab_size == tokenizer.vocab_size
+
+
+def test_integers_are_no_weights(directory: Path) -> None:
+    path = directory / "model.safetensors"
+    arrays = {name: tensor.numpy() for name, tensor in load(path).items()}
+    save({**arrays, (name := next(iter(arrays))): arrays[name].astype("i4")}, path)
+    with pytest.raises(ValueError, match=rf"model.safetensors: {name}: expected float32, got int32"):
+        from_pretrained(directory)
+
+
+@pytest.mark.parametrize("value", [1, 10**30])
+def test_an_integer_is_a_number_where_a_float_is_due(value: int, directory: Path) -> None:
+    path = directory / "config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "norm_eps": value}))
+    model = from_pretrained(directory)
+    assert type(model.config.norm_eps) is float
+    model(np.array([[5, 6]]), np.array([[1, 7]]))
+    path.write_text(json.dumps({**settings, "norm_eps": 10**400}))
+    with pytest.raises(ValueError, match=r"config.json: norm_eps: expected a number, got an integer that no float"):
+        from_pretrained(directory)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"7", b"[]", b"null"])
+def test_json_that_is_none_is_one_error_that_names_the_file(name: str, content: bytes, directory: Path) -> None:
+    (directory / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(str(directory / name))):
+        pretrained.load_both(directory)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"])
+def test_what_is_no_file_is_named(name: str, directory: Path) -> None:
+    path = directory / name
+    path.unlink()
+    for make, kind in ((path.mkdir, "a directory"), (lambda: path.symlink_to(path), "a loop of links")):
+        make()
+        with pytest.raises(ValueError, match=rf"{name}: expected a file, found {kind}"):
+            pretrained.load_both(directory)
+        path.rmdir() if kind == "a directory" else path.unlink()

@@ -335,3 +335,15 @@ def test_a_text_begins_with_the_language_that_it_names_where_the_vocabulary_has_
     with pytest.raises(ValueError, match="texts: >>klingon<< is no language of this model; those are >>fra<<, >>pt_BR"):
         tokenizer.encode([">>klingon<< how"])
     assert own.decode(own.encode([">>fra<< the if"])) == [">>fra<< the if"]
+
+
+@pytest.mark.parametrize("i", [2**20, 2**31, 2**32 - 1, 2**40, 1e300, -1])
+@pytest.mark.parametrize("place", ["vocabulary", "added"])
+def test_an_id_that_takes_more_room_than_there_is_is_refused_before_the_library_is_asked(i: int, place: str) -> None:
+    document = json.loads(Tokenizer.characters("hello", special=["<pad>"]).to_json())
+    if place == "added":
+        document["added_tokens"][0]["id"] = i
+    else:
+        document["model"]["vocab"]["h"] = i
+    with pytest.raises(ValueError, match=r"not a valid tokenizer \('.*': expected an id below 1,048,576"):
+        Tokenizer(json.dumps(document))

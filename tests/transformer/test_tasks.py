@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +19,21 @@ from minigrad.nn import functional as F
 from transformer import CausalLM, MaskedLM, TransformerConfig
 from transformer.data.parallel import first_sentence
 from transformer.demo import DEFAULTS
-from transformer.tasks import TASKS, DataChoice, continuation, digest, fill, is_trusted, read_task
+from transformer.tasks import (
+    TASKS,
+    DataChoice,
+    Settings,
+    continuation,
+    digest,
+    fill,
+    is_trusted,
+    read_task,
+    train,
+    training,
+)
 from transformer.tasks.task import task_document
 from transformer.tokenizers import Tokenizer
-from transformer.train import held_out_loss
+from transformer.train import Step, held_out_loss
 
 TINY: dict[str, Any] = {"d_model": 16, "num_heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
 
@@ -200,3 +213,21 @@ def test_a_task_and_its_data_survive_their_file(name: str, tmp_path: Path) -> No
     choice = replace(choice, held_out_digests=(digest("a text"), digest(("a", "pair"))))
     (tmp_path / "task.json").write_bytes(task_document(TASKS[name], choice))
     assert read_task(tmp_path) == (name, choice) and is_trusted(tmp_path)
+
+
+def test_a_long_training_keeps_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = []
+
+    def counting(step: Step) -> None:
+        alive.append(sum(type(thing) is Step for thing in gc.get_objects()))
+
+    monkeypatch.setattr(training, "_board", lambda directory, trainer: nullcontext(counting))
+    path = tmp_path / "verse.txt"
+    path.write_text("to be or not to be, that is the question\n" * 40)
+    task = TASKS["generate"]
+    sizes = {**task.defaults.architecture, "d_model": 16, "num_heads": 2, "d_ff": 32, "decoder_layers": 1}
+    choice = DataChoice(data=(str(path),), held_out=0)
+    how = replace(task.defaults.training, steps=8, evaluate_every=None)
+    settings = Settings(architecture={**sizes, "max_length": 16}, vocab_size=0, batch_tokens=64, training=how)
+    train(task, task.read(choice), choice, settings, tmp_path / "m")
+    assert len(alive) == 8 and alive[-1] == alive[3]

@@ -438,3 +438,25 @@ def test_data_that_does_not_fit_is_refused() -> None:
         list(Trainer(bigrams(), Listed([]), config(1)))
     with pytest.raises(ValueError, match="classes 0 to 10"):
         list(Trainer(bigrams(), SequenceBatches([[5, 99]], 8, 0), config(1)))
+
+
+def test_so_many_batches_of_a_step_that_there_is_no_room_for_them_are_refused() -> None:
+    assert config(1, accumulate=65536).accumulate == 65536
+    with pytest.raises(ValueError, match=r"accumulate: expected at most 65,536, got 99,999,999,999"):
+        config(1, accumulate=99_999_999_999)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\n", b"[" * 10**5 + b"\n", b'{"parameters": 7}\n', b'{"parameters": [[]]}\n']
+)
+def test_a_log_that_is_none_is_one_error_that_names_it(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(content + b"\n")
+    with pytest.raises(ValueError, match="log: not a training log"):
+        read_log(tmp_path / "log")
+
+
+@pytest.mark.parametrize("line", ['{"step": [], "loss": 1}', "7", '{"step": 1, "loss": "x"}', "[" * 10**5])
+def test_a_line_of_a_log_that_makes_no_sense_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"parameters": []}\n' + line + "\n")
+    with pytest.raises(ValueError, match="log, line 2: not a step of a training log"):
+        read_log(tmp_path / "log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
@@ -33,6 +34,19 @@ class Fault(StrEnum):
     LOPSIDED = f"with one side over {MAX_RATIO} times as long as the other"
 
 
+@dataclass
+class _Found:
+    """How many lines of one kind there are, and the numbers of the first few."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, number: int) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(number)
+
+
 class Faults:
     """The bad lines of files, by kind. It is false where there are none, and reads as one line.
 
@@ -45,18 +59,18 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._numbers: defaultdict[str, defaultdict[Fault, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._found: defaultdict[str, defaultdict[Fault, _Found]] = defaultdict(lambda: defaultdict(_Found))
 
     def add(self, file: str, number: int, fault: Fault) -> None:
-        self._numbers[file][fault].append(number)
+        self._found[file][fault].add(number)
 
     def __len__(self) -> int:
-        return sum(len(numbers) for kinds in self._numbers.values() for numbers in kinds.values())
+        return sum(found.count for kinds in self._found.values() for found in kinds.values())
 
     def __str__(self) -> str:
         return "; ".join(
-            f"{file}: {', '.join(_summary(fault, numbers) for fault, numbers in kinds.items())}"
-            for file, kinds in self._numbers.items()
+            f"{file}: {', '.join(_summary(fault, found) for fault, found in kinds.items())}"
+            for file, kinds in self._found.items()
         )
 
 
@@ -88,7 +102,6 @@ def gather(files: Mapping[str, Iterable[tuple[int, T | Fault]]], *, skip_bad: bo
     return corpus
 
 
-def _summary(fault: Fault, numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_SHOWN])) + (", …" if len(numbers) > _SHOWN else "")
-    count = f"{len(numbers):,} line{'s' if len(numbers) > 1 else ''}"
-    return f"{count} {fault} ({shown})"
+def _summary(fault: Fault, found: _Found) -> str:
+    shown = ", ".join(map(str, found.first)) + (", …" if found.count > _SHOWN else "")
+    return f"{found.count:,} line{'s' if found.count > 1 else ''} {fault} ({shown})"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
+from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from transformer.data.faults import Fault
 from transformer.data.normalization import characters
@@ -17,6 +22,28 @@ try:
     from lzma import LZMAError
 except ImportError:  # a Python that was built without it cannot open such an archive at all
     LZMAError = zlib.error  # type: ignore[misc, assignment]
+
+
+MAX_LINE = 2**23
+"""Bytes of the longest line: what is longer is no text, and may be more than there is room for."""
+
+MAX_EXPANSION = 200
+"""Times that a compressed file may expand: text becomes some ten times as large, a file of zeros a thousand times."""
+
+FREE_BYTES = 2**26
+"""Added to that limit, since short texts may repeat themselves."""
+
+# BadGzipFile is an OSError, and so is what bz2 and places before the file's beginning raise; zipfile lets all through.
+DAMAGED = (
+    EOFError,
+    LZMAError,
+    NotImplementedError,
+    OSError,
+    UnicodeDecodeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
@@ -31,8 +58,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
         with _opened(path) as stream:
             for number, entry in decoded_lines(stream, str(path)):
                 yield number, entry
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, LZMAError, EOFError) as error:
+    except DAMAGED as error:
+        if isinstance(error, OSError) and not _is_damage(error):
+            raise
         raise ValueError(f"{path}, after line {number}: damaged {path.suffix} file ({error})") from None
+
+
+def _is_damage(error: OSError) -> bool:
+    """Whether it is an error of an archive, and none of the disk or of a file that is missing."""
+    return isinstance(error, gzip.BadGzipFile) or (type(error) is OSError and error.errno in (None, errno.EINVAL))
 
 
 def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str | Fault]]:
@@ -72,13 +106,38 @@ def _opened(path: Path) -> Iterator[Iterable[bytes]]:
         raise ValueError(f"{path}: expected a file, found a directory")
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
-            yield stream
+            yield _bounded(stream, path, _room(path))
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive, archive.open(_only_text(path, archive)) as stream:
-            yield stream
+            yield _bounded(stream, path, _room(path))
     else:
         with path.open("rb") as stream:
-            yield stream
+            yield _bounded(stream, path, None)
+
+
+def _room(path: Path) -> int:
+    return MAX_EXPANSION * path.stat().st_size + FREE_BYTES
+
+
+def _bounded(stream: BufferedIOBase | IO[bytes], path: Path, room: int | None) -> Iterator[bytes]:
+    """The lines of a stream, none of them longer than ``MAX_LINE``, and all together no more than there is room for.
+
+    Raises:
+        ValueError: they are longer; nothing of that length is read.
+    """
+    read = 0
+    for number in count(1):
+        line = stream.readline(MAX_LINE + 1)
+        if not line:
+            return
+        if len(line) > MAX_LINE:
+            raise ValueError(f"{path}, line {number}: more than {MAX_LINE:,} bytes, expected lines of text")
+        read += len(line)
+        if room is not None and read > room:
+            raise ValueError(
+                f"{path}, line {number}: expands to more than {MAX_EXPANSION} times its size, which no text does"
+            )
+        yield line
 
 
 def _only_text(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -45,6 +46,23 @@ def read_passages(paths: Iterable[str | os.PathLike[str]], *, skip_bad: bool = F
     ['To be, or not', 'That is']
     """
     return gather(_by_name(paths, _passages), skip_bad=skip_bad)
+
+
+def pieces(text: str, size: int = 2**18) -> Iterator[str]:
+    """A text in pieces of about ``size`` characters, whose tokens together are those of the whole.
+
+    Tokenizers that are learned here see a single blank or line's end between two words as the beginning of the second,
+    so that a piece may begin there. A tokenizer takes some hundred bytes for each character that it reads at once.
+
+    >>> list(pieces("to be,  or not", 2))
+    ['to', ' be,  or', ' not']
+    """
+    start = 0
+    while start < len(text):
+        found = re.compile(r"(?<=\S)\s(?=\S)").search(text, start + size)
+        end = found.start() if found else len(text)
+        yield text[start:end]
+        start = end
 
 
 Entries = Iterator[tuple[int, str | Fault]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from transformer import console
 from transformer.config import PRESETS, TransformerConfig
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
+from transformer.data.texts import pieces
 from transformer.decode import GenerationConfig, generate, stream
 from transformer.models import CausalLM
 from transformer.tasks.corpora import language_text
@@ -166,7 +167,7 @@ class Generation(Task[str]):
 
     def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
         if vocab_size:
-            return Tokenizer.train(examples.train, vocab_size)
+            return Tokenizer.train(chain.from_iterable(map(pieces, examples.train)), vocab_size)
         return Tokenizer.characters("".join([*examples.train, *examples.held_out]))  # the whole alphabet
 
     def batches(
@@ -182,13 +183,14 @@ class Generation(Task[str]):
         return TextBatches(ids, config.max_length, max(tokens // config.max_length, 1))
 
     def _ids(self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig) -> np.ndarray[Any, Any]:
-        (ids,) = tokenizer.encode(["".join(examples)], add_special_tokens=False)
+        encoded = (tokenizer.encode([piece], add_special_tokens=False)[0] for piece in pieces("".join(examples)))
+        ids = np.concatenate([np.zeros(0, np.int32), *(np.array(part, np.int32) for part in encoded)])
         if len(ids) <= config.max_length:
             raise ValueError(
                 f"max_length: expected less than the tokens of the training and of the held-out text, one of which has "
                 f"{len(ids):,}, got {config.max_length}"
             )
-        return np.array(ids, np.int32)
+        return ids
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
         prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens

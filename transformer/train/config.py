@@ -20,6 +20,7 @@ SCHEDULES: dict[str, Callable[[int, int, float], lr_scheduler.Schedule]] = {
     "constant": lambda warmup, steps, final: lambda step: min(step / warmup, 1.0),
 }
 
+MAX_ACCUMULATE = 2**16
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -57,6 +58,8 @@ class TrainingConfig:
         for name in ("steps", "accumulate", "warmup", "evaluate_every", "patience", "average", "checkpoint_every"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
+        if self.accumulate > MAX_ACCUMULATE:  # a step's batches are read before the first of them is learned from
+            raise ValueError(f"accumulate: expected at most {MAX_ACCUMULATE:,}, got {self.accumulate:,}")
         for name, allowed in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")

@@ -13,14 +13,21 @@ from typing import Any
 def uninterrupted() -> Iterator[None]:
     """Put off Ctrl-C to the end of a block: an import or a compilation of Numba's that is cut short cannot be repeated.
 
-    Python interrupts its main thread only, and other handlers of the signal are asked, too, once the block has ended.
+    Python interrupts its main thread only, and other handlers of the signal are asked, too, once the block has ended. A
+    second Ctrl-C does not wait.
     """
     handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
     if not callable(handler):  # the signal is ignored, or not Python's affair
         yield
         return
     caught: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+
+    def put_off(number: int, frame: Any) -> None:
+        caught.append((number, frame))
+        if len(caught) > 1:
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, put_off)
     try:
         yield
     finally:

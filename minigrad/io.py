@@ -145,24 +145,24 @@ def replace_file(path: Path, content: bytes) -> None:
     A file that was there keeps its permissions and its owner, and a symbolic link its place: what it points to is
     replaced. A new file has the permissions that the umask leaves. What a killed process left behind is cleared away.
     """
-    path = Path(os.path.realpath(path))
+    named, path = path, Path(os.path.realpath(path))
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such directory")
+        raise FileNotFoundError(f"{named.parent}: no such directory")
     before = path.lstat() if os.path.lexists(path) else None
     if before is not None and not stat.S_ISREG(before.st_mode):
         if not (stat.S_ISFIFO(before.st_mode) or stat.S_ISCHR(before.st_mode)):
             kind = "a directory" if path.is_dir() else "a loop of links" if path.is_symlink() else "a device"
-            raise ValueError(f"{path}: expected a file to write, found {kind}")
+            raise ValueError(f"{named}: expected a file to write, found {kind}")
         with open(path, "wb", buffering=0) as file:  # a terminal, a pipe: nothing there to be kept
-            write_whole(file, content, path)
+            write_whole(file, content, named)
         return
     temporary = path.with_name(f".{path.name}.pending")
     with _claimed(temporary) as file:
         try:
             if before is not None:
                 keep_access(file.fileno(), before)
-            write_whole(file, content, path)
-            with naming(path):
+            write_whole(file, content, named)
+            with naming(named):
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:

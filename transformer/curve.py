@@ -33,14 +33,20 @@ def save_loss_curve(steps: Sequence[Step], path: Path) -> None:
     losses = np.array([step.loss for step in steps])
     window = max(len(losses) // 50, 1)
     smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
-    axes.plot(numbers, losses, color=FAINT, linewidth=0.8, label="training, each step")
+    axes.plot(
+        numbers,
+        losses,
+        color=FAINT,
+        linewidth=0.8,
+        label="training, each step",
+    )
     axes.plot(numbers[window - 1 :], smooth, color=INK, linewidth=2, label=f"training, mean of {window}")
     held_out = [(step.number, step.held_out_loss) for step in steps if step.held_out_loss is not None]
     if held_out:
         axes.plot(*zip(*held_out, strict=True), color=ACCENT, linewidth=2, marker="o", markersize=3, label="held out")
     axes.set_xlabel("step")
     axes.set_ylabel("loss per target token, nats")
-    axes.set_title(f"Loss, {len(steps):,} steps")
+    axes.set_title(f"Loss, {steps[-1].number:,} steps")
     tidy(axes)
     axes.legend(frameon=False)
     save_figure(figure, path)

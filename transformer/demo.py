@@ -16,6 +16,7 @@ from transformer import console
 from transformer.curve import save_loss_curve
 from transformer.draw import draw_attention
 from transformer.tasks import TASKS, DataChoice, Defaults, Settings, train
+from transformer.tasks.training import DRAWN, LOSSES, check_no_links
 from transformer.train import LOG, TrainingConfig, read_log
 
 SHOWN = 12  # held-out translations in the table
@@ -54,6 +55,7 @@ def run(config: DemoConfig, settings: Settings) -> None:
     require("matplotlib", "draw")  # what is missing is better known before the training than after it
     render(graphviz.Digraph(), "svg")
     config.out.mkdir(parents=True, exist_ok=True)
+    check_no_links(config.out, LOSSES, *(f"attention.{suffix}" for suffix in PICTURES))
     task = TASKS["translate"]
     choice = DataChoice(data=(f"cldr:{config.source}-{config.target}:{config.count}",), held_out=config.held_out)
     with console.doing("generating phrases that the Unicode CLDR translates"):
@@ -65,7 +67,7 @@ def run(config: DemoConfig, settings: Settings) -> None:
     rows = [
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
     ]
-    save_loss_curve(read_log(config.out / "model" / LOG)[1], config.out / "loss.png")
+    save_loss_curve(read_log(config.out / "model" / LOG, most=DRAWN)[1], config.out / LOSSES)
     picture = draw_attention(trained.model, trained.tokenizer, _telling(rows))
     for suffix in PICTURES:
         picture.save(config.out / f"attention.{suffix}")
@@ -88,7 +90,7 @@ def _say_where(out: Path, sentence: str) -> None:
     model, phrase = shlex.quote(str(out / "model")), shlex.quote(sentence)
     console.out.print(
         f"""model      {out / "model"}
-loss       {out / "loss.png"}
+loss       {out / LOSSES}
 attention  {", ".join(str(out / f"attention.{suffix}") for suffix in PICTURES)}
 
 next, try:

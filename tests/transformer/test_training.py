@@ -460,3 +460,17 @@ def test_a_line_of_a_log_that_makes_no_sense_is_named(line: str, tmp_path: Path)
     (tmp_path / "log").write_text('{"parameters": []}\n' + line + "\n")
     with pytest.raises(ValueError, match="log, line 2: not a step of a training log"):
         read_log(tmp_path / "log")
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 9, 10, 100])
+def test_of_a_long_log_some_steps_are_read_evenly_spaced(most: int, tmp_path: Path) -> None:
+    header = '{"parameters": []}'
+    step = '{"step": %d, "loss": 1, "tokens": 1, "seconds": 1, "lr": 1, "gradient_norm": 1}'
+    (tmp_path / "log").write_text("\n".join([header, *(step % n for n in range(1, 11)), '{"step": 11, "lo']))
+    numbers = [step.number for step in read_log(tmp_path / "log", most)[1]]
+    assert len(numbers) == min(most, 10) and (numbers[-1] == 10 or most == 1)
+    gaps = np.diff(numbers)
+    assert not len(gaps) or gaps.max() - gaps.min() <= 1
+    evaluated = (tmp_path / "log").read_text().replace('"step": 5, ', '"step": 5, "held_out_loss": 2, ')
+    (tmp_path / "log").write_text(evaluated)
+    assert [step.number for step in read_log(tmp_path / "log", most)[1]] == sorted({5, *numbers})

@@ -24,6 +24,7 @@ from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, r
 from transformer.train.checkpoint import FILES, Checkpoint
 
 LOSSES, GRADIENTS = "loss.png", "gradients.png"
+DRAWN = 10_000  # steps that a picture shows at most: it has fewer dots, and the log of a long training is long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +166,12 @@ def _train(
 
 
 def _take(directory: Path, stack: ExitStack) -> None:
-    """Hold a directory that can be written to, before the training and not after it."""
+    """Hold a directory that can be written to, before the training and not after it.
+
+    Raises:
+        ValueError: it cannot, or leads elsewhere.
+        BlockingIOError: another training holds it.
+    """
     try:
         stack.enter_context(exclusive(directory))
         tempfile.TemporaryFile(dir=directory).close()
@@ -173,11 +179,20 @@ def _take(directory: Path, stack: ExitStack) -> None:
         raise
     except OSError as error:
         raise ValueError(f"out: expected a directory to write to, got {directory} ({error.strerror})") from None
-    for name in (LOG, LOSSES, GRADIENTS):
+    check_no_links(directory, LOG, LOSSES, GRADIENTS)
+
+
+def check_no_links(directory: Path, *names: str) -> None:
+    """Refuse files that are links: nothing is written outside of the directory that was named.
+
+    Raises:
+        ValueError: one is.
+    """
+    for name in names:
         if (directory / name).is_symlink():
             raise ValueError(
-                f"out: {directory / name} is a symbolic link; a training writes nothing outside of its directory: "
-                "remove the link, or choose another place"
+                f"out: {directory / name} is a symbolic link, and nothing is written outside of {directory}; remove it, "
+                "or choose another place"
             )
 
 
@@ -222,7 +237,7 @@ def _draw(directory: Path) -> None:
     """Pictures of all steps so far, those before a resumption included; without matplotlib the log alone has to do."""
     if find_spec("matplotlib") is None:
         return
-    header, steps = read_log(directory / LOG)
+    header, steps = read_log(directory / LOG, most=DRAWN)
     if steps:
         save_loss_curve(steps, directory / LOSSES)
         limit = header["config"]["clip_norm"]

@@ -7,11 +7,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from minigrad.io import naming, read_file, write_whole
+import numpy as np
+
+from minigrad.io import naming, open_file, read_file, write_whole
 from transformer.config import json_object
 from transformer.generations import Member
 
@@ -132,35 +135,49 @@ class Log:
         return self.written
 
 
-def read_log(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], list[Step]]:
+def read_log(path: str | os.PathLike[str], most: int | None = None) -> tuple[Mapping[str, Any], list[Step]]:
     """The header and the steps of a training's log, also while it is being written.
+
+    Args:
+        path: the file.
+        most: of a log with more steps, only so many, evenly spaced, and those with an evaluation; None: all.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no training log; the message names the line.
     """
     path = Path(path)
+    with open_file(path) as file:
+        length = sum(1 for line in file if line.endswith(b"\n"))  # a last line without its end is still being written
+        file.seek(0)
+        header = _header(path, file.readline() if length else b"")
+        count = max(length - 1, 0)
+        spaced = range(count) if most is None or count <= most else (count - 1) * np.arange(most) // max(most - 1, 1)
+        due = frozenset(map(int, spaced))
+        lines = enumerate(islice(file, count))
+        chosen = ((number, line) for number, line in lines if number in due or b'"held_out_loss"' in line)
+        return header, [_step(path, number + 2, line, len(header["parameters"])) for number, line in chosen]
+
+
+def _header(path: Path, line: bytes) -> Mapping[str, Any]:
     try:
-        # A last line without its end is still being written.
-        lines = read_file(path).decode("utf-8").split("\n")[:-1]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a training log ({error})") from None
-    try:
-        header = json_object(lines[0])
+        header = json_object(line.decode("utf-8"))
         parameters = header["parameters"]
         if not isinstance(parameters, list) or not all(isinstance(name, str) for name in parameters):
             raise TypeError
-    except (IndexError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: not a training log, its first line is no header") from None
-    steps = []
-    for number, line in enumerate(lines[1:], 2):
-        try:
-            steps.append(Step.from_json(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        if len(steps[-1].gradient_norms) != len(parameters):
-            raise ValueError(
-                f"{path}, line {number}: expected {len(parameters)} gradient_norms, one a parameter, "
-                f"got {len(steps[-1].gradient_norms)}"
-            )
-    return header, steps
+    return header
+
+
+def _step(path: Path, number: int, line: bytes, parameters: int) -> Step:
+    try:
+        step = Step.from_json(line.decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: {error}") from None
+    if len(step.gradient_norms) != parameters:
+        raise ValueError(
+            f"{path}, line {number}: expected {parameters} gradient_norms, one a parameter, "
+            f"got {len(step.gradient_norms)}"
+        )
+    return step

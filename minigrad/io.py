@@ -208,6 +208,13 @@ def lock(descriptor: int, *, wait: bool = True) -> None:
             raise
 
 
+def unlock(descriptor: int) -> None:
+    """Let go of an open file or directory: closing it does not, where a forked process has it open, too."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 @contextmanager
 def _claimed(temporary: Path) -> Iterator[io.FileIO]:
     """A new file of this name, whose writer holds its lock: one without is a killed writer's, and removed."""
@@ -226,7 +233,10 @@ def _claimed(temporary: Path) -> Iterator[io.FileIO]:
         with os.fdopen(created, "wb", buffering=0) as file:
             lock(created)
             if _is_at(created, temporary):  # and was not taken for a killed writer's before it was locked
-                yield file
+                try:
+                    yield file
+                finally:
+                    unlock(created)
                 return
 
 

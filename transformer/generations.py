@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from minigrad.io import keep_access, lock, naming, open_file, read_file, write_whole
+from minigrad.io import keep_access, lock, naming, open_file, read_file, unlock, write_whole
 from transformer.config import json_object
 
 COMMIT, PENDING = ".commit.json", ".pending-"
@@ -209,7 +209,10 @@ def _locked(directory: Path, *, wait: bool = True) -> Iterator[int | None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         lock(descriptor, wait=wait)
-        yield descriptor
+        try:
+            yield descriptor
+        finally:
+            unlock(descriptor)
     finally:
         os.close(descriptor)
 

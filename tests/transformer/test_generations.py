@@ -403,3 +403,21 @@ def test_holding_an_empty_directory_leaves_nothing_in_it(tmp_path: Path) -> None
     with exclusive(tmp_path / "new"):
         pass
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="of POSIX systems")
+def test_a_process_that_was_forked_meanwhile_holds_nothing(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with exclusive(tmp_path):
+        child = os.fork()
+        if not child:
+            os.close(writing)
+            os.read(reading, 1)  # until the test has ended
+            os._exit(0)
+    try:
+        with exclusive(tmp_path):
+            pass
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(child, 0)

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
 
-from minigrad.io import read_file
 from transformer.config import TransformerConfig, json_object
 from transformer.data.batches import Data
 from transformer.decode import GenerationConfig
+from transformer.generations import read_generation
 from transformer.pretrained import PretrainedModel
 from transformer.tasks.seal import SEAL, is_sealed, sealed
 from transformer.tokenizers import Tokenizer
@@ -217,10 +217,10 @@ def is_trusted(directory: Path) -> bool:
 
 
 def _document(directory: Path) -> dict[str, Any]:
-    try:
-        return json_object(read_file(directory / TASK).decode("utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for") from None
+    contents = read_generation(directory, [TASK]).contents
+    if TASK not in contents:
+        raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for")
+    return json_object(contents[TASK].decode("utf-8"))
 
 
 def _is_names(value: Any) -> bool:

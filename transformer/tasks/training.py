@@ -191,8 +191,8 @@ def check_no_links(directory: Path, *names: str) -> None:
     for name in names:
         if (directory / name).is_symlink():
             raise ValueError(
-                f"out: {directory / name} is a symbolic link, and nothing is written outside of {directory}; remove it, "
-                "or choose another place"
+                f"out: {directory / name} is a symbolic link, and nothing is written outside of {directory}; remove "
+                "the link, or choose another place"
             )
 
 

@@ -126,6 +126,14 @@ class TransformerConfig:
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
+    def least_size(self) -> int:
+        """A lower bound on how many numbers a model holds, in its parameters and its table of positions."""
+        layers = self.encoder_layers + self.decoder_layers
+        inner = self.num_heads * self.head_size + self.d_ff
+        rows = self.vocab_size + self.max_length + self.token_types + 2 * layers * inner
+        return self.d_model * rows + self.relative_buckets * self.num_heads
+
+    @property
     def position_limit(self) -> int | None:
         """How many positions there are; None where they are relative, and ``max_length`` is only what was trained."""
         return self.max_length if self.positions in BOUNDED else None

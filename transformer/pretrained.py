@@ -315,11 +315,11 @@ def _check_size(config: TransformerConfig, arrays: Arrays) -> None:
     layers = config.encoder_layers + config.decoder_layers
     if layers > len(arrays):
         raise ValueError(f"config.json describes {layers:,} layers, the weights are {len(arrays):,} arrays")
-    inner = config.num_heads * config.head_size + config.d_ff
-    least = config.d_model * (config.vocab_size + config.max_length + config.token_types + 2 * layers * inner)
     stored = sum(array.size for array in arrays.values())
-    if least + config.relative_buckets * config.num_heads > 16 * max(stored, 2**20):
-        raise ValueError(f"config.json describes a model of at least {least:,} weights, there are {stored:,}")
+    if config.least_size > 16 * max(stored, 2**20):
+        raise ValueError(
+            f"config.json describes a model of at least {config.least_size:,} weights, there are {stored:,}"
+        )
 
 
 def _check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer) -> None:

@@ -405,6 +405,7 @@ def test_holding_an_empty_directory_leaves_nothing_in_it(tmp_path: Path) -> None
     assert list((tmp_path / "new").iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="of POSIX systems")
 def test_a_process_that_was_forked_meanwhile_holds_nothing(tmp_path: Path) -> None:
     reading, writing = os.pipe()

@@ -24,6 +24,7 @@ from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig, held_out_loss
 
 NEW_TOKENS = 200  # of a text, where nobody says how long it may be
+MAX_BATCH_TOKENS = 2**24  # a batch has so many, however short the text is
 SHOWN = 60  # characters of the sample that a training shows
 
 
@@ -173,6 +174,8 @@ class Generation(Task[str]):
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> WindowBatches:
+        if tokens > MAX_BATCH_TOKENS:
+            raise ValueError(f"batch_tokens: expected at most {MAX_BATCH_TOKENS:,}, got {tokens:,}")
         ids = self._ids(examples, tokenizer, config)
         return WindowBatches(ids, config.max_length, max(tokens // config.max_length, 1), seed)
 

@@ -24,6 +24,7 @@ from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, r
 from transformer.train.checkpoint import FILES, Checkpoint
 
 LOSSES, GRADIENTS = "loss.png", "gradients.png"
+BYTES_PER_WEIGHT = 8  # of the weight and its gradient; an optimizer's moments come on top
 DRAWN = 10_000  # steps that a picture shows at most: it has fewer dots, and the log of a long training is long
 
 
@@ -105,6 +106,7 @@ def _train(
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
     )
+    _check_memory(config)
     noted = len(examples.notes)
     examples = task.readable(examples, tokenizer, config, skip_bad=choice.skip_bad)
     for note in examples.notes[noted:]:
@@ -163,6 +165,20 @@ def _train(
                 else "stopped before the first step; nothing was learned"
             )
     return Trained(model, tokenizer, examples)
+
+
+def _check_memory(config: TransformerConfig) -> None:
+    """Refuse a model that this machine has no room to train, before the room is taken."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # a system that does not tell
+        return
+    needed = config.least_size * BYTES_PER_WEIGHT
+    if needed > memory:
+        raise ValueError(
+            f"d_model, d_ff, layers, max_length: Unable to allocate {needed / 2**30:,.0f} GiB, which a training of at "
+            f"least {config.least_size:,} weights takes; this machine has {memory / 2**30:,.0f}"
+        )
 
 
 def _take(directory: Path, stack: ExitStack) -> None:

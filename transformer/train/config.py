@@ -20,7 +20,7 @@ SCHEDULES: dict[str, Callable[[int, int, float], lr_scheduler.Schedule]] = {
     "constant": lambda warmup, steps, final: lambda step: min(step / warmup, 1.0),
 }
 
-MAX_ACCUMULATE = 2**16
+MAX_KEPT = 2**16  # batches of a step, all read before the first is learned from, and evaluations to average over
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -58,8 +58,9 @@ class TrainingConfig:
         for name in ("steps", "accumulate", "warmup", "evaluate_every", "patience", "average", "checkpoint_every"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
-        if self.accumulate > MAX_ACCUMULATE:  # a step's batches are read before the first of them is learned from
-            raise ValueError(f"accumulate: expected at most {MAX_ACCUMULATE:,}, got {self.accumulate:,}")
+        for name in ("accumulate", "average"):
+            if (value := getattr(self, name)) > MAX_KEPT:
+                raise ValueError(f"{name}: expected at most {MAX_KEPT:,}, got {value:,}")
         for name, allowed in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")

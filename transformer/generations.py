@@ -124,19 +124,17 @@ def read_generation(directory: Path, names: Iterable[str]) -> Generation:
 
 def write_generation(
     directory: Path,
-    contents: Iterable[tuple[str, bytes]],
+    contents: Iterable[tuple[str, bytes | None]],
     *,
     grown: Mapping[str, Member] | None = None,
-    removed: Iterable[str] = (),
 ) -> None:
     """Replace files of a directory: all of them, or none. Other files of the generation before belong to this one, too.
 
     Args:
         directory: made when missing. Another writer to it is waited for.
-        contents: names and contents, each asked for when the one before is written. A name may be that of a file in a
-            folder: ``checkpoint/state.json``.
+        contents: names and contents, each asked for when the one before is written; None where a file shall be there no
+            longer. A name may be that of a file in the checkpoint's folder: ``checkpoint/state.json``.
         grown: files that have grown in their places, and how far they belong to this generation.
-        removed: names of files that it shall not have.
 
     Raises:
         ValueError: the directory holds something else where a file or a folder is to be, such as a link to elsewhere.
@@ -146,15 +144,16 @@ def write_generation(
         before = _settled(directory)
         pending = directory / (PENDING + (generation := secrets.token_hex(8)))
         try:
-            files: dict[str, Member] = {}
+            files, gone = dict(before.files), dict[str, Member]()
             pending.mkdir()
             for name, content in contents:
-                _write(directory, pending, name, content)
-                files[name] = Member.of(content)
-            dropped = set(removed) - set(files)
-            gone = {name: member for name in dropped if (member := _present(directory, name)) is not None}
-            kept = {name: member for name, member in before.files.items() if name not in dropped}
-            commit = Commit(generation, {**kept, **files, **(grown or {})}, gone)
+                if content is None:
+                    files.pop(name, None)
+                    gone |= {name: member} if (member := _present(directory, name)) is not None else {}
+                else:
+                    _write(directory, pending, name, content)
+                    files[name] = Member.of(content)
+            commit = Commit(generation, {**files, **(grown or {})}, gone)
             _write(directory, pending, COMMIT, commit.to_bytes())
             for folder in (pending, *(path for path in pending.iterdir() if path.is_dir())):
                 _sync(folder)

@@ -62,11 +62,11 @@ class PretrainedModel(nn.Module):
         Raises:
             ValueError: the tokenizer has more tokens than the model.
         """
-        removed = () if tokenizer is None else LEGACY
-        write_generation(Path(directory), self.files(tokenizer), removed=removed)
+        write_generation(Path(directory), self.files(tokenizer))
 
-    def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes]]:
-        """The names and contents of the files that :meth:`save_pretrained` writes, made one at a time.
+    def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
+        """The names and contents of the files that :meth:`save_pretrained` writes, made one at a time; None of those
+        that it removes.
 
         Raises:
             ValueError: the tokenizer has more tokens than the model.
@@ -75,7 +75,7 @@ class PretrainedModel(nn.Module):
             _check_vocabulary(self.config, tokenizer)
         return self._files(tokenizer)
 
-    def _files(self, tokenizer: Tokenizer | None) -> Iterator[tuple[str, bytes]]:
+    def _files(self, tokenizer: Tokenizer | None) -> Iterator[tuple[str, bytes | None]]:
         state = {name: value.data for name, value in self.state_dict().items()}
         kind = type(self).__name__
         document, arrays = _as_hugging_face(kind, self.config, state) or _as_our_own(kind, self.config, state)
@@ -86,6 +86,8 @@ class PretrainedModel(nn.Module):
         if tokenizer is not None:
             yield TOKENIZER, tokenizer.to_json().encode()
             yield TOKENIZER_CONFIG, _to_json(_tokenizer_document(self.config, tokenizer))
+            for name in LEGACY:  # of another tokenizer
+                yield name, None
 
 
 def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:

@@ -11,7 +11,7 @@ import linecache
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ NAMES = ("config", "weights", "checkpoint/state")
 OLD, NEW, LAST = ({name: f"{age} {name}".encode() for name in NAMES} for age in ("old", "new", "last"))
 
 
-def _write(directory: Path, contents: dict[str, bytes], **options: Any) -> None:
-    write_generation(directory, contents.items(), **options)
+def _write(directory: Path, contents: Mapping[str, bytes | None]) -> None:
+    write_generation(directory, contents.items())
 
 
 def _read(directory: Path, names: tuple[str, ...] = NAMES) -> dict[str, bytes]:
@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_the_old_generation_and_names_the_file(
 def test_an_error_of_what_makes_the_contents_leaves_the_old_generation(tmp_path: Path) -> None:
     _write(tmp_path, OLD)
 
-    def contents() -> Iterator[tuple[str, bytes]]:
+    def contents() -> Iterator[tuple[str, bytes | None]]:
         yield "config", b"new"
         raise MemoryError
 
@@ -215,7 +215,7 @@ def test_an_error_of_what_makes_the_contents_leaves_the_old_generation(tmp_path:
 
 def test_a_generation_keeps_what_it_does_not_replace_and_loses_what_is_removed(tmp_path: Path) -> None:
     _write(tmp_path, OLD)
-    _write(tmp_path, {"config": b"new"}, removed=["checkpoint/state", "nothing"])
+    _write(tmp_path, {"config": b"new", "checkpoint/state": None, "nothing": None})
     assert _read(tmp_path) == {"config": b"new", "weights": OLD["weights"]}
     assert _files(tmp_path) == {"config", "weights", COMMIT}
     (tmp_path / "checkpoint" / "state").write_bytes(b"mine")  # later, and of somebody else
@@ -229,7 +229,7 @@ def test_a_removed_file_is_none_of_a_generation_though_its_writer_was_killed(
     with monkeypatch.context() as patched:
         patched.setattr(generations, "_finish", lambda *arguments: (_ for _ in ()).throw(Kill()))
         with pytest.raises(Kill):
-            _write(tmp_path, {"config": b"new"}, removed=["weights"])
+            _write(tmp_path, {"config": b"new", "weights": None})
     assert (tmp_path / "weights").exists()
     assert _read(tmp_path) == {"config": b"new", "checkpoint/state": OLD["checkpoint/state"]}
 

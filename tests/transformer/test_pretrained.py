@@ -345,3 +345,11 @@ def test_what_is_no_file_is_named(name: str, directory: Path) -> None:
         with pytest.raises(ValueError, match=rf"{name}: expected a file, found {kind}"):
             pretrained.load_both(directory)
         path.rmdir() if kind == "a directory" else path.unlink()
+
+
+def test_a_saved_tokenizer_leaves_no_file_of_an_earlier_one(directory: Path, tokenizer: Tokenizer) -> None:
+    for name in ("special_tokens_map.json", "added_tokens.json"):
+        (directory / name).write_text('{"eos_token": "<nobody>"}')
+    from_pretrained(directory).save_pretrained(directory, tokenizer)
+    assert load_tokenizer(directory).eos_id == tokenizer.eos_id
+    assert not list(directory.glob("*tokens*.json"))

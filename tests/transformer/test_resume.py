@@ -22,6 +22,7 @@ from transformer import CausalLM, TransformerConfig
 from transformer.train import Step, Trainer, TrainingConfig
 
 STEPS = 17
+PARTS = ["state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"]
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulating": {"accumulate": 3, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
@@ -223,6 +224,26 @@ def test_an_interrupt_within_the_forward_pass_loses_no_step(tmp_path: Path, monk
     _assert_equal(resumed, whole)
 
 
+def test_a_directory_of_an_earlier_version_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    steps = iter(begun)
+    for _ in range(6):
+        next(steps)
+    steps.close()
+    (tmp_path / "parts" / ".commit.json").unlink()  # which it did not write
+    path = tmp_path / "parts" / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    del state["identity"]["settings"]
+    path.rename(path.with_name(".pending-state.json")).write_text(json.dumps(state))
+    (path.parent / ".commit").write_text("state.json")  # and was killed at the last moment of its checkpoint
+    resumed = _trainer(tmp_path / "parts", seed=99)
+    assert resumed.resume() == 6
+    list(resumed)
+    _assert_equal(resumed, whole)
+    assert sorted(found.name for found in path.parent.iterdir()) == sorted(PARTS)
+
+
 @pytest.mark.parametrize("kind", ["best", "mean", "plain"])
 def test_a_finished_training_resumed_has_its_result_and_no_more_steps(kind: str, tmp_path: Path) -> None:
     whole = _trainer(tmp_path, **SETTINGS[kind])
@@ -291,9 +312,6 @@ def test_how_often_a_checkpoint_is_written_may_change(tmp_path: Path) -> None:
 def test_resuming_needs_a_directory() -> None:
     with pytest.raises(ValueError, match="directory: expected one to resume from"):
         _trainer(None).resume()
-
-
-PARTS = ["state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"]
 
 
 @pytest.mark.parametrize("name", PARTS)

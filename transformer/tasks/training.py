@@ -121,7 +121,7 @@ def _train(
     if task.generation is not None:
         model.generation = task.generation
 
-    def files() -> Iterator[tuple[str, bytes]]:
+    def files() -> Iterator[tuple[str, bytes | None]]:
         yield from model.files(tokenizer)
         yield TASK, task_document(task, noted_choice)
 

@@ -84,7 +84,7 @@ class Trainer:
         *,
         held_out: Data | None = None,
         directory: str | os.PathLike[str] | None = None,
-        companions: Callable[[], Iterable[tuple[str, bytes]]] = tuple,
+        companions: Callable[[], Iterable[tuple[str, bytes | None]]] = tuple,
         settings: Mapping[str, Any] | None = None,
         held: bool = False,
     ) -> None:
@@ -183,7 +183,7 @@ class Trainer:
             versions = {"minigrad": mg.__version__, "numpy": np.__version__}
             header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
             content = json.dumps(header).encode() + b"\n"
-            write_generation(self.directory, [(LOG, content)], removed=FILES)
+            write_generation(self.directory, [(LOG, content), *((name, None) for name in FILES)])
             self._logged = Member.of(content)
         stack.callback(setattr, self, "_log", None)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))

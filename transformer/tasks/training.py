@@ -16,7 +16,7 @@ from minigrad.io import read_file
 from transformer import console
 from transformer.config import TransformerConfig
 from transformer.curve import save_gradient_picture, save_loss_curve
-from transformer.generations import exclusive, read_generation
+from transformer.generations import exclusive, read_generation, write_generation
 from transformer.pretrained import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG, PretrainedModel, load_tokenizer
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.tokenizers import Tokenizer
@@ -143,6 +143,7 @@ def _train(
         f"{training.steps:,} steps"
     )
     example = (lambda: task.show(model, tokenizer, examples.held_out[0])) if examples.held_out else None
+    drawn = True
     try:
         with _board(tensorboard, trainer) as board:
 
@@ -153,10 +154,14 @@ def _train(
 
             with closing(iter(trainer)) as steps:
                 console.watch(steps, training.steps, record, example)
+    except OSError:
+        drawn = False  # a full disk has no room for pictures, and the first error is the one to tell
+        raise
     finally:
         if trainer.steps_made:  # whatever ended the training, what was learned is kept
-            model.save_pretrained(directory, tokenizer)
-            _draw(directory)
+            write_generation(directory, files())
+            if drawn:
+                _draw(directory)
         if not trainer.finished:
             console.say(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "

@@ -1,6 +1,7 @@
 """The ``transformer`` command.
 
-usage, options (words) → parser, data, settings, model (what commands share) → train, write, inspect (the commands).
+usage, options (words) → parser, standard_input, data, settings, model (what commands share) → train, write, inspect
+(the commands).
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from typing import Any
 from minigrad.optional_imports import require
 from transformer.config import json_object
 from transformer.data.normalization import BOM, characters, check_texts
-from transformer.decode.texts import CONTEXT, UNFINISHED
+from transformer.decode.texts import UNFINISHED
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
+CONTEXT = 4  # tokens before another that its text may depend on
 LANGUAGE = re.compile(r">>[^\s<>]+<<")  # how Marian's models are told what to translate into, before a text
 SHOWN = 10  # of their languages, in an error
 MAX_VOCABULARY = 2**20  # the library takes room for all at once, and where there is not enough it ends the process
@@ -192,21 +193,23 @@ class Tokenizer:
         """
         every = list(before)
         given = self.decode([every])[0]
-        special, single_bytes = self._special(), self._byte_tokens
-        window = [i for i in every if i not in special][-CONTEXT:]  # what the next token's text may depend on
+        special = self._special()
+        window = self._context([i for i in every if i not in special])
         shown = self.decode([window])[0]
         for i in map(int, ids):
             every.append(i)
             if i in special:
                 continue
             window.append(i)
+            if i in self._byte_tokens:
+                continue
             text = self.decode([window])[0]
-            if i in single_bytes or text.endswith(UNFINISHED) or not text.startswith(shown):
+            if text.endswith(UNFINISHED) or not text.startswith(shown):
                 continue
             if piece := text[len(shown) :]:
                 yield piece
                 given += piece
-            window = window[-CONTEXT:]
+            window = self._context(window)
             shown = self.decode([window])[0]
         if rest := self.decode([every])[0][len(given) :]:
             yield rest
@@ -230,6 +233,13 @@ class Tokenizer:
             known = ", ".join(sorted(self._languages)[:SHOWN])
             raise ValueError(f"texts: {found[0]} is no language of this model; those are {known} …")
         return found[0]
+
+    def _context(self, ids: list[int]) -> list[int]:
+        """The last tokens, on which the next one's text may depend: never a part of what is written in bytes."""
+        start = max(len(ids) - CONTEXT, 0)
+        while start > 0 and ids[start] in self._byte_tokens:
+            start -= 1
+        return ids[start:]
 
     @cached_property
     def _byte_tokens(self) -> frozenset[int]:

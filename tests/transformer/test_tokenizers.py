@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -206,7 +206,10 @@ def test_a_stream_of_any_ids_gives_what_decode_gives(own: Tokenizer, ids: list[i
 BYTES = [f"<0x{byte:02X}>" for byte in (0x41, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xFF)]
 WORDS = ["<s>", "</s>", "\u2581", "\u2581to", "\u2581be", "be", "or", "\u2581\u2581", "\ufffd", "##ing", ".", "low</w>"]
 WORDS += BYTES
-IDS = st.lists(st.integers(0, len(WORDS) - 1))
+CHARACTERS = [[WORDS.index(f"<0x{byte:02X}>") for byte in character.encode()] for character in "A\u00e9\u20ac"]
+IDS = st.lists(st.sampled_from([[i] for i in range(len(WORDS))] + 4 * CHARACTERS)).map(
+    lambda parts: [i for part in parts for i in part]
+)
 LLAMA = [
     decoders.Replace("\u2581", " "),
     decoders.ByteFallback(),
@@ -234,6 +237,7 @@ def spelled(decoder: Any) -> Tokenizer:
 
 @pytest.mark.parametrize("name", DECODERS)
 @given(before=IDS, ids=IDS)
+@example(before=CHARACTERS[2] + CHARACTERS[1], ids=CHARACTERS[0] + [WORDS.index("or")])  # bytes after bytes
 def test_a_stream_of_any_decoder_goes_on_from_what_stands_before_it(
     name: str, before: list[int], ids: list[int]
 ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 UNFINISHED = "\ufffd"  # how the first bytes of a character read
-CONTEXT = 4  # tokens before another that its text may depend on: with text before it, it may begin with a space
 
 
 class TextDecoder(Protocol):
@@ -35,11 +34,11 @@ class Reader:
 
     tokenizer: TextDecoder
     stop_strings: tuple[str, ...]
-    before: tuple[int, ...] = ()  # what the text follows
+    before: tuple[int, ...] = ()  # what the text follows: with text before it, it may begin with a space
 
     def after(self, prompt: Sequence[int]) -> Reader:
         """The same for texts that follow these tokens."""
-        return replace(self, before=tuple(prompt[-CONTEXT:]))
+        return replace(self, before=tuple(prompt))
 
     def text(self, ids: Sequence[int]) -> str:
         alone, before, whole = self.tokenizer.decode([ids, self.before, [*self.before, *ids]])

@@ -116,10 +116,11 @@ class Tokenizer:
             >>> tokenizer.vocab_size, tokenizer.encode(["hole"])
             (4, [[1, 3, 2, 0]])
         """
-        if not text:
+        alphabet = sorted(set(characters(text)))
+        if not alphabet:
             raise ValueError("text: expected at least one character, got an empty text")
         library = require("tokenizers", "text")
-        vocabulary = {token: i for i, token in enumerate([*special, *sorted(set(characters(text)))])}
+        vocabulary = {token: i for i, token in enumerate([*special, *alphabet])}
         tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token="<unk>"))
         tokenizer.normalizer = _normalizer(library)
         tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[\s\S]"), "isolated")

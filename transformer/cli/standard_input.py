@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from transformer import console
 from transformer.data.faults import Fault
-from transformer.data.lines import decoded_lines
+from transformer.data.lines import check_length, decoded_lines
 
 INPUT = "standard input"
 CHUNK = 2**16  # bytes read at once, and so the most lines that are written together
@@ -20,7 +20,7 @@ def input_lines() -> Iterator[list[str]]:
     """The lines of standard input, normalised as those of a corpus, in groups: as many as there are to read at a time.
 
     Raises:
-        ValueError: standard input is closed, or not in UTF-8.
+        ValueError: standard input is closed, or not in UTF-8, or a line of it has no end.
     """
     sizes: list[int] = []
 
@@ -60,5 +60,6 @@ def _groups(stream: BinaryIO) -> Iterator[list[bytes]]:
             yield [line + b"\n" for line in lines]
         if rest:
             begun.append(rest)
+            check_length(sum(map(len, begun)), INPUT)
     if begun:
         yield [b"".join(begun)]

@@ -92,6 +92,16 @@ def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str
         raise ValueError(f"{name}: its lines end in CR alone, expected LF or CRLF; tr '\\r' '\\n' makes them that")
 
 
+def check_length(size: int, name: str) -> None:
+    """Refuse a line of so many bytes, or the beginning of one.
+
+    Raises:
+        ValueError: it is longer than ``MAX_LINE``.
+    """
+    if size > MAX_LINE:
+        raise ValueError(f"{name}: a line has more than {MAX_LINE:,} bytes, and so is no text")
+
+
 def _check_encoding(head: bytes, name: str) -> None:
     marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) and b"\0" in head
     if marked or 3 * head.count(b"\0") > len(head):  # every other byte of a Latin letter
@@ -130,8 +140,7 @@ def _bounded(stream: BufferedIOBase | IO[bytes], path: Path, room: int | None) -
         line = stream.readline(MAX_LINE + 1)
         if not line:
             return
-        if len(line) > MAX_LINE:
-            raise ValueError(f"{path}, line {number}: more than {MAX_LINE:,} bytes, expected lines of text")
+        check_length(len(line), f"{path}, line {number}")
         read += len(line)
         if room is not None and read > room:
             raise ValueError(

@@ -77,7 +77,7 @@ def test_a_line_without_an_end_is_refused_and_not_read(tmp_path: Path, monkeypat
     path.write_bytes(b"a\n" + b"x" * 99 + b"\n" + b"y" * 100 + b"\n")
     read = read_lines(path)
     assert [next(read)[0], next(read)[0]] == [1, 2]
-    with pytest.raises(ValueError, match=r"text.txt, line 3: more than 100 bytes, expected lines of text"):
+    with pytest.raises(ValueError, match=r"text.txt, line 3: a line has more than 100 bytes, and so is no text"):
         next(read)
 
 
@@ -89,7 +89,7 @@ def test_an_archive_that_expands_without_end_is_refused(
     monkeypatch.setattr(lines, "FREE_BYTES", 2**10)
     monkeypatch.setattr(lines, "MAX_LINE", 2**12)
     path = _file(tmp_path, _compressed(byte * 2**20, compression), compression)
-    with pytest.raises(ValueError, match=r"text\.(gz|zip), line \d+: (expands to more than 200 times|more than 4,096)"):
+    with pytest.raises(ValueError, match=r"text\.(gz|zip), line \d+: (expands to more|a line has more than 4,096)"):
         for _ in read_lines(path):
             pass
 

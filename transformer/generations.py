@@ -79,7 +79,7 @@ class Generation:
 
     directory: Path
     members: Mapping[str, Member]  # all of them; none where the directory was not written here
-    contents: Mapping[str, bytes]  # of those that were asked for and are there
+    contents: dict[str, bytes]  # of those that were asked for and are there
 
     def path(self, name: str) -> Path:
         """The name that a file is known by."""

@@ -153,8 +153,10 @@ def _model(saved: Generation) -> PretrainedModel:
     if described.differences:
         differences = "; ".join(described.differences)
         warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=3)
+    path = saved.path(WEIGHTS if WEIGHTS in saved.contents else INDEX)
     arrays = read_weights(saved.directory, saved.contents)
-    with _blaming(saved.path(WEIGHTS if WEIGHTS in saved.contents else INDEX)):
+    saved.contents.pop(WEIGHTS, None)  # of which the arrays are a copy
+    with _blaming(path):
         model = described.build(arrays, saved.directory)
     name = GENERATION if GENERATION in saved.contents else CONFIG  # old directories say there how a model writes
     if model.generation is not None and (name == GENERATION or described.family is not None):

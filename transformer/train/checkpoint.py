@@ -72,7 +72,7 @@ class Checkpoint:
             position = Position(**_counts(state))
             arrays = {}
             for name in ARRAYS:
-                content = saved.contents[f"{CHECKPOINT}/{name}"]
+                content = saved.contents.pop(f"{CHECKPOINT}/{name}")
                 arrays[name] = {key: value.numpy() for key, value in from_bytes(content).items()}
             return cls(identity, position, random, rates, arrays)
         except ValueError as error:

@@ -56,7 +56,10 @@ def supported(dtype: Any, name: str = "dtype") -> DType:
     Raises:
         TypeError: tensors cannot have it; the message names the argument.
     """
-    native = np.dtype(dtype).newbyteorder("=")
+    try:
+        native = np.dtype(dtype).newbyteorder("=")
+    except TypeError:
+        raise TypeError(f"{name}: expected a boolean, integer, float32 or float64 dtype, got {dtype!r:.80}") from None
     if native not in SUPPORTED:
         raise TypeError(f"{name}: expected a boolean, integer, float32 or float64 dtype, got {native}")
     return native

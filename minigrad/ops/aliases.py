@@ -36,7 +36,6 @@ __all__ = [
     "concatenate",
     "conjugate",
     "degrees",
-    "fabs",
     "invert",
     "left_shift",
     "mod",
@@ -47,7 +46,7 @@ __all__ = [
     "true_divide",
 ]
 
-absolute = fabs = abs
+absolute = abs
 arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
 arccosh, arcsinh, arctanh = acosh, asinh, atanh
 around = rint = round

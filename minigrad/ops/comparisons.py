@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.ops.axes import as_truth
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
-from minigrad.ops.promotion import beside, promote
+from minigrad.ops.promotion import all_beside, beside, promote
 from minigrad.ops.tables import binary, unary
 from minigrad.tensor import Array, Tensor, as_array
 
@@ -58,23 +59,24 @@ def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
 
 def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
     """Whether two arrays have the same shape and the same elements."""
+    equal_nan = as_truth(equal_nan, "equal_nan")
     return bool(np.array_equal(beside((b,), a, "a"), beside((a,), b, "b"), equal_nan))
 
 
 @primitive(batching=aligned)
-def _where(condition: Array, a: Array, b: Array, /) -> Array:
-    a, b = promote([a, b], floating=False)
+def _where(condition: Array, x1: Array, x2: Array, /) -> Array:
+    x1, x2 = promote([x1, x2], floating=False)
     if isinstance(condition, np.ndarray) and condition.size >= LARGE and condition.dtype == bool:
-        dtype = np.result_type(a, b)
-        if dtype.char in "fd" and all(np.shape(value) in (condition.shape, ()) for value in (a, b)):
-            return kernels.choose(condition, np.asarray(a, dtype), np.asarray(b, dtype))
-    return np.where(condition, a, b)
+        dtype = np.result_type(x1, x2)
+        if dtype.char in "fd" and all(np.shape(value) in (condition.shape, ()) for value in (x1, x2)):
+            return kernels.choose(condition, np.asarray(x1, dtype), np.asarray(x2, dtype))
+    return np.where(condition, x1, x2)
 
 
 LARGE = 4096  # elements from which on calling the kernel costs less than the branches that NumPy's loop mispredicts
 
 
-_where.vjp(a=lambda g, condition: _where(condition, g, 0), b=lambda g, condition: _where(condition, 0, g))
+_where.vjp(x1=lambda g, condition: _where(condition, g, 0), x2=lambda g, condition: _where(condition, 0, g))
 _where.name = "where"
 
 
@@ -106,6 +108,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     Raises:
         ValueError: the lists are empty or differ in length.
     """
+    condlist, choicelist = all_beside(condlist, "condlist"), all_beside(choicelist, "choicelist")
     if len(condlist) != len(choicelist) or not condlist:
         raise ValueError(
             f"condlist: expected as many conditions as choices and at least one, got {len(condlist)} and "

@@ -125,7 +125,10 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     (before, behind), (left, right) = (
         (sliced(values, axis, None, -1), sliced(values, axis, 1, None)) for values in (slopes, widths)
     )
-    inside = (before * right + behind * left) / (left + right)
+    if np.ndim(spacing):
+        inside = (before * right + behind * left) / (left + right)
+    else:  # what is in the middle does not count
+        inside = subtract(sliced(f, axis, 2, None), sliced(f, axis, None, -2)) / (2 * spacing)
     first, last = sliced(slopes, axis, 0, 1), sliced(slopes, axis, -1, None)
     if edge_order == 2:
         first = 2 * first - sliced(inside, axis, 0, 1)
@@ -193,7 +196,7 @@ def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
     for name, x in (("a", a), ("v", v)):
         if x.ndim != 1 or not x.size:
             raise ValueError(f"{name}: expected one dimension and at least one element, got shape {x.shape}")
-    if mode not in ("full", "same", "valid"):
+    if not isinstance(mode, str) or mode not in ("full", "same", "valid"):
         raise ValueError(f"mode: expected 'full', 'same' or 'valid', got {mode!r}")
     longer, shorter = (a, v) if a.size >= v.size else (v, a)
     if mode == "same":

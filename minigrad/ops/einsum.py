@@ -99,7 +99,9 @@ def _letters(text: str) -> tuple[Any, ...]:
 
 def _numbers(part: Sequence[Any]) -> tuple[Any, ...]:
     """The indices in one operand's list."""
-    if not all(label is ... or (isinstance(label, int) and label >= 0) for label in part):
+    if not isinstance(part, Sequence) or not all(
+        label is ... or (isinstance(label, int) and label >= 0) for label in part
+    ):
         raise ValueError(f"einsum: expected integers from 0 and '...' as an array's subscripts, got {part}")
     return tuple(part)
 

@@ -23,7 +23,7 @@ from minigrad.tensor import Array, Tensor
 
 __all__ = ["add", "divide", "float_power", "floor_divide", "fmod", "gcd", "lcm", "lerp", "multiply", "negative"]
 __all__ += ["positive", "pow", "reciprocal", "remainder", "square", "subtract"]
-__all__ += ["abs", "clip", "copysign", "fmax", "fmin", "hypot", "maximum", "minimum", "nan_to_num", "relu"]
+__all__ += ["abs", "clip", "copysign", "fabs", "fmax", "fmin", "hypot", "maximum", "minimum", "nan_to_num", "relu"]
 __all__ += ["ceil", "floor", "heaviside", "nextafter", "round", "sign", "trunc"]
 __all__ += ["cbrt", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "rsqrt", "sqrt"]
 __all__ += ["log_sigmoid", "sigmoid", "softplus"]
@@ -118,6 +118,7 @@ fmin = binary(
     lambda g, a, b: where((a <= b) | (b != b), 0, g),
 )
 abs = unary(np.abs, "abs", lambda g, x: g * sign(x))
+fabs = floating(np.abs, "fabs", lambda g, x: g * sign(x))
 copysign = binary(np.copysign, "copysign", lambda g, a, out: g * (sign(a) * sign(out)), no_slope, "floating")
 
 
@@ -147,19 +148,19 @@ hypot = binary(
 
 
 @primitive(dtypes="numeric", batching=aligned)
-def _clip(x: Array, low: Array | None, high: Array | None, /) -> Array:
-    return np.clip(x, low, high)
+def _clip(x: Array, min: Array | None, max: Array | None, /) -> Array:
+    return np.clip(x, min, max)
 
 
-def _clip_value(g: Any, x: Any, low: Any, high: Any) -> Any:
-    inside = True if low is None else x >= low
-    return where(inside if high is None else inside & (x <= high), g, 0)
+def _clip_value(g: Any, x: Any, min: Any, max: Any) -> Any:
+    inside = True if min is None else x >= min
+    return where(inside if max is None else inside & (x <= max), g, 0)
 
 
 _clip.vjp(
     x=_clip_value,
-    low=lambda g, x, low, high: where((x < low) if high is None else (x < low) & (low <= high), g, 0),
-    high=lambda g, x, low, high: where((x > high) if low is None else (x > high) | (high < low), g, 0),
+    min=lambda g, x, min, max: where((x < min) if max is None else (x < min) & (min <= max), g, 0),
+    max=lambda g, x, min, max: where((x > max) if min is None else (x > max) | (max < min), g, 0),
 )
 _clip.name = "clip"
 

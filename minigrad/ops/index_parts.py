@@ -97,14 +97,14 @@ def as_integers(indices: Any, name: str = "indices") -> Any:
     Raises:
         TypeError: they are not integers.
     """
-    array = _as_index(indices)
+    array = _as_index(indices, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got {array.dtype}")
     return array
 
 
-def _as_index(part: Any) -> Any:
+def _as_index(part: Any, name: str = "index") -> Any:
     if isinstance(part, Tensor):
         return part
-    array = as_array([plain_index(p) for p in part] if isinstance(part, list) else part)
+    array = as_array([plain_index(p) for p in part] if isinstance(part, list) else part, name=name)
     return array if isinstance(part, np.ndarray) or array.size else array.astype(np.int64)  # an empty list

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.axes import axis_index
+from minigrad.ops.axes import as_integer, axis_index
 from minigrad.ops.batching import along_axis
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.primitive import primitive
@@ -71,9 +71,10 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
         >>> mg.concat([mg.zeros(2), mg.ones(1)])
         tensor([0., 0., 1.])
     """
-    if axis is None:
-        return _concat(*(flatten(x) for x in all_beside(arrays)), axis=0)
-    return _concat(*all_beside(arrays), axis=axis)
+    arrays = all_beside(arrays)
+    if not arrays:
+        raise ValueError("arrays: expected at least one array, got none")
+    return _concat(*map(flatten, arrays), axis=0) if axis is None else _concat(*arrays, axis=axis)
 
 
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
@@ -233,7 +234,8 @@ def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) ->
         [tensor([0, 1]), tensor([2, 3])]
     """
     size = np.shape(x)[axis_index(axis, np.ndim(x))]
-    if not np.ndim(indices_or_sections) and size % max(indices_or_sections, 1):  # type: ignore[type-var]
+    count = 1 if np.ndim(indices_or_sections) else as_integer(indices_or_sections, "indices_or_sections")
+    if size % max(count, 1):
         raise ValueError(f"indices_or_sections: {size} elements do not split evenly into {indices_or_sections}")
     return array_split(x, indices_or_sections, axis=axis)
 

@@ -70,7 +70,8 @@ triu.vjp(x=lambda g, k: triu(g, k))
 
 def tri(n_rows: int, n_cols: int | None = None, k: int = 0, *, dtype: npt.DTypeLike | None = None) -> Tensor:
     """Ones on and below the k-th diagonal, zeros above; float32 unless a dtype is given."""
-    return Tensor(np.tri(n_rows, n_cols, k, dtype or default_float))
+    sizes = as_integer(n_rows, "n_rows"), None if n_cols is None else as_integer(n_cols, "n_cols")
+    return Tensor(np.tri(*sizes, as_integer(k, "k"), dtype or default_float))
 
 
 # Diagonals
@@ -92,6 +93,7 @@ def diag(x: Any, /, k: int = 0) -> Any:
         tensor([[1, 0],
                 [0, 2]])
     """
+    k = as_integer(k, "k")
     if np.ndim(x) == 2:
         return diagonal(x, k)
     if np.ndim(x) != 1:

@@ -75,9 +75,11 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
     """
     shape = np.shape(x)
     widths = _pairs(pad_width, len(shape))
-    if mode == "constant":
+    if any(count < 0 for counts in widths for count in counts):
+        raise ValueError(f"pad_width: expected no negative numbers, got {pad_width}")
+    if isinstance(mode, str) and mode == "constant":
         return _pad(x, widths, _pairs(constant_values, len(shape)))
-    if mode not in _MODES:
+    if not isinstance(mode, str) or mode not in _MODES:
         raise ValueError(f"mode: expected 'constant' or one of {', '.join(_MODES)}, got {mode!r}")
     for axis, (width, size) in enumerate(zip(widths, shape, strict=True)):
         if width != (0, 0):

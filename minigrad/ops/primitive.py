@@ -154,7 +154,7 @@ class Primitive:
             return self._call_batched(args, values, params)
         try:
             out = self.forward(*values, **params)
-        except (TypeError, IndexError, KeyError, AttributeError, OverflowError):
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError):
             self._check_params(params)
             raise
         if not any_tensor and modes.on_arrays():
@@ -168,8 +168,9 @@ class Primitive:
             TypeError: one is not; the message names it.
         """
         for name, value in params.items():
-            kind = str(self.__signature__.parameters[name].annotation).removesuffix(" | None")
-            if value is not None and kind in _CHECKS:
+            annotation = str(self.__signature__.parameters[name].annotation)
+            kind = annotation.removesuffix(" | None")
+            if kind in _CHECKS and not (value is None and kind != annotation):
                 _CHECKS[kind](value, name)
 
     def _name_of(self, position: int) -> str:
@@ -205,9 +206,10 @@ class Primitive:
             raise TypeError(f"{self.name}: got several values for {', '.join(sorted(twice))}")
         params = {**self.defaults, **given, **kwargs}
         missing = [name for name, arg in zip(self.inputs, args, strict=False) if arg is inspect.Parameter.empty]
+        present = len(args) - len(missing)
         missing += [name for name in self.params if name not in params]
         if missing or len(params) > len(self.params) or len(args) > count + len(self.params):
-            inspect.Signature.bind(self.__signature__, *args[: len(args) - len(missing)], **kwargs)  # its own error
+            inspect.Signature.bind(self.__signature__, *args[:present], **kwargs)  # its own error
             raise TypeError(f"{self.name}: missing {', '.join(missing)}")
         return args[:count], params
 

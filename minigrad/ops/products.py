@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.axes import axis_index, axis_indices
+from minigrad.ops.axes import as_integer, axis_index, axis_indices
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.joining import concat
@@ -131,7 +131,7 @@ def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
         >>> mg.vecdot(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([10.0, 1.0]))
         tensor([12., 34.])
     """
-    x1, x2 = as_operands(x1=x1, x2=x2)
+    x1, x2, axis = *as_operands(x1=x1, x2=x2), as_integer(axis, "axis")
     a, b = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"vecdot: the vectors of {x1.shape} and {x2.shape} along axis {axis} differ in length")

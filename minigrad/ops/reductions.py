@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad.dtypes import float64, result_type
-from minigrad.ops.axes import axis_index, reduced_axes
+from minigrad.ops.axes import as_number, as_truth, axis_index, reduced_axes
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import isinf, isnan, where
 from minigrad.ops.elementwise import astype, ceil, exp, floor, lerp, round, sqrt, square, subtract
@@ -168,6 +168,7 @@ def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = 
 
 def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance over ``axis``: the sum of squared deviations, divided by (count - correction)."""
+    correction, keepdims = as_number(correction, "correction"), as_truth(keepdims, "keepdims")
     squares = square(subtract(x, mean(x, axis=axis, keepdims=True)))
     return sum(squares, axis=axis, keepdims=keepdims) / builtins.max(_count(np.shape(x), axis) - correction, 0)
 
@@ -251,7 +252,7 @@ def _finished(values: Any, rows: Any, shape: Shape, axis: Axis, keepdims: bool) 
         last = rows[..., -1]
         values = where(isnan(last), last, values)
     own = values.shape[: values.ndim - rows.ndim + 1]
-    return reshape(values, own + _kept(shape, axis)) if keepdims else values
+    return reshape(values, own + _kept(shape, axis)) if as_truth(keepdims, "keepdims") else values
 
 
 # Extremes

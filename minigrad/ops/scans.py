@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import kernels
+from minigrad.dtypes import supported
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import isfinite, isinf, where
 from minigrad.ops.elementwise import astype, exp, minimum
@@ -91,7 +92,7 @@ def cumsum(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = Non
         >>> mg.cumsum(mg.tensor([1.0, 2.0, 3.0]))
         tensor([1., 3., 6.])
     """
-    return _scan(_cumsum, x, axis, dtype=dtype)
+    return _scan(_cumsum, x, axis, dtype=None if dtype is None else supported(dtype))
 
 
 def cumprod(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:

@@ -368,10 +368,10 @@ def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
         tensor([[2, 4],
                 [1, 3]])
     """
+    k, axes = as_integer(k, "k"), axis_indices(axes, np.ndim(x), "axes")
     if len(axes) != 2:
-        raise ValueError(f"axes: expected two, got {tuple(axes)}")
-    k = as_integer(k, "k")
-    first, second = axis_indices(axes, np.ndim(x), "axes")
+        raise ValueError(f"axes: expected two, got {axes}")
+    first, second = axes
     if k % 4 == 2:
         return flip(x, axis=(first, second))
     if k % 4 == 1:

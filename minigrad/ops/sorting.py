@@ -160,12 +160,20 @@ def searchsorted(x1: Any, x2: Any, /, *, side: Literal["left", "right"] = "left"
         sorter: indices that sort ``x1``.
     """
     order = None if sorter is None else as_array(sorter)
-    return Tensor(np.asarray(np.searchsorted(beside((x2,), x1, "x1"), beside((x1,), x2, "x2"), side, order), np.int64))
+    ordered = _vector(beside((x2,), x1, "x1"), "x1")
+    return Tensor(np.asarray(np.searchsorted(ordered, beside((x1,), x2, "x2"), side, order), np.int64))
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
     """The int64 index of the bin that each element falls into, for edges in order, ascending or descending."""
-    return Tensor(np.asarray(np.digitize(beside((bins,), x, "x"), beside((x,), bins, "bins"), right), np.int64))
+    edges = _vector(beside((x,), bins, "bins"), "bins")
+    return Tensor(np.asarray(np.digitize(beside((bins,), x, "x"), edges, right), np.int64))
+
+
+def _vector(x: Array, name: str) -> Array:
+    if x.ndim != 1:
+        raise ValueError(f"{name}: expected one dimension, got shape {x.shape}")
+    return x
 
 
 @primitive
@@ -186,7 +194,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
         minlength: the least size of the result.
     """
     if weights is None:
-        return Tensor(np.bincount(as_array(x), minlength=minlength))
+        return Tensor(np.bincount(_vector(as_array(x, name="x"), "x"), minlength=minlength))
     weights = as_operand(weights)
     return _weights_by_value(weights if weights.dtype.kind == "f" else weights.astype(np.float32), x, minlength)
 

@@ -57,6 +57,11 @@ def test_slopes_are_numpys_and_differentiable(data: st.DataObject) -> None:
     assert gradcheck(lambda f, x: mg.gradient(f * f, x, axis=0, edge_order=order), (f, places[0]), order=2)
 
 
+def test_a_slope_between_neighbours_is_rounded_once_and_does_not_see_what_lies_between() -> None:
+    f = np.array([1e-7, -1.0, 0.0, np.inf, 2.0], np.float32)
+    np.testing.assert_array_equal(mg.gradient(f).numpy(), np.gradient(f))
+
+
 def test_slopes_refuse_spacings_that_do_not_fit() -> None:
     f = mg.ones((3, 4))
     for arguments, options, message in (

@@ -22,6 +22,7 @@ UNARY = {
     "positive": (np.positive, (-2, 2)),
     "negative": (np.negative, (-2, 2)),
     "abs": (np.abs, (0.1, 2)),
+    "fabs": (np.fabs, (0.1, 2)),
     "square": (np.square, (-2, 2)),
     "reciprocal": (np.reciprocal, (0.5, 2)),
     "exp": (np.exp, (-2, 2)),

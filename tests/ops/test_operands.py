@@ -112,6 +112,7 @@ COMPUTED: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "adaptive_avg_pool1d": (lambda x: F.adaptive_avg_pool1d(x, 2), (SMALL[None],)),
     "softsign": (F.softsign, (np.array([127, -128], np.int8),)),
     "hardswish": (F.hardswish, (SMALL,)),
+    "fabs": (mg.fabs, (np.array([-128, 3], np.int8),)),
     "tanhshrink": (F.tanhshrink, (SMALL,)),
     "leaky_relu": (F.leaky_relu, (SMALL,)),
     "binary_cross_entropy_with_logits": (F.binary_cross_entropy_with_logits, (SMALL, SMALL // 200)),
@@ -167,6 +168,24 @@ NAMED: dict[str, tuple[Callable[[], Any], str]] = {
     "conv1d": (lambda: F.conv1d(mg.ones((1, 2, 4)), mg.ones((1, 2, 2)), stride=1.5), "stride"),
     "max_pool1d": (lambda: F.max_pool1d(mg.ones((1, 2, 4)), 1.5), "kernel_size"),
     "dropout": (lambda: F.dropout(mg.ones(2), "x"), "p"),  # type: ignore[arg-type]
+    "round to None": (lambda: mg.round(mg.ones(2), None), "decimals"),  # type: ignore[arg-type]
+    "split into None": (lambda: mg.split(mg.ones(2), None), "indices_or_sections"),  # type: ignore[arg-type]
+    "sort's descending": (lambda: mg.sort(mg.ones(2), -1, np.ones(2)), "descending"),  # type: ignore[arg-type]
+    "median's keepdims": (lambda: mg.median(mg.ones((2, 2)), 0, np.ones(2)), "keepdims"),  # type: ignore[arg-type]
+    "var's correction": (lambda: mg.var(mg.ones(2), 0, np.ones(2)), "correction"),  # type: ignore[arg-type]
+    "array_equal's equal_nan": (lambda: mg.array_equal(1, 1, np.ones(2)), "equal_nan"),  # type: ignore[arg-type]
+    "broadcast_to": (lambda: mg.broadcast_to(mg.ones(2), np.ones((2, 2))), "shape"),  # type: ignore[arg-type]
+    "reshape's copy": (lambda: mg.reshape(mg.ones(2), (2,), np.ones(2)), "copy"),  # type: ignore[call-arg]
+    "argpartition": (lambda: mg.argpartition(mg.ones(2), True), "kth"),
+    "nan_to_num": (lambda: mg.nan_to_num(mg.ones(2), None), "nan"),  # type: ignore[arg-type]
+    "diag": (lambda: mg.diag(mg.ones(2), [1, 2]), "k"),  # type: ignore[arg-type]
+    "tri": (lambda: mg.tri(mg.inf), "n_rows"),  # type: ignore[arg-type]
+    "rot90's axes": (lambda: mg.rot90(mg.ones((2, 2)), 1, None), "axes"),  # type: ignore[arg-type]
+    "select": (lambda: mg.select(mg.ones(2), 0.5), "choicelist"),  # type: ignore[arg-type]
+    "a join of a scalar": (lambda: mg.concat(np.int16(1)), "arrays"),  # type: ignore[arg-type]
+    "vecdot's axis": (lambda: mg.vecdot(mg.ones(2), mg.ones(2), mg.ones(2)), "axis"),  # type: ignore[arg-type]
+    "clip": (lambda: mg.clip(mg.ones(2), 0, "a"), "max"),
+    "a dtype": (lambda: mg.zeros(2, dtype=3), "dtype"),  # type: ignore[arg-type]
     "take's axis": (lambda: mg.take(mg.ones((2, 3)), [0], axis="0"), "axis"),  # type: ignore[arg-type]
 }
 
@@ -186,6 +205,12 @@ OUT_OF_RANGE: dict[str, tuple[Callable[[], Any], str]] = {
     "linear": (lambda: F.linear(mg.ones((2, 3)), 0), "weight"),
     "einsum": (lambda: mg.einsum("ij->i", mg.ones((2, 3)), optimize="x"), "optimize"),
     "multi_dot": (lambda: mg.linalg.multi_dot([np.ones((2, 3)), np.ones((1, 3)), np.ones((3, 2))]), "arrays"),
+    "searchsorted": (lambda: mg.searchsorted(np.ones((2, 2)), 1), "x1: expected one dimension"),
+    "digitize": (lambda: mg.digitize(1, 2), "bins: expected one dimension"),
+    "bincount": (lambda: mg.bincount(np.ones((2, 2), int)), "x: expected one dimension"),
+    "pad": (lambda: mg.pad(mg.ones(2), -1), "pad_width"),
+    "pad's mode": (lambda: mg.pad(mg.ones(2), 1, mg.ones(2)), "mode"),  # type: ignore[arg-type]
+    "a join of nothing": (lambda: mg.concat([]), "arrays"),
     "polygamma": (lambda: mg.polygamma(10**21, mg.ones(2)), "n: expected 0 to 1000"),
 }
 

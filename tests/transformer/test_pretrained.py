@@ -178,7 +178,7 @@ def test_a_directory_without_generation_config_says_how_to_write_in_its_configur
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_beams": 4, "length_penalty": 2.0}))
     model = from_pretrained(tmp_path)
-    assert model.generation == GenerationConfig(num_beams=4, length_penalty=2.0)
+    assert model.generation == GenerationConfig(num_beams=4, length_penalty=2.0, early_stopping=False)
 
 
 def test_lengths_beyond_the_models_positions_are_those_of_the_model(tmp_path: Path) -> None:

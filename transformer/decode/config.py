@@ -30,7 +30,8 @@ class GenerationConfig:
 
     A choice that is made means the same as there; ``length_penalty_form`` and ``seed`` are additions. Where none is
     made nothing is cut, unlike there: the limit is the model's positions, not 20 tokens; sampling is from all tokens,
-    not the 50 likeliest; and a beam search goes on while it can still find a better text.
+    not the 50 likeliest; and a beam search goes on while it can still find a better text. A file that asks for sampling
+    or for beams means the last two as they are there.
 
     Lists become tuples.
 
@@ -39,7 +40,7 @@ class GenerationConfig:
 
     Example:
         >>> GenerationConfig.from_json('{"num_beams": 4, "eos_token_id": [1, 2]}')
-        GenerationConfig(eos_token_id=(1, 2), num_beams=4)
+        GenerationConfig(eos_token_id=(1, 2), num_beams=4, early_stopping=False)
         >>> GenerationConfig(temperature=0)
         Traceback (most recent call last):
         ValueError: temperature: expected a number from 1e-100 to 1e100, got 0
@@ -134,6 +135,9 @@ class GenerationConfig:
                 "num_beams: sampling is for one beam here, so that texts differ from transformers'", stacklevel=2
             )
             values["num_beams"] = 1
+        for mode, (name, value) in THEIR_DEFAULTS.items():
+            if mode in modes:
+                values.setdefault(name, value)
         of_model = "model_type" in values or values.get("_from_model_config")  # which say it in BART's first words, too
         if of_model and values.get("force_bos_token_to_be_generated") and "bos_token_id" in values:
             values["forced_bos_token_id"] = values["bos_token_id"]
@@ -189,6 +193,10 @@ MODE = {  # in which a choice counts; those that are not here count always
     **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), SAMPLING),
     **dict.fromkeys(("early_stopping", "length_penalty", "length_penalty_form"), BEAMS),
 }
+THEIR_DEFAULTS: dict[str, tuple[str, Any]] = {
+    SAMPLING: ("top_k", 50),
+    BEAMS: ("early_stopping", False),
+}  # other than ours
 SPECIAL_TOKENS = {f"{name}_token_id" for name in ("pad", "bos", "eos", "decoder_start", "forced_bos", "forced_eos")}
 NOT_HERE: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the mode, and which values change a text
     "typical_p": (SAMPLING, lambda value: value != 1),

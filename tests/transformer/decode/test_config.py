@@ -166,3 +166,10 @@ def test_a_greatest_length_asked_for_is_also_the_least_where_a_directory_asks_fo
     with pytest.raises(ValueError, match="min_new_tokens: expected at most max_new_tokens=4, got 5"):
         config.override({"max_new_tokens": 4, "min_new_tokens": 5})
     assert GenerationConfig.from_json('{"min_new_tokens": 9, "max_new_tokens": 4}').min_new_tokens == 4
+
+
+def test_what_a_file_asks_for_and_leaves_open_is_what_it_is_there() -> None:
+    assert GenerationConfig.from_json('{"num_beams": 4}') == GenerationConfig(num_beams=4, early_stopping=False)
+    assert GenerationConfig.from_json('{"do_sample": true}') == GenerationConfig(do_sample=True, top_k=50)
+    assert GenerationConfig.from_json('{"do_sample": true, "top_k": 0}').top_k == 0
+    assert GenerationConfig.from_json('{"do_sample": false, "num_beams": 1}') == GenerationConfig(do_sample=False)

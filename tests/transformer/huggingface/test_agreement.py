@@ -227,6 +227,11 @@ DIRECTORIES: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
     ("gpt2", {"num_beams": 3, "length_penalty": 2.0, "no_repeat_ngram_size": 2, "early_stopping": True}, None),
     ("gpt2", {}, {"eos_token_id": [58, -1, 7], "repetition_penalty": 1.4}),
     ("gpt2", {}, {"eos_token_id": -1}),
+    (
+        "gpt2",
+        {},
+        {"num_beams": 2, "min_new_tokens": 3, "repetition_penalty": 1.5, "forced_bos_token_id": 7, "max_length": 15},
+    ),
     ("bart", {"force_bos_token_to_be_generated": True}, None),
     ("bart", {"forced_bos_token_id": 7, "num_beams": 2, "early_stopping": True, "min_length": 5}, None),
     (

@@ -204,8 +204,8 @@ class WindowBatches:
 class TextBatches:
     """One long text for the evaluation of a causal language model: windows side by side, each token predicted once.
 
-    Batches are as those of :class:`WindowBatches`. The
-    last window may be shorter; nothing precedes the first token, so that it is never predicted. All epochs are alike.
+    Batches are as those of :class:`WindowBatches`. The last window may be shorter; nothing precedes the first token, so
+    that it is never predicted. All epochs are alike.
 
     Args:
         ids: (N,), of any integer dtype, at least two.

@@ -136,7 +136,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
 
 
 def _module_of(ufunc: np.ufunc) -> str:
-    """Where users find an element-by-element function, which does not know it itself."""
+    """The public name of an element-by-element function, which does not know it itself."""
     modules = ((name, sys.modules.get(name)) for name in ("numpy", "scipy.special"))
     return next((name for name, module in modules if getattr(module, ufunc.__name__, None) is ufunc), "ufunc")
 

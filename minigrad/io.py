@@ -241,7 +241,7 @@ def _claimed(temporary: Path) -> Iterator[io.FileIO]:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one that has this name."""
+    """True if an open file is still the one that has this name."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

@@ -28,7 +28,7 @@ def on_arrays() -> bool:
 
 
 def in_backward_pass() -> bool:
-    """Whether a derivative is being computed."""
+    """True while a derivative is being computed."""
     return _on_arrays.get() is not None
 
 

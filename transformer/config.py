@@ -135,7 +135,7 @@ class TransformerConfig:
 
     @property
     def position_limit(self) -> int | None:
-        """How many positions there are; None where they are relative, and ``max_length`` is only what was trained."""
+        """The number of positions; None where they are relative, and ``max_length`` is only what was trained."""
         return self.max_length if self.positions in BOUNDED else None
 
     @property
@@ -145,7 +145,7 @@ class TransformerConfig:
 
     @property
     def is_encoder_decoder(self) -> bool:
-        """Whether there are both stacks."""
+        """True if there are both stacks."""
         return self.encoder_layers > 0 and self.decoder_layers > 0
 
     @property

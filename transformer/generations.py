@@ -47,7 +47,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Commit:
-    """What a directory consists of."""
+    """The files that a directory consists of."""
 
     generation: str = ""  # its pending folder
     files: Mapping[str, Member] = field(default_factory=dict)
@@ -86,11 +86,11 @@ class Generation:
         return self.directory / name
 
     def has(self, name: str) -> bool:
-        """Whether a file is there, or was committed."""
+        """True if a file is there, or was committed."""
         return name in self.contents or name in self.members
 
     def fault(self, name: str) -> str | None:
-        """What is wrong with a file that was asked for: None where it is as it was committed, or nothing is known."""
+        """The fault of a file that was asked for: None where it is as it was committed, or nothing is known."""
         if name not in self.members or _is(self.members[name], self.contents.get(name)):
             return None
         found = "damaged, or changed by another program" if name in self.contents else "missing"
@@ -278,7 +278,7 @@ def _check_inside(directory: Path, name: str) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is a directory itself, and no link to one."""
+    """True for a directory itself, and no link to one."""
     return path.is_dir() and not path.is_symlink()
 
 

@@ -238,7 +238,7 @@ def _describe(settings: dict[str, Any]) -> _Described:
 
 
 def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | None) -> GenerationConfig:
-    """How the model writes.
+    """The generation settings of a model.
 
     Special tokens that are not in the vocabulary, as defaults often are, are none; a text is no longer than the model
     has positions for.

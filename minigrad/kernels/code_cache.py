@@ -83,7 +83,7 @@ class CodeCache(FunctionCache):
 
 
 def _read(path: Path) -> Any:
-    """What was written to a file; None where it is missing or damaged."""
+    """The value written to a file; None where it is missing or damaged."""
     try:
         content = path.read_bytes()
     except OSError:

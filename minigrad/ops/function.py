@@ -221,7 +221,7 @@ def _is_recorded(gradient: Any) -> bool:
 
 
 def _leads_on(tensor: Tensor, first: int, ends: set[int]) -> bool:
-    """Whether a tensor was computed from something else than the ends, by nodes from a serial number on."""
+    """True if a tensor was computed from something else than the ends, by nodes from a serial number on."""
     stack, seen = [graph.edge(tensor)[0]], set(ends)
     while stack:
         vertex = stack.pop()

@@ -213,5 +213,5 @@ def _quotient(a: Any, b: Any) -> Any:
 
 @primitive(dtypes="floating", batching=aligned)
 def _is_singular(x: Array, /) -> Array:
-    """Whether elimination meets a pivot of 0, so that there is no inverse."""
+    """True if elimination meets a pivot of 0, so that there is no inverse."""
     return np.linalg.slogdet(as_square_matrices("x", x)).sign == 0

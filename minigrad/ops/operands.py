@@ -51,7 +51,7 @@ def as_operands(*optional: str, **given: Any) -> tuple[Any, ...]:
 
 
 def holds_tensors(obj: Any) -> bool:
-    """Whether nested lists contain tensors."""
+    """True if nested lists contain tensors."""
     return isinstance(obj, (list, tuple)) and any(isinstance(part, Tensor) or holds_tensors(part) for part in obj)
 
 

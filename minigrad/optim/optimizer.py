@@ -129,7 +129,7 @@ class Optimizer(ABC):
                 tensor.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, by name: each parameter's ``steps``, the options of all ``groups``, all arrays.
+        """The state of a run to resume, by name: each parameter's ``steps``, the options of all ``groups``, all arrays.
 
         Numbers, options and lists of them are ready for JSON, everything else is an array and ready for
         :func:`minigrad.save`. The arrays share memory with the optimizer.

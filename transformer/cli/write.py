@@ -101,12 +101,12 @@ def _run_generate(args: argparse.Namespace) -> None:
 
 
 def _says_how(generation: GenerationConfig) -> bool:
-    """Whether a model's directory chooses between sampling, beams and the likeliest token."""
+    """True if a model's directory chooses between sampling, beams and the likeliest token."""
     return generation.do_sample is not None or generation.num_beams > 1
 
 
 def _unsaid(generation: GenerationConfig) -> dict[str, Any]:
-    """What sampling is usually like, but for what the directory says of it."""
+    """The usual settings of sampling, but for those that the directory gives."""
     own = vars(GenerationConfig())
     return {name: value for name, value in DEFAULT_SAMPLING.items() if getattr(generation, name) == own[name]}
 

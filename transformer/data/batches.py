@@ -96,7 +96,7 @@ class PairBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this stream of batches from others."""
+        """The digest that tells this stream of batches from others."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.bos_id, self.seed)
         return _digest(settings, *_flat(chain.from_iterable(self.pairs)))
 
@@ -156,7 +156,7 @@ class SequenceBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this stream of batches from others."""
+        """The digest that tells this stream of batches from others."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.seed)
         return _digest(settings, np.asarray(self.prompts), *_flat(self.sequences))
 
@@ -197,7 +197,7 @@ class WindowBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this stream of batches from others."""
+        """The digest that tells this stream of batches from others."""
         return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), self.ids)
 
 
@@ -237,7 +237,7 @@ class TextBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this stream of batches from others."""
+        """The digest that tells this stream of batches from others."""
         return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), self.ids)
 
 
@@ -316,7 +316,7 @@ class MaskedBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this stream of batches from others."""
+        """The digest that tells this stream of batches from others."""
         settings = (type(self).__name__, self.tokens, self.vocab_size, self.mask_id, self.pad_id, self.special_ids)
         return _digest((*settings, self.probability, self.seed), *_flat(self.sequences))
 

@@ -36,7 +36,7 @@ class Fault(StrEnum):
 
 @dataclass
 class _Found:
-    """How many lines of one kind there are, and the numbers of the first few."""
+    """The count of lines of one kind, and the numbers of the first few."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)

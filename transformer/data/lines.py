@@ -65,7 +65,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
 
 
 def _is_damage(error: OSError) -> bool:
-    """Whether it is an error of an archive, and none of the disk or of a file that is missing."""
+    """True for an error of an archive, and none of the disk or of a file that is missing."""
     return isinstance(error, gzip.BadGzipFile) or (type(error) is OSError and error.errno in (None, errno.EINVAL))
 
 

@@ -316,7 +316,7 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(Transforme
 
 
 def _is_usable(name: str, value: Any) -> bool:
-    """Whether training here can be as this number says; True too where it is none, which is found out elsewhere."""
+    """True if training here can be as this number says, and also where it is none, which is found out elsewhere."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return True
     return 0 < value < float("inf") if name == "init_std" else 0 <= value < 1

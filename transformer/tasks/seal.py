@@ -29,7 +29,7 @@ def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_sealed(document: Mapping[str, Any]) -> bool:
-    """Whether a document bears the seal of this user on this machine, and says what it said then."""
+    """True if a document bears the seal of this user on this machine, and says what it said then."""
     content = {name: value for name, value in document.items() if name != SEAL}
     found, key = document.get(SEAL), _key(make=False)
     if key is None or not isinstance(found, str):
@@ -42,7 +42,7 @@ def _seal(key: bytes, content: Mapping[str, Any]) -> str:
 
 
 def _folder() -> Path:
-    """Where the key is kept: ``minigrad`` in the user's folder for what programs remember."""
+    """The folder of the key: ``minigrad`` in the user's folder for what programs remember."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "minigrad")
 
 

@@ -205,7 +205,7 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
 
 
 def is_trusted(directory: Path) -> bool:
-    """Whether the files that a directory names are those that a training of this user named, on this machine.
+    """True if the files that a directory names are those that a training of this user named, on this machine.
 
     Raises:
         ValueError: the file is damaged.

@@ -80,7 +80,7 @@ class Checkpoint:
 
     @staticmethod
     def exists(directory: Path) -> bool:
-        """Whether something is there that a training in this directory has saved."""
+        """True if something is there that a training in this directory has saved."""
         return FILES[0] in read_generation(directory, FILES[:1]).contents
 
 

@@ -125,7 +125,7 @@ class Log:
 
     @property
     def written(self) -> Member:
-        """What it holds."""
+        """The part of the file that was written."""
         return Member(self._size, self._digest.hexdigest())
 
     def sync(self) -> Member:

@@ -119,6 +119,13 @@ def test_prelu_has_a_slope_for_each_channel_or_one_for_all(rng: np.random.Genera
         F.prelu(x, weight[:2])
 
 
+def test_prelu_learns_nothing_from_infinity_above_zero() -> None:
+    weight = mg.tensor([0.25]).requires_grad_()
+    F.prelu(mg.tensor([mg.inf, 1.0, -2.0]), weight).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [-2]
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_glu_gates_one_half_by_the_other(axis: int, rng: np.random.Generator) -> None:
     x = rng.standard_normal((4, 2, 6))

@@ -214,6 +214,14 @@ def test_similarity_and_distance_are_their_formulas(rng: np.random.Generator) ->
     assert gradcheck(lambda x, y: F.pairwise_distance(x, y, 3.0), (x, y), order=2)
 
 
+@pytest.mark.parametrize("loss", [F.huber_loss, F.smooth_l1_loss])
+def test_an_infinite_difference_has_the_slope_of_a_large_one(loss: Callable[..., mg.Tensor]) -> None:
+    x = mg.tensor([mg.inf, -mg.inf, 3.0, 0.25]).requires_grad_()
+    loss(x, mg.zeros(4), "sum").backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1, -1, 1, 0.25]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -71,7 +71,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     if weight.size not in (1, channels):
         raise ValueError(f"weight: expected 1 or {channels} elements for input {x.shape}, got {weight.size}")
     weight = reshape(weight, () if weight.size == 1 else (channels, *(1,) * (x.ndim - 2)))
-    return where(x > 0, x, weight * x)
+    return where(x > 0, x, weight * where(x > 0, 0, x))
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:

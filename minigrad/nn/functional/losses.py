@@ -73,7 +73,8 @@ def huber_loss(input: Any, target: Any, reduction: Reduction = "mean", delta: fl
     if delta <= 0:
         raise ValueError(f"delta: expected a positive number, got {delta}")
     size = abs(_difference(input, target))
-    return reduced(where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta)), reduction)
+    near = where(size < delta, size, 0)  # an infinite difference has no part in the parabola's gradient
+    return reduced(where(size < delta, 0.5 * near * near, delta * (size - 0.5 * delta)), reduction)
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: Reduction = "mean", beta: float = 1.0) -> Tensor:
@@ -87,7 +88,8 @@ def smooth_l1_loss(input: Any, target: Any, reduction: Reduction = "mean", beta:
     size = abs(_difference(input, target))
     if beta == 0:
         return reduced(size, reduction)
-    return reduced(where(size < beta, size * size * (0.5 / beta), size - 0.5 * beta), reduction)
+    near = where(size < beta, size, 0)
+    return reduced(where(size < beta, near * near * (0.5 / beta), size - 0.5 * beta), reduction)
 
 
 def poisson_nll_loss(

@@ -98,21 +98,18 @@ def _attend(part, parts, given, store, whole_heads):
     serves = heads // groups
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
-        keys_at, packed = _head(k, example, group), queries * serves > FEW_QUERIES
-        if packed:
-            pack_transposed(keys, features, keys_at, k[3], own, room)
-            keys_at = own
+        keys_at = _keys(keys, features, _head(k, example, group), k[3], queries * serves, own, room)
         near_values = own + offsets[1] * room.itemsize
         values = _near(keys, width, _head(v, example, group), v[3], queries * serves, near_values, room)
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * TILE_ROWS, queries, step * TILE_ROWS):
-                _attend_rows(example, head, top, given, store, own, packed, keys_at, values)
+                _attend_rows(example, head, top, given, store, own, keys_at, values)
 
 
 @kernel()
-def _attend_rows(example, head, top, given, store, own, packed, keys_at, values):
+def _attend_rows(example, head, top, given, store, own, keys_at, values):
     """The results for some queries from ``top`` on."""
-    (_, heads, _, queries, keys, features, width), (q, k, _, out), mask, normalizer, rule, factors = given
+    (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
     room, offsets, product = store
     item, strip, rows = room.itemsize, strip_of(room), min(TILE_ROWS, queries - top)
@@ -131,13 +128,7 @@ def _attend_rows(example, head, top, given, store, own, packed, keys_at, values)
         seen = look(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
-        if packed:
-            b, c = (keys_at + left * features * item, strip * features * item, strip * item), (scores, KEYS * item, 0)
-            call_at(product, multiply_panels, (rows, columns, features, scaled, features * item, item, *b, *c, room))
-        else:
-            k_rows = keys_at + left * k[3]
-            steps = features * item, k[3], KEYS * item
-            multiply_by_dots(scaled, k_rows, scores, rows, columns, features, *steps, 0, 0, room)
+        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, product, room)
         wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -197,7 +188,7 @@ def _differentiate(part, parts, given, store, shared):
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
         k_at, v_at = _head(k, example, group), _head(v, example, group)
-        pack_transposed(keys, features, k_at, k[3], own, room)
+        keys_at = _keys(keys, features, k_at, k[3], queries * serves, own, room)
         pack_transposed(keys, width, v_at, v[3], own + offsets[1] * item, room)
         near = _near(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, room)
         dkeys, dvalues = (_head(dk, example, group), dk[3]), (_head(dv, example, group), dv[3])
@@ -207,11 +198,11 @@ def _differentiate(part, parts, given, store, shared):
             array_at(dvalues[0], keys * width, room)[:] = 0
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * BACKWARD_QUERIES, queries, step * BACKWARD_QUERIES):
-                _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues)
+                _differentiate_rows(example, head, top, given, store, own, keys_at, near, dkeys, dvalues)
 
 
 @kernel()
-def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dvalues):
+def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dkeys, dvalues):
     """What some queries from ``top`` on contribute to all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
@@ -241,9 +232,8 @@ def _differentiate_rows(example, head, top, given, store, own, near, dkeys, dval
             wide = min(columns, top + row + height - left) if causal else columns
             if wide <= 0:
                 continue
-            a, b = (packed + row * q_row, q_row, item), (own + left * q_row, strip * q_row, strip * item)
-            c = (weights + row * tile_row, tile_row, 0)
-            call_at(product, multiply_panels, (height, wide, features, *a, *b, *c, room))
+            tile = weights + row * tile_row, tile_row
+            _score(height, wide, features, packed + row * q_row, keys_at, left, *tile, product, room)
             values_at = own + offsets[1] * item + left * g_row
             a, b = (grown + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
             c = (dscores + row * tile_row, tile_row, 0)
@@ -319,6 +309,28 @@ def _head(place, example, head):
 @kernel()
 def _row(place, example, head, row):
     return _head(place, example, head) + row * place[3]
+
+
+@kernel()
+def _keys(keys, features, source, source_row, uses, target, room):
+    """Keys as scores are made from them: where they are and how far apart, or transposed and packed."""
+    packed = uses > FEW_QUERIES
+    if packed:
+        pack_transposed(keys, features, source, source_row, target, room)
+    return target if packed else source, source_row, packed
+
+
+@kernel()
+def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, product, room):
+    """Scores of a tile. Both passes make them here: where one rounded otherwise, its weights would not sum to 1."""
+    at, step, packed = keys_at
+    item, strip, near = room.itemsize, strip_of(room), features * room.itemsize
+    if packed:
+        b, c = (at + left * near, strip * near, strip * item), (target, target_row, 0)
+        call_at(product, multiply_panels, (rows, columns, features, queries_at, near, item, *b, *c, room))
+    else:
+        steps = near, step, target_row
+        multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, room)
 
 
 @kernel()

@@ -271,3 +271,22 @@ def test_large_scores_lose_no_digit_of_the_weights(dtype):
     _, _, dv = attention_backward(g, q, k, v, out, normalizer, scale=1.0)
     np.testing.assert_allclose(out, np.full((1, 5), 0.2), rtol=1e-6)
     np.testing.assert_allclose(dv, np.full((5, 5), 0.2), rtol=1e-6)
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(1, 70)),
+    serves=st.sampled_from([1, 2]),
+    causal=st.booleans(),
+    precision=st.sampled_from([np.float32, np.float64]),
+)
+def test_both_passes_make_the_same_weights_of_scores_whose_last_bit_is_more_than_one(sizes, serves, causal, precision):
+    queries, keys, features = sizes
+    rng, large = np.random.default_rng(sizes), 3e3 if precision is np.float32 else 3e8
+    q = (large * rng.standard_normal((2 * serves, queries, features))).astype(precision)
+    k = (large * rng.standard_normal((2, keys, features))).astype(precision)
+    v = np.broadcast_to(np.eye(keys, dtype=precision), (2, keys, keys))
+    weights, normalizer = attention(q, k, v, causal=causal)
+    _, _, dv = attention_backward(np.ones_like(weights), q, k, v, weights, normalizer, causal=causal)
+    total = weights.reshape(2, serves * queries, keys).sum(1)
+    np.testing.assert_allclose(dv[..., 0], total, rtol=1e-5, atol=1e-5 * queries)

@@ -6,49 +6,23 @@
 >>> y.backward()
 >>> x.grad
 tensor([2., 4., 6.])
+
+Names are loaded when they are first used (PEP 562); ``__init__.pyi`` lists them.
 """
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from minigrad import autograd, func, linalg, nn, operators, optim, random
-from minigrad.dtypes import *
-from minigrad.io import load, save
-from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from minigrad.ops.aliases import *
-from minigrad.ops.comparisons import *
-from minigrad.ops.complex import *
-from minigrad.ops.creation import *
-from minigrad.ops.diagonals import *
-from minigrad.ops.differences import *
-from minigrad.ops.einsum import *
-from minigrad.ops.elementwise import *
-from minigrad.ops.indexing import *
-from minigrad.ops.joining import *
-from minigrad.ops.matrices import *
-from minigrad.ops.normalization import *
-from minigrad.ops.norms import norm
-from minigrad.ops.padding import *
-from minigrad.ops.products import *
-from minigrad.ops.reductions import *
-from minigrad.ops.scans import *
-from minigrad.ops.scatter import *
-from minigrad.ops.shape import *
-from minigrad.ops.sorting import *
-from minigrad.ops.special import *
-from minigrad.random import manual_seed
-from minigrad.tensor import Tensor
+import lazy_loader as _lazy_loader
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("onnx", "testing", "viz")  # a program that does not use them does not wait for them
+_load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        return _import_module(f"minigrad.{name}")
-    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    if name in __all__ and name not in ("engine", "kernels"):  # which stand below the operations
+        for floor in ("minigrad.autograd", "minigrad.numpy_protocol"):  # which give tensors the last of their methods
+            _import_module(floor)
+    value = globals()[name] = _load(name)
+    return value

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy import e, inf, nan, newaxis, pi
 
+from minigrad.engine.dtypes import ALL, DType
+
 bool = np.dtype(np.bool_)
 int8, int16, int32, int64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64))
@@ -19,10 +21,6 @@ __all__ += ["can_cast", "finfo", "iinfo", "isdtype", "result_type"]
 __all__ += ["__array_api_version__", "__array_namespace_info__"]
 
 __array_api_version__ = "2024.12"  # the edition of the standard that this package follows
-
-DType = np.dtype[Any]
-_ALL: tuple[DType, ...] = (bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64)
-SUPPORTED = frozenset(_ALL)  # in the machine's byte order
 
 
 class FloatInfo(NamedTuple):
@@ -48,21 +46,6 @@ class IntegerInfo(NamedTuple):
 def _dtype(x: Any) -> DType:
     """The dtype of an array, or the one that is meant."""
     return np.dtype(x if isinstance(x, type) else getattr(x, "dtype", x))
-
-
-def supported(dtype: Any, name: str = "dtype") -> DType:
-    """The dtype of tensors that is meant, in the machine's byte order.
-
-    Raises:
-        TypeError: tensors cannot have it; the message names the argument.
-    """
-    try:
-        native = np.dtype(dtype).newbyteorder("=")
-    except TypeError:
-        raise TypeError(f"{name}: expected a boolean, integer, float32 or float64 dtype, got {dtype!r:.80}") from None
-    if native not in SUPPORTED:
-        raise TypeError(f"{name}: expected a boolean, integer, float32 or float64 dtype, got {native}")
-    return native
 
 
 def finfo(type: Any, /) -> FloatInfo:
@@ -163,7 +146,7 @@ class NamespaceInfo:
     def dtypes(self, *, device: Literal["cpu"] | None = None, kind: Any = None) -> dict[str, DType]:
         """The dtypes there are, or those of a kind (see :func:`isdtype`), by name."""
         check_device(device)
-        return {dtype.name: dtype for dtype in _ALL if kind is None or isdtype(dtype, kind)}
+        return {dtype.name: dtype for dtype in ALL if kind is None or isdtype(dtype, kind)}
 
 
 def __array_namespace_info__() -> NamespaceInfo:

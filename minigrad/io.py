@@ -21,8 +21,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from minigrad.engine.tensor import Array, Tensor, as_array
 from minigrad.ops.creation import tensor
-from minigrad.tensor import Array, Tensor, as_array
 
 if sys.platform == "win32":
     fcntl = None

@@ -17,11 +17,11 @@ from typing import Any
 import numpy.typing as npt
 
 from minigrad.ops import diagonals
-from minigrad.ops.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
-from minigrad.ops.inverses import det, inv, matrix_power, multi_dot, slogdet, solve
-from minigrad.ops.norms import cond, matrix_norm, norm, vector_norm
+from minigrad.ops.linalg.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
+from minigrad.ops.linalg.inverses import det, inv, matrix_power, multi_dot, slogdet, solve
+from minigrad.ops.linalg.norms import cond, matrix_norm, norm, vector_norm
+from minigrad.ops.linalg.pseudoinverses import lstsq, matrix_rank, pinv
 from minigrad.ops.products import cross, matmul, outer, tensordot, vecdot
-from minigrad.ops.pseudoinverses import lstsq, matrix_rank, pinv
 from minigrad.ops.shape import matrix_transpose
 
 __all__ = [

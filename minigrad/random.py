@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.tensor import Shape, Tensor, default_float
+from minigrad.engine.dtypes import default_float
+from minigrad.engine.tensor import Shape, Tensor
 
 
 class Generator:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, enable_grad, nn
-from minigrad.graph import Scope
+from minigrad.engine.tensor import Scope
 from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
 from transformer.attention import MultiHeadAttention, Visibility, record_attention
 from transformer.data.normalization import characters, line, passage

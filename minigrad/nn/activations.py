@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from minigrad.engine.tensor import Tensor
 from minigrad.nn import functional
 from minigrad.nn.module import Module
-from minigrad.tensor import Tensor
 
 
 class ReLU(Module):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from minigrad.engine.tensor import Tensor
 from minigrad.nn import functional
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.nn.module import Module
 from minigrad.random import Generator
-from minigrad.tensor import Tensor
 
 
 class Dropout(Module):

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 
 from minigrad import random
+from minigrad.engine.tensor import Shape, Tensor
 from minigrad.random import Generator
-from minigrad.tensor import Shape, Tensor
 
 
 def _fill(parameter: Tensor, draw: Callable[[Shape], Tensor]) -> Tensor:
     parameter.data[...] = draw(parameter.shape).data
-    parameter.buffer.changes += 1
+    parameter.storage.version += 1
     return parameter
 
 
@@ -29,7 +29,7 @@ def normal_(parameter: Tensor, mean: float = 0.0, std: float = 1.0, generator: G
 def constant_(parameter: Tensor, value: float) -> Tensor:
     """One value everywhere."""
     parameter.data[...] = value
-    parameter.buffer.changes += 1
+    parameter.storage.version += 1
     return parameter
 
 

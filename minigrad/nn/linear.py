@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minigrad.engine.tensor import Shape, Tensor
 from minigrad.nn import functional, init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import empty
-from minigrad.tensor import Shape, Tensor
 
 
 def uniform_parameter(shape: Shape, fan_in: int) -> Parameter:

@@ -8,9 +8,8 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.graph import HookHandle
-from minigrad.tensor import Tensor, as_array
+from minigrad.autograd.hooks import HookHandle
+from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 
 Self = TypeVar("Self", bound="Module")
 Child = TypeVar("Child", bound="Module")
@@ -52,11 +51,11 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = graph.scope.set(graph.Scope(self.label, type(self).__name__, graph.scope.get()))
+        token = scope.set(Scope(self.label, type(self).__name__, scope.get()))
         try:
             output = self.forward(*args, **kwargs)
         finally:
-            graph.scope.reset(token)
+            scope.reset(token)
         for hook in self._forward_hooks:
             hook(self, args, output)
         return output
@@ -153,7 +152,7 @@ class Module:
         for name, value in own.items():
             if name in state:
                 value.data[...] = as_array(state[name])
-                value.buffer.changes += 1
+                value.storage.version += 1
 
     # Modes
 
@@ -194,7 +193,7 @@ class Module:
         for _, value in self._named_tensors():
             if value.dtype.kind == "f":
                 value.data = value.data.astype(dtype)
-                value.buffer.changes += 1
+                value.storage.version += 1
                 if value.grad is not None:
                     value.grad = value.grad.astype(dtype)
         return self

@@ -7,11 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from minigrad.graph import changing
+from minigrad.engine.tensor import Shape, Tensor, write_to
 from minigrad.nn import functional
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import ones, zeros
-from minigrad.tensor import Shape, Tensor
 
 
 def _as_shape(normalized_shape: int | Sequence[int]) -> Shape:
@@ -133,7 +132,7 @@ class _BatchNorm(Module):
             raise ValueError(f"x: expected {' or '.join(map(str, self.input_dims))} axes, got shape {x.shape}")
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            changing(self.num_batches_tracked)
+            write_to(self.num_batches_tracked)
             self.num_batches_tracked.data += 1
             if self.momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()

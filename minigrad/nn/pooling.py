@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from minigrad.engine.tensor import Tensor
 from minigrad.nn import functional
 from minigrad.nn.functional.convolution import Sizes
 from minigrad.nn.module import Module
-from minigrad.tensor import Tensor
 
 
 class _MaxPool(Module):

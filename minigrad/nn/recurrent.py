@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from minigrad.engine.tensor import Tensor
 from minigrad.nn.functional.dropouts import check_probability, dropout
 from minigrad.nn.linear import uniform_parameter
 from minigrad.nn.module import Module
@@ -12,7 +13,6 @@ from minigrad.ops import recurrent
 from minigrad.ops.creation import asarray, zeros
 from minigrad.ops.joining import concat, stack
 from minigrad.ops.shape import permute_dims, reshape
-from minigrad.tensor import Tensor
 
 
 class _Recurrent(Module):

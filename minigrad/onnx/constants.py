@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array
 from minigrad.onnx.sizes import Formula, Size, Sizes
-from minigrad.tensor import Array
 
 Shape = tuple[Size, ...]
 

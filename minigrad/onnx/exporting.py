@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Tensor, as_array
 from minigrad.io import replace_file
 from minigrad.nn.module import Module
 from minigrad.onnx.builder import Builder, Value
@@ -21,7 +22,6 @@ from minigrad.onnx.operators import TABLE
 from minigrad.onnx.program import Argument, Call, Program
 from minigrad.onnx.recording import Constant, Input, Recorder, Result, Trace
 from minigrad.onnx.sizes import Sizes
-from minigrad.tensor import Array, Tensor, as_array
 
 if TYPE_CHECKING:
     import onnx

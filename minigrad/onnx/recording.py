@@ -10,11 +10,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.graph import Node, Operation, Scope
-from minigrad.modes import no_grad
-from minigrad.tensor import Array, Buffer, Shape, Tensor
-from minigrad.trees import flatten
+from minigrad.engine.grad_mode import no_grad
+from minigrad.engine.tensor import Array, Node, Observer, Operation, Scope, Shape, Storage, Tensor, observers, scope
+from minigrad.func.trees import flatten
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,12 @@ class _Known(NamedTuple):
 
     array: weakref.ref[Array]
     source: Source
-    buffer: Buffer
-    changes: int
+    storage: Storage
+    version: int
 
 
-class Recorder:
-    """Writes down the steps of a function while it runs: a :class:`minigrad.graph.Watch`.
+class Recorder(Observer):
+    """Writes down the steps of a function while it runs: an observer.
 
     Args:
         names: the names of parameters and buffers, by the identity of their arrays.
@@ -102,8 +100,8 @@ class Recorder:
     def forward(
         self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
     ) -> None:
-        if op.name not in self._written and op.composition is not None:
-            parts, _ = flatten(op.composition(*args, **params))
+        if op.name not in self._written and op.decomposition is not None:
+            parts, _ = flatten(op.decomposition(*args, **params))
             sources = [self._source(part) for part in parts]
         else:
             sources = [Result(len(self.steps), index) for index in range(len(results))]
@@ -125,7 +123,7 @@ class Recorder:
             params,
             tuple(result.shape for result in results),
             tuple(result.dtype for result in results),
-            ".".join(_labels(graph.scope.get())),
+            ".".join(_labels(scope.get())),
         )
 
     def _operand(self, arg: Any, value: Any) -> Operand:
@@ -142,7 +140,7 @@ class Recorder:
             raise ValueError("function: examples of a vmap cannot be exported to ONNX one by one")
         # The identity may be another array's as soon as this one is gone.
         alive = weakref.ref(array, lambda reference: self._forget(key, reference))
-        self._known[key] = _Known(alive, source, tensor.buffer, tensor.buffer.changes)
+        self._known[key] = _Known(alive, source, tensor.storage, tensor.storage.version)
 
     def _forget(self, key: int, reference: weakref.ref[Array]) -> None:
         if key in self._known and self._known[key].array is reference:
@@ -152,7 +150,7 @@ class Recorder:
         known = self._known.get(id(tensor.data))
         if known is None:
             return Constant(tensor.data, self._names.get(id(tensor.data)))
-        if known.buffer.changes != known.changes:
+        if known.storage.version != known.version:
             raise ValueError(
                 "function: a tensor was changed in place, which ONNX cannot express; write x = x + 1 or where"
             )
@@ -161,11 +159,11 @@ class Recorder:
 
 @contextmanager
 def _watched_by(recorder: Recorder) -> Iterator[None]:
-    token = graph.watch.set(recorder)
+    token = observers.set((*observers.get(), recorder))
     try:
         yield
     finally:
-        graph.watch.reset(token)
+        observers.reset(token)
 
 
 def _labels(scope: Scope | None) -> list[str]:

@@ -1,1 +1,3 @@
-"""The operations, one family a file: each with its forward and its derivative side by side."""
+"""Operations on tensors, one family a file; loaded together, since each may use the others' operators and methods."""
+
+import minigrad.ops.methods

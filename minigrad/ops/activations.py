@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import sigmoid, tanh
 from minigrad.ops.primitive import primitive
 from minigrad.ops.special import ndtr
-from minigrad.tensor import Array
 
 __all__ = [
     "gelu",

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.engine.promotion import promote
+from minigrad.engine.tensor import Array
 from minigrad.ops.elementwise import where
 from minigrad.ops.normalization import softmax
 from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.products import matmul
-from minigrad.ops.promotion import promote
 from minigrad.ops.shape import broadcast_to, matrix_transpose, reshape
-from minigrad.tensor import Array
 
 __all__ = [
     "fused_attention",

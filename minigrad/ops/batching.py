@@ -1,8 +1,6 @@
-"""How operations run over a batch of examples that the code calling them does not see.
+"""Batching rules: an operation's arguments with leading axes for a batch of examples that its caller does not see.
 
-Inside :func:`minigrad.func.vmap` a tensor's data is a :class:`~minigrad.tensor.Batched` array: it shows the shape of
-one example, and keeps all of them along leading axes, one for each vmap under way. An operation runs on all examples
-at once when its definition names a rule, which fits the operation's arguments to these additional axes:
+Under :func:`minigrad.func.vmap` an operation with a rule runs on all examples at once:
 
     rule(arrays, depth, params) → (arrays, params)
 
@@ -12,15 +10,14 @@ leading axes must again be the batch. An operation without a rule runs example b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.batched import Batched, Level
-from minigrad.modes import in_backward_pass
-from minigrad.ops.axes import axis_index, reduced_axes
-from minigrad.tensor import Array
+from minigrad.engine.primitive import add, alias, cast, spread, sum_to
+from minigrad.engine.tensor import Operation
+from minigrad.ops.arguments import axis_index, reduced_axes
 
 BatchingRule = Callable[[list[Any], int, dict[str, Any]], tuple[list[Any], dict[str, Any]]]
 
@@ -53,93 +50,16 @@ def along_axis(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[l
     return arrays, {**params, "axis": axis}
 
 
-def run(
-    forward: Callable[..., Any], rule: BatchingRule | None, values: Sequence[Any], params: dict[str, Any]
-) -> tuple[Any, Callable[[Any], Any]]:
-    """An operation's forward on values of which some are batched.
-
-    Returns:
-        What the forward gave on whole batches, and the function that marks each of its arrays as one.
-    """
-    if not in_backward_pass():  # which may come after a vmap, and sums over its examples
-        for value in values:
-            if isinstance(value, Batched):
-                value.check_live()
-    levels = sorted({level for value in values if isinstance(value, Batched) for level in value.levels})
-    arrays = [spread(value, levels) for value in values]
-    if rule is None:
-        out = _one_by_one(forward, arrays, levels, params)
-    else:
-        arrays, params = rule(arrays, len(levels), params)
-        out = forward(*arrays, **params)
-    return out, lambda array: Batched(np.asarray(array), tuple(levels))
+def _sum_to_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    (x,) = arrays
+    axes = tuple(axis + depth for axis in params["axes"])
+    return arrays, {"axes": axes, "shape": (*x.shape[:depth], *params["shape"])}
 
 
-def spread(value: Any, levels: Sequence[Level]) -> Any:
-    """An array with a leading axis for each of the levels: of its own examples, or of size 1."""
-    if isinstance(value, Batched):
-        own = iter(value.array.shape)
-        lead = [next(own) if level in value.levels else 1 for level in levels]
-        return value.array.reshape(*lead, *value.shape)
-    if isinstance(value, (np.ndarray, np.generic)):
-        return np.reshape(value, (1,) * len(levels) + value.shape)
-    return value
-
-
-def _one_by_one(forward: Callable[..., Any], arrays: list[Any], levels: Sequence[Level], params: dict[str, Any]) -> Any:
-    """The forward for each example on its own, the results stacked."""
-    sizes = tuple(level.size for level in levels)
-    whole = [
-        np.broadcast_to(array, sizes + array.shape[len(sizes) :]) if isinstance(array, np.ndarray) else array
-        for array in arrays
-    ]
-
-    def stacked(results: list[Any]) -> Any:
-        first = results[0]
-        if hasattr(first, "residuals"):
-            residuals = {name: stacked([result.residuals[name] for result in results]) for name in first.residuals}
-            return type(first)(stacked([result.out for result in results]), **residuals)
-        if isinstance(first, (tuple, list)):
-            return [stacked(list(parts)) for parts in zip(*results, strict=True)]
-        return np.stack([np.asarray(result) for result in results]).reshape(sizes + np.shape(first))
-
-    return stacked(
-        [
-            forward(*(array[(*example, ...)] if isinstance(array, np.ndarray) else array for array in whole), **params)
-            for example in np.ndindex(sizes)
-        ]
-    )
-
-
-def enter(data: Array | Batched, level: Level) -> Batched:
-    """The first axis of an array becomes a level."""
-    if isinstance(data, Batched):
-        depth = len(data.levels)
-        levels = tuple(sorted((*data.levels, level)))
-        return Batched(np.moveaxis(data.array, depth, levels.index(level)), levels)
-    return Batched(data[...], (level,))
-
-
-def leave(data: Array | Batched, level: Level) -> Array | Batched:
-    """A level becomes the first axis; values that are the same for all examples are repeated.
-
-    What is left shares no memory with what was entered.
-    """
-    if not isinstance(data, Batched):
-        return np.array(np.broadcast_to(data, (level.size, *np.shape(data))))
-    depth = len(data.levels)
-    if level not in data.levels:
-        lead, example = data.array.shape[:depth], data.shape
-        repeated = np.broadcast_to(data.array.reshape(*lead, 1, *example), (*lead, level.size, *example))
-        return Batched(np.array(repeated), data.levels)
-    own = data.array if data.array.base is None else data.array.copy()
-    moved = np.moveaxis(own, data.levels.index(level), depth - 1)
-    rest = tuple(other for other in data.levels if other is not level)
-    return Batched(moved, rest) if rest else moved
-
-
-def total(data: Batched, levels: Sequence[Level]) -> Array | Batched:
-    """The sum over the examples of some levels."""
-    array = data.array.sum(axis=tuple(data.levels.index(level) for level in levels))
-    rest = tuple(level for level in data.levels if level not in levels)
-    return Batched(np.asarray(array), rest) if rest else np.asarray(array)
+batching_rules: dict[Operation, BatchingRule] = {
+    alias: aligned,
+    cast: aligned,
+    add: aligned,
+    sum_to: _sum_to_examples,
+    spread: _sum_to_examples,
+}

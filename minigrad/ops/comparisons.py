@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.axes import as_truth
+from minigrad.engine.promotion import beside, promote
+from minigrad.engine.tensor import Array, Tensor, as_array
+from minigrad.ops.arguments import all_beside, as_truth, shape_of
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
-from minigrad.ops.promotion import all_beside, beside, promote
 from minigrad.ops.tables import binary, unary
-from minigrad.tensor import Array, Tensor, as_array
 
 __all__ = ["equal", "greater", "greater_equal", "less", "less_equal", "not_equal"]
 __all__ += ["allclose", "array_equal", "isclose", "isfinite", "isinf", "isnan", "signbit"]
@@ -68,7 +68,7 @@ def _where(condition: Array, x1: Array, x2: Array, /) -> Array:
     x1, x2 = promote([x1, x2], floating=False)
     if isinstance(condition, np.ndarray) and condition.size >= LARGE and condition.dtype == bool:
         dtype = np.result_type(x1, x2)
-        if dtype.char in "fd" and all(np.shape(value) in (condition.shape, ()) for value in (x1, x2)):
+        if dtype.char in "fd" and all(shape_of(value) in (condition.shape, ()) for value in (x1, x2)):
             return kernels.choose(condition, np.asarray(x1, dtype), np.asarray(x2, dtype))
     return np.where(condition, x1, x2)
 

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
 from minigrad.ops.windows import Windows, last_axes, padded
-from minigrad.tensor import Array
 
 __all__ = [
     "convolution",

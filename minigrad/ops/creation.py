@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.dtypes import supported
-from minigrad.modes import is_grad_enabled
-from minigrad.ops.axes import as_integer, as_shape
+from minigrad.engine.dtypes import default_float, supported
+from minigrad.engine.grad_mode import is_grad_enabled
+from minigrad.engine.tensor import Array, Shape, Tensor, as_array
+from minigrad.ops.arguments import as_integer, as_shape, shape_of
 from minigrad.ops.elementwise import add, astype, multiply, subtract
 from minigrad.ops.operands import as_operand, holds_tensors, sharing
 from minigrad.ops.shape import broadcast_to, reshape
-from minigrad.tensor import Array, Shape, Tensor, as_array, default_float
 
 __all__ = [
     "arange",
@@ -360,8 +360,8 @@ def meshgrid(*arrays: Any, indexing: Literal["xy", "ij"] = "xy") -> list[Any]:
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"indexing: expected 'xy' or 'ij', got {indexing!r}")
-    if any(np.ndim(x) > 1 for x in arrays):
-        raise ValueError(f"arrays: expected vectors, got the shapes {[np.shape(x) for x in arrays]}")
+    if any(len(shape_of(x)) > 1 for x in arrays):
+        raise ValueError(f"arrays: expected vectors, got the shapes {[shape_of(x) for x in arrays]}")
     count = len(arrays)
     places = list(range(count))
     if indexing == "xy" and count > 1:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.engine.tensor import Array, Shape
 from minigrad.ops.elementwise import astype
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import sum
-from minigrad.tensor import Array, Shape
 
 __all__ = [
     "diagonal",

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer, axis_index, axis_indices
+from minigrad.engine.tensor import Array
+from minigrad.ops.arguments import as_integer, axis_index, axis_indices, shape_of
 from minigrad.ops.comparisons import isfinite, not_equal, where
 from minigrad.ops.elementwise import subtract
 from minigrad.ops.indexing import getitem
@@ -17,7 +18,6 @@ from minigrad.ops.reductions import sum
 from minigrad.ops.scans import sliced
 from minigrad.ops.shape import broadcast_to, flip, reshape
 from minigrad.ops.sorting import searchsorted
-from minigrad.tensor import Array
 
 __all__ = ["convolve", "correlate", "diff", "gradient", "interp", "trapezoid"]
 
@@ -59,7 +59,7 @@ def _slice_of(number: Any, x: Any, axis: int) -> Any:
 
 def _along(values: Any, axis: int, ndim: int) -> Any:
     """A one-dimensional array lying along one of ``ndim`` axes; anything else as it is."""
-    return reshape(values, tuple(-1 if i == axis else 1 for i in range(ndim))) if np.ndim(values) == 1 else values
+    return reshape(values, tuple(-1 if i == axis else 1 for i in range(ndim))) if len(shape_of(values)) == 1 else values
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
@@ -113,9 +113,9 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     size = f.shape[axis]
     if size < edge_order + 1:
         raise ValueError(f"f: expected at least {edge_order + 1} elements along axis {axis}, got {size}")
-    if np.ndim(spacing):
-        if np.shape(spacing) != (size,):
-            raise ValueError(f"varargs: expected {size} coordinates along axis {axis}, got shape {np.shape(spacing)}")
+    if len(shape_of(spacing)):
+        if shape_of(spacing) != (size,):
+            raise ValueError(f"varargs: expected {size} coordinates along axis {axis}, got shape {shape_of(spacing)}")
         widths = _along(diff(spacing), axis, f.ndim)
     else:
         widths = np.ones(tuple(size - 1 if i == axis else 1 for i in range(f.ndim)), f.dtype) * spacing
@@ -125,7 +125,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     (before, behind), (left, right) = (
         (sliced(values, axis, None, -1), sliced(values, axis, 1, None)) for values in (slopes, widths)
     )
-    if np.ndim(spacing):
+    if len(shape_of(spacing)):
         inside = (before * right + behind * left) / (left + right)
     else:  # what is in the middle does not count
         inside = subtract(sliced(f, axis, 2, None), sliced(f, axis, None, -2)) / (2 * spacing)

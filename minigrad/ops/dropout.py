@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
 from minigrad.ops.primitive import primitive
-from minigrad.tensor import Array
 
 __all__ = ["dropout"]
 

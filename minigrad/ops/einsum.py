@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Shape
 from minigrad.ops.diagonals import diagonal
 from minigrad.ops.elementwise import astype, multiply
 from minigrad.ops.operands import as_operands
 from minigrad.ops.products import matmul, vecdot
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import permute_dims, reshape, squeeze
-from minigrad.tensor import Shape
 
 __all__ = [
     "einsum",

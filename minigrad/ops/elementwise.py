@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import kernels
-from minigrad.dtypes import check_device, float64, supported
+from minigrad.dtypes import check_device, float64
+from minigrad.engine.dtypes import supported
+from minigrad.engine.primitive import Primitive, add, cast
+from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import isfinite, isinf, no_slope, where
-from minigrad.ops.primitive import Primitive, primitive
+from minigrad.ops.primitive import primitive
 from minigrad.ops.tables import binary, floating, unary
-from minigrad.tensor import Array, Tensor
 
 __all__ = ["add", "divide", "float_power", "floor_divide", "fmod", "gcd", "lcm", "lerp", "multiply", "negative"]
 __all__ += ["positive", "pow", "reciprocal", "remainder", "square", "subtract"]
@@ -33,7 +35,6 @@ __all__ += ["astype"]
 
 # Arithmetic
 
-add = binary(np.add, "add", lambda g: g, lambda g: g)
 subtract = binary(np.subtract, "subtract", lambda g: g, lambda g: -g)
 multiply = binary(np.multiply, "multiply", lambda g, b: g * b, lambda g, a: g * a)
 divide = binary(np.true_divide, "divide", lambda g, b: g / b, lambda g, b, out: -g / b * out, "floating")
@@ -306,15 +307,6 @@ atan2 = binary(
 # Dtypes
 
 
-@primitive(batching=aligned)
-def _cast(x: Array, /, dtype: npt.DTypeLike) -> Array:
-    return np.array(x, dtype)
-
-
-_cast.vjp(x=lambda g: g)
-_cast.name = "astype"
-
-
 def astype(x: Any, dtype: npt.DTypeLike, /, *, copy: bool = True, device: Literal["cpu"] | None = None) -> Tensor:
     """``x`` with another dtype; gradients return in the dtype of ``x``.
 
@@ -331,5 +323,5 @@ def astype(x: Any, dtype: npt.DTypeLike, /, *, copy: bool = True, device: Litera
     dtype = supported(dtype)
     if not copy and isinstance(x, Tensor) and x.dtype == dtype:
         return x
-    result: Tensor = _cast(x, dtype)
+    result: Tensor = cast(x, dtype)
     return result

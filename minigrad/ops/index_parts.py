@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.tensor import Array, Shape, Tensor, as_array
+from minigrad.engine.tensor import Array, Shape, Tensor, as_array
 
 
 class Parts(NamedTuple):

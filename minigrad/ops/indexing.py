@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.axes import axis_index
+from minigrad.engine.tensor import Array, Shape, Tensor, as_array
+from minigrad.ops.arguments import axis_index, shape_of
 from minigrad.ops.batching import aligned, along_axis
 from minigrad.ops.elementwise import astype, where
 from minigrad.ops.index_parts import as_integers, is_basic, parse
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import broadcast_to, flatten, moveaxis, reshape
-from minigrad.tensor import Array, Shape, Tensor, as_array
 
 __all__ = [
     "take",
@@ -181,7 +181,7 @@ def take(x: Any, /, indices: Any, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = flatten(x), 0
-    return _take(x, as_integers(indices), axis_index(axis, np.ndim(x)))
+    return _take(x, as_integers(indices), axis_index(axis, len(shape_of(x))))
 
 
 @primitive(batching=along_axis)
@@ -231,8 +231,8 @@ def take_along_axis(x: Any, /, indices: Any, axis: int = -1) -> Any:
                 [7]])
     """
     indices = as_integers(indices)
-    axis = axis_index(axis, np.ndim(x))
-    shape = np.shape(x)
+    axis = axis_index(axis, len(shape_of(x)))
+    shape = shape_of(x)
     if indices.ndim != len(shape) or any(
         1 not in sizes and sizes[0] != sizes[1] and place != axis
         for place, sizes in enumerate(zip(shape, indices.shape, strict=True))
@@ -270,21 +270,21 @@ def getitem(x: Any, index: Any, /) -> Any:
         if isinstance(x, Tensor):
             view.taken_from(x, index)
         return view
-    view, axes, arrays, separated = parse(index, np.shape(x))
+    view, axes, arrays, separated = parse(index, shape_of(x))
     if any(part is None or part != slice(None) for part in view):
         x = _getitem(x, view)
     if len(arrays) == 1:
         return _take(x, arrays[0], axes[0])
-    sizes = tuple(np.shape(x)[axis] for axis in axes)
+    sizes = tuple(shape_of(x)[axis] for axis in axes)
     try:
         np.broadcast_shapes(*map(np.shape, arrays))
     except ValueError as error:
-        shapes = ", ".join(str(np.shape(array)) for array in arrays)
+        shapes = ", ".join(str(shape_of(array)) for array in arrays)
         raise IndexError(f"index arrays of the shapes {shapes} do not broadcast against each other") from error
     if separated:
         x = moveaxis(x, axes, range(len(axes)))
     first = 0 if separated else axes[0]
-    x = reshape(x, (*np.shape(x)[:first], math.prod(sizes), *np.shape(x)[first + len(axes) :]))
+    x = reshape(x, (*shape_of(x)[:first], math.prod(sizes), *shape_of(x)[first + len(axes) :]))
     return _take(x, _positions(*arrays, sizes=sizes), first)
 
 
@@ -319,7 +319,7 @@ _write.name = "setitem"
 def write_at(x: Any, positions: Any, value: Any) -> Any:
     """A copy of ``x`` with ``value`` at positions in the flattened ``x``; it is broadcast to their shape."""
     value = in_dtype_of(x, value)
-    return reshape(_write(flatten(x), _shaped(value, np.shape(positions)), positions), np.shape(x))
+    return reshape(_write(flatten(x), _shaped(value, shape_of(positions)), positions), shape_of(x))
 
 
 def setitem(x: Any, index: Any, value: Any, /) -> Any:
@@ -335,11 +335,11 @@ def setitem(x: Any, index: Any, value: Any, /) -> Any:
         ValueError: ``value`` does not broadcast to the shape of ``x[index]``.
         OverflowError: ``value`` is a Python integer outside the dtype's range.
     """
-    shape, value = np.shape(x), in_dtype_of(x, value)
+    shape, value = shape_of(x), in_dtype_of(x, value)
     if is_basic(index):
         return _assign(x, _shaped(value, np.broadcast_to(False, shape)[index].shape), index)
     is_mask = isinstance(index, (Tensor, np.ndarray)) and index.dtype.kind == "b" and index.shape == shape
-    if is_mask and not np.ndim(value):
+    if is_mask and not len(shape_of(value)):
         return where(index, value, x)
     positions = getitem(np.arange(math.prod(shape)).reshape(shape), index)
     return write_at(x, positions, value)
@@ -355,7 +355,7 @@ def in_dtype_of(x: Any, value: Any) -> Any:
 
 def _shaped(value: Any, shape: Shape) -> Any:
     """A value broadcast to a shape; axes of size 1 that it has in front are left out, as NumPy's assignment does."""
-    extra = max(np.ndim(value) - len(shape), 0)
-    if extra and set(np.shape(value)[:extra]) == {1}:
-        value = reshape(value, np.shape(value)[extra:])
+    extra = max(len(shape_of(value)) - len(shape), 0)
+    if extra and set(shape_of(value)[:extra]) == {1}:
+        value = reshape(value, shape_of(value)[extra:])
     return broadcast_to(value, shape)

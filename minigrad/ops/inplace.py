@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.batched import Batched
-from minigrad.graph import changing
-from minigrad.modes import is_grad_enabled
+from minigrad.engine.grad_mode import is_grad_enabled
+from minigrad.engine.tensor import Tensor, Tracer, write_to
 from minigrad.ops.elementwise import astype
 from minigrad.ops.index_parts import is_basic, plain_index
 from minigrad.ops.indexing import getitem, setitem
-from minigrad.tensor import Tensor
 
 
 def assign(target: Tensor, index: Any, value: Any) -> None:
@@ -29,7 +27,7 @@ def assign(target: Tensor, index: Any, value: Any) -> None:
         RuntimeError: it would be recorded, and the target is a leaf that requires a gradient, or shows the elements of
             another tensor, which would not see the change.
     """
-    if isinstance(value, Tensor) and value.buffer is target.buffer and is_basic(index):
+    if isinstance(value, Tensor) and value.storage is target.storage and is_basic(index):
         parent, place = value.taken
         if parent is target and place == index:
             return  # the view itself: y[0] *= 2 has reached y already
@@ -37,7 +35,7 @@ def assign(target: Tensor, index: Any, value: Any) -> None:
         _replace(target, setitem(target, index, value))
         return
     target.check_current()
-    changing(target)
+    write_to(target)
     target.data[plain_index(index)] = value.data if isinstance(value, Tensor) else value
 
 
@@ -54,7 +52,7 @@ def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], 
             _replace(target, astype(result, target.dtype, copy=False))
         else:
             target.check_current()
-            changing(target)
+            write_to(target)
             target.data[...] = result.data
         return target
 
@@ -62,8 +60,8 @@ def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], 
 
 
 def _is_functional(target: Tensor, value: Any) -> bool:
-    """Whether the change must be a step of the graph, or of a batch, rather than of the buffer."""
-    if isinstance(target.data, Batched) or (isinstance(value, Tensor) and isinstance(value.data, Batched)):
+    """True if the change must be a step of the graph, or of a tracer's, rather than of the memory."""
+    if isinstance(target.data, Tracer) or (isinstance(value, Tensor) and isinstance(value.data, Tracer)):
         return True
     return is_grad_enabled() and (target.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
 
@@ -86,7 +84,7 @@ def _replace(target: Tensor, result: Tensor) -> None:
             "in place: this tensor is a reshaped or transposed view of another one, which would not see the recorded "
             "change; change that one, or a copy"
         )
-    target.buffer.replaced = True  # views that were taken of it are left behind
+    target.storage.replaced = True  # views that were taken of it are left behind
     _become(target, result)
 
 
@@ -94,5 +92,5 @@ def _become(target: Tensor, result: Tensor) -> None:
     retained = target.node.retained if target.node is not None else None
     if retained and result.node is not None and retained.pop(target.index, None) is not None:
         result.node.retained = {result.index: weakref.ref(target)}
-    target.data, target.buffer = result.data, result.buffer
+    target.data, target.storage = result.data, result.storage
     target.node, target.index, target._requires_grad = result.node, result.index, result.requires_grad

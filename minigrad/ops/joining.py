@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer, axis_index
+from minigrad.engine.tensor import Array, Shape
+from minigrad.ops.arguments import all_beside, as_integer, axis_index, shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.primitive import primitive
-from minigrad.ops.promotion import all_beside
 from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, expand_dims, flatten, reshape
-from minigrad.tensor import Array, Shape
 
 __all__ = [
     "append",
@@ -111,7 +110,7 @@ def hstack(arrays: Sequence[Any], /) -> Any:
         (2, 3)
     """
     parts = _listed(atleast_1d(*all_beside(arrays)))
-    return concat(parts, axis=0 if parts and np.ndim(parts[0]) == 1 else 1)
+    return concat(parts, axis=0 if parts and len(shape_of(parts[0])) == 1 else 1)
 
 
 def vstack(arrays: Sequence[Any], /) -> Any:
@@ -175,7 +174,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
         >>> mg.unstack(mg.tensor([[1, 2], [3, 4]]))
         (tensor([1, 2]), tensor([3, 4]))
     """
-    return tuple(_unstack(x, axis_index(axis, np.ndim(x))))
+    return tuple(_unstack(x, axis_index(axis, len(shape_of(x)))))
 
 
 @primitive(view=True, batching=along_axis)
@@ -207,8 +206,8 @@ def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int =
         >>> mg.array_split(mg.arange(5), 2)
         [tensor([0, 1, 2]), tensor([3, 4])]
     """
-    axis = axis_index(axis, np.ndim(x))
-    size = np.shape(x)[axis]
+    axis = axis_index(axis, len(shape_of(x)))
+    size = shape_of(x)[axis]
     given = as_integers(indices_or_sections, "indices_or_sections").tolist()
     if isinstance(given, list):
         places = [slice(place).indices(size)[1] for place in given]
@@ -233,8 +232,8 @@ def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) ->
         >>> mg.split(mg.arange(4), 2)
         [tensor([0, 1]), tensor([2, 3])]
     """
-    size = np.shape(x)[axis_index(axis, np.ndim(x))]
-    count = 1 if np.ndim(indices_or_sections) else as_integer(indices_or_sections, "indices_or_sections")
+    size = shape_of(x)[axis_index(axis, len(shape_of(x)))]
+    count = 1 if len(shape_of(indices_or_sections)) else as_integer(indices_or_sections, "indices_or_sections")
     if size % max(count, 1):
         raise ValueError(f"indices_or_sections: {size} elements do not split evenly into {indices_or_sections}")
     return array_split(x, indices_or_sections, axis=axis)
@@ -242,7 +241,7 @@ def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) ->
 
 def hsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """``x`` cut into pieces side by side: along axis 1, a vector along axis 0."""
-    return split(x, indices_or_sections, axis=min(1, np.ndim(x) - 1))
+    return split(x, indices_or_sections, axis=min(1, len(shape_of(x)) - 1))
 
 
 def vsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
@@ -256,6 +255,6 @@ def dsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
 
 
 def _split_matrix(x: Any, indices_or_sections: int | Sequence[int], axis: int) -> list[Any]:
-    if np.ndim(x) < max(axis + 1, 2):
-        raise ValueError(f"x: expected at least {max(axis + 1, 2)} dimensions, got {np.ndim(x)}")
+    if len(shape_of(x)) < max(axis + 1, 2):
+        raise ValueError(f"x: expected at least {max(axis + 1, 2)} dimensions, got {len(shape_of(x))}")
     return split(x, indices_or_sections, axis=axis)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
 from minigrad.ops.shape import matrix_transpose
-from minigrad.tensor import Array
 
 __all__ = ["linear"]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import not_equal, where
 from minigrad.ops.elementwise import add, exp, log
@@ -14,7 +15,6 @@ from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.reductions import max, mean, sum
 from minigrad.ops.shape import expand_dims, squeeze
-from minigrad.tensor import Array
 
 __all__ = [
     "class_indices",

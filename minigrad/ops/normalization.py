@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
+from minigrad.ops.arguments import shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.dropout import dropout
 from minigrad.ops.elementwise import exp, sqrt
 from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import reshape
-from minigrad.tensor import Array
 
 __all__ = [
     "log_softmax",
@@ -55,7 +56,7 @@ def softmax(x: Any, /, axis: int = -1) -> Any:
         >>> mg.softmax(mg.tensor([0.0, 0.0, -mg.inf]))
         tensor([0.5, 0.5, 0. ])
     """
-    return _softmax(x, axis) if np.ndim(x) else reshape(_softmax(reshape(x, (1,)), axis), ())
+    return _softmax(x, axis) if len(shape_of(x)) else reshape(_softmax(reshape(x, (1,)), axis), ())
 
 
 @primitive(dtypes="floating", batching=along_axis)
@@ -79,7 +80,7 @@ _log_softmax_vjp.vjp(
 
 def log_softmax(x: Any, /, axis: int = -1) -> Any:
     """x - log Σ exp(x) along ``axis``, safe for any values."""
-    return _log_softmax(x, axis) if np.ndim(x) else reshape(_log_softmax(reshape(x, (1,)), axis), ())
+    return _log_softmax(x, axis) if len(shape_of(x)) else reshape(_log_softmax(reshape(x, (1,)), axis), ())
 
 
 @primitive(dtypes="floating")

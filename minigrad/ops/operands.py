@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import modes
-from minigrad.dtypes import SUPPORTED
+from minigrad.engine.dtypes import SUPPORTED, default_float
+from minigrad.engine.grad_mode import on_arrays
+from minigrad.engine.promotion import beside
+from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.elementwise import astype
 from minigrad.ops.joining import stack
-from minigrad.ops.promotion import beside
-from minigrad.tensor import Array, Tensor, default_float
 
 
 def as_operand(x: Any, name: str = "x", others: tuple[Any, ...] = ()) -> Any:
@@ -29,7 +29,7 @@ def as_operand(x: Any, name: str = "x", others: tuple[Any, ...] = ()) -> Any:
     Raises:
         TypeError: ``x`` has no numbers, or a dtype that tensors cannot have.
     """
-    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and modes.on_arrays() and x.dtype in SUPPORTED):
+    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and on_arrays.get() and x.dtype in SUPPORTED):
         return x
     if holds_tensors(x):
         return stack([as_operand(part, name, others) for part in x])
@@ -59,7 +59,7 @@ def sharing(array: Array, source: Any) -> Tensor:
     """A tensor of an array that may be somebody else's."""
     result = Tensor(array)
     if array is source or array.base is not None:
-        result.buffer.foreign = True
+        result.storage.foreign = True
     return result
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer, as_shape, axis_index, axis_indices
+from minigrad.engine.tensor import Array, Shape, as_array
+from minigrad.ops.arguments import as_integer, as_shape, axis_index, axis_indices, shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.indexing import getitem, take
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import broadcast_to, expand_dims, flatten, reshape
-from minigrad.tensor import Array, Shape, as_array
 
 __all__ = [
     "pad",
@@ -73,7 +73,7 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
         >>> mg.pad(mg.arange(3), (1, 2), "reflect")
         tensor([1, 0, 1, 2, 1, 0])
     """
-    shape = np.shape(x)
+    shape = shape_of(x)
     widths = _pairs(pad_width, len(shape))
     if any(count < 0 for counts in widths for count in counts):
         raise ValueError(f"pad_width: expected no negative numbers, got {pad_width}")
@@ -85,7 +85,7 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
         if width != (0, 0):
             # Padding picks elements, so padded positions say which.
             x = take(x, np.pad(np.arange(size), width, _MODES[mode]), axis=axis)  # type: ignore[call-overload]
-    return reshape(x, np.shape(x))  # a tensor also where nothing was to be added
+    return reshape(x, shape_of(x))  # a tensor also where nothing was to be added
 
 
 def _pairs(given: Any, ndim: int) -> tuple[tuple[Any, Any], ...]:
@@ -122,8 +122,8 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None
         tensor([3, 0, 1, 2])
     """
     if axis is None:
-        return reshape(roll(flatten(x), shift, axis=0), np.shape(x))
-    axes = axis_indices(axis, np.ndim(x), "axis", repeated=True)
+        return reshape(roll(flatten(x), shift, axis=0), shape_of(x))
+    axes = axis_indices(axis, len(shape_of(x)), "axis", repeated=True)
     shifts, places = np.broadcast_arrays(np.ravel(as_shape(shift, "shift")), axes)
     return _roll(x, tuple(shifts.tolist()), tuple(places.tolist()))
 
@@ -149,14 +149,14 @@ def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = flatten(x), 0
-    axis = axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, len(shape_of(x)))
     counts = as_array(as_integers(repeats, "repeats"))
     if counts.size != 1:
-        return take(x, np.repeat(np.arange(np.shape(x)[axis]), counts), axis=axis)
+        return take(x, np.repeat(np.arange(shape_of(x)[axis]), counts), axis=axis)
     count = int(counts.item())
     if count < 0:
         raise ValueError(f"repeats: expected at least 0, got {count}")
-    before, size, after = np.shape(x)[:axis], np.shape(x)[axis], np.shape(x)[axis + 1 :]
+    before, size, after = shape_of(x)[:axis], shape_of(x)[axis], shape_of(x)[axis + 1 :]
     copies = broadcast_to(expand_dims(x, axis + 1), (*before, size, count, *after))
     return reshape(copies, (*before, size * count, *after))
 
@@ -175,11 +175,11 @@ def tile(x: Any, /, reps: int | Sequence[int]) -> Any:
                 [1, 2, 1, 2]])
     """
     counts = as_shape(reps, "reps")
-    ndim = max(len(counts), np.ndim(x))
+    ndim = max(len(counts), len(shape_of(x)))
     counts = (1,) * (ndim - len(counts)) + counts
     if min(counts, default=0) < 0:
         raise ValueError(f"reps: expected at least 0, got {reps}")
-    shape = (1,) * (ndim - np.ndim(x)) + np.shape(x)
+    shape = (1,) * (ndim - len(shape_of(x))) + shape_of(x)
     apart = [part for size in shape for part in (1, size)]
     copies = broadcast_to(reshape(x, tuple(apart)), tuple(p for pair in zip(counts, shape, strict=True) for p in pair))
     return reshape(copies, tuple(math.prod(pair) for pair in zip(counts, shape, strict=True)))
@@ -236,8 +236,8 @@ def sliding_window_view(x: Any, window_shape: int | Sequence[int], axis: int | S
                 [1, 2, 3]])
     """
     window = as_shape(window_shape, "window_shape")
-    axes = axis_indices(range(np.ndim(x)) if axis is None else axis, np.ndim(x), "axis")
-    sizes = [np.shape(x)[along] for along in axes]
+    axes = axis_indices(range(len(shape_of(x))) if axis is None else axis, len(shape_of(x)), "axis")
+    sizes = [shape_of(x)[along] for along in axes]
     if len(window) != len(axes) or any(not 0 <= part <= whole for part, whole in zip(window, sizes, strict=False)):
         raise ValueError(f"window_shape: expected a size for each of the axes {axes}, at most {sizes}, got {window}")
     return _windows(x, window, axes)
@@ -259,8 +259,8 @@ def unfold(x: Any, axis: int, size: int, step: int = 1) -> Any:
     size, step = as_integer(size, "size"), as_integer(step, "step")
     if step < 1:
         raise ValueError(f"step: expected at least 1, got {step}")
-    if not np.ndim(x):
+    if not len(shape_of(x)):
         return getitem(unfold(reshape(x, (1,)), axis, size, step), 0)
-    axis = axis_index(axis, np.ndim(x))
+    axis = axis_index(axis, len(shape_of(x)))
     windows = sliding_window_view(x, size, axis)
     return getitem(windows, (*(slice(None),) * axis, slice(None, None, step)))

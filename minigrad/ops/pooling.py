@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Shape
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
 from minigrad.ops.windows import Windows, last_axes, negated, padded
-from minigrad.tensor import Array, Shape
 
 __all__ = [
     "adaptive_max_indices",

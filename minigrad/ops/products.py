@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.axes import as_integer, axis_index, axis_indices
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.ops.arguments import as_integer, axis_index, axis_indices
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.joining import concat
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import expand_dims, flatten, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
-from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "cross",

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array
 from minigrad.ops.elementwise import relu, sigmoid, tanh
 from minigrad.ops.joining import stack
 from minigrad.ops.linear import linear
 from minigrad.ops.primitive import WithResiduals, primitive
-from minigrad.tensor import Array
 
 __all__ = ["gru", "lstm", "rnn"]
 

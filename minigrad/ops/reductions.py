@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad.dtypes import float64, result_type
-from minigrad.ops.axes import as_number, as_truth, axis_index, reduced_axes
+from minigrad.engine.primitive import spread
+from minigrad.engine.tensor import Array, Shape, Tensor, as_array
+from minigrad.ops.arguments import as_number, as_truth, axis_index, reduced_axes, shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import isinf, isnan, where
 from minigrad.ops.elementwise import astype, ceil, exp, floor, lerp, round, sqrt, square, subtract
@@ -21,7 +23,6 @@ from minigrad.ops.primitive import primitive
 from minigrad.ops.scans import product_of_others
 from minigrad.ops.shape import broadcast_to, flatten, permute_dims, reshape
 from minigrad.ops.sorting import sort
-from minigrad.tensor import Array, Shape, Tensor, as_array
 
 __all__ = ["all", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "min", "prod", "ptp", "sum"]
 __all__ += ["average", "mean", "median", "percentile", "quantile", "std", "var"]
@@ -49,7 +50,7 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
     """The cotangent of a reduction, repeated over the axes that it collapsed."""
-    return broadcast_to(reshape(g, _kept(shape, axis)), shape)
+    return spread(g, reduced_axes(axis, len(shape)), shape)
 
 
 def _order(shape: Shape, axis: Axis) -> tuple[int, ...]:
@@ -170,7 +171,7 @@ def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = 
     """The variance over ``axis``: the sum of squared deviations, divided by (count - correction)."""
     correction, keepdims = as_number(correction, "correction"), as_truth(keepdims, "keepdims")
     squares = square(subtract(x, mean(x, axis=axis, keepdims=True)))
-    return sum(squares, axis=axis, keepdims=keepdims) / builtins.max(_count(np.shape(x), axis) - correction, 0)
+    return sum(squares, axis=axis, keepdims=keepdims) / builtins.max(_count(shape_of(x), axis) - correction, 0)
 
 
 def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import kernels
-from minigrad.dtypes import supported
+from minigrad.engine.dtypes import supported
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.ops.arguments import shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import isfinite, isinf, where
 from minigrad.ops.elementwise import astype, exp, minimum
@@ -21,7 +23,6 @@ from minigrad.ops.joining import concat
 from minigrad.ops.operands import as_operand
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import flatten, flip, reshape
-from minigrad.tensor import Array, Tensor
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "cummax", "cummin", "logcumsumexp"]
 
@@ -123,8 +124,8 @@ def cumulative_prod(
 
 
 def _only_axis(x: Any, axis: int | None) -> int | None:
-    if axis is None and np.ndim(x) > 1:
-        raise ValueError(f"axis: expected one to be named for an array of {np.ndim(x)} dimensions, got None")
+    if axis is None and len(shape_of(x)) > 1:
+        raise ValueError(f"axis: expected one to be named for an array of {len(shape_of(x))} dimensions, got None")
     return axis
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.ops.axes import as_integer, axis_index
+from minigrad.engine.tensor import Array, Shape, Tensor, as_array
+from minigrad.ops.arguments import as_integer, axis_index, shape_of
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import add, multiply, where
 from minigrad.ops.index_parts import as_integers
@@ -16,7 +17,6 @@ from minigrad.ops.indexing import add_at, getitem, in_dtype_of, setitem, take, t
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import atleast_1d, broadcast_to, flatten, reshape
-from minigrad.tensor import Array, Shape, Tensor, as_array
 
 __all__ = [
     "gather",
@@ -67,7 +67,7 @@ def put_along_axis(x: Any, /, indices: Any, values: Any, axis: int) -> Any:
         tensor([[0., 5.],
                 [5., 0.]])
     """
-    return write_at(x, take_along_axis(_numbered(np.shape(x)), indices, axis=axis), values)
+    return write_at(x, take_along_axis(_numbered(shape_of(x)), indices, axis=axis), values)
 
 
 def _numbered(shape: Shape) -> Array:
@@ -99,15 +99,15 @@ def gather(x: Any, axis: int, index: Any) -> Any:
     if not index.size:
         return reshape(getitem(flatten(x), slice(0)), index.shape)
     x, axis, along = _along(x, axis, index)
-    _check_fits(along, np.shape(x), axis, "x")
-    corner = tuple(size if place == axis else along.shape[place] for place, size in enumerate(np.shape(x)))
+    _check_fits(along, shape_of(x), axis, "x")
+    corner = tuple(size if place == axis else along.shape[place] for place, size in enumerate(shape_of(x)))
     return reshape(take_along_axis(_corner(x, corner), along, axis=axis), index.shape)
 
 
 def _along(x: Any, axis: int, *others: Any) -> tuple[Any, ...]:
     """Operands of at least 1 dimension, PyTorch's view of 0-d ones, and the axis as it is then."""
     x = atleast_1d(x)
-    return x, axis_index(axis, np.ndim(x)), *(atleast_1d(other) for other in others)
+    return x, axis_index(axis, len(shape_of(x))), *(atleast_1d(other) for other in others)
 
 
 def scatter(x: Any, axis: int, index: Any, src: Any) -> Any:
@@ -145,17 +145,17 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
         tensor([ 0.,  0., 11.])
     """
     positions, src = _positions_and_source(x, axis, index, src)
-    src = broadcast_to(src, np.shape(positions))
-    shape = np.shape(x)
+    src = broadcast_to(src, shape_of(positions))
+    shape = shape_of(x)
     return add(x, reshape(add_at(flatten(src), flatten(positions), 0, math.prod(shape)), shape))
 
 
 def _positions_and_source(x: Any, axis: int, index: Any, src: Any) -> tuple[Any, Any]:
     """Where in the flattened ``x`` to write, and what."""
     index, src = as_integers(index), as_operand(src, "src", (x,))
-    positions = gather(_numbered(np.shape(x)), axis, index)
-    if np.ndim(src):
-        _check_fits(index, np.shape(src), None, "src")
+    positions = gather(_numbered(shape_of(x)), axis, index)
+    if len(shape_of(src)):
+        _check_fits(index, shape_of(src), None, "src")
         src = _corner(src, index.shape)
     return positions, src
 
@@ -183,10 +183,10 @@ def index_add(x: Any, axis: int, index: Any, source: Any, alpha: float = 1) -> A
     x, source = as_operands(x=x, source=source)
     shape = x.shape
     x, axis, source, index = _along(x, axis, source, as_integers(index))
-    expected = (*np.shape(x)[:axis], *np.shape(index), *np.shape(x)[axis + 1 :])
-    if np.ndim(index) != 1 or np.shape(source) != expected:
-        raise ValueError(f"source: expected the shape {expected} for an index of one axis, got {np.shape(source)}")
-    added = add_at(source, index, axis, np.shape(x)[axis])
+    expected = (*shape_of(x)[:axis], *shape_of(index), *shape_of(x)[axis + 1 :])
+    if len(shape_of(index)) != 1 or shape_of(source) != expected:
+        raise ValueError(f"source: expected the shape {expected} for an index of one axis, got {shape_of(source)}")
+    added = add_at(source, index, axis, shape_of(x)[axis])
     return reshape(add(x, multiply(added, alpha)), shape)
 
 
@@ -198,14 +198,14 @@ def index_fill(x: Any, axis: int, index: Any, value: Any) -> Any:
         >>> mg.index_fill(mg.zeros(3), 0, [0, 2], 1.0)
         tensor([1., 0., 1.])
     """
-    shape = np.shape(x)
+    shape = shape_of(x)
     x, axis, index = _along(x, axis, as_integers(index))
     return reshape(setitem(x, (*(slice(None),) * axis, index), value), shape)
 
 
 def index_select(x: Any, axis: int, index: Any) -> Any:
     """The slices of ``x`` at ``index``, (I,) integers, along an axis: (…, N, …) to (…, I, …)."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     x, axis, index = _along(x, axis, as_integers(index))
     return take(x, index, axis=axis) if shape else reshape(take(x, index, axis=axis), ())
 
@@ -231,8 +231,8 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
         tensor([-1.,  0.])
     """
     _check_mask(mask)
-    if np.ndim(value):
-        raise ValueError(f"value: expected one number, got the shape {np.shape(value)}")
+    if len(shape_of(value)):
+        raise ValueError(f"value: expected one number, got the shape {shape_of(value)}")
     return where(mask, in_dtype_of(x, value), x)
 
 
@@ -248,7 +248,7 @@ def masked_select(x: Any, mask: Any) -> Any:
         tensor([5, 7])
     """
     _check_mask(mask)
-    shape = np.broadcast_shapes(np.shape(x), np.shape(mask))
+    shape = np.broadcast_shapes(shape_of(x), shape_of(mask))
     return getitem(broadcast_to(x, shape), broadcast_to(mask, shape))
 
 

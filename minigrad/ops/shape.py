@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer, axis_index, axis_indices, reduced_axes
+from minigrad.engine.tensor import Array, Shape
+from minigrad.ops.arguments import as_integer, axis_index, axis_indices, reduced_axes, shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.primitive import primitive
-from minigrad.tensor import Array, Shape
 
 __all__ = [
     "atleast_1d",
@@ -153,7 +153,7 @@ def transpose(x: Any, /, *axes: Any) -> Any:
         (4, 3, 2)
     """
     order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-    return permute_dims(x, tuple(order or ()) or tuple(reversed(range(np.ndim(x)))))
+    return permute_dims(x, tuple(order or ()) or tuple(reversed(range(len(shape_of(x))))))
 
 
 def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
@@ -172,7 +172,7 @@ def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
         >>> mg.moveaxis(mg.zeros((2, 3, 4)), 0, -1).shape
         (3, 4, 2)
     """
-    ndim = np.ndim(x)
+    ndim = len(shape_of(x))
     sources = axis_indices(source, ndim, "source")
     destinations = axis_indices(destination, ndim, "destination")
     if len(sources) != len(destinations):
@@ -191,8 +191,8 @@ def rollaxis(x: Any, /, axis: int, start: int = 0) -> Any:
         >>> mg.rollaxis(mg.zeros((2, 3, 4)), 2).shape
         (4, 2, 3)
     """
-    axis = axis_index(axis, np.ndim(x))
-    start += np.ndim(x) * (start < 0)
+    axis = axis_index(axis, len(shape_of(x)))
+    start += len(shape_of(x)) * (start < 0)
     return moveaxis(x, axis, start - (axis < start))
 
 
@@ -204,7 +204,7 @@ def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
         >>> mg.swapaxes(mg.zeros((2, 3, 4)), 0, 2).shape
         (4, 3, 2)
     """
-    order = list(range(np.ndim(x)))
+    order = list(range(len(shape_of(x))))
     axis1, axis2 = axis_index(axis1, len(order)), axis_index(axis2, len(order))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return permute_dims(x, tuple(order))
@@ -218,9 +218,10 @@ def matrix_transpose(x: Any, /) -> Any:
         >>> mg.matrix_transpose(mg.zeros((2, 3, 4))).shape
         (2, 4, 3)
     """
-    if np.ndim(x) < 2:
-        raise ValueError(f"x: matrix_transpose needs at least 2 dimensions, got {np.ndim(x)}")
-    return swapaxes(x, -1, -2)
+    ndim = len(shape_of(x))
+    if ndim < 2:
+        raise ValueError(f"x: matrix_transpose needs at least 2 dimensions, got {ndim}")
+    return permute_dims(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
 # The number of axes
@@ -234,10 +235,10 @@ def expand_dims(x: Any, /, axis: Axes = 0) -> Any:
         >>> mg.expand_dims(mg.zeros((2, 3)), 1).shape
         (2, 1, 3)
     """
-    places = len(axis) if isinstance(axis, Sequence) else 1
-    axes = axis_indices(axis, np.ndim(x) + places)
-    sizes = iter(np.shape(x))
-    return reshape(x, tuple(1 if place in axes else next(sizes) for place in range(np.ndim(x) + places)))
+    sizes = list(shape_of(x))
+    for place in sorted(axis_indices(axis, len(sizes) + (len(axis) if isinstance(axis, Sequence) else 1))):
+        sizes.insert(place, 1)
+    return reshape(x, tuple(sizes))
 
 
 def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
@@ -248,8 +249,8 @@ def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
         >>> mg.squeeze(mg.zeros((2, 1, 3)), 1).shape
         (2, 3)
     """
-    axes = axis if axis is None else reduced_axes(tuple(axis) if isinstance(axis, Sequence) else axis, np.ndim(x))
-    return reshape(x, np.squeeze(np.broadcast_to(0, np.shape(x)), axes).shape)
+    axes = axis if axis is None else reduced_axes(tuple(axis) if isinstance(axis, Sequence) else axis, len(shape_of(x)))
+    return reshape(x, np.squeeze(np.broadcast_to(0, shape_of(x)), axes).shape)
 
 
 def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Any:
@@ -260,7 +261,7 @@ def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Any:
         >>> mg.flatten(mg.zeros((2, 3, 4)), 1).shape
         (2, 12)
     """
-    shape = np.shape(x) or (1,)
+    shape = shape_of(x) or (1,)
     start, end = axis_index(start_axis, len(shape)), axis_index(end_axis, len(shape))
     return reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
@@ -310,7 +311,7 @@ def atleast_3d(*arrays: Any) -> Any:
 
 
 def _each(arrays: Sequence[Any], shape: Any) -> Any:
-    results = tuple(reshape(x, shape(np.shape(x))) for x in arrays)
+    results = tuple(reshape(x, shape(shape_of(x))) for x in arrays)
     return results[0] if len(results) == 1 else results
 
 
@@ -368,7 +369,7 @@ def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
         tensor([[2, 4],
                 [1, 3]])
     """
-    k, axes = as_integer(k, "k"), axis_indices(axes, np.ndim(x), "axes")
+    k, axes = as_integer(k, "k"), axis_indices(axes, len(shape_of(x)), "axes")
     if len(axes) != 2:
         raise ValueError(f"axes: expected two, got {axes}")
     first, second = axes

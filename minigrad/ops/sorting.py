@@ -6,15 +6,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer, axis_index
+from minigrad.engine.promotion import beside
+from minigrad.engine.tensor import Array, Tensor, as_array
+from minigrad.ops.arguments import as_integer, axis_index
 from minigrad.ops.batching import along_axis
 from minigrad.ops.comparisons import nonzero
 from minigrad.ops.indexing import getitem, take_along_axis
 from minigrad.ops.operands import as_operand
 from minigrad.ops.primitive import primitive
-from minigrad.ops.promotion import beside
 from minigrad.ops.shape import flatten, reshape
-from minigrad.tensor import Array, Tensor, as_array
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
 __all__ += ["argwhere", "bincount", "digitize", "flatnonzero", "searchsorted"]

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.axes import as_integer
+from minigrad.engine.tensor import Array
+from minigrad.ops.arguments import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import where
 from minigrad.ops.elementwise import clip, exp
 from minigrad.ops.primitive import Primitive, primitive
 from minigrad.ops.tables import binary, floating
-from minigrad.tensor import Array
 
 __all__ = ["erf", "erfc", "erfcx", "erfinv", "log_ndtr", "ndtr"]
 __all__ += ["digamma", "lgamma", "polygamma"]

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.batching import aligned
-from minigrad.ops.primitive import Primitive
-from minigrad.ops.promotion import Promotion
+from minigrad.engine.primitive import Primitive, Promotion
+from minigrad.ops.batching import aligned, batching_rules
 
 _UNARY = inspect.signature(lambda x, /: ...)
 _BINARY = inspect.signature(lambda a, b, /: ...)
@@ -46,7 +45,8 @@ def _row(
     dtypes: Promotion,
     **rules: Callable[..., Any] | None,
 ) -> Primitive:
-    op = Primitive(forward, name, signature, dtypes, batching=aligned)
+    op = Primitive(forward, dtypes, name=name, signature=signature)
+    batching_rules[op] = aligned
     op.vjp(**{name: rule for name, rule in rules.items() if rule is not None})
     op.__doc__ = _summary(forward)
     return op

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Shape
 from minigrad.ops.batching import aligned
 from minigrad.ops.primitive import primitive
-from minigrad.tensor import Array, Shape
 
 __all__ = [
     "Padding",

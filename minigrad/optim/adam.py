@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.engine.tensor import Array, Shape
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.tensor import Array, Shape
 
 
 class AdamW(Optimizer):

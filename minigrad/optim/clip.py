@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minigrad import kernels
-from minigrad.tensor import Tensor
+from minigrad.engine.tensor import Tensor
 
 
 def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -54,7 +54,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonf
                 if not array.flags.c_contiguous:
                     array *= array.dtype.type(max_norm / norm)
         for gradient in gradients:
-            gradient.buffer.changes += 1
+            gradient.storage.version += 1
     return norm
 
 
@@ -64,4 +64,4 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
         raise ValueError(f"clip_value: expected a positive number, got {clip_value}")
     for gradient in _gradients(parameters):
         np.clip(gradient.data, -clip_value, clip_value, out=gradient.data)
-        gradient.buffer.changes += 1
+        gradient.storage.version += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Array, Shape, Tensor
+from minigrad.engine.tensor import Array, Shape, Tensor
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -120,7 +120,7 @@ class Optimizer(ABC):
                 self.update(values, gradients, [states[place] for place in chosen], counts, group, gradient_scale)
             finally:  # an error may come when some are changed already
                 for place in chosen:
-                    group["params"][place].buffer.changes += 1
+                    group["params"][place].storage.version += 1
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.engine.tensor import Array, Shape
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.tensor import Array, Shape
 
 
 class SGD(Optimizer):

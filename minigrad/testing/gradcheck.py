@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import autograd
+from minigrad.engine.grad_mode import enable_grad
+from minigrad.engine.tensor import Array, Tensor, as_array
 from minigrad.func import jvp
-from minigrad.modes import enable_grad
 from minigrad.ops.creation import tensor
-from minigrad.tensor import Array, Tensor, as_array
 
 Function = Callable[..., Any]
 

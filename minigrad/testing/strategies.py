@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Shape
 from minigrad.optional_imports import missing
-from minigrad.tensor import Array, Shape
 
 try:
     from hypothesis import strategies as st

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import graphviz
 
-from minigrad.tensor import Shape
+from minigrad.engine.tensor import Shape
 from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, shape_text
 
 FONT = "Helvetica"

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import Scope, scope
-from minigrad.modes import enable_grad
+from minigrad.engine.grad_mode import enable_grad
+from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 from minigrad.nn.module import Module
-from minigrad.tensor import Tensor, as_array
 from minigrad.viz.dot import to_dot
 from minigrad.viz.fold import close, fold, level
 from minigrad.viz.picture import Picture, count_text

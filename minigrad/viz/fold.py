@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
-from minigrad.tensor import Shape
+from minigrad.engine.tensor import Shape
 from minigrad.viz.picture import Block, Edge, Item, Picture, Repeat, Vertex, count_text, in_order, merged
 
 

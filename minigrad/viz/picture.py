@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, NamedTuple
 
-from minigrad.tensor import Shape
+from minigrad.engine.tensor import Shape
 
 Kind = Literal["op", "plumbing", "module", "parameter", "input", "constant", "output", "figure"]
 

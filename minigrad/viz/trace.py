@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import Node, Scope, edge, scope, sweep
-from minigrad.modes import enable_grad
+from minigrad.engine.backward import backward_pass
+from minigrad.engine.grad_mode import enable_grad
+from minigrad.engine.primitive import connected
+from minigrad.engine.tensor import Array, Node, Scope, Shape, Tensor, scope
 from minigrad.nn.module import Parameter
-from minigrad.ops.primitive import connected
-from minigrad.tensor import Array, Shape, Tensor
 from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
 
 # They move elements about and compute nothing: an edge whose shape changes says the same.
@@ -45,13 +45,13 @@ def trace(
         backward: also differentiate the outputs with respect to all leaves, and read what that recorded.
     """
     tracer = _Tracer(inputs, data, root, keep, opens)
-    forward = _order((edge(tensor) for _, tensor in outputs), tracer.stops)
+    forward = _order((tensor.edge for _, tensor in outputs), tracer.stops)
     for vertex in forward:
         if isinstance(vertex, Node):
             tracer.add(vertex)
     for name, tensor in outputs:
         end = tracer.draw(Vertex("output", name, details=(shape_text(tensor.shape),)))
-        tracer.connect(edge(tensor), tensor.shape, end)
+        tracer.connect(tensor.edge, tensor.shape, end)
     if backward:
         tracer.differentiate([tensor for _, tensor in outputs], forward)
     tracer.finish()
@@ -112,7 +112,7 @@ class _Tracer:
 
     def stop(self, tensor: Tensor, vertex: Vertex) -> None:
         """What a tensor was computed from is not of interest."""
-        source, index = edge(tensor)
+        source, index = tensor.edge
         if (id(source), index) not in self.stops:
             self.stops[id(source), index] = self.draw(vertex)
             self.sources[id(source), index] = (vertex, ())
@@ -130,7 +130,7 @@ class _Tracer:
 
     def add(self, node: Node) -> None:
         """Draw a node of the forward graph."""
-        if node.op.composition is not None and node.saved is not None and self.opens(node):
+        if node.op.decomposition is not None and node.saved is not None and self.opens(node):
             self.add_parts(node)
             return
         block = self.block(node.scope)
@@ -156,11 +156,11 @@ class _Tracer:
         """Draw what a fused operation stands for, between its inputs and its results."""
         results = _composed(node)
         self.kept_alive += results
-        for part in _order(map(edge, results), {*self.stops, *self.sources}):
+        for part in _order((result.edge for result in results), {*self.stops, *self.sources}):
             if isinstance(part, Node):
                 self.add(part)
         for index, result in enumerate(results):
-            self.sources[id(node), index] = self.source(edge(result))
+            self.sources[id(node), index] = self.source(result.edge)
 
     def is_edge(self, node: Node) -> bool:
         return node.op.name in PLUMBING and not self.keep(node) and node.inputs[0] is not None
@@ -224,17 +224,17 @@ class _Tracer:
         for cotangent in cotangents:
             self.stop(cotangent, Vertex("input", "∂ output", details=(shape_text(cotangent.shape),), backward=True))
         leaves = [leaf for leaf in forward if isinstance(leaf, Tensor)]
-        gradients = sweep(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
         self.kept_alive += [*cotangents, *gradients]
         known = {id(vertex) for vertex in forward}
-        for node in _order((edge(gradient) for gradient in gradients if gradient is not None), self.stops):
+        for node in _order((gradient.edge for gradient in gradients if gradient is not None), self.stops):
             if isinstance(node, Node) and id(node) not in known:
                 self.add_derivative(node)
         first_drawn = {identity: vertex for (identity, _), vertex in reversed(self.leaves.items())}
         for leaf, gradient in zip(leaves, gradients, strict=True):
             if gradient is not None:
                 head = first_drawn[id(leaf)]
-                self.connect(edge(gradient), gradient.shape, head, head.block)
+                self.connect(gradient.edge, gradient.shape, head, head.block)
 
     def add_derivative(self, node: Node) -> None:
         scope = _derived_scope(node.scope)
@@ -275,11 +275,11 @@ def _composed(node: Node) -> list[Tensor]:
         saved[name] if source is None else connected(saved[name], source)
         for name, source in zip(node.op.inputs, node.inputs, strict=True)
     ]
-    assert node.op.composition is not None
+    assert node.op.decomposition is not None
     token = scope.set(node.scope)
     try:
         with enable_grad():
-            results = node.op.composition(*inputs, **node.params)
+            results = node.op.decomposition(*inputs, **node.params)
     finally:
         scope.reset(token)
     return list(results) if isinstance(results, (tuple, list)) else [results]

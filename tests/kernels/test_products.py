@@ -7,8 +7,7 @@ import sys
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minigrad.kernels import matmul
 from minigrad.kernels.blocks import IN_PLACE_COLUMNS_ALONG, KC, MC, NC

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.trees import flatten
+from minigrad.func.trees import flatten
 
 Runner = Callable[..., list[np.ndarray]]
 

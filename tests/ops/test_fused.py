@@ -60,7 +60,7 @@ def _results(function: Any, arrays: list[Any], params: dict[str, Any]) -> list[n
 
 def assert_alike(operation: Any, *arrays: Any, **params: Any) -> None:
     with np.errstate(all="ignore"):
-        fused, composed = (_results(f, list(arrays), params) for f in (operation, operation.composition))
+        fused, composed = (_results(f, list(arrays), params) for f in (operation, operation.decomposition))
     for one, other in zip(fused, composed, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -118,7 +118,7 @@ def test_attention_is_its_decomposition(values: str, mask: str, causal: bool) ->
     with np.errstate(all="ignore"):
         fused, composed = (
             _results(lambda q, k, v, f=f: f(q, k, v, hidden, **params), [q, k, v], {})
-            for f in (operation, operation.composition)
+            for f in (operation, operation.decomposition)
         )
     for one, other in zip(fused, composed, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

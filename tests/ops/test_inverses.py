@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad import autograd, linalg
 from minigrad.func import vmap
-from minigrad.ops.inverses import _cofactors_along
+from minigrad.ops.linalg.inverses import _cofactors_along
 from minigrad.testing import gradcheck
 
 SHAPES = [(3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2)]

@@ -40,7 +40,7 @@ def test_values_are_those_of_the_composed_definition(
     name: str, options: dict[str, Any], rng: np.random.Generator
 ) -> None:
     op, arrays = getattr(recurrent, name), [mg.tensor(x) for x in operands(name, rng)]
-    composed = op.composition(*arrays, **{**op.defaults, **options})
+    composed = op.decomposition(*arrays, **{**op.defaults, **options})
     for found, expected in zip(op(*arrays, **options), composed, strict=True):
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-14)
 

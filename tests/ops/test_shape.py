@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
@@ -154,7 +153,7 @@ def test_views_share_the_memory_and_the_version_of_their_origin(view: Callable[[
     x = mg.ones((2, 3))
     y = view(x)
     assert np.shares_memory(x.numpy(), y.numpy())
-    assert y.buffer is x.buffer
+    assert y.storage is x.storage
 
 
 def test_numbers_and_nested_lists_are_arrays_too() -> None:

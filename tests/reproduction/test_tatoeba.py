@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.reproduction import __main__ as command
-from tests.reproduction import tatoeba
+from tests.reproduction import __main__ as command, tatoeba
 from tests.reproduction.corpus import Corpus
 from tests.reproduction.recipe import Recipe
 from tests.reproduction.training import INITIAL, RECORD, TrainingError, summary, train, train_in_process

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as Library, decoders, models, pre_tokenizers
 
 import minigrad as mg
 from minigrad.nn import functional as F

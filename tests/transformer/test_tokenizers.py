@@ -6,10 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from hypothesis import example, given, strategies as st
+from tokenizers import Tokenizer as Library, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from transformer.data.normalization import characters
 from transformer.tokenizers import MASK, SPECIAL, Tokenizer

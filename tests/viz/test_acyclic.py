@@ -6,12 +6,12 @@ import re
 from graphlib import TopologicalSorter
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import viz
-from minigrad.graph import Node, edge, vertices
+from minigrad.engine.backward import vertices
+from minigrad.engine.tensor import Node
 from minigrad.viz.trace import trace
 
 UNARY = ("sin", "cos", "exp", "tanh", "square")
@@ -34,7 +34,7 @@ def programs(draw: st.DrawFn) -> mg.Tensor:
 def _check(y: mg.Tensor) -> None:
     picture = trace([("y", y)], backward=True)
     derivatives = [vertex.label for vertex in picture.vertices if vertex.label.startswith("∂ ")]
-    forward = [vertex for vertex in vertices([edge(y)[0]]) if isinstance(vertex, Node)]
+    forward = [vertex for vertex in vertices([y.edge[0]]) if isinstance(vertex, Node)]
     # Each operation's derivative once, but for those that only hand gradients on.
     assert len(derivatives) - 1 <= len(forward)
     for name in {*UNARY, "multiply"}:

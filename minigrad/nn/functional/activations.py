@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import random
+from minigrad.engine.tensor import Tensor
 from minigrad.ops import activations, elementwise, normalization
-from minigrad.ops.axes import axis_index
+from minigrad.ops.arguments import axis_index
 from minigrad.ops.elementwise import abs, astype, clip, expm1, relu, sigmoid, sign, tanh, where
 from minigrad.ops.operands import as_floats, as_operand
 from minigrad.ops.reductions import max
 from minigrad.ops.shape import reshape
 from minigrad.random import Generator
-from minigrad.tensor import Tensor
 
 __all__ = [
     "celu",

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.modes import is_grad_enabled
+from minigrad.engine.grad_mode import is_grad_enabled
+from minigrad.engine.tensor import Shape, Tensor
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops.attention import composed_attention, fused_attention
 from minigrad.ops.operands import as_operands
 from minigrad.random import draw_seed
-from minigrad.tensor import Shape, Tensor
 
 __all__ = [
     "scaled_dot_product_attention",

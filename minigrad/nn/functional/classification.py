@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Tensor
 from minigrad.nn.functional.losses import Reduction, check_same_shape, reduced
 from minigrad.ops import loss
-from minigrad.ops.axes import as_integer
+from minigrad.ops.arguments import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import isinf, not_equal, where
 from minigrad.ops.elementwise import exp, log, log1p, maximum, softplus
@@ -18,7 +19,6 @@ from minigrad.ops.operands import as_floats, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import expand_dims, moveaxis, reshape, squeeze
-from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "binary_cross_entropy",

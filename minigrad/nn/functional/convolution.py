@@ -10,12 +10,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from minigrad.ops.axes import as_integer, as_shape
+from minigrad.engine.tensor import Shape, Tensor
+from minigrad.ops.arguments import as_integer, as_shape
 from minigrad.ops.convolution import convolution, convolution_transpose
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.shape import reshape
 from minigrad.ops.windows import Padding, Windows
-from minigrad.tensor import Shape, Tensor
 
 __all__ = [
     "conv1d",

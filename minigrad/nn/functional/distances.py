@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Tensor
 from minigrad.ops.elementwise import clip, where
-from minigrad.ops.norms import vector_norm
+from minigrad.ops.linalg.norms import vector_norm
 from minigrad.ops.operands import as_floats
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import broadcast_to
-from minigrad.tensor import Tensor
 
 __all__ = [
     "cosine_similarity",

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Tensor
 from minigrad.ops import dropout as ops_dropout
-from minigrad.ops.axes import as_number
+from minigrad.ops.arguments import as_number
 from minigrad.ops.operands import as_operand
 from minigrad.random import Generator, draw_seed
-from minigrad.tensor import Tensor
 
 __all__ = [
     "check_probability",

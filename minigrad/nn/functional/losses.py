@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minigrad.engine.tensor import Tensor
 from minigrad.nn.functional.distances import at_least, pairwise_distance
 from minigrad.ops.elementwise import abs, clip, exp, log, minimum, softplus, sqrt, where
 from minigrad.ops.operands import as_floats
 from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import expand_dims
-from minigrad.tensor import Tensor
 
 __all__ = [
     "cosine_embedding_loss",

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import changing
+from minigrad.engine.tensor import Shape, Tensor, write_to
 from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops import normalization
-from minigrad.ops.axes import as_integer, as_shape
+from minigrad.ops.arguments import as_integer, as_shape
 from minigrad.ops.comparisons import where
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import sqrt
@@ -21,7 +21,6 @@ from minigrad.ops.reductions import mean, var
 from minigrad.ops.shape import reshape
 from minigrad.ops.windows import Windows
 from minigrad.random import Generator, draw_seed
-from minigrad.tensor import Shape, Tensor
 
 __all__ = [
     "add_dropout_layer_norm",
@@ -221,7 +220,7 @@ def _scaled(x: Tensor, center: Any, variance: Any, weight: Any, bias: Any, eps: 
 
 def _update(running: Tensor | None, new: Tensor, momentum: float) -> None:
     if running is not None:
-        changing(running)
+        write_to(running)
         running.data *= 1 - momentum
         running.data += momentum * new.data
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.nn.functional.convolution import Sizes, for_each_axis
 from minigrad.ops import pooling
 from minigrad.ops.indexing import take
 from minigrad.ops.operands import as_operand
 from minigrad.ops.shape import reshape
 from minigrad.ops.windows import Windows, extend
-from minigrad.tensor import Array, Shape, Tensor
 
 __all__ = [
     "fold",

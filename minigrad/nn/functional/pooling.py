@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.nn.functional.convolution import Sizes, for_each_axis
 from minigrad.ops import pooling
-from minigrad.ops.axes import as_integer
+from minigrad.ops.arguments import as_integer
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import take
 from minigrad.ops.operands import as_floats, as_operand
 from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import moveaxis, reshape
 from minigrad.ops.windows import Windows
-from minigrad.tensor import Array, Shape, Tensor
 
 __all__ = [
     "adaptive_avg_pool1d",

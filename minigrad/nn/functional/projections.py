@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.engine.tensor import Tensor
 from minigrad.ops import linear as affine
-from minigrad.ops.axes import as_integer
+from minigrad.ops.arguments import as_integer
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import take_rows
 from minigrad.ops.operands import as_operands
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape
-from minigrad.tensor import Tensor
 
 __all__ = [
     "bilinear",

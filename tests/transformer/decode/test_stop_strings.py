@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.transformer.decode.conftest import Reciter, Spelling
 from transformer.decode import Hypothesis, generate, stream

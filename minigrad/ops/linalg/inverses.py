@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.ops.axes import as_integer
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.ops.arguments import all_beside, as_integer, shape_of
 from minigrad.ops.batching import aligned
 from minigrad.ops.diagonals import diagonal
 from minigrad.ops.einsum import einsum
@@ -15,10 +16,8 @@ from minigrad.ops.elementwise import where
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
-from minigrad.ops.promotion import all_beside
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import expand_dims, matrix_transpose, squeeze
-from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "det",
@@ -124,7 +123,7 @@ def _third_derivative(g: Any, x: Any, e: Any) -> Any:
     along_e, along_g = matmul(inverse, e), matmul(inverse, g)
     both = matmul(along_e, along_g)
     trace_e, trace_g, trace_both = (_last_axes(_trace(a)) for a in (along_e, along_g, both))
-    identity = np.eye(np.shape(x)[-1], dtype=np.bool_)
+    identity = np.eye(shape_of(x)[-1], dtype=np.bool_)
     inner = both + matmul(along_g, along_e) - trace_g * along_e - trace_e * along_g
     inner = inner + (trace_e * trace_g - trace_both) * identity
     return _last_axes(det(x)) * matrix_transpose(matmul(inner, inverse))

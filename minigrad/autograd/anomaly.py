@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.batched import Batched
-from minigrad.graph import Node, Operation, Watch
-from minigrad.tensor import Array, Tensor
+from minigrad.engine.tensor import Array, Node, Observer, Operation, Tensor, Tracer, observers
 
-_PACKAGE = str(Path(__file__).parent) + os.sep
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
-class detect_anomaly:
+class detect_anomaly(Observer):
     """While this context is active, the first NaN or infinity is an error that names the operation and your line.
 
     Forward: an operation with finite inputs gave a result that is not. Backward: a derivative is not finite though
@@ -41,13 +38,13 @@ class detect_anomaly:
     """
 
     def __init__(self) -> None:
-        self._tokens: list[Token[Watch | None]] = []
+        self._tokens: list[Token[tuple[Observer, ...]]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(graph.watch.set(self))
+        self._tokens.append(observers.set((*observers.get(), self)))
 
     def __exit__(self, *exception: object) -> None:
-        graph.watch.reset(self._tokens.pop())
+        observers.reset(self._tokens.pop())
 
     def forward(
         self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
@@ -57,10 +54,11 @@ class detect_anomaly:
             if made is not None:
                 raise RuntimeError(f"detect_anomaly: '{op.name}' made {made} at {_line()}")
             if result.node is not None:
-                result.node.where = _line()
+                result.node.metadata = {**(result.node.metadata or {}), "line": _line()}
 
     def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None:
-        where = f"ran at {node.where}" if node.where else "was recorded outside of detect_anomaly"
+        line = (node.metadata or {}).get("line")
+        where = f"ran at {line}" if line else "was recorded outside of detect_anomaly"
         for position, gradient in enumerate(gradients):
             made = _made(gradient, cotangents)
             if made is not None:
@@ -93,5 +91,5 @@ def _made(value: Any, sources: Sequence[Any]) -> str | None:
 def _floats(value: Any) -> Array:
     """The floating numbers of a tensor, array or number; nothing for all else."""
     data = value.data if isinstance(value, Tensor) else value
-    array = np.asarray(data.array if isinstance(data, Batched) else data)
+    array = data.values() if isinstance(data, Tracer) else np.asarray(data)
     return array if array.dtype.kind == "f" else np.empty(0)

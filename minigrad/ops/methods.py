@@ -1,23 +1,21 @@
-"""Operators and methods, hung on the tensor class: the one place that knows both the tensor and the operations."""
+"""Operators and methods of tensors: the operations of this floor, hung on the class when the floor is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from minigrad import autograd, dispatch
+from minigrad.engine.tensor import Tensor
 from minigrad.ops import (
     comparisons,
     diagonals,
     elementwise,
     indexing,
     inplace,
-    matrices,
     normalization,
-    norms,
     padding,
     products,
     reductions,
@@ -26,7 +24,7 @@ from minigrad.ops import (
     shape,
     sorting,
 )
-from minigrad.tensor import Tensor
+from minigrad.ops.linalg import matrices, norms
 
 
 def _reflected(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -104,7 +102,6 @@ _METHODS: dict[ModuleType, str] = {
     norms: "norm",
     elementwise: "abs sign square sqrt exp log log1p sin cos tan tanh sigmoid relu floor ceil round clip pow astype",
     normalization: "softmax log_softmax",
-    autograd: "register_hook retain_grad",
 }
 
 for _name, _operation in _OPERATORS.items():
@@ -129,8 +126,20 @@ def _copy(self: Tensor) -> Tensor:
     return elementwise.astype(self, self.dtype, copy=True)
 
 
-def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
-    autograd.backward(self, gradient, retain_graph, create_graph)
+def _len(self: Tensor) -> int:
+    if not self.data.ndim:
+        raise TypeError("len() of a 0-d tensor")
+    return self.data.shape[0]
+
+
+def _iter(self: Tensor) -> Iterator[Tensor]:
+    if not self.data.ndim:
+        raise TypeError("iteration over a 0-d tensor")
+    return (self[i] for i in range(len(self)))
+
+
+def _format(self: Tensor, spec: str) -> str:
+    return format(self.item(), spec) if spec and not self.data.ndim else format(str(self), spec)
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -139,15 +148,16 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
 
 _setitem.__doc__ = inplace.assign.__doc__
 _reshape.__doc__ = shape.reshape.__doc__
-_backward.__doc__ = autograd.backward.__doc__
 for _name, _attribute in {
     "reshape": _reshape,
     "copy": _copy,
-    "backward": _backward,
     "__setitem__": _setitem,
-    "__array_ufunc__": dispatch.array_ufunc,
-    "__array_function__": dispatch.array_function,
-    "__array_namespace__": dispatch.array_namespace,
+    "__len__": _len,
+    "__iter__": _iter,
+    "__contains__": lambda self, value: bool((self == value).any()),
+    "__round__": lambda self, decimals=0: elementwise.round(self, decimals),
+    "__format__": _format,
+    "__bool__": lambda self: bool(self.data),
     "T": property(shape.transpose, doc="The tensor with its axes reversed."),
     "mT": property(shape.matrix_transpose, doc="The tensor with its last two axes exchanged."),
 }.items():

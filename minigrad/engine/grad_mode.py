@@ -1,35 +1,30 @@
-"""Recording modes: whether operations leave a trace, in this thread or asynchronous task."""
+"""Gradient mode: recording of operations, on or off in this thread or asynchronous task."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Context variables give every thread and every asynchronous task its own modes.
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+recording: ContextVar[bool] = ContextVar("recording", default=True)
 _before: ContextVar[tuple[bool, ...]] = ContextVar("before", default=())  # the modes to return to
-_on_arrays: ContextVar[bool | None] = ContextVar("on_arrays", default=None)  # None outside of backward passes
+# True while a derivative is computed on plain arrays, False while one is on tensors, None outside of backward passes
+on_arrays: ContextVar[bool | None] = ContextVar("on_arrays", default=None)
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are being recorded in this thread or task."""
-    return _recording.get()
-
-
-def on_arrays() -> bool:
-    """Whether a first-order derivative is being computed, on plain arrays and without recording."""
-    return bool(_on_arrays.get())
+    """True while operations are recorded in this thread or task."""
+    return recording.get()
 
 
 def in_backward_pass() -> bool:
     """True while a derivative is being computed."""
-    return _on_arrays.get() is not None
+    return on_arrays.get() is not None
 
 
 class GradMode:
@@ -39,13 +34,13 @@ class GradMode:
         self.mode = mode
 
     def __enter__(self) -> None:
-        _before.set((*_before.get(), _recording.get()))
-        _recording.set(self.mode)
+        _before.set((*_before.get(), recording.get()))
+        recording.set(self.mode)
 
     def __exit__(self, *exception: object) -> None:
         *rest, mode = _before.get()
         _before.set(tuple(rest))
-        _recording.set(mode)
+        recording.set(mode)
 
     def __call__(self, function: Function) -> Function:
         mode = self.mode
@@ -128,8 +123,8 @@ class set_grad_enabled(GradMode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
-        self._undo: bool | None = _recording.get()  # what a block or a decorated call returns to; nothing else does
-        _recording.set(mode)
+        self._undo: bool | None = recording.get()  # what a block or a decorated call returns to; nothing else does
+        recording.set(mode)
 
     def __enter__(self) -> None:
         self._restore()
@@ -141,15 +136,19 @@ class set_grad_enabled(GradMode):
 
     def _restore(self) -> None:
         if self._undo is not None:
-            _recording.set(self._undo)
+            recording.set(self._undo)
         self._undo = None
 
 
-@contextmanager
-def derivative_on_arrays(mode: bool) -> Iterator[None]:
-    before = _on_arrays.get()
-    _on_arrays.set(mode)
-    try:
-        yield
-    finally:
-        _on_arrays.set(before)
+class derivative_on_arrays:
+    """Mode of a derivative: on plain arrays, whose operations return arrays; or on tensors."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        self.before = on_arrays.get()
+        on_arrays.set(self.mode)
+
+    def __exit__(self, *exception: object) -> None:
+        on_arrays.set(self.before)

@@ -1,4 +1,4 @@
-"""NumPy's functions on tensors: ``np.sin(t)`` and ``np.concatenate([t, a])`` give tensors, with gradients.
+"""NumPy's protocols: ``np.sin(t)`` and ``np.concatenate([t, a])`` give tensors, with gradients; tensors are arrays.
 
 NumPy asks the tensor (``__array_ufunc__``, NEP 13; ``__array_function__``, NEP 18), which looks for the function of the
 same meaning in this package and passes the arguments that say something by their names. Where there is none, or it
@@ -7,26 +7,29 @@ lacks one of the arguments, NumPy's own function gets plain arrays, unless a gra
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
+import operator
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from minigrad import linalg
-from minigrad.modes import is_grad_enabled
-from minigrad.ops.axes import axis_indices
+from minigrad.engine.grad_mode import is_grad_enabled
+from minigrad.engine.tensor import Array, Tensor, as_array
+from minigrad.func.trees import flatten, map_leaves
+from minigrad.ops.arguments import axis_indices
 from minigrad.ops.comparisons import where
 from minigrad.ops.creation import asarray
 from minigrad.ops.padding import roll
 from minigrad.ops.products import cross
 from minigrad.ops.scatter import put_along_axis
 from minigrad.ops.shape import moveaxis, transpose
-from minigrad.tensor import Tensor, as_array
-from minigrad.trees import flatten, map_leaves
 
 Function = Callable[..., Any]
 
@@ -220,3 +223,69 @@ def _plain(value: Any) -> Any:
     array = as_array(value).view()
     array.flags.writeable = False
     return array
+
+
+# Tensors as arrays and numbers
+
+
+def _array(self: Tensor, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+    return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+
+def _dlpack(
+    self: Tensor,
+    *,
+    stream: None = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """The memory for another library, without a copy unless one is asked for (the Array API's DLPack protocol)."""
+    return self.numpy().__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+
+
+def _to_device(self: Tensor, device: str, /, *, stream: None = None) -> Tensor:
+    """The tensor itself: there is one device, "cpu".
+
+    Raises:
+        ValueError: another device, or a stream, is asked for.
+    """
+    if device != "cpu" or stream is not None:
+        raise ValueError(f"device: expected 'cpu' (without a stream), got {device!r}")
+    return self
+
+
+_STORE_SUBSCR = dis.opmap["STORE_SUBSCR"]
+
+
+def _number(kind: Callable[[Any], Any]) -> Callable[[Tensor], Any]:
+    """Conversion to a number; refused for ``array[0] = tensor``, where the array would lose the gradient."""
+
+    def convert(self: Tensor) -> Any:
+        caller = sys._getframe(1)
+        if self.requires_grad and caller.f_code.co_code[caller.f_lasti] == _STORE_SUBSCR:
+            raise RuntimeError(
+                "array[...] = tensor: this tensor requires a gradient, which the array would lose; use .detach()"
+            )
+        return kind(self.data)
+
+    return convert
+
+
+for _name, _attribute in {
+    "__array_ufunc__": array_ufunc,
+    "__array_function__": array_function,
+    "__array_namespace__": array_namespace,
+    "__array__": _array,
+    "__dlpack__": _dlpack,
+    "__dlpack_device__": lambda self: self.data.__dlpack_device__(),
+    "itemsize": property(lambda self: self.data.itemsize, doc="Bytes of one element."),
+    "nbytes": property(lambda self: self.data.nbytes, doc="Bytes of all elements."),
+    "device": property(lambda self: "cpu", doc='Always "cpu".'),
+    "to_device": _to_device,
+    "__int__": _number(int),
+    "__float__": _number(float),
+    "__complex__": _number(complex),
+    "__index__": lambda self: operator.index(self.data),
+}.items():
+    setattr(Tensor, _name, _attribute)

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.batched import Batched, BatchError, Level
+from minigrad.engine.tensor import Tensor
+from minigrad.func.batched import Batched, BatchError, Level, enter_batch, leave_batch
+from minigrad.func.trees import flatten, leaves_like, structure
 from minigrad.ops.creation import asarray
 from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import stack
-from minigrad.ops.primitive import enter_batch, leave_batch
 from minigrad.ops.shape import moveaxis
 from minigrad.random import Generator, watch_draws
-from minigrad.tensor import Tensor
-from minigrad.trees import flatten, leaves_like, structure
 
 Function = Callable[..., Any]
 OfLeaves = Callable[[Sequence[Any]], Any]

@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigrad.ops.axes import reduced_axes
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.ops.arguments import reduced_axes
 from minigrad.ops.batching import aligned, along_axis
 from minigrad.ops.comparisons import isnan
-from minigrad.ops.decompositions import svdvals
 from minigrad.ops.elementwise import abs, sign, where
-from minigrad.ops.inverses import as_matrices, as_square_matrices, inv
+from minigrad.ops.linalg.decompositions import svdvals
+from minigrad.ops.linalg.inverses import as_matrices, as_square_matrices, inv
 from minigrad.ops.operands import as_floats
 from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import Axis, max, min, sum
 from minigrad.ops.shape import expand_dims, moveaxis, squeeze
-from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "cond",

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.batching import aligned
-from minigrad.ops.decompositions import svdvals
 from minigrad.ops.elementwise import square
-from minigrad.ops.inverses import as_matrices
+from minigrad.ops.linalg.decompositions import svdvals
+from minigrad.ops.linalg.inverses import as_matrices
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import matrix_transpose
-from minigrad.tensor import Array, Tensor
 
 __all__ = [
     "lstsq",

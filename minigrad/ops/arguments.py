@@ -1,4 +1,4 @@
-"""Arguments that are axes, sizes and other numbers: checked in one way, with errors that name them."""
+"""Arguments: axes, sizes, numbers and sequences of arrays, checked in one way, with errors that name them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.exceptions import AxisError
+
+from minigrad.engine.promotion import beside
+from minigrad.engine.tensor import Tensor
 
 
 def as_integer(value: Any, name: str) -> int:
@@ -103,3 +106,19 @@ MOST_AXES = 64  # of an array of NumPy
 def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes that a reduction collapses: all for None; a number's own axis 0 or -1 is none."""
     return tuple(range(ndim)) if axis is None else axis_indices(axis, max(ndim, 1))[:ndim]
+
+
+def all_beside(arrays: Any, name: str = "arrays") -> list[Any]:
+    """Several arguments of one kind, tensors and arrays as they are, each of the others as an array beside them."""
+    if not isinstance(arrays, Iterable):
+        raise TypeError(f"{name}: expected a sequence of arrays, got {type(arrays).__name__}")
+    arrays = list(arrays)
+    return [
+        x if isinstance(x, (Tensor, np.ndarray)) else beside(arrays, x, f"{name}[{i}]") for i, x in enumerate(arrays)
+    ]
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a tensor, an array, or what an array can be made of."""
+    shape: tuple[int, ...] = x.shape if isinstance(x, (Tensor, np.ndarray)) else np.shape(x)
+    return shape

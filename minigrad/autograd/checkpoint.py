@@ -1,4 +1,4 @@
-"""Less memory for more time: keep a function's inputs only, and compute the rest again when the derivative needs it.
+"""Activation checkpointing: keep a function's inputs only, and compute the rest again when the derivative needs it.
 
 Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016.
 """
@@ -6,16 +6,15 @@ Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from minigrad import graph, modes
-from minigrad.modes import enable_grad, is_grad_enabled
+from minigrad.engine.grad_mode import derivative_on_arrays, enable_grad, is_grad_enabled
+from minigrad.engine.tensor import Observer, Operation, SavedValues, Storage, Tensor, observers, saved_values_hook
 from minigrad.random import Generator, replay, watch_draws
-from minigrad.tensor import Buffer, Tensor
 
 
 def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -40,49 +39,52 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not is_grad_enabled():
         return function(*args, **kwargs)
     segment = _Segment(lambda: function(*args, **kwargs))
-    with _keeping(segment), watch_draws() as draws:
+    with _attached(segment), watch_draws() as draws:
         result = function(*args, **kwargs)
     segment.finish(draws)
     return result
 
 
-class _Trace:
+class _Trace(Observer):
     """What a function does: its operations on what values, and what their nodes would keep."""
 
     def __init__(self) -> None:
         self.steps: list[Any] = []
-        self.buffers: dict[int, Buffer] = {}
-        self.changed: dict[int, Buffer] = {}
-        self.kept: list[dict[str, Any]] = []
+        self.storages: dict[int, Storage] = {}
+        self.changed: dict[int, Storage] = {}
+        self.kept: list[SavedValues] = []
 
-    def note(self, op: str, args: Sequence[Any], params: dict[str, Any]) -> None:
-        self.steps.append((op, [_fingerprint(arg) for arg in args], [_fingerprint(value) for value in params.values()]))
-        self.buffers |= {id(arg.buffer): arg.buffer for arg in args if isinstance(arg, Tensor)}
+    def forward(
+        self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
+    ) -> None:
+        inputs, options = [_fingerprint(arg) for arg in args], [_fingerprint(value) for value in params.values()]
+        self.steps.append((op.name, inputs, options))
+        self.storages |= {id(arg.storage): arg.storage for arg in args if isinstance(arg, Tensor)}
 
-    def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    def write(self, tensor: Tensor) -> None:
+        self.changed[id(tensor.storage)] = tensor.storage
+
+    def save(self, values: SavedValues) -> Callable[[], SavedValues]:
         self.kept.append(values)
         return lambda: values
-
-    def changing(self, tensor: Tensor) -> None:
-        self.changed[id(tensor.buffer)] = tensor.buffer
 
 
 class _Rerun(_Trace):
     """The same once more, for the values only: what the function changes in place outside changes once, not twice."""
 
-    def __init__(self, changed: dict[int, Buffer]) -> None:
+    def __init__(self, changed: dict[int, Storage]) -> None:
         super().__init__()
         self.outside = changed  # by the first run; what a run makes for itself is another object each time
-        self.before: list[tuple[Buffer, int, Any, Any]] = []
+        self.before: list[tuple[Storage, int, Any, Any]] = []
 
-    def changing(self, tensor: Tensor) -> None:
-        if id(tensor.buffer) in self.outside:
-            self.before.append((tensor.buffer, tensor.buffer.changes, tensor.data, tensor.data.copy()))
+    def write(self, tensor: Tensor) -> None:
+        if id(tensor.storage) in self.outside:
+            self.before.append((tensor.storage, tensor.storage.version, tensor.data, tensor.data.copy()))
 
     def undo_changes(self) -> None:
-        for buffer, changes, data, values in reversed(self.before):
+        for storage, version, data, values in reversed(self.before):
             data[...] = values
-            buffer.changes = changes
+            storage.version = version
 
 
 def _fingerprint(value: Any) -> Any:
@@ -102,30 +104,30 @@ class _Segment(_Trace):
         self.run = run
         self.count = 0
         self.draws: dict[Generator, Any] = {}
-        self.stamps: list[tuple[Buffer, int]] = []
-        self.found: dict[int, dict[str, Any]] = {}
+        self.stamps: list[tuple[Storage, int]] = []
+        self.found: dict[int, SavedValues] = {}
 
-    def keep(self, values: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    def save(self, values: SavedValues) -> Callable[[], SavedValues]:
         number, self.count = self.count, self.count + 1
         return lambda: self.recall(number)
 
     def finish(self, draws: dict[Generator, Any]) -> None:
         """The function has run: what it read must not change from now on."""
         self.draws = draws
-        self.stamps = [(buffer, buffer.changes) for buffer in self.buffers.values()]
+        self.stamps = [(storage, storage.version) for storage in self.storages.values()]
 
-    def recall(self, number: int) -> dict[str, Any]:
+    def recall(self, number: int) -> SavedValues:
         if number not in self.found:
             self.compute()
         return self.found.pop(number)
 
     def compute(self) -> None:
         """Run the function again, and catch what its nodes keep this time."""
-        if any(buffer.changes != stamp for buffer, stamp in self.stamps):
+        if any(storage.version != stamp for storage, stamp in self.stamps):
             raise RuntimeError("checkpoint: a tensor that the function reads was changed in place before backward")
         again = _Rerun(self.changed)
         try:
-            with _keeping(again), replay(self.draws), enable_grad(), modes.derivative_on_arrays(False):
+            with _attached(again), replay(self.draws), enable_grad(), derivative_on_arrays(False):
                 self.run()
         finally:
             again.undo_changes()
@@ -135,9 +137,10 @@ class _Segment(_Trace):
 
 
 @contextmanager
-def _keeping(keeper: Any) -> Any:
-    token = graph.keeper.set(keeper)
+def _attached(trace: _Trace) -> Iterator[None]:
+    hook, watching = saved_values_hook.set(trace.save), observers.set((*observers.get(), trace))
     try:
         yield
     finally:
-        graph.keeper.reset(token)
+        observers.reset(watching)
+        saved_values_hook.reset(hook)

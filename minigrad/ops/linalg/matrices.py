@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.ops.axes import as_integer
+from minigrad.engine.dtypes import default_float
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.ops.arguments import as_integer, shape_of
 from minigrad.ops.batching import aligned
 from minigrad.ops.creation import eye
 from minigrad.ops.diagonals import diagonal
@@ -16,7 +18,6 @@ from minigrad.ops.joining import concat
 from minigrad.ops.padding import pad
 from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import atleast_2d, expand_dims, flatten
-from minigrad.tensor import Array, Tensor, default_float
 
 __all__ = [
     "block_diag",
@@ -94,12 +95,12 @@ def diag(x: Any, /, k: int = 0) -> Any:
                 [0, 2]])
     """
     k = as_integer(k, "k")
-    if np.ndim(x) == 2:
+    if len(shape_of(x)) == 2:
         return diagonal(x, k)
-    if np.ndim(x) != 1:
-        raise ValueError(f"x: expected 1 or 2 dimensions, got {np.ndim(x)}")
+    if len(shape_of(x)) != 1:
+        raise ValueError(f"x: expected 1 or 2 dimensions, got {len(shape_of(x))}")
     rows = pad(x, (max(-k, 0), max(k, 0)))  # row i of the result has its element in column i + k
-    return where(eye(np.shape(rows)[0], k=k, dtype=np.bool_), expand_dims(rows, 1), False)  # zero in every dtype
+    return where(eye(shape_of(rows)[0], k=k, dtype=np.bool_), expand_dims(rows, 1), False)  # zero in every dtype
 
 
 def diagflat(x: Any, /, k: int = 0) -> Any:
@@ -123,11 +124,11 @@ def block_diag(*arrays: Any) -> Any:
                 [0., 0., 2.]])
     """
     blocks = [atleast_2d(x) for x in arrays or ([],)]
-    if any(np.ndim(block) > 2 for block in blocks):
-        raise ValueError(f"arrays: expected at most 2 dimensions, got {[np.ndim(block) for block in blocks]}")
-    ends = np.cumsum([np.shape(block)[1] for block in blocks]).tolist()
+    if any(len(shape_of(block)) > 2 for block in blocks):
+        raise ValueError(f"arrays: expected at most 2 dimensions, got {[len(shape_of(block)) for block in blocks]}")
+    ends = np.cumsum([shape_of(block)[1] for block in blocks]).tolist()
     rows = [
-        pad(block, ((0, 0), (end - np.shape(block)[1], ends[-1] - end)))
+        pad(block, ((0, 0), (end - shape_of(block)[1], ends[-1] - end)))
         for block, end in zip(blocks, ends, strict=True)
     ]
     return concat(rows, axis=0)

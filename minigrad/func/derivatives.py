@@ -13,18 +13,16 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.mapping import vmap
-from minigrad.modes import enable_grad, is_grad_enabled
+from minigrad.engine.backward import backward_pass
+from minigrad.engine.grad_mode import enable_grad, is_grad_enabled
+from minigrad.engine.primitive import independent
+from minigrad.engine.tensor import Tensor
+from minigrad.func.lift import Variables
+from minigrad.func.trees import Build, flatten, leaves_like, structure
+from minigrad.func.vmap import vmap
 from minigrad.ops.creation import asarray, eye, ones_like, zeros, zeros_like
-from minigrad.ops.primitive import independent
 from minigrad.ops.reductions import sum as sum_of
 from minigrad.ops.shape import moveaxis, reshape
-from minigrad.tensor import Tensor
-from minigrad.trees import Build, flatten, leaves_like, structure
-from minigrad.variables import Variables
-
-__all__ = ["grad", "hessian", "hvp", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp", "vmap"]
 
 Function = Callable[..., Any]
 
@@ -41,7 +39,7 @@ def _gradients(
 ) -> list[Tensor]:
     """uᵀJ for each variable; zeros where nothing depends on it. No variable depends on another."""
     pairs = [(y, u) for y, u in zip(outputs, cotangents, strict=True) if y.requires_grad]
-    found = graph.sweep(
+    found = backward_pass(
         [y for y, _ in pairs],
         [u for _, u in pairs],
         variables,

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import graph, modes
-from minigrad.graph import Node, read_only
-from minigrad.modes import no_grad
-from minigrad.ops.primitive import connected, fit, independent
-from minigrad.tensor import Tensor, as_array
+from minigrad.engine.backward import read_only
+from minigrad.engine.grad_mode import derivative_on_arrays, is_grad_enabled, no_grad
+from minigrad.engine.primitive import connected, independent, unbroadcast
+from minigrad.engine.tensor import Node, Tensor, Tracer, as_array, serials
 
 
 class Context:
@@ -73,10 +72,14 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run the function, recorded if an argument requires a gradient."""
-        recording = modes.is_grad_enabled()
+        recording = is_grad_enabled()
         if recording and any(isinstance(value, Tensor) and value.requires_grad for value in kwargs.values()):
             raise TypeError(f"{cls.__name__}.apply: tensors that require a gradient must be positional arguments")
         needs = tuple(recording and isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        for arg in args:
+            if isinstance(arg, Tensor) and isinstance(arg.data, Tracer):
+                args = type(arg.data).align(args)
+                break
         ctx = Context(needs)
         with no_grad():
             if cls.setup_context is None:
@@ -97,7 +100,7 @@ class Function:
 class _Applied:
     """The operation behind one call, as graphs and sweeps see it."""
 
-    composition: Callable[..., Any] | None = None
+    decomposition: Callable[..., Any] | None = None
 
     def __init__(self, function: type[Function], ctx: Context) -> None:
         self.name = function.__name__
@@ -106,11 +109,11 @@ class _Applied:
         names = list(inspect.signature(function.forward).parameters)
         self.inputs = tuple(names if function.setup_context is not None else names[1:])
 
-    def pull(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
-        """The gradients of the arguments; as plain data unless they are recorded."""
+    def backward(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
+        """The gradients of the arguments: tensors if the cotangents are, and arrays otherwise."""
         saved = node.recall()
-        recording = modes.is_grad_enabled()
-        with modes.derivative_on_arrays(False):
+        recording = is_grad_enabled()
+        with derivative_on_arrays(False):
             self.ctx.saved_tensors = tuple(
                 None if data is None else self._restored(node, data, source) if recording else Tensor(data)
                 for data, source in zip(saved["tensors"], node.params["sources"], strict=True)
@@ -125,11 +128,11 @@ class _Applied:
                 f"{self.name}.backward: expected a gradient (or None) for each of the {len(needs)} arguments, "
                 f"got {len(found)}"
             )
-        fitted = [
-            self._checked(position, gradient, node, recording) if need and gradient is not None else None
+        on_tensors = any(isinstance(cotangent, Tensor) for cotangent in cotangents)
+        return [
+            self._checked(position, gradient, node, on_tensors) if need and gradient is not None else None
             for position, (gradient, need) in enumerate(zip(found, needs, strict=True))
         ]
-        return fitted
 
     def _backward(self, given: Sequence[Tensor]) -> list[Any]:
         gradients = self.function.backward(self.ctx, *given)
@@ -144,7 +147,7 @@ class _Applied:
         Raises:
             RuntimeError: a gradient was computed by other means, so that its derivative would be lost.
         """
-        first = next(graph.serials)
+        first = next(serials)
         traced = [g if g.requires_grad else independent(g) for g in given]
         ends = {id(new.node) for old, new in zip(given, traced, strict=True) if old is not new}
         found = self._backward(traced)
@@ -175,7 +178,7 @@ class _Applied:
             for value, shape, dtype in zip(cotangents, node.output_shapes, node.output_dtypes, strict=True)
         ]
 
-    def _checked(self, position: int, gradient: Any, node: Node, recording: bool) -> Any:
+    def _checked(self, position: int, gradient: Any, node: Node, on_tensors: bool) -> Any:
         tensor = gradient if isinstance(gradient, Tensor) else Tensor(as_array(gradient))
         shape = node.shapes[position]
         if tensor.shape != shape and np.broadcast_shapes(tensor.shape, shape) != tensor.shape:
@@ -183,9 +186,8 @@ class _Applied:
                 f"{self.name}.backward: expected a gradient of shape {shape} for argument {position}, "
                 f"got {tensor.shape}"
             )
-        levels = () if node.levels is None else node.levels[position]
-        tensor = fit(tensor, shape, node.dtypes[position], levels)
-        return tensor if recording else read_only(tensor.data).data  # it may be a tensor that somebody holds
+        tensor = unbroadcast(tensor, shape, node.dtypes[position])
+        return tensor if on_tensors else read_only(tensor.data).data  # it may be a tensor that somebody holds
 
 
 def _record(
@@ -193,25 +195,25 @@ def _record(
 ) -> None:
     node = Node(
         _Applied(cls, ctx),
-        tuple(graph.edge(arg) if need else None for arg, need in zip(args, needs, strict=True)),
-        tuple(np.shape(arg) if isinstance(arg, Tensor) else () for arg in args),
+        tuple(arg.edge if need else None for arg, need in zip(args, needs, strict=True)),
+        tuple(arg.shape if isinstance(arg, Tensor) else () for arg in args),
         tuple(getattr(arg, "dtype", None) for arg in args),
         {},
+        tuple(result.shape for result in results),
+        tuple(result.dtype for result in results),
+        plain=not any(isinstance(tensor.data, Tracer) for tensor in (*args, *results) if isinstance(tensor, Tensor)),
     )
-    node.output_shapes = tuple(result.shape for result in results)
-    node.output_dtypes = tuple(result.dtype for result in results)
-    node.note_levels([getattr(arg, "data", None) for arg in args])
     for index, (result, original) in enumerate(zip(results, given, strict=True)):
         if result.dtype.kind == "f" and not any(original is constant for constant in ctx.constant):
-            result._requires_grad, result.node, result.index = True, node, index
+            result.set_history(node, index)
     saved = [_as_result(tensor, given, results) for tensor in ctx.saved_tensors]
     # The node must not hold itself, so its own results are known by number.
     node.params["sources"] = tuple(
-        None if t is None or not t.requires_grad else t.index if t.node is node else graph.edge(t) for t in saved
+        None if t is None or not t.requires_grad else t.index if t.node is node else t.edge for t in saved
     )
     node.save(
         {"tensors": [None if tensor is None else tensor.data for tensor in saved]},
-        tuple(tensor.buffer for tensor in saved if tensor is not None),
+        tuple(tensor.storage for tensor in saved if tensor is not None),
     )
     ctx.saved_tensors = ()
 
@@ -222,7 +224,7 @@ def _is_recorded(gradient: Any) -> bool:
 
 def _leads_on(tensor: Tensor, first: int, ends: set[int]) -> bool:
     """True if a tensor was computed from something else than the ends, by nodes from a serial number on."""
-    stack, seen = [graph.edge(tensor)[0]], set(ends)
+    stack, seen = [tensor.edge[0]], set(ends)
     while stack:
         vertex = stack.pop()
         if id(vertex) in seen:

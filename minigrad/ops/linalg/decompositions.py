@@ -16,14 +16,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import where
-from minigrad.ops.inverses import as_matrices, as_square_matrices, solve
 from minigrad.ops.joining import concat
+from minigrad.ops.linalg.inverses import as_matrices, as_square_matrices, solve
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
 from minigrad.ops.shape import expand_dims, matrix_transpose
-from minigrad.tensor import Array, Shape, Tensor
 
 __all__ = [
     "cholesky",

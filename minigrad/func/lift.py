@@ -1,4 +1,4 @@
-"""What a transform differentiates by: its arguments' leaves under names of their own."""
+"""Inputs of a transform lifted to fresh leaf nodes, by which it differentiates."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from minigrad import graph
-from minigrad.graph import Node
-from minigrad.modes import enable_grad, is_grad_enabled
+from minigrad.engine.grad_mode import enable_grad, is_grad_enabled
+from minigrad.engine.primitive import alias, independent
+from minigrad.engine.tensor import Node, Tensor, serials
+from minigrad.func.trees import flatten, map_leaves
 from minigrad.ops.creation import asarray
-from minigrad.ops.primitive import alias, independent
-from minigrad.tensor import Tensor
-from minigrad.trees import flatten, map_leaves
 
 
 class Variables:
@@ -24,7 +22,7 @@ class Variables:
 
     def __init__(self, trees: Sequence[Any], argument: str) -> None:
         self.outer = is_grad_enabled()
-        self.first = next(graph.serials)
+        self.first = next(serials)
         self.before: set[range] = set()  # serials of the older graphs that this transform goes through
         leaves, self.build = flatten(tuple(trees))
         self.tensors = [self._renamed(leaf, argument) for leaf in leaves]
@@ -44,7 +42,7 @@ class Variables:
                 result = function(*self.trees)
         finally:
             _running.reset(token)
-        self.span = range(self.first, next(graph.serials))
+        self.span = range(self.first, next(serials))
         if not has_aux:
             return result, None
         if not isinstance(result, tuple) or len(result) != 2:
@@ -63,7 +61,7 @@ class Variables:
         so those older than these variables belong to an outer graph, which is not entered: the cost grows with the
         operations of this transform, not with the history of what it was given.
         """
-        stack = [graph.edge(y)[0] for y in outputs if isinstance(y, Tensor) and y.requires_grad] if self.outer else []
+        stack = [y.edge[0] for y in outputs if isinstance(y, Tensor) and y.requires_grad] if self.outer else []
         seen = set(useless or ())
         while stack:
             vertex = stack.pop()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad import graph
-from minigrad.anomaly import detect_anomaly
-from minigrad.checkpoint import checkpoint
-from minigrad.graph import Hook, HookHandle
-from minigrad.ops.function import Function
-from minigrad.tensor import Tensor, as_array
+from minigrad.autograd.anomaly import detect_anomaly
+from minigrad.autograd.checkpoint import checkpoint
+from minigrad.autograd.function import Function
+from minigrad.autograd.hooks import HookHandle, register_hook, retain_grad
+from minigrad.engine.backward import backward_pass
+from minigrad.engine.primitive import cast
+from minigrad.engine.tensor import Hook, Tensor, as_array
 
 __all__ = ["Function", "backward", "checkpoint", "detect_anomaly", "grad", "register_hook", "retain_grad"]
 
@@ -36,14 +36,16 @@ def _cotangents(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
             raise RuntimeError(
                 "outputs: this tensor does not require a gradient and was not computed from one that does"
             )
+        shape, dtype = output.data.shape, output.data.dtype
         if value is None:
-            if output.size != 1:
-                raise RuntimeError(f"gradient: needed for an output that is not a scalar; this one is {output.shape}")
-            value = np.ones(output.shape, output.dtype)
+            if output.data.size != 1:
+                raise RuntimeError(f"gradient: needed for an output that is not a scalar; this one is {shape}")
+            cotangents.append(Tensor(np.ones(shape, dtype)))
+            continue
         cotangent = value if isinstance(value, Tensor) else Tensor(as_array(value))
-        if cotangent.shape != output.shape:
-            raise ValueError(f"gradient: expected the output's shape {output.shape}, got {cotangent.shape}")
-        cotangents.append(cotangent if cotangent.dtype == output.dtype else cotangent.astype(output.dtype))
+        if cotangent.shape != shape:
+            raise ValueError(f"gradient: expected the output's shape {shape}, got {cotangent.shape}")
+        cotangents.append(cotangent if cotangent.dtype == dtype else cast(cotangent, dtype))
     return cotangents
 
 
@@ -72,7 +74,7 @@ def backward(
     outputs = _several(tensors)
     cotangents = _cotangents(outputs, [None] * len(outputs) if gradients is None else _several(gradients))
     retain = create_graph if retain_graph is None else retain_graph
-    graph.sweep(outputs, cotangents, retain_graph=retain, create_graph=create_graph)
+    backward_pass(outputs, cotangents, retain_graph=retain, create_graph=create_graph)
 
 
 def grad(
@@ -110,41 +112,29 @@ def grad(
             raise RuntimeError("inputs: expected tensors that require a gradient")
     cotangents = _cotangents(sources, [None] * len(sources) if grad_outputs is None else _several(grad_outputs))
     retain = create_graph if retain_graph is None else retain_graph
-    gradients = graph.sweep(sources, cotangents, targets, retain_graph=retain, create_graph=create_graph)
+    gradients = backward_pass(sources, cotangents, targets, retain_graph=retain, create_graph=create_graph)
     if not allow_unused and any(gradient is None for gradient in gradients):
         position = next(i for i, gradient in enumerate(gradients) if gradient is None)
         raise RuntimeError(f"inputs: number {position} was not used to compute the outputs; pass allow_unused=True")
     return tuple(gradients)
 
 
-def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
-    """Call ``hook(gradient)`` whenever the tensor's gradient has been computed.
-
-    What the hook returns, unless None, takes the gradient's place.
-
-    Returns:
-        A handle; ``handle.remove()`` takes the hook off again.
-    """
-    if not tensor.requires_grad:
-        raise RuntimeError("register_hook: this tensor does not require a gradient")
-    if tensor.node is None:
-        hooks = tensor._hooks = tensor._hooks if tensor._hooks is not None else []
-    else:
-        tensor.node.hooks = tensor.node.hooks if tensor.node.hooks is not None else {}
-        hooks = tensor.node.hooks.setdefault(tensor.index, [])
-    hooks.append(hook)
-
-    def remove() -> None:
-        if hook in hooks:
-            hooks.remove(hook)
-
-    return HookHandle(remove)
+def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    backward(self, gradient, retain_graph, create_graph)
 
 
-def retain_grad(tensor: Tensor) -> None:
-    """Fill ``grad`` of a computed tensor too, as leaves have it filled."""
-    if not tensor.requires_grad:
-        raise RuntimeError("retain_grad: this tensor does not require a gradient")
-    if tensor.node is not None:
-        # Weakly, for a node must not keep its own result alive.
-        tensor.node.retained = {**(tensor.node.retained or {}), tensor.index: weakref.ref(tensor)}
+def _register_hook(self: Tensor, hook: Hook) -> HookHandle:
+    return register_hook(self, hook)
+
+
+def _retain_grad(self: Tensor) -> None:
+    retain_grad(self)
+
+
+for _name, _method, _function in (
+    ("backward", _backward, backward),
+    ("register_hook", _register_hook, register_hook),
+    ("retain_grad", _retain_grad, retain_grad),
+):
+    _method.__doc__ = _function.__doc__
+    setattr(Tensor, _name, _method)

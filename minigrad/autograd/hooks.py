@@ -1,0 +1,59 @@
+"""Hooks on gradients, and gradients kept for computed tensors."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+from minigrad.engine.tensor import Hook, Tensor
+
+
+class HookHandle:
+    """Handle of a registered hook: ``remove()`` takes the hook off again, as does the end of a ``with`` block."""
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self._remove: Callable[[], None] | None = remove
+
+    def remove(self) -> None:
+        if self._remove is not None:
+            self._remove()
+        self._remove = None
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
+    """Call ``hook(gradient)`` whenever the tensor's gradient has been computed.
+
+    What the hook returns, unless None, takes the gradient's place.
+
+    Returns:
+        A handle; ``handle.remove()`` takes the hook off again.
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("register_hook: this tensor does not require a gradient")
+    if tensor.node is None:
+        hooks = tensor._hooks = tensor._hooks if tensor._hooks is not None else []
+    else:
+        tensor.node.hooks = tensor.node.hooks if tensor.node.hooks is not None else {}
+        hooks = tensor.node.hooks.setdefault(tensor.index, [])
+    hooks.append(hook)
+
+    def remove() -> None:
+        if hook in hooks:
+            hooks.remove(hook)
+
+    return HookHandle(remove)
+
+
+def retain_grad(tensor: Tensor) -> None:
+    """Fill ``grad`` of a computed tensor too, as leaves have it filled."""
+    if not tensor.requires_grad:
+        raise RuntimeError("retain_grad: this tensor does not require a gradient")
+    if tensor.node is not None:
+        # Weakly, for a node must not keep its own result alive.
+        tensor.node.retained = {**(tensor.node.retained or {}), tensor.index: weakref.ref(tensor)}

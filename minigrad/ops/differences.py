@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.engine.tensor import Array
 from minigrad.ops.arguments import as_integer, axis_index, axis_indices, shape_of
 from minigrad.ops.comparisons import isfinite, not_equal, where
-from minigrad.ops.elementwise import subtract
+from minigrad.ops.elementwise import multiply, subtract
 from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import concat
 from minigrad.ops.operands import as_floats, as_operands
@@ -118,7 +118,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             raise ValueError(f"varargs: expected {size} coordinates along axis {axis}, got shape {shape_of(spacing)}")
         widths = _along(diff(spacing), axis, f.ndim)
     else:
-        widths = np.ones(tuple(size - 1 if i == axis else 1 for i in range(f.ndim)), f.dtype) * spacing
+        widths = multiply(np.ones(tuple(size - 1 if i == axis else 1 for i in range(f.ndim)), f.dtype), spacing)
     slopes = diff(f, axis=axis) / widths  # between each two points
     if size == 2:
         return concat((slopes, slopes), axis=axis)

@@ -19,7 +19,7 @@ from minigrad.engine.dtypes import supported
 from minigrad.engine.primitive import Primitive, add, cast
 from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.batching import aligned
-from minigrad.ops.comparisons import isfinite, isinf, no_slope, where
+from minigrad.ops.comparisons import isfinite, isinf, logical_and, logical_not, no_slope, where
 from minigrad.ops.primitive import primitive
 from minigrad.ops.tables import binary, floating, unary
 
@@ -53,7 +53,7 @@ def _pow_base(g: Any, a: Any, b: Any) -> Any:
     """b · aᵇ⁻¹; 0 where b = 0, for any a."""
     if isinstance(b, (int, float)):
         return g * (b * pow(a, b - 1)) if b else no_slope(g)
-    return g * (b * pow(where((b == 0) & ~(abs(a) > 0), 1, a), b - 1))
+    return g * (b * pow(where(logical_and(b == 0, logical_not(abs(a) > 0)), 1, a), b - 1))
 
 
 def _pow_exponent(g: Any, out: Any, a: Any, b: Any) -> Any:

@@ -277,7 +277,7 @@ def getitem(x: Any, index: Any, /) -> Any:
         return _take(x, arrays[0], axes[0])
     sizes = tuple(shape_of(x)[axis] for axis in axes)
     try:
-        np.broadcast_shapes(*map(np.shape, arrays))
+        np.broadcast_shapes(*map(shape_of, arrays))
     except ValueError as error:
         shapes = ", ".join(str(shape_of(array)) for array in arrays)
         raise IndexError(f"index arrays of the shapes {shapes} do not broadcast against each other") from error

@@ -152,6 +152,7 @@ for _name, _attribute in {
     "reshape": _reshape,
     "copy": _copy,
     "__setitem__": _setitem,
+    "__array_ufunc__": None,  # an ndarray's operators leave the work to ours
     "__len__": _len,
     "__iter__": _iter,
     "__contains__": lambda self, value: bool((self == value).any()),

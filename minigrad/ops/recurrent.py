@@ -10,7 +10,7 @@ from typing import Any
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array
-from minigrad.ops.elementwise import relu, sigmoid, tanh
+from minigrad.ops.elementwise import add, multiply, relu, sigmoid, subtract, tanh
 from minigrad.ops.joining import stack
 from minigrad.ops.linear import linear
 from minigrad.ops.primitive import WithResiduals, primitive
@@ -228,7 +228,7 @@ def _gru(
         x_r, x_z, x_n = _blocks(s, size)
         m_r, m_z, m_n = _blocks(linear(h, recurrent_weight, recurrent_bias), size)
         z, n = sigmoid(x_z + m_z), tanh(x_n + sigmoid(x_r + m_r) * m_n)
-        return [n + z * (h - n)]
+        return [add(n, multiply(z, subtract(h, n)))]  # any of them may be an array
 
     return _over_time(step, linear(x, weight, bias), [hidden], reverse)
 

@@ -340,7 +340,7 @@ def broadcast_arrays(*arrays: Any) -> list[Any]:
         >>> [x.shape for x in mg.broadcast_arrays(mg.zeros((3, 1)), mg.zeros(4))]
         [(3, 4), (3, 4)]
     """
-    shape = np.broadcast_shapes(*map(np.shape, arrays))
+    shape = np.broadcast_shapes(*map(shape_of, arrays))
     return [broadcast_to(x, shape) for x in arrays]
 
 

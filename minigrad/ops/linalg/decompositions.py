@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.ops.batching import aligned
-from minigrad.ops.elementwise import where
+from minigrad.ops.elementwise import add, where
 from minigrad.ops.joining import concat
 from minigrad.ops.linalg.inverses import as_matrices, as_square_matrices, solve
 from minigrad.ops.primitive import primitive
@@ -134,7 +134,7 @@ def _symmetric(x: Any, triangle: Literal["L", "U"] | None = None) -> Any:
     x = as_square_matrices("x", x)
     if triangle is None:
         half = x / 2
-        return half + matrix_transpose(half)
+        return add(half, matrix_transpose(half))
     if triangle not in ("L", "U"):
         raise ValueError(f"UPLO: expected 'L', 'U' or None, got {triangle!r}")
     lower, upper = (x, matrix_transpose(x)) if triangle == "L" else (matrix_transpose(x), x)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.engine.tensor import Array, Tensor
+from minigrad.engine.tensor import Array, Tensor, as_array
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import square
 from minigrad.ops.linalg.decompositions import svdvals
@@ -63,7 +63,7 @@ _pinv.name = "pinv"
 
 def _tolerance(x: Array, rtol: float | Array | None) -> Any:
     """Below which part of the largest a singular value counts as zero."""
-    return max(x.shape[-2:]) * np.finfo(x.dtype).eps if rtol is None else np.asarray(rtol)
+    return max(x.shape[-2:]) * np.finfo(x.dtype).eps if rtol is None else as_array(rtol)
 
 
 @primitive(dtypes="floating", batching=aligned)

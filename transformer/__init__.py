@@ -5,14 +5,14 @@ evaluate, pretrained and draw are what one does with a model.
 """
 
 from minigrad import __version__
-from transformer.attention import MultiHeadAttention, record_attention
-from transformer.config import TransformerConfig
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
-from transformer.draw import draw_attention
 from transformer.export import export_onnx
-from transformer.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
+from transformer.model.attention import MultiHeadAttention, record_attention
+from transformer.model.config import TransformerConfig
+from transformer.model.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
+from transformer.plots.attention import draw_attention
 from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
-from transformer.tokenizers import Tokenizer
 from transformer.train import Trainer, TrainingConfig
 
 __all__ = [

@@ -13,8 +13,8 @@ import graphviz
 from minigrad.optional_imports import require
 from minigrad.viz.render import render
 from transformer import console
-from transformer.curve import save_loss_curve
-from transformer.draw import draw_attention
+from transformer.plots.attention import draw_attention
+from transformer.plots.loss_curve import save_loss_curve
 from transformer.tasks import TASKS, DataChoice, Defaults, Settings, train
 from transformer.tasks.training import DRAWN, LOSSES, check_no_links
 from transformer.train import LOG, TrainingConfig, read_log

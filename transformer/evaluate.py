@@ -15,9 +15,9 @@ import numpy as np
 from minigrad.optional_imports import require
 from transformer.data.batches import pad
 from transformer.data.normalization import check_texts, line
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import generate
-from transformer.models import Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.model.models import Transformer
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 # The first words of letters' Unicode names, in scripts without spaces between words.

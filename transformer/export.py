@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from transformer.models import Decoder, Encoder, MaskedLM, Transformer
+from transformer.model.models import Decoder, Encoder, MaskedLM, Transformer
 from transformer.pretrained import PretrainedModel
 
 LENGTHS = {0: "batch", 1: "length"}

@@ -17,7 +17,7 @@ from tests.reproduction.recipe import Recipe
 from tests.reproduction.scores import evaluate, table
 from tests.reproduction.training import INITIAL, RECORD, TRAINERS, train_in_process
 from transformer import Transformer, console
-from transformer.tokenizers import Tokenizer
+from transformer.data.tokenizer import Tokenizer
 
 RESULTS = "results.json"
 

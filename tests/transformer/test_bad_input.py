@@ -22,10 +22,10 @@ from transformer import (
 )
 from transformer.cli import main
 from transformer.data import read_passages, read_texts
+from transformer.data.tokenizer import MASK, SPECIAL
 from transformer.evaluate import rouge, score, transduce
 from transformer.tasks import DataChoice, Filling
-from transformer.tokenizers import MASK, SPECIAL
-from transformer.train.kept import MeanWeights, weights_to_keep
+from transformer.train.weight_selection import MeanWeights, weights_to_keep
 
 
 def _training(tmp_path: Path, *options: str) -> int:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigrad.io import replace_file
-from transformer.data.faults import Corpus, Fault, Faults
 from transformer.data.normalization import characters
 from transformer.data.parallel import Pair
+from transformer.data.validation import Corpus, Fault, Faults
 
 SENTENCE_LENGTHS = range(4, 501)
 """Characters of a synopsis or paragraph to translate, on both sides."""

@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from transformer.data.faults import Fault
 from transformer.data.normalization import characters
+from transformer.data.validation import Fault
 
 try:
     from lzma import LZMAError

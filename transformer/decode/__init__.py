@@ -6,7 +6,7 @@ changes the next token's logits; a text that grows until it stops; the two ways 
 
 from transformer.decode.config import GenerationConfig
 from transformer.decode.generation import generate, stream
+from transformer.decode.hypothesis import Hypothesis
 from transformer.decode.protocol import Decoding, Generative
-from transformer.decode.texts import Hypothesis
 
 __all__ = ["Decoding", "GenerationConfig", "Generative", "Hypothesis", "generate", "stream"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transformer.decode.config import GenerationConfig
+from transformer.decode.hypothesis import Hypothesis, Text
 from transformer.decode.plan import Plan, checked
 from transformer.decode.processors import log_softmax
 from transformer.decode.protocol import Decoding, Ids, Scores
-from transformer.decode.texts import Hypothesis, Text
 
 
 @dataclass

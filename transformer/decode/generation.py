@@ -9,10 +9,10 @@ import numpy as np
 
 from transformer.decode.beams import beam_search
 from transformer.decode.config import GenerationConfig
+from transformer.decode.hypothesis import Hypothesis, Reader, Text, TextDecoder
 from transformer.decode.plan import end_ids, make_plan
 from transformer.decode.protocol import Generative, Ids, Mask, ModelConfig
 from transformer.decode.sampling import Choose, greedy, sampler, write
-from transformer.decode.texts import Hypothesis, Reader, Text, TextDecoder
 
 
 def generate(

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from transformer.decode.config import GenerationConfig
+from transformer.decode.hypothesis import Reader, Text
 from transformer.decode.processors import PADDING, Processor, ids_of, processors
 from transformer.decode.protocol import Decoding, Ids, Mask, ModelConfig, Scores
-from transformer.decode.texts import Reader, Text
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from transformer.decode.hypothesis import Text
 from transformer.decode.plan import Plan, checked
 from transformer.decode.processors import log_softmax
 from transformer.decode.protocol import Decoding, Ids, Mask, Scores
-from transformer.decode.texts import Text
 
 Choose = Callable[[Ids, Scores], Ids]  # (rows,) which texts they are, (rows, V) scores, to (rows,) tokens
 

@@ -21,12 +21,12 @@ import numpy as np
 
 import minigrad as mg
 from transformer import console
-from transformer.attention import record_attention
-from transformer.config import TransformerConfig
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
-from transformer.figures import ACCENT, INK, make_room, new_figure, save_figure, tidy
-from transformer.models import CausalLM
+from transformer.model.attention import record_attention
+from transformer.model.config import TransformerConfig
+from transformer.model.models import CausalLM
+from transformer.plots.style import ACCENT, INK, make_room, new_figure, save_figure, tidy
 from transformer.train import Step, Trainer, TrainingConfig
 
 TOKENS = 64  # with 0 for padding beside them

@@ -21,11 +21,11 @@ import numpy as np
 
 import minigrad as mg
 from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
-from transformer.figures import ACCENT, INK, make_room, new_figure, save_figure, tidy
-from transformer.models import CausalLM
+from transformer.model.config import TransformerConfig
+from transformer.model.models import CausalLM
+from transformer.plots.style import ACCENT, INK, make_room, new_figure, save_figure, tidy
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 CHECKS_PER_DOUBLING = 8  # measurements are evenly spaced on a logarithmic axis

@@ -12,9 +12,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.nn import functional as F
-from transformer.continuation import inference
 from transformer.decode import GenerationConfig
-from transformer.models import check_ids, real_tokens
+from transformer.decode.state import inference
+from transformer.model.models import check_ids, real_tokens
 
 Ids = np.ndarray[Any, Any]
 Kind = Literal["RNN", "LSTM", "GRU"]

@@ -16,10 +16,10 @@ import numpy as np
 
 import minigrad as mg
 from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data.batches import SequenceBatches
 from transformer.decode import generate
-from transformer.models import CausalLM
+from transformer.model.config import TransformerConfig
+from transformer.model.models import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig
 
 DIGITS, LENGTH = 3, 6

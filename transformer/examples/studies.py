@@ -18,15 +18,15 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data import cldr
 from transformer.data.batches import Data, PairBatches, WindowBatches
+from transformer.data.tokenizer import Tokenizer
 from transformer.evaluate import score, transduce
 from transformer.examples.copy_memory import VOCABULARY, CopyMemory, memoryless_loss, recall
 from transformer.examples.joined_phrases import joined
 from transformer.examples.recurrent import KINDS, RecurrentConfig, RecurrentLM, RecurrentTranslator, of_size, size
-from transformer.models import CausalLM, Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.model.models import CausalLM, Transformer
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 TRANSFORMER = "Transformer"

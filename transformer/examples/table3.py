@@ -29,12 +29,12 @@ from rich.table import Table
 import minigrad as mg
 from minigrad.io import replace_file
 from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data import Pair, cldr
 from transformer.data.batches import PairBatches
+from transformer.data.tokenizer import Tokenizer
 from transformer.evaluate import score, transduce
-from transformer.models import Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.model.models import Transformer
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 BASE = "base"

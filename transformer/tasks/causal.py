@@ -12,15 +12,15 @@ import numpy as np
 from rich.text import Text
 
 from transformer import console
-from transformer.config import PRESETS, TransformerConfig
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
-from transformer.data.texts import pieces
+from transformer.data.text_files import pieces
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate, stream
-from transformer.models import CausalLM
+from transformer.model.config import PRESETS, TransformerConfig
+from transformer.model.models import CausalLM
 from transformer.tasks.corpora import language_text
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
-from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig, held_out_loss
 
 NEW_TOKENS = 200  # of a text, where nobody says how long it may be

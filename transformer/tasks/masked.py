@@ -12,14 +12,14 @@ from rich.text import Text
 
 import minigrad as mg
 from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data.batches import IGNORED, MaskedBatches
 from transformer.data.normalization import passage
 from transformer.data.parallel import split_pairs
-from transformer.models import MaskedLM
+from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.model.models import MaskedLM
 from transformer.tasks.corpora import language_passages
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
-from transformer.tokenizers import MASK, SPECIAL, Tokenizer
 from transformer.train import TrainingConfig
 
 PLACEHOLDER = "[MASK]"  # how a missing word is written, whatever the tokenizer calls it

@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
 
-from transformer.config import TransformerConfig, json_object
 from transformer.data.batches import Data
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
-from transformer.generations import read_generation
+from transformer.model.config import TransformerConfig, json_object
 from transformer.pretrained import PretrainedModel
+from transformer.pretrained.snapshot import read_generation
 from transformer.tasks.seal import SEAL, is_sealed, sealed
-from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
 Example = TypeVar("Example")

@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 from rich.text import Text
 
 from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data.batches import EncodedPair, PairBatches
-from transformer.data.faults import Corpus
 from transformer.data.parallel import Pair, first_sentence, split_pairs
+from transformer.data.tokenizer import Tokenizer
+from transformer.data.validation import Corpus
 from transformer.decode import GenerationConfig
 from transformer.evaluate import rouge, score, transduce
-from transformer.models import Transformer
+from transformer.model.config import TransformerConfig
+from transformer.model.models import Transformer
 from transformer.tasks.corpora import phrases, summary_pairs, translation_pairs
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
-from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
 PAPER_SEARCH = GenerationConfig(length_penalty=0.6, length_penalty_form="paper")  # section 6.1, where there are beams

@@ -14,12 +14,13 @@ from typing import Any
 import minigrad as mg
 from minigrad.io import read_file
 from transformer import console
-from transformer.config import TransformerConfig
-from transformer.curve import save_gradient_picture, save_loss_curve
-from transformer.generations import exclusive, read_generation, write_generation
-from transformer.pretrained import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG, PretrainedModel, load_tokenizer
+from transformer.data.tokenizer import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.plots.loss_curve import save_gradient_picture, save_loss_curve
+from transformer.pretrained import PretrainedModel, load_tokenizer
+from transformer.pretrained.loading import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
+from transformer.pretrained.snapshot import exclusive, read_generation, write_generation
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
-from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import FILES, Checkpoint
 

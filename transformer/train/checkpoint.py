@@ -11,8 +11,8 @@ from typing import Any
 from minigrad import nn
 from minigrad.io import from_bytes, to_bytes
 from minigrad.random import Generator, default_generator
-from transformer.config import json_object
-from transformer.generations import CHECKPOINT, read_generation
+from transformer.model.config import json_object
+from transformer.pretrained.snapshot import CHECKPOINT, read_generation
 
 STATE, WEIGHTS, OPTIMIZER, KEPT = "state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"
 ARRAYS = (WEIGHTS, OPTIMIZER, KEPT)

@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.io import naming, open_file, read_file, write_whole
-from transformer.config import json_object
-from transformer.generations import Member
+from transformer.model.config import json_object
+from transformer.pretrained.snapshot import Member
 
 LISTS = ("gradient_norms", "clipped_shares")
 

@@ -21,7 +21,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
-from transformer.generations import CHECKPOINT, Member, exclusive, read_generation, write_generation
+from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_generation, write_generation
 from transformer.train.checkpoint import (
     FILES,
     KEPT,
@@ -35,10 +35,10 @@ from transformer.train.checkpoint import (
 )
 from transformer.train.clipping import Clipping, clip
 from transformer.train.config import TrainingConfig, make_optimizer
-from transformer.train.kept import weights_to_keep
 from transformer.train.log import Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
 from transformer.train.precision import bfloat16_weights
+from transformer.train.weight_selection import weights_to_keep
 
 LOG = "log.jsonl"
 
@@ -60,7 +60,7 @@ class Trainer:
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.
         settings: other choices that the training follows from, to be the same when it is resumed.
-        held: whether the caller holds the directory, by :func:`~transformer.generations.exclusive`.
+        held: whether the caller holds the directory, by :func:`~transformer.pretrained.snapshot.exclusive`.
 
     Raises:
         ValueError: the settings do not fit the model or the data.

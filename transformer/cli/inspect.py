@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer import console
-from transformer.cli.data import HEEDED, add_data, choice_of
+from transformer.cli.data import OPTIONS, add_data, choice_of
 from transformer.cli.model import add_model, load, load_for
 from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
@@ -88,7 +88,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
             _check_named_files(args.model, before.data)
         if before.held_out_digests is None and not args.all:
             console.say(f"{args.model / TASK} does not note which examples were held out; they are drawn anew")
-    useless = [name for name in HEEDED if getattr(args, name) is not None and name not in task.heeds]
+    useless = [name for name in OPTIONS if getattr(args, name) is not None and name not in task.options]
     if not isinstance(task, TextToText):
         useless += given(args, SEARCH)
     if useless:

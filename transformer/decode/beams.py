@@ -93,7 +93,7 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
         kept, tokens = row[growing].ravel(), token[growing].reshape(-1, 1)
         history = np.concatenate([history[kept], tokens], axis=1)
         known = np.concatenate([known[kept], of_model[kept[:, None], tokens]], axis=1)
-        decoding.keep(kept)
+        decoding.reorder(kept)
     return [_returned(texts, row, plan) for row, texts in enumerate(found)]
 
 

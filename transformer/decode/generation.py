@@ -57,7 +57,7 @@ def generate(
         ...         return self
         ...     def step(self, tokens):
         ...         return 20 * np.eye(8)[(tokens[:, -1] + 1) % 8]
-        ...     def keep(self, rows):
+        ...     def reorder(self, rows):
         ...         "It remembers nothing."
         >>> [hypothesis.ids for hypothesis in generate(Count(), [[1, 2], [7, 0]])]
         [[3, 4, 5], [1, 2, 3, 4, 5]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformer.decode import GenerationConfig, Hypothesis, generate
-from transformer.decode.state import Continuation
+from transformer.decode.state import DecodingState
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import PretrainedModel
 
@@ -22,8 +22,8 @@ class GenerativeModel(PretrainedModel, whole=False):
         super().__init__(config)
         self.generation = GenerationConfig()
 
-    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
-        """Make ready to write: see :class:`Continuation`."""
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
+        """Make ready to write: see :class:`DecodingState`."""
         raise TypeError(f"{type(self).__name__} defines no begin()")
 
     def generate(

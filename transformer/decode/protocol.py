@@ -32,7 +32,7 @@ class Decoding(Protocol):
         It computes no gradients and is in evaluation mode.
         """
 
-    def keep(self, rows: Ids) -> None:
+    def reorder(self, rows: Ids) -> None:
         """Go on with these rows, in this order; one may be named several times, or not at all."""
 
 

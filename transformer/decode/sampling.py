@@ -53,7 +53,7 @@ def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose)
     if len(texts) > len(history):
         # The prompt was read once for all the texts that follow it.
         origin = rows * len(history) // len(texts)
-        decoding.keep(origin)
+        decoding.reorder(origin)
         logits, history = logits[origin], history[origin]
     for new in range(1, plan.new_tokens + 1):
         scores = plan.process(history, logits)
@@ -68,7 +68,7 @@ def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose)
         if new == plan.new_tokens or not growing.size:
             return
         if growing.size < rows.size:
-            decoding.keep(growing)
+            decoding.reorder(growing)
             rows, history, tokens = rows[growing], history[growing], tokens[growing]
         history = np.concatenate([history, tokens[:, None]], axis=1)
         logits = checked(decoding.step(tokens[:, None]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ids = np.ndarray[Any, Any]
 
 
-class Continuation:
+class DecodingState:
     """A batch of sequences that a model writes a token at a time, in evaluation mode and without a graph.
 
     Args:
@@ -65,7 +65,7 @@ class Continuation:
             logits: Ids = self._model.output(x[:, -1:])[:, 0].data
         return logits
 
-    def keep(self, rows: Ids) -> None:
+    def reorder(self, rows: Ids) -> None:
         """Go on with these rows of the batch, in this order; a row may be there more than once."""
         self._ids = self._ids[rows]
         self._real = None if self._real is None else self._real[rows]
@@ -73,7 +73,7 @@ class Continuation:
         if self._cache is None or not self._cache.length:
             self._memory = None if self._memory is None else self._memory[rows]
         if self._cache is not None:
-            self._cache.keep(rows)
+            self._cache.reorder(rows)
 
 
 @contextmanager

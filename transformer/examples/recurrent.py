@@ -207,7 +207,7 @@ class RecurrentDecoding:
             logits: Ids = self._model.tokens.write(hidden[:, -1:])[:, 0].data
         return logits
 
-    def keep(self, rows: Ids) -> None:
+    def reorder(self, rows: Ids) -> None:
         """Go on with these rows, in this order; a row may be there more than once."""
         self._states = [state[:, rows] for state in self._states]
 

@@ -45,7 +45,7 @@ class KeyValueCache:
         for room, array in zip(self._room, new, strict=True):
             room[:, :, start : self.length] = array
 
-    def keep(self, rows: Rows) -> None:
+    def reorder(self, rows: Rows) -> None:
         """Keep these rows of the batch, in this order: how a beam search follows its hypotheses."""
         if self._room is not None:
             keys, values = (room[rows] for room in self._room)
@@ -77,8 +77,8 @@ class DecoderCache:
         """How many positions that is."""
         return self.layers[0].self_attention.length
 
-    def keep(self, rows: Rows) -> None:
+    def reorder(self, rows: Rows) -> None:
         """Keep these rows of the batch, in this order."""
         for layer in self.layers:
             for attention in layer:
-                attention.keep(rows)
+                attention.reorder(rows)

@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from transformer.decode.generative import GenerativeModel
-from transformer.decode.state import Continuation, inference
+from transformer.decode.state import DecodingState, inference
 from transformer.model.attention import Visibility, causal_mask, padding_mask, window_mask
 from transformer.model.cache import DecoderCache
 from transformer.model.config import TransformerConfig
@@ -232,8 +232,8 @@ class Transformer(GenerativeModel):
         real = real_tokens(source, attention_mask, self.config.padding_id)
         return self.output(self.decoder(target, self.encoder(source, real), memory_mask=real))
 
-    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
-        """Make ready to write the targets of some sources (B, S): see :class:`Continuation`."""
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
+        """Make ready to write the targets of some sources (B, S): see :class:`DecodingState`."""
         if self.config.start_id is None:
             raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
         source = check_ids("input_ids", input_ids)
@@ -242,7 +242,7 @@ class Transformer(GenerativeModel):
         prompt = np.full((len(source), 1), self.config.start_id)
         with inference(self):
             memory = self.encode(source, real)
-        return Continuation(self, prompt, None, memory, real, use_cache)
+        return DecodingState(self, prompt, None, memory, real, use_cache)
 
 
 class CausalLM(GenerativeModel):
@@ -272,19 +272,19 @@ class CausalLM(GenerativeModel):
         real = real_tokens(ids, attention_mask, self.config.padding_id)
         return self.output(self.decoder(ids, attention_mask=real))
 
-    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> Continuation:
-        """Make ready to continue some prompts (B, T): see :class:`Continuation`."""
+    def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
+        """Make ready to continue some prompts (B, T): see :class:`DecodingState`."""
         ids = check_ids("input_ids", input_ids)
         if not ids.shape[1]:
             raise ValueError("input_ids: expected prompts of at least one token, got none")
         real = real_tokens(ids, attention_mask, self.config.padding_id)
         if real is None or real.data.all():
-            return Continuation(self, ids.data, use_cache=use_cache)
+            return DecodingState(self, ids.data, use_cache=use_cache)
         check_not_empty("input_ids", real)
         # New tokens are added at the end, so padding goes to the beginning.
         order = np.argsort(real.data, axis=1, kind="stable")
         prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
-        return Continuation(self, prompt, real_first, use_cache=use_cache)
+        return DecodingState(self, prompt, real_first, use_cache=use_cache)
 
 
 class MaskedLM(PretrainedModel):

@@ -19,7 +19,7 @@ from transformer.data.tokenizer import ROLES, Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.model.config import TransformerConfig, json_object
 from transformer.pretrained.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
-from transformer.pretrained.snapshot import Generation, read_generation, write_generation
+from transformer.pretrained.snapshot import Snapshot, read_snapshot, write_snapshot
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
@@ -62,7 +62,7 @@ class PretrainedModel(nn.Module):
         Raises:
             ValueError: the tokenizer has more tokens than the model.
         """
-        write_generation(Path(directory), self.files(tokenizer))
+        write_snapshot(Path(directory), self.files(tokenizer))
 
     def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
         """The names and contents of the files that :meth:`save_pretrained` writes, made one at a time; None of those
@@ -126,12 +126,12 @@ def load_both(directory: str | os.PathLike[str]) -> tuple[PretrainedModel, Token
     return _model(saved), _tokenizer(saved)
 
 
-def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Generation:
+def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Snapshot:
     """The files of a model directory, all of the same model."""
     directory = Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such model directory")
-    saved = read_generation(directory, names)
+    saved = read_snapshot(directory, names)
     for name in needed:
         if name not in saved.contents:
             raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
@@ -139,7 +139,7 @@ def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str)
     return saved
 
 
-def _check_undamaged(saved: Generation) -> None:
+def _check_undamaged(saved: Snapshot) -> None:
     """Refuse weights with other bits. Where their length or config.json is another, a program saved its own model."""
     weights, known = saved.contents.get(WEIGHTS), saved.members.get(WEIGHTS)
     if weights is None or known is None or len(weights) != known.size or saved.fault(CONFIG):
@@ -148,7 +148,7 @@ def _check_undamaged(saved: Generation) -> None:
         raise ValueError(f"{saved.path(WEIGHTS)}: {fault}")
 
 
-def _model(saved: Generation) -> PretrainedModel:
+def _model(saved: Snapshot) -> PretrainedModel:
     described = _described(saved)
     if described.differences:
         differences = "; ".join(described.differences)
@@ -166,7 +166,7 @@ def _model(saved: Generation) -> PretrainedModel:
     return model
 
 
-def _tokenizer(saved: Generation) -> Tokenizer:
+def _tokenizer(saved: Snapshot) -> Tokenizer:
     names = _settings(saved, TOKENIZER_CONFIG) if TOKENIZER_CONFIG in saved.contents else {}
     if ADDED_TOKENS not in names and SPECIAL_TOKENS in saved.contents:
         names = _settings(saved, SPECIAL_TOKENS) | names
@@ -178,7 +178,7 @@ def _tokenizer(saved: Generation) -> Tokenizer:
     return tokenizer
 
 
-def _settings(saved: Generation, name: str) -> dict[str, Any]:
+def _settings(saved: Snapshot, name: str) -> dict[str, Any]:
     with _blaming(saved.path(name)):
         return json_object(saved.contents[name].decode("utf-8"))
 
@@ -214,7 +214,7 @@ class _Described(NamedTuple):
         return model.eval()
 
 
-def _described(saved: Generation) -> _Described:
+def _described(saved: Snapshot) -> _Described:
     settings = _settings(saved, CONFIG)
     with _blaming(saved.path(CONFIG)):
         return _describe(settings)

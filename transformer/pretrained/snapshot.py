@@ -1,6 +1,6 @@
-"""Directories that change from one whole generation of files to the next: weights, tokenizer, checkpoint and log.
+"""Directories that change from one whole snapshot of files to the next: weights, tokenizer, checkpoint and log.
 
-``.commit.json`` names the files of the present generation, each with its size and SHA-256. A writer holds the
+``.commit.json`` names the files of the present snapshot, each with its size and SHA-256. A writer holds the
 directory's lock, writes new files into ``.pending-ID/``, and decides by renaming a new commit into place; only then do
 the files get their names. A reader takes no lock and moves nothing: it reads a file where it stands, pending or in its
 place, and begins again if the commit has changed meanwhile. What a killed writer left is finished, if it was
@@ -35,7 +35,7 @@ ATTEMPTS = 1000  # to read between two changes
 
 
 class Member(NamedTuple):
-    """A file of a generation, or, of one that grows, the beginning that belongs to it."""
+    """A file of a snapshot, or, of one that grows, the beginning that belongs to it."""
 
     size: int
     sha256: str
@@ -74,7 +74,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Generation:
+class Snapshot:
     """Files of a directory that belong together, as they were at one moment."""
 
     directory: Path
@@ -97,8 +97,8 @@ class Generation:
         return f"{found} since it was saved, as {COMMIT} tells; without that file the directory is read as it is"
 
 
-def read_generation(directory: Path, names: Iterable[str]) -> Generation:
-    """Read some files of a directory, all of the same generation, while others may write to it.
+def read_snapshot(directory: Path, names: Iterable[str]) -> Snapshot:
+    """Read some files of a directory, all of the same snapshot, while others may write to it.
 
     Raises:
         ValueError: the commit is damaged, or something else than a file bears a name.
@@ -118,23 +118,23 @@ def read_generation(directory: Path, names: Iterable[str]) -> Generation:
                 contents = {name: file.read() for name, file in files.items()}
                 gone = {name for name, member in commit.removed.items() if _is(member, contents.get(name))}
                 kept = {name: content for name, content in contents.items() if name not in gone}
-                return Generation(directory, commit.files, kept)
+                return Snapshot(directory, commit.files, kept)
     raise TimeoutError(f"{directory}: it is written to faster than it can be read")
 
 
-def write_generation(
+def write_snapshot(
     directory: Path,
     contents: Iterable[tuple[str, bytes | None]],
     *,
     grown: Mapping[str, Member] | None = None,
 ) -> None:
-    """Replace files of a directory: all of them, or none. Other files of the generation before belong to this one, too.
+    """Replace files of a directory: all of them, or none. Other files of the snapshot before belong to this one, too.
 
     Args:
         directory: made when missing. Another writer to it is waited for.
         contents: names and contents, each asked for when the one before is written; None where a file shall be there no
             longer. A name may be that of a file in the checkpoint's folder: ``checkpoint/state.json``.
-        grown: files that have grown in their places, and how far they belong to this generation.
+        grown: files that have grown in their places, and how far they belong to this snapshot.
 
     Raises:
         ValueError: the directory holds something else where a file or a folder is to be, such as a link to elsewhere.
@@ -290,7 +290,7 @@ def _present(directory: Path, name: str) -> Member | None:
 
 
 def _opened(directory: Path, name: str, commit: Commit) -> BinaryIO | None:
-    """A file of a generation, where it stands."""
+    """A file of a snapshot, where it stands."""
     path = directory / name
     places = [path]
     if name in commit.files:

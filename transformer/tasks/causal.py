@@ -135,7 +135,7 @@ class Generation(Task[str]):
     aim = "Go on with a text"
     model = CausalLM
     held_out_unit = "per cent of the text, its end,"
-    heeds = ("skip_bad",)
+    options = ("skip_bad",)
     defaults = Defaults(
         data=("topics",),
         held_out=10,

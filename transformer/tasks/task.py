@@ -17,7 +17,7 @@ from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.model.config import TransformerConfig, json_object
 from transformer.pretrained import PretrainedModel
-from transformer.pretrained.snapshot import read_generation
+from transformer.pretrained.snapshot import read_snapshot
 from transformer.tasks.seal import SEAL, is_sealed, sealed
 from transformer.train import TrainingConfig
 
@@ -87,7 +87,7 @@ class Task(ABC, Generic[Example]):
     model: ClassVar[type[PretrainedModel]]
     generation: ClassVar[GenerationConfig | None] = None  # how a trained model writes, if not in the usual way
     held_out_unit: ClassVar[str]  # what ``held_out`` counts
-    heeds: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
+    options: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
     defaults: ClassVar[Defaults]
 
     @abstractmethod
@@ -217,7 +217,7 @@ def is_trusted(directory: Path) -> bool:
 
 
 def _document(directory: Path) -> dict[str, Any]:
-    contents = read_generation(directory, [TASK]).contents
+    contents = read_snapshot(directory, [TASK]).contents
     if TASK not in contents:
         raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for")
     return json_object(contents[TASK].decode("utf-8"))

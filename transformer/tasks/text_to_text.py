@@ -95,7 +95,7 @@ class Translation(TextToText):
 
     name = "translate"
     aim = "Translate sentences"
-    heeds = ("reverse", "split_seed", "skip_bad")
+    options = ("reverse", "split_seed", "skip_bad")
     cut = False
     writing = "translating"
     # Found by trying on two cores: a training on a hundred thousand sentences ends within twenty minutes.

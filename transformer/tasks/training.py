@@ -19,7 +19,7 @@ from transformer.model.config import TransformerConfig
 from transformer.plots.loss_curve import save_gradient_picture, save_loss_curve
 from transformer.pretrained import PretrainedModel, load_tokenizer
 from transformer.pretrained.loading import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
-from transformer.pretrained.snapshot import exclusive, read_generation, write_generation
+from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import FILES, Checkpoint
@@ -160,7 +160,7 @@ def _train(
         raise
     finally:
         if trainer.steps_made:  # whatever ended the training, what was learned is kept
-            write_generation(directory, files())
+            write_snapshot(directory, files())
             if drawn:
                 _draw(directory)
         if not trainer.finished:
@@ -220,7 +220,7 @@ def check_no_links(directory: Path, *names: str) -> None:
 
 def _in_the_way(directory: Path) -> str | None:
     """A file of a model or a training that would be lost; what was killed before its first step is no loss."""
-    members = read_generation(directory, ()).members
+    members = read_snapshot(directory, ()).members
     begun = {LOG} if LOG in members and FILES[0] not in members else set()
     names = (CONFIG, LOG, FILES[0])
     return next((name for name in names if name not in begun and os.path.lexists(directory / name)), None)
@@ -232,7 +232,7 @@ def _tokenizer_of(directory: Path) -> Tokenizer | None:
     Raises:
         ValueError: it is not the one that was saved with the checkpoint.
     """
-    saved = read_generation(directory, OF_TOKENIZER)
+    saved = read_snapshot(directory, OF_TOKENIZER)
     for name in (TOKENIZER, TOKENIZER_CONFIG):
         if fault := saved.fault(name):
             raise ValueError(f"{saved.path(name)}: {fault}")
@@ -241,7 +241,7 @@ def _tokenizer_of(directory: Path) -> Tokenizer | None:
 
 def _check_not_begun(directory: Path) -> None:
     """Refuse to begin a training anew, as its resumption, unless it was killed before its first step."""
-    members = read_generation(directory, ()).members
+    members = read_snapshot(directory, ()).members
     if LOG in members and FILES[0] not in members:
         return
     try:

@@ -21,7 +21,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
-from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_generation, write_generation
+from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, write_snapshot
 from transformer.train.checkpoint import (
     FILES,
     KEPT,
@@ -38,7 +38,7 @@ from transformer.train.config import TrainingConfig, make_optimizer
 from transformer.train.log import Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
 from transformer.train.precision import bfloat16_weights
-from transformer.train.weight_selection import weights_to_keep
+from transformer.train.weight_selection import weight_selection
 
 LOG = "log.jsonl"
 
@@ -100,7 +100,7 @@ class Trainer:
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self.parameter_names, self.parameters = list(trained), list(trained.values())
         self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
-        self._kept = weights_to_keep(config)
+        self._selection = weight_selection(config)
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
@@ -115,7 +115,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether all steps are made, or further ones were found useless."""
-        return self.steps_made >= self.config.steps or self._kept.exhausted
+        return self.steps_made >= self.config.steps or self._selection.exhausted
 
     def resume(self) -> int:
         """Go back to the checkpoint in the directory, if there is one; what follows is as if it had never stopped.
@@ -141,12 +141,12 @@ class Trainer:
             self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
             self.optimizer.load_state_dict({**checkpoint.rates["optimizer"], **checkpoint.arrays[OPTIMIZER]})
             self.scheduler.load_state_dict(checkpoint.rates["schedule"])
-            self._kept.load_state_dict(checkpoint.arrays[KEPT])
+            self._selection.load_state_dict(checkpoint.arrays[KEPT])
             self._random = {name: _checked(checkpoint.random[name]) for name in self._generators}
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole checkpoint ({type(error).__name__}: {error})") from None
         self._position = checkpoint.position
-        logged = read_generation(self.directory, ()).members.get(LOG)
+        logged = read_snapshot(self.directory, ()).members.get(LOG)
         size = self._position.log_length
         self._logged = logged if logged is not None and logged.size == size else Member(size, "")
         self._saved, self._whole = self.steps_made, True
@@ -170,7 +170,7 @@ class Trainer:
                     self.save()
                 yield step
             self.save()
-            if (weights := self._kept.result()) is not None:
+            if (weights := self._selection.result()) is not None:
                 self.model.load_state_dict(weights)
 
     def _begin(self, stack: ExitStack) -> None:
@@ -183,7 +183,7 @@ class Trainer:
             versions = {"minigrad": mg.__version__, "numpy": np.__version__}
             header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
             content = json.dumps(header).encode() + b"\n"
-            write_generation(self.directory, [(LOG, content), *((name, None) for name in FILES)])
+            write_snapshot(self.directory, [(LOG, content), *((name, None) for name in FILES)])
             self._logged = Member.of(content)
         stack.callback(setattr, self, "_log", None)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
@@ -247,7 +247,7 @@ class Trainer:
         if not self._evaluates_after(self.steps_made):
             return None
         loss = None if self.held_out is None else held_out_loss(self.model, self.held_out.epoch(0))
-        self._kept.see(self.steps_made, loss, self.model.state_dict())
+        self._selection.update(self.steps_made, loss, self.model.state_dict())
         return loss
 
     def _check_finite(self, loss: float, clipping: Clipping) -> None:
@@ -267,10 +267,10 @@ class Trainer:
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
-        arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._kept.state_dict()}
+        arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
         checkpoint = Checkpoint(self._identity, self._position, self._random, rates, arrays)
         contents = chain(checkpoint.files(), self._companions())
-        write_generation(self.directory, contents, grown={LOG: self._logged})
+        write_snapshot(self.directory, contents, grown={LOG: self._logged})
         self._saved = self.steps_made
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Which weights a training ends with: the last, the best, or the mean of the last few."""
+"""Weight selection: the weights that a training ends with, the last, the best or a mean of the last few."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LastWeights:
 
     exhausted = False  # whether further training is useless
 
-    def see(self, step: int, loss: float | None, weights: Weights) -> None:
+    def update(self, step: int, loss: float | None, weights: Weights) -> None:
         """Take note of an evaluation."""
 
     def result(self) -> dict[str, Array] | None:
@@ -47,7 +47,7 @@ class BestWeights(LastWeights):
     def exhausted(self) -> bool:  # type: ignore[override]
         return self.waited >= self.patience
 
-    def see(self, step: int, loss: float | None, weights: Weights) -> None:
+    def update(self, step: int, loss: float | None, weights: Weights) -> None:
         if loss is not None and loss < self.loss:
             self.loss, self.waited = loss, 0
             self.weights = {name: np.array(value) for name, value in weights.items()}
@@ -73,7 +73,7 @@ class MeanWeights(LastWeights):
         self.count = 0
         self.sums: dict[str, Array] = {}
 
-    def see(self, step: int, loss: float | None, weights: Weights) -> None:
+    def update(self, step: int, loss: float | None, weights: Weights) -> None:
         if step in self.steps:
             self.count += 1
             self.sums = {
@@ -91,8 +91,8 @@ class MeanWeights(LastWeights):
         self.count = int(state[".count"])
 
 
-def weights_to_keep(config: TrainingConfig) -> LastWeights:
-    """What a training by this configuration ends with."""
+def weight_selection(config: TrainingConfig) -> LastWeights:
+    """The selection that a configuration asks for."""
     if config.patience is not None:
         return BestWeights(config.patience)
     if config.average > 1 and config.evaluate_every is not None:

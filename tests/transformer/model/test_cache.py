@@ -55,7 +55,7 @@ def test_prompts_together_step_by_step_give_the_logits_of_each_alone(
                 sequence.append(new[row])
             found = going.step(np.array(new)[:, None])
         # A beam search goes on with some rows, and with one of them twice.
-        going.keep(np.array([2, 0, 2]))
+        going.reorder(np.array([2, 0, 2]))
         sequences = [[*sequences[row], token] for row, token in ((2, 14), (0, 15), (2, 16))]
         found = going.step(np.array([[14], [15], [16]]))
         for row, sequence in enumerate(sequences):
@@ -69,14 +69,14 @@ def test_targets_step_by_step_give_the_logits_of_each_pair_alone(architecture: s
     model = model_of(Transformer, architecture)
     with mg.no_grad():
         going = model.begin(padded(PROMPTS, side), use_cache=use_cache)
-        going.keep(np.array([0, 0, 1, 2]))  # before the first step: as many rows as there are beams
+        going.reorder(np.array([0, 0, 1, 2]))  # before the first step: as many rows as there are beams
         origin, targets = [0, 0, 1, 2], [[1], [1], [1], [1]]
         found = going.step(going.prompt[[0, 0, 1, 2]])
         for keep, new in (([3, 1, 1], [4, 5, 6]), ([2, 0, 1], [7, 8, 9]), ([1], [3])):
             for row, target in enumerate(targets):
                 expected = next_logits(model, [PROMPTS[origin[row]]], [target])
                 np.testing.assert_allclose(found[row], expected, atol=1e-9)
-            going.keep(np.array(keep))
+            going.reorder(np.array(keep))
             origin, targets = (
                 [origin[row] for row in keep],
                 [[*targets[row], t] for row, t in zip(keep, new, strict=True)],
@@ -136,7 +136,7 @@ def test_a_cache_returns_all_that_it_was_given_and_follows_its_rows(rng: np.rand
         found, values = store.extend((mg.asarray(keys), mg.asarray(-keys)))
         np.testing.assert_array_equal(found, np.concatenate(given_keys, axis=2))
         np.testing.assert_array_equal(values, -np.concatenate(given_keys, axis=2))
-        store.keep(rows[::-1])
+        store.reorder(rows[::-1])
         given_keys = [keys[::-1] for keys in given_keys]
     assert store.length == 13
     np.testing.assert_array_equal(store.extend(None)[0], np.concatenate(given_keys, axis=2))

@@ -18,20 +18,20 @@ from typing import Any
 import pytest
 
 from transformer.pretrained import snapshot
-from transformer.pretrained.snapshot import COMMIT, Member, exclusive, read_generation, write_generation
+from transformer.pretrained.snapshot import COMMIT, Member, exclusive, read_snapshot, write_snapshot
 
 NAMES = ("config", "weights", "checkpoint/state")
 OLD, NEW, LAST = ({name: f"{age} {name}".encode() for name in NAMES} for age in ("old", "new", "last"))
 
 
 def _write(directory: Path, contents: Mapping[str, bytes | None]) -> None:
-    write_generation(directory, contents.items())
+    write_snapshot(directory, contents.items())
 
 
 def _read(directory: Path, names: tuple[str, ...] = NAMES) -> dict[str, bytes]:
-    generation = read_generation(directory, names)
-    assert not any(generation.fault(name) for name in names)
-    return dict(generation.contents)
+    found = read_snapshot(directory, names)
+    assert not any(found.fault(name) for name in names)
+    return dict(found.contents)
 
 
 def _files(directory: Path) -> set[str]:
@@ -66,7 +66,7 @@ def _moments(run: Callable[[int], bool]) -> int:
     return next(moment for moment in itertools.count() if not run(moment))
 
 
-def test_a_writer_killed_at_any_moment_leaves_one_whole_generation_and_nothing_that_stays(
+def test_a_writer_killed_at_any_moment_leaves_one_whole_snapshot_and_nothing_that_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
@@ -97,7 +97,7 @@ def test_a_writer_killed_at_any_moment_leaves_one_whole_generation_and_nothing_t
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file closed by its finalizer
-def test_ctrl_c_at_any_line_leaves_one_whole_generation_and_no_temporary_file(
+def test_ctrl_c_at_any_line_leaves_one_whole_snapshot_and_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # which takes longest
@@ -132,7 +132,7 @@ def test_ctrl_c_at_any_line_leaves_one_whole_generation_and_no_temporary_file(
     assert _moments(run) > 50
 
 
-def test_a_reader_between_any_two_steps_of_a_writer_sees_one_whole_generation(
+def test_a_reader_between_any_two_steps_of_a_writer_sees_one_whole_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(tmp_path, OLD)
@@ -155,7 +155,7 @@ def test_a_reader_between_any_two_steps_of_a_writer_sees_one_whole_generation(
 
 
 @pytest.mark.parametrize("moment", range(3))
-def test_a_writer_between_any_two_files_of_a_reader_gives_it_one_whole_generation(
+def test_a_writer_between_any_two_files_of_a_reader_gives_it_one_whole_snapshot(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(tmp_path, OLD)
@@ -183,10 +183,10 @@ def test_a_directory_that_never_stands_still_is_an_error_and_no_mixture(
     monkeypatch.setattr(snapshot, "ATTEMPTS", 3)
     monkeypatch.setattr(snapshot, "_opened", opening)
     with pytest.raises(TimeoutError, match="written to faster than it can be read"):
-        read_generation(tmp_path, NAMES)
+        read_snapshot(tmp_path, NAMES)
 
 
-def test_a_full_disk_leaves_the_old_generation_and_names_the_file(
+def test_a_full_disk_leaves_the_old_snapshot_and_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(tmp_path, OLD)
@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_the_old_generation_and_names_the_file(
     assert _read(tmp_path) == OLD and _files(tmp_path) == {*NAMES, COMMIT}
 
 
-def test_an_error_of_what_makes_the_contents_leaves_the_old_generation(tmp_path: Path) -> None:
+def test_an_error_of_what_makes_the_contents_leaves_the_old_snapshot(tmp_path: Path) -> None:
     _write(tmp_path, OLD)
 
     def contents() -> Iterator[tuple[str, bytes | None]]:
@@ -209,11 +209,11 @@ def test_an_error_of_what_makes_the_contents_leaves_the_old_generation(tmp_path:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        write_generation(tmp_path, contents())
+        write_snapshot(tmp_path, contents())
     assert _read(tmp_path) == OLD and _files(tmp_path) == {*NAMES, COMMIT}
 
 
-def test_a_generation_keeps_what_it_does_not_replace_and_loses_what_is_removed(tmp_path: Path) -> None:
+def test_a_snapshot_keeps_what_it_does_not_replace_and_loses_what_is_removed(tmp_path: Path) -> None:
     _write(tmp_path, OLD)
     _write(tmp_path, {"config": b"new", "checkpoint/state": None, "nothing": None})
     assert _read(tmp_path) == {"config": b"new", "weights": OLD["weights"]}
@@ -222,7 +222,7 @@ def test_a_generation_keeps_what_it_does_not_replace_and_loses_what_is_removed(t
     assert _read(tmp_path)["checkpoint/state"] == b"mine"
 
 
-def test_a_removed_file_is_none_of_a_generation_though_its_writer_was_killed(
+def test_a_removed_file_is_none_of_a_snapshot_though_its_writer_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(tmp_path, OLD)
@@ -239,10 +239,10 @@ def test_damage_is_told_by_name_and_other_files_are_nobodys(tmp_path: Path) -> N
     (tmp_path / "other").write_bytes(b"mine")
     (tmp_path / "config").write_bytes(b"oLd config")
     (tmp_path / "checkpoint" / "state").unlink()
-    generation = read_generation(tmp_path, (*NAMES, "other"))
-    assert (generation.fault("config") or "").startswith("damaged, or changed")
-    assert (generation.fault("checkpoint/state") or "").startswith("missing")
-    assert generation.fault("weights") is generation.fault("other") is None
+    found = read_snapshot(tmp_path, (*NAMES, "other"))
+    assert (found.fault("config") or "").startswith("damaged, or changed")
+    assert (found.fault("checkpoint/state") or "").startswith("missing")
+    assert found.fault("weights") is found.fault("other") is None
 
 
 def test_any_damage_of_a_commit_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -253,9 +253,9 @@ def test_any_damage_of_a_commit_is_an_error_that_names_it(tmp_path: Path) -> Non
         for damaged in (whole[:at], bytes([*whole[:at], whole[at] ^ 2, *whole[at + 1 :]])):
             commit.write_bytes(damaged)
             with pytest.raises(ValueError, match=r"\.commit\.json: "):
-                read_generation(tmp_path, NAMES)
+                read_snapshot(tmp_path, NAMES)
     commit.unlink()
-    assert dict(read_generation(tmp_path, NAMES).contents) == OLD  # as a directory of others
+    assert dict(read_snapshot(tmp_path, NAMES).contents) == OLD  # as a directory of others
 
 
 @pytest.mark.parametrize("name", ["../mine", "/mine", "checkpoint/../../mine", "other/mine", ".mine", "", "a\\b"])
@@ -264,7 +264,7 @@ def test_a_strangers_commit_names_nothing_outside_of_its_directory(name: str, tm
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     (tmp_path / COMMIT).write_text(json.dumps({**body, "sha256": digest}))
     with pytest.raises(ValueError, match=r"commit\.json: files: expected files of this directory"):
-        read_generation(tmp_path, ["config"])
+        read_snapshot(tmp_path, ["config"])
     with pytest.raises(ValueError, match=r"commit\.json: files: expected files of this directory"):
         _write(tmp_path, OLD)
 
@@ -295,20 +295,20 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
     weights.unlink()
     weights.mkdir()
     with pytest.raises(ValueError, match="weights: expected a file, found a directory"):
-        read_generation(tmp_path, NAMES)
+        read_snapshot(tmp_path, NAMES)
     with pytest.raises(ValueError, match="weights: expected a file, found a directory"):
         _write(tmp_path, NEW)
     weights.rmdir()
     weights.symlink_to(weights)
     with pytest.raises(ValueError, match="weights: expected a file, found a loop of links"):
-        read_generation(tmp_path, NAMES)
+        read_snapshot(tmp_path, NAMES)
     weights.unlink()
     for name in (COMMIT, ".commit", "weights"):
         kept = (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None
         (tmp_path / name).unlink(missing_ok=True)
         os.mkfifo(tmp_path / name)
         with pytest.raises(ValueError, match=f"{name}: expected a file, found a pipe"):
-            read_generation(tmp_path, NAMES)
+            read_snapshot(tmp_path, NAMES)
         (tmp_path / name).unlink()
         if kept is not None:
             (tmp_path / name).write_bytes(kept)
@@ -378,7 +378,7 @@ def test_an_earlier_versions_list_of_a_stranger_moves_no_file_to_another_place(a
     planted.parent.mkdir(parents=True)
     planted.write_text("theirs")
     (theirs / ".commit").write_text(name)
-    for use in (lambda: read_generation(theirs, NAMES), lambda: _write(theirs, OLD)):
+    for use in (lambda: read_snapshot(theirs, NAMES), lambda: _write(theirs, OLD)):
         with pytest.raises(ValueError, match=r"\.commit: expected files of this directory, got '.*mine'"):
             use()
     assert mine.read_text() == "mine"
@@ -387,7 +387,7 @@ def test_an_earlier_versions_list_of_a_stranger_moves_no_file_to_another_place(a
 def test_a_damaged_list_of_an_earlier_version_is_one_error_with_its_name(tmp_path: Path) -> None:
     (tmp_path / ".commit").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"\.commit: not names of files"):
-        read_generation(tmp_path, NAMES)
+        read_snapshot(tmp_path, NAMES)
 
 
 def test_one_training_at_a_time_and_models_may_be_saved_meanwhile(tmp_path: Path) -> None:

@@ -10,9 +10,17 @@ from transformer.decode import GenerationConfig, generate
 from transformer.export import export_onnx
 from transformer.model.attention import MultiHeadAttention, record_attention
 from transformer.model.config import TransformerConfig
-from transformer.model.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
 from transformer.plots.attention import draw_attention
-from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
+from transformer.pretrained import (
+    CausalLM,
+    Decoder,
+    Encoder,
+    MaskedLM,
+    PretrainedModel,
+    Transformer,
+    from_pretrained,
+    load_tokenizer,
+)
 from transformer.train import Trainer, TrainingConfig
 
 __all__ = [

@@ -17,7 +17,7 @@ from transformer.data.batches import pad
 from transformer.data.normalization import check_texts, line
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import generate
-from transformer.model.models import Transformer
+from transformer.pretrained import Transformer
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 # The first words of letters' Unicode names, in scripts without spaces between words.

@@ -11,7 +11,7 @@ from typing import Self
 from minigrad.io import replace_file
 from transformer import TransformerConfig
 from transformer.data.tokenizer import Tokenizer
-from transformer.model.config import json_object
+from transformer.json_object import json_object
 from transformer.train import TrainingConfig
 
 RECIPE = "recipe.json"

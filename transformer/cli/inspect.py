@@ -14,9 +14,8 @@ from transformer.cli.model import add_model, load, load_for
 from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.decode import GenerationConfig
-from transformer.model.models import MaskedLM
 from transformer.plots.attention import draw_attention
-from transformer.pretrained import load_both
+from transformer.pretrained import MaskedLM, load_both
 from transformer.tasks import (
     PLACEHOLDER,
     TASK,

@@ -8,9 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from minigrad.optional_imports import require
-from transformer.data.normalization import BOM, characters, check_texts
-from transformer.decode.hypothesis import UNFINISHED
-from transformer.model.config import json_object
+from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
+from transformer.json_object import json_object
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"

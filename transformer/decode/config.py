@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from transformer.model.config import json_object
+from transformer.json_object import json_object
 
 LENGTH_PENALTIES: dict[str, Callable[[int, float], float]] = {
     "plain": lambda length, alpha: float(length**alpha),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-UNFINISHED = "\ufffd"  # how the first bytes of a character read
+from transformer.data.normalization import UNFINISHED
 
 
 class TextDecoder(Protocol):

@@ -1,18 +1,17 @@
-"""What a decoder needs to go on writing: the tokens so far, or what it remembers of them."""
+"""Decoding state: the tokens of a batch so far, and the keys and values that a decoder keeps of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor, nn, no_grad
 from transformer.model.cache import DecoderCache
-
-if TYPE_CHECKING:
-    from transformer.model.models import CausalLM, Transformer
+from transformer.model.inputs import check_ids, check_not_empty, real_tokens
+from transformer.model.models import CausalLM, Transformer
 
 Ids = np.ndarray[Any, Any]
 
@@ -85,3 +84,43 @@ def inference(model: nn.Module) -> Iterator[None]:
         else:
             with model.evaluating():
                 yield
+
+
+def target_state(
+    model: Transformer, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
+) -> DecodingState:
+    """The state before the first token of the targets of some sources (B, S).
+
+    Raises:
+        ValueError: the model has no start token, or a row is nothing but padding.
+    """
+    if model.config.start_id is None:
+        raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
+    source = check_ids("input_ids", input_ids)
+    real = real_tokens(source, attention_mask, model.config.padding_id)
+    check_not_empty("input_ids", real)
+    prompt = np.full((len(source), 1), model.config.start_id)
+    with inference(model):
+        memory = model.encode(source, real)
+    return DecodingState(model, prompt, None, memory, real, use_cache)
+
+
+def prompt_state(
+    model: CausalLM, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
+) -> DecodingState:
+    """The state before the first token after some prompts (B, T), padded on either side.
+
+    Raises:
+        ValueError: there are no tokens, or a row is nothing but padding.
+    """
+    ids = check_ids("input_ids", input_ids)
+    if not ids.shape[1]:
+        raise ValueError("input_ids: expected prompts of at least one token, got none")
+    real = real_tokens(ids, attention_mask, model.config.padding_id)
+    if real is None or real.data.all():
+        return DecodingState(model, ids.data, use_cache=use_cache)
+    check_not_empty("input_ids", real)
+    # New tokens are added at the end, so padding goes to the beginning.
+    order = np.argsort(real.data, axis=1, kind="stable")
+    prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
+    return DecodingState(model, prompt, real_first, use_cache=use_cache)

@@ -25,8 +25,8 @@ from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
 from transformer.model.attention import record_attention
 from transformer.model.config import TransformerConfig
-from transformer.model.models import CausalLM
 from transformer.plots.style import ACCENT, INK, make_room, new_figure, save_figure, tidy
+from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig
 
 TOKENS = 64  # with 0 for padding beside them

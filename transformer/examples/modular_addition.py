@@ -24,8 +24,8 @@ from transformer import console
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
 from transformer.model.config import TransformerConfig
-from transformer.model.models import CausalLM
 from transformer.plots.style import ACCENT, INK, make_room, new_figure, save_figure, tidy
+from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 CHECKS_PER_DOUBLING = 8  # measurements are evenly spaced on a logarithmic axis

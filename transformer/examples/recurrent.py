@@ -14,7 +14,7 @@ from minigrad import Tensor, nn
 from minigrad.nn import functional as F
 from transformer.decode import GenerationConfig
 from transformer.decode.state import inference
-from transformer.model.models import check_ids, real_tokens
+from transformer.model.inputs import check_ids, real_tokens
 
 Ids = np.ndarray[Any, Any]
 Kind = Literal["RNN", "LSTM", "GRU"]

@@ -19,7 +19,7 @@ from transformer import console
 from transformer.data.batches import SequenceBatches
 from transformer.decode import generate
 from transformer.model.config import TransformerConfig
-from transformer.model.models import CausalLM
+from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig
 
 DIGITS, LENGTH = 3, 6

@@ -26,7 +26,7 @@ from transformer.examples.copy_memory import VOCABULARY, CopyMemory, memoryless_
 from transformer.examples.joined_phrases import joined
 from transformer.examples.recurrent import KINDS, RecurrentConfig, RecurrentLM, RecurrentTranslator, of_size, size
 from transformer.model.config import TransformerConfig
-from transformer.model.models import CausalLM, Transformer
+from transformer.pretrained import CausalLM, Transformer
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 TRANSFORMER = "Transformer"

@@ -34,7 +34,7 @@ from transformer.data.batches import PairBatches
 from transformer.data.tokenizer import Tokenizer
 from transformer.evaluate import score, transduce
 from transformer.model.config import TransformerConfig
-from transformer.model.models import Transformer
+from transformer.pretrained import Transformer
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 BASE = "base"

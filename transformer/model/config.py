@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from operator import is_
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
+from transformer.json_object import json_object
+
 Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
 BOUNDED: tuple[Positions, ...] = ("sinusoidal", "sinusoidal_halves", "learned")  # one number each for so many places
 Norm = Literal["layer", "rms"]
@@ -209,21 +211,6 @@ class TransformerConfig:
         if "vocab_size" not in fields:
             raise ValueError("vocab_size: missing")
         return cls(**fields)
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """The JSON object that a text holds.
-
-    Raises:
-        ValueError: it holds something else.
-    """
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"not valid JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
-    return value
 
 
 def check_kinds(settings: Any) -> None:

@@ -14,9 +14,8 @@ from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text,
 from transformer.data.normalization import characters, line, passage
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.attention import MultiHeadAttention, Visibility, record_attention
-from transformer.model.models import CausalLM, MaskedLM, Transformer
 from transformer.plots.attention_heatmap import heatmaps, mask_table
-from transformer.pretrained import PretrainedModel
+from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel, Transformer
 
 # The box of each projection; its title is where no edge passes.
 LANES = {

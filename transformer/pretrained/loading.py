@@ -1,93 +1,39 @@
-"""Model directories, in our format and in those of Hugging Face, replaced as a whole or not at all."""
+"""Models and tokenizers from the files of a directory, in our format or in those of Hugging Face."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import nn
-from minigrad.io import to_bytes
-from transformer.data.tokenizer import ROLES, Tokenizer
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
-from transformer.model.config import TransformerConfig, json_object
+from transformer.json_object import json_object
+from transformer.model.config import TransformerConfig
+from transformer.pretrained.directory import (
+    ADDED_TOKENS,
+    CONFIG,
+    GENERATION,
+    OF_MODEL,
+    OF_TOKENIZER,
+    OWN,
+    SPECIAL_TOKENS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TOKENS,
+    check_vocabulary,
+)
 from transformer.pretrained.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
-from transformer.pretrained.snapshot import Snapshot, read_snapshot, write_snapshot
-
-CONFIG, GENERATION = "config.json", "generation_config.json"
-TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
-LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # which count where TOKENIZER_CONFIG does not list ADDED_TOKENS
-ADDED_TOKENS = "added_tokens_decoder"
-OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
-OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
-OWN = "transformer"  # the model_type of our format
-TOKENS = ("pad", "bos", "eos", "decoder_start")
+from transformer.pretrained.models import PretrainedModel
+from transformer.pretrained.snapshot import Snapshot, read_snapshot
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
-class PretrainedModel(nn.Module):
-    """A model that is defined by its configuration and can be written to a directory and read back.
-
-    :func:`from_pretrained` finds a subclass by its name.
-    """
-
-    kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
-    generation: GenerationConfig | None = None  # how it writes, if it does
-    purpose: str | None = None  # the task that it is made for, where its family says so
-
-    def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if whole:  # and no base of several models
-            PretrainedModel.kinds[cls.__name__] = cls
-
-    def __init__(self, config: TransformerConfig) -> None:
-        self.config = config
-
-    def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
-        """Write the model, and the tokenizer if one is given.
-
-        A model that is a GPT-2, BERT, BART, Marian or T5 in every detail is written as Hugging Face's ``transformers``
-        reads it; any other in a format of our own. The files take the place of earlier ones together, for those too
-        that load the directory meanwhile, and those that an earlier tokenizer had besides are removed; a crash leaves
-        the previous model, and other files in the directory stay untouched.
-
-        Raises:
-            ValueError: the tokenizer has more tokens than the model.
-        """
-        write_snapshot(Path(directory), self.files(tokenizer))
-
-    def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
-        """The names and contents of the files that :meth:`save_pretrained` writes, made one at a time; None of those
-        that it removes.
-
-        Raises:
-            ValueError: the tokenizer has more tokens than the model.
-        """
-        if tokenizer is not None:
-            _check_vocabulary(self.config, tokenizer)
-        return self._files(tokenizer)
-
-    def _files(self, tokenizer: Tokenizer | None) -> Iterator[tuple[str, bytes | None]]:
-        state = {name: value.data for name, value in self.state_dict().items()}
-        kind = type(self).__name__
-        document, arrays = _as_hugging_face(kind, self.config, state) or _as_our_own(kind, self.config, state)
-        yield CONFIG, _to_json(document)
-        yield WEIGHTS, to_bytes(arrays, {"format": "pt"})
-        if self.generation is not None:
-            yield GENERATION, _to_json(_generation_document(self.config, self.generation))
-        if tokenizer is not None:
-            yield TOKENIZER, tokenizer.to_json().encode()
-            yield TOKENIZER_CONFIG, _to_json(_tokenizer_document(self.config, tokenizer))
-            for name in LEGACY:  # of another tokenizer
-                yield name, None
 
 
 def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
@@ -174,7 +120,7 @@ def _tokenizer(saved: Snapshot) -> Tokenizer:
         tokenizer = Tokenizer(saved.contents[TOKENIZER].decode("utf-8"), names)
     config = _described(saved).config
     with _blaming(saved.directory):
-        _check_vocabulary(config, tokenizer)
+        check_vocabulary(config, tokenizer)
     return tokenizer
 
 
@@ -271,40 +217,6 @@ def _started(config: TransformerConfig, generation: GenerationConfig) -> Transfo
     return dataclasses.replace(config, decoder_start_id=start)
 
 
-def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
-    """The content of ``generation_config.json``, the special tokens included, which others look for there."""
-    start = config.start_id if config.is_encoder_decoder else None
-    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in TOKENS} | {"decoder_start_token_id": start}
-    return {**{name: i for name, i in tokens.items() if i is not None}, **json_object(generation.to_json())}
-
-
-def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The content of ``tokenizer_config.json``: in the words of BERT for an encoder."""
-    words = 0 if config.decoder_layers else -1
-    names = {ROLES[role][0][words]: token for role, token in tokenizer.special_names.items()}
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.max_length,
-        **names,
-        ADDED_TOKENS: tokenizer.added_tokens,
-    }
-
-
-def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
-    """``config.json`` and the weights as the first family has them that expresses the configuration exactly."""
-    for family in FAMILIES.values():
-        for name, architecture in family.architectures.items():
-            settings = family.write(config) if architecture.kind == kind else None
-            if settings is not None:
-                head = {"model_type": family.model_type, "architectures": [name]}
-                return {**head, **settings}, family.pack(architecture, state)
-    return None
-
-
-def _as_our_own(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays]:
-    return {"model_type": OWN, "architectures": [kind], **dataclasses.asdict(config)}, state
-
-
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
     """Begin errors with the file that is at fault."""
@@ -324,12 +236,3 @@ def _check_size(config: TransformerConfig, arrays: Arrays) -> None:
         raise ValueError(
             f"config.json describes a model of at least {config.least_size:,} weights, there are {stored:,}"
         )
-
-
-def _check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer) -> None:
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(f"the model has vocab_size={config.vocab_size}, the tokenizer {tokenizer.vocab_size} tokens")
-
-
-def _to_json(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2) + "\n").encode()

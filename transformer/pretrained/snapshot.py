@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from minigrad.io import keep_access, lock, naming, open_file, read_file, unlock, write_whole
-from transformer.model.config import json_object
+from transformer.json_object import json_object
 
 COMMIT, PENDING = ".commit.json", ".pending-"
 NAMES = ".commit"  # of an earlier version: names of files whose pending contents take their places

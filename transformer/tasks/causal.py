@@ -18,7 +18,7 @@ from transformer.data.text_files import pieces
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate, stream
 from transformer.model.config import PRESETS, TransformerConfig
-from transformer.model.models import CausalLM
+from transformer.pretrained import CausalLM
 from transformer.tasks.corpora import language_text
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig, held_out_loss

@@ -17,7 +17,7 @@ from transformer.data.normalization import passage
 from transformer.data.parallel import split_pairs
 from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
 from transformer.model.config import TransformerConfig
-from transformer.model.models import MaskedLM
+from transformer.pretrained import MaskedLM
 from transformer.tasks.corpora import language_passages
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig

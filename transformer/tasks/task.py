@@ -15,7 +15,8 @@ from rich.text import Text
 from transformer.data.batches import Data
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
-from transformer.model.config import TransformerConfig, json_object
+from transformer.json_object import json_object
+from transformer.model.config import TransformerConfig
 from transformer.pretrained import PretrainedModel
 from transformer.pretrained.snapshot import read_snapshot
 from transformer.tasks.seal import SEAL, is_sealed, sealed

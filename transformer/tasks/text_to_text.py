@@ -16,7 +16,7 @@ from transformer.data.validation import Corpus
 from transformer.decode import GenerationConfig
 from transformer.evaluate import rouge, score, transduce
 from transformer.model.config import TransformerConfig
-from transformer.model.models import Transformer
+from transformer.pretrained import Transformer
 from transformer.tasks.corpora import phrases, summary_pairs, translation_pairs
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig

@@ -18,7 +18,7 @@ from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
 from transformer.plots.loss_curve import save_gradient_picture, save_loss_curve
 from transformer.pretrained import PretrainedModel, load_tokenizer
-from transformer.pretrained.loading import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
+from transformer.pretrained.directory import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
 from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log

@@ -11,7 +11,7 @@ from typing import Any
 from minigrad import nn
 from minigrad.io import from_bytes, to_bytes
 from minigrad.random import Generator, default_generator
-from transformer.model.config import json_object
+from transformer.json_object import json_object
 from transformer.pretrained.snapshot import CHECKPOINT, read_snapshot
 
 STATE, WEIGHTS, OPTIMIZER, KEPT = "state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"

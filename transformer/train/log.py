@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.io import naming, open_file, read_file, write_whole
-from transformer.model.config import json_object
+from transformer.json_object import json_object
 from transformer.pretrained.snapshot import Member
 
 LISTS = ("gradient_norms", "clipped_shares")

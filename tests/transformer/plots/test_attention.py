@@ -14,9 +14,9 @@ from minigrad import viz
 from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
 from transformer.model.attention import record_attention
 from transformer.model.config import TransformerConfig
-from transformer.model.models import CausalLM, Encoder, MaskedLM, Transformer
 from transformer.plots.attention import draw_attention
 from transformer.plots.attention_heatmap import colour
+from transformer.pretrained import CausalLM, Encoder, MaskedLM, Transformer
 
 SOURCE, TARGET = "ab cd 12", "xy zw 3"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.io import from_bytes, read_file
-from transformer.model.config import json_object
+from transformer.json_object import json_object
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

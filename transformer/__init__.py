@@ -1,7 +1,7 @@
 """The Transformer of "Attention Is All You Need" on minigrad, readable top to bottom.
 
-config → positions → attention → layers → models is the architecture; tokenizers and data bring text in; train, decode,
-evaluate, pretrained and draw are what one does with a model.
+model (the architecture, from config to models) and data (corpora, tokenizer, batches) → decode → pretrained (model
+directories) → train, evaluate, export → plots → tasks → cli, examples.
 """
 
 from minigrad import __version__

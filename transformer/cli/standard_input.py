@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
-from transformer import console
+from transformer.cli import console
 from transformer.data.lines import check_length, decoded_lines
 from transformer.data.validation import Fault
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from transformer import console
+from transformer.cli import console
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
 from transformer.model.attention import record_attention

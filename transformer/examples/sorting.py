@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from transformer import console
+from transformer.cli import console
 from transformer.data.batches import SequenceBatches
 from transformer.decode import generate
 from transformer.model.config import TransformerConfig

@@ -17,7 +17,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from transformer import console
+from transformer.cli import console
 from transformer.data import cldr
 from transformer.data.batches import Data, PairBatches, WindowBatches
 from transformer.data.tokenizer import Tokenizer

@@ -28,7 +28,7 @@ from rich.table import Table
 
 import minigrad as mg
 from minigrad.io import replace_file
-from transformer import console
+from transformer.cli import console
 from transformer.data import Pair, cldr
 from transformer.data.batches import PairBatches
 from transformer.data.tokenizer import Tokenizer

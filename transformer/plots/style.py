@@ -1,8 +1,9 @@
-"""What the pictures of trainings and studies have in common: how they look, and how they reach the disk."""
+"""Figure style: the colours and axes of all matplotlib figures, and their way to the disk."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,13 @@ def save_figure(figure: Any, path: Path) -> None:
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.removeprefix("."), dpi=144)
     replace_file(path, content.getvalue())
+
+
+def check_steps(steps: Sequence[Any]) -> None:
+    """Refuse a training without steps.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not steps:
+        raise ValueError("steps: expected at least one, got none")

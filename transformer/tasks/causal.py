@@ -9,9 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-from rich.text import Text
 
-from transformer import console
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
 from transformer.data.text_files import pieces
@@ -20,6 +18,7 @@ from transformer.decode import GenerationConfig, generate, stream
 from transformer.model.config import PRESETS, TransformerConfig
 from transformer.pretrained import CausalLM
 from transformer.tasks.corpora import language_text
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig, held_out_loss
 
@@ -195,16 +194,23 @@ class Generation(Task[str]):
             )
         return ids
 
-    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
+    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Sample:
         prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens
         choices: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "seed": 0}
         pieces = continuation(model, tokenizer, prompt, SHOWN, **choices)
-        return Text.assemble(("held out  ", "bold"), prompt, ("".join(islice(pieces, SHOWN)), "yellow"))
+        return Sample(prompt, "".join(islice(pieces, SHOWN)))
 
-    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[str], choices: dict[str, Any]) -> Report:
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[str],
+        choices: dict[str, Any],
+        progress: Progress = silent,
+    ) -> Report:
         data = self.held_out_batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
         batches = list(data.epoch(0))
-        with console.counting("reading", len(batches)) as advance:
+        with progress("reading", len(batches)) as advance:
 
             def counted() -> Iterator[Batch]:
                 for batch in batches:

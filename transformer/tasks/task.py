@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from rich.text import Text
-
 from transformer.data.batches import Data
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
@@ -19,6 +17,7 @@ from transformer.json_object import json_object
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import PretrainedModel
 from transformer.pretrained.snapshot import read_snapshot
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.seal import SEAL, is_sealed, sealed
 from transformer.train import TrainingConfig
 
@@ -146,20 +145,26 @@ class Task(ABC, Generic[Example]):
         return self.batches(examples, tokenizer, config, tokens, seed)
 
     @abstractmethod
-    def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Text:
-        """What the model makes of one example, in a line."""
+    def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Sample:
+        """The model's answer to one example."""
 
     @abstractmethod
     def evaluate(
-        self, model: Any, tokenizer: Tokenizer, examples: Sequence[Example], choices: dict[str, Any]
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        choices: dict[str, Any],
+        progress: Progress = silent,
     ) -> Report:
-        """How good a model is on examples that it has not seen, with progress on standard error.
+        """The scores of a model on examples that it has not seen.
 
         Args:
             model: of the class ``model``.
             tokenizer: the model's.
             examples: to compare with.
             choices: of :class:`~transformer.decode.GenerationConfig`, where it writes.
+            progress: told how many examples or batches are done.
         """
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:

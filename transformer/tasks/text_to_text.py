@@ -6,9 +6,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from rich.text import Text
-
-from transformer import console
 from transformer.data.batches import EncodedPair, PairBatches
 from transformer.data.parallel import Pair, first_sentence, split_pairs
 from transformer.data.tokenizer import Tokenizer
@@ -18,6 +15,7 @@ from transformer.evaluate import rouge, score, transduce
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import Transformer
 from transformer.tasks.corpora import phrases, summary_pairs, translation_pairs
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig
 
@@ -72,16 +70,22 @@ class TextToText(Task[Pair]):
                 )
         return list(zip(sources, targets, strict=True))
 
-    def show(self, model: Any, tokenizer: Tokenizer, example: Pair) -> Text:
+    def show(self, model: Any, tokenizer: Tokenizer, example: Pair) -> Sample:
         source, reference = example
         (found,) = transduce(model, tokenizer, [source], cut=self.cut)
-        ink = "green" if found == reference else "yellow"
         shown = source if len(source) <= 60 else source[:60] + "…"
-        return Text.assemble(("held out  ", "bold"), f"{shown} → ", (console.clipped(found, reference), ink))
+        return Sample(f"{shown} → ", found, reference=reference)
 
-    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[Pair], choices: dict[str, Any]) -> Report:
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[Pair],
+        choices: dict[str, Any],
+        progress: Progress = silent,
+    ) -> Report:
         sources, references = [pair[0] for pair in examples], [pair[1] for pair in examples]
-        with console.counting(self.writing, len(examples)) as advance:
+        with progress(self.writing, len(examples)) as advance:
             texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **choices)
         return self.report(sources, references, texts)
 

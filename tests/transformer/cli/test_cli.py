@@ -25,10 +25,10 @@ from transformer import (
     Transformer,
     TransformerConfig,
     cli,
-    console,
     generate,
     load_tokenizer,
 )
+from transformer.cli import console
 from transformer.cli.usage import EXAMPLES, USAGE
 from transformer.pretrained import load_both
 from transformer.pretrained.snapshot import exclusive
@@ -237,7 +237,7 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(
 
 
 def test_a_console_that_cannot_show_every_character_shows_what_it_can() -> None:
-    shown = "from transformer import console; console.prepare_output(); "
+    shown = "from transformer.cli import console; console.prepare_output(); "
     shown += "console.out.print(console.translations_table([('Ω', 'ä', 'ä')])); print('✓')"
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, check=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
-from rich.text import Text
 
-from transformer import console
+from transformer.cli import console
+from transformer.tasks import Sample
 from transformer.train import Step
 
 
@@ -20,12 +20,12 @@ def _steps(first: int, last: int, held_out_at: int = 0) -> Iterator[Step]:
 
 def test_a_pipe_gets_a_line_for_the_first_step_and_one_for_the_last(capsys: pytest.CaptureFixture[str]) -> None:
     recorded: list[Step] = []
-    console.watch(_steps(1, 50, held_out_at=30), 50, recorded.append, lambda: Text("so far"))
+    console.watch(_steps(1, 50, held_out_at=30), 50, recorded.append, lambda: Sample("", "so far"))
     assert [step.number for step in recorded] == list(range(1, 51))
     first, last, example = capsys.readouterr().err.splitlines()
     assert first == "step 1/50  loss 2.000  lr 0.001"  # its time, with the compiling of kernels, says nothing
     assert last.startswith("step 50/50  loss 2.000  held out 1.250  lr 0.001  200 tokens/s  0:00:00 left")
-    assert example == "  so far"
+    assert example == "  held out  so far"
 
 
 def test_time_that_passes_brings_more_lines(
@@ -62,7 +62,7 @@ def test_an_error_asks_for_no_example(capsys: pytest.CaptureFixture[str]) -> Non
         yield from _steps(1, 3)
         raise ValueError("diverged")
 
-    def example() -> Text:
+    def example() -> Sample:
         raise AssertionError("asked after the error")
 
     with pytest.raises(ValueError, match="diverged"):
@@ -72,7 +72,7 @@ def test_an_error_asks_for_no_example(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_terminal_gets_a_panel_that_ends_with_the_last_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=True, width=80))
-    console.watch(_steps(1, 20, held_out_at=10), 20, lambda step: None, lambda: Text("so far"), every=5)
+    console.watch(_steps(1, 20, held_out_at=10), 20, lambda step: None, lambda: Sample("", "so far"), every=5)
     end = screen.getvalue()
     for part in ("20/20", "loss 2.000  held out 1.250  lr 0.001  200 tokens/s", "so far"):
         assert part in end

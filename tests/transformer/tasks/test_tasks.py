@@ -17,13 +17,15 @@ from tokenizers import decoders, models, pre_tokenizers
 import minigrad as mg
 from minigrad.nn import functional as F
 from transformer import CausalLM, MaskedLM, TransformerConfig
+from transformer.cli.console import sample_text
+from transformer.cli.demo import DEFAULTS
 from transformer.data.parallel import first_sentence
 from transformer.data.tokenizer import Tokenizer
-from transformer.demo import DEFAULTS
 from transformer.tasks import (
     TASKS,
     DataChoice,
     Settings,
+    Task,
     continuation,
     digest,
     fill,
@@ -194,15 +196,23 @@ def test_a_stop_string_is_found_in_any_unicode_form() -> None:
     assert "".join(continuation(model, tokenizer, "a", 3, stop_strings=("a\u0308",))) == "bc"
 
 
+def _shown(task: Task[Any], tokenizer: Tokenizer, example: str, **changes: Any) -> str:
+    return sample_text(task.show(_model(task.name, tokenizer, **changes), tokenizer, example)).plain
+
+
 def test_a_training_shows_an_example_however_short_the_context_is() -> None:
     task, text = TASKS["generate"], "abcabd\n" * 4
     tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=0)), train=[text]), 0)
-    assert task.show(_model("generate", tokenizer, max_length=2), tokenizer, text).plain.startswith("held out  a")
+    assert sample_text(task.show(_model("generate", tokenizer, max_length=2), tokenizer, text)).plain.startswith(
+        "held out  a"
+    )
     task, text = TASKS["fill"], "nothing is as short as this context"
     tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=5)), train=[text]), 260)
-    shown = task.show(_model("fill", tokenizer, max_length=12), tokenizer, text).plain
+    shown = sample_text(task.show(_model("fill", tokenizer, max_length=12), tokenizer, text)).plain
     assert shown.startswith("held out  nothing [MASK] →")
-    assert task.show(_model("fill", tokenizer, max_length=2), tokenizer, text).plain.startswith("held out  [MASK] →")
+    assert sample_text(task.show(_model("fill", tokenizer, max_length=2), tokenizer, text)).plain.startswith(
+        "held out  [MASK] →"
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 from rich.text import Text
 
+from transformer.tasks import Sample
 from transformer.train import Step
 
 # Results go to standard output, progress and errors to standard error.
@@ -50,7 +51,7 @@ def discard_output() -> None:
             os.close(nowhere)
 
 
-Example = Callable[[], Text] | None  # what to show of a model as it learns
+Example = Callable[[], Sample] | None  # to show as the model learns
 
 PIPE_SECONDS = 10.0  # between the lines of a progress that nobody watches live
 SMOOTHING = 0.98  # of the loss and speed shown: an average over the last fifty steps or so
@@ -148,7 +149,7 @@ def _live(total: int, every: int, example: Example) -> Display:
             nonlocal said
             progress.update(task, completed=figures.number)
             if example is not None and (figures.number % every == 0 or figures.number == total):
-                said = (example(),)
+                said = (sample_text(example()),)
             live.update(Group(progress, Text("  ".join(figures.parts())), *said))
 
         yield show
@@ -161,7 +162,7 @@ def _lines(total: int, every: int, example: Example) -> Display:
     waiting: _Figures | None = None
 
     def write(figures: _Figures) -> None:
-        said = f"\n  {example().plain}" if example is not None and figures.number > 1 else ""
+        said = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
         print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + said, file=sys.stderr, flush=True)
 
     def show(figures: _Figures) -> None:
@@ -203,6 +204,13 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TaskProgressColumn(), console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+def sample_text(sample: Sample) -> Text:
+    """A held-out example and the model's answer as a line, green where the answer is the reference."""
+    ink = "green" if sample.written == sample.reference else "yellow"
+    written = sample.written if sample.reference is None else clipped(sample.written, sample.reference)
+    return Text.assemble(("held out  ", "bold"), sample.before, (written, ink), sample.after)
 
 
 def clipped(translation: str, reference: str) -> str:

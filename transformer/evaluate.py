@@ -1,4 +1,4 @@
-"""How good texts are that a model writes: exact match, BLEU and ROUGE, with what makes them comparable."""
+"""Evaluation of a model's texts: exact match, BLEU and ROUGE, with signatures that make them comparable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training looks like in a terminal, in a notebook, and in a pipe."""
+"""Console output: progress and results in a terminal, in a notebook, and in a pipe."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def discard_output() -> None:
 
 Example = Callable[[], Sample] | None  # to show as the model learns
 
-PIPE_SECONDS = 10.0  # between the lines of a progress that nobody watches live
+PIPE_SECONDS = 10.0  # between the lines of progress in a pipe
 SMOOTHING = 0.98  # of the loss and speed shown: an average over the last fifty steps or so
 
 
@@ -75,7 +75,7 @@ class _Average:
 
 @dataclass(frozen=True)
 class _Figures:
-    """What there is to say after a step."""
+    """Figures to show after a step."""
 
     number: int
     total: int
@@ -195,7 +195,7 @@ def doing(what: str) -> Iterator[None]:
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for work that is counted; a silent one where nobody watches.
+    """A progress bar for work that is counted; a silent one in a pipe.
 
     Yields:
         A function to be told how many more are done.
@@ -214,7 +214,7 @@ def sample_text(sample: Sample) -> Text:
 
 
 def clipped(translation: str, reference: str) -> str:
-    """A translation, cut where an untrained model goes on and on."""
+    """A translation, cut where an untrained model finds no end."""
     room = 2 * len(reference) + 20
     return translation if len(translation) <= room else translation[:room] + "…"
 

@@ -1,4 +1,4 @@
-"""Options that say which examples are learned from, or scored on."""
+"""Data options: the examples to learn from, or to score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS = {  # of a DataChoice beside its data, that a task may have
 
 
 def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
-    """Which examples; without a task the model's own training says."""
+    """Add options for the examples; without a task the model's own training says."""
     group = parser.add_argument_group("data")
     otherwise = "as in the model's training"
     names, unit, options = NAMES.get(task.name, "") if task else "", "examples", tuple(OPTIONS)

@@ -31,7 +31,7 @@ PICTURES = ("svg", "png", "dot")
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """What the demo trains on, and where its results go."""
+    """Settings of the demo: its corpus, and the place of its results."""
 
     source: str = "en"
     target: str = "de"
@@ -131,7 +131,7 @@ def _telling(rows: list[tuple[str, str, str]]) -> str:
 
 
 def _say_where(out: Path, sentence: str) -> None:
-    """Where the files are, and three commands that work as printed."""
+    """Print the places of the files, and three commands that work as printed."""
     started = Path(sys.argv[0])
     command = f"{shlex.quote(sys.executable)} -m transformer" if started.suffix == ".py" else shlex.quote(str(started))
     model, phrase = shlex.quote(str(out / "model")), shlex.quote(sentence)

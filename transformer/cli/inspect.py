@@ -1,4 +1,4 @@
-"""``transformer fill``, ``evaluate`` and ``draw``: commands that look at what a model knows."""
+"""``transformer fill``, ``evaluate`` and ``draw``: commands that inspect a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The option that says which model is used."""
+"""Model option: the directory of the model to use."""
 
 from __future__ import annotations
 

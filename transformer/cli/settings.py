@@ -1,4 +1,4 @@
-"""Options that say how a model is made and trained."""
+"""Settings options: the architecture and the training of a model."""
 
 from __future__ import annotations
 

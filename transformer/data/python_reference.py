@@ -1,4 +1,4 @@
-"""A text for masked language models without a download: the language reference that ships inside CPython.
+"""Python's language reference, which ships inside CPython: a text for language models without a download.
 
 Source: `pydoc_data.topics`, what Python's `help("with")` prints: https://docs.python.org/3/reference/.
 """

@@ -1,4 +1,4 @@
-"""Plain texts: whole, for causal language models, or in passages, for masked ones."""
+"""Text files: read whole, for causal language models, or in passages, for masked ones."""
 
 from __future__ import annotations
 

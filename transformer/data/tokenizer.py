@@ -1,4 +1,4 @@
-"""Text to token ids and back, by the ``tokenizers`` library: learned here, or read from a Hugging Face directory."""
+"""Tokenizer: text to ids and back, by the ``tokenizers`` library; learned here, or read from a directory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class Tokenizer:
-    """Text to ids and back, with the ids of the special tokens (None for a role that nobody plays).
+    """Text to ids and back, with the ids of the special tokens (None for a role that no token has).
 
     Tokenizers that are learned here read texts as corpora are read: in Unicode NFC, with LF at the ends of lines.
 
@@ -281,7 +281,7 @@ class Tokenizer:
         return tokens
 
     def _unwritable(self, texts: Sequence[str]) -> str | None:
-        """What is wrong with the first character that is no token of its own, where characters are tokens."""
+        """The fault of the first character that is no token of its own, where characters are tokens."""
         known = self._tokenizer.get_vocab()
         for text in texts:
             for character in characters(text) if isinstance(text, str) else ():

@@ -1,4 +1,4 @@
-"""Bad lines of a corpus: counted, reported with the first line numbers, left out on request, never silently."""
+"""Corpus validation: bad lines are counted, reported with the first line numbers, and left out on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5  # line numbers of each kind
 
 
 class Fault(StrEnum):
-    """What can be wrong with a line."""
+    """Faults of a line."""
 
     NOT_UTF8 = "not in UTF-8"
     NO_TAB = "without a tab"

@@ -1,4 +1,4 @@
-"""From a model's logits to texts.
+"""Decoding: from a model's logits to texts.
 
 protocol → config → processors → texts → sampling, beams → generation: what is asked of a model; how to decode; what
 changes the next token's logits; a text that grows until it stops; the two ways to write it; and the door to both.

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest beginnings side by side, until none can become the best text."""
+"""Beam search: the k best partial hypotheses of each row, until none can become the best text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Found:
         del self.texts[self.config.num_beams :]
 
     def can_improve(self, total: float, length: int, longest: int) -> bool:
-        """Whether a beginning of ``length`` tokens that scores ``total`` ≤ 0 may still become one of those returned.
+        """True if a partial hypothesis of ``length`` tokens that scores ``total`` ≤ 0 may become one of those returned.
 
         Going on never raises the total, and dividing it by the penalty of the greatest length (or, if α < 0, of the
         next) makes the most of it: so nothing is lost. ``early_stopping=False`` compares with the penalty of the

@@ -1,4 +1,4 @@
-"""Text from a model: all at once, or token by token."""
+"""Text generation: whole texts, or a stream of tokens."""
 
 from __future__ import annotations
 

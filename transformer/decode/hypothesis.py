@@ -1,4 +1,4 @@
-"""A text that grows token by token, until it ends or a stop string ends it."""
+"""Hypotheses: texts that grow token by token, until an end token or a stop string."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformer.data.normalization import UNFINISHED
 
 
 class TextDecoder(Protocol):
-    """What is asked of a tokenizer."""
+    """Protocol of a tokenizer that decodes."""
 
     def decode(self, sequences: Iterable[Sequence[int]], /) -> list[str]: ...
 
@@ -45,20 +45,20 @@ class Reader:
         return whole[len(before) :] if whole.startswith(before) else alone
 
     def stop(self, ids: Sequence[int]) -> int | None:
-        """Where in the text the first stop string begins, in characters."""
+        """The character at which the first stop string begins."""
         if not self.stop_strings:
             return None
         text = self.text(ids)
         return min((at for string in self.stop_strings if (at := text.find(string)) >= 0), default=None)
 
     def tokens_before(self, ids: Sequence[int], at: int) -> int:
-        """How many tokens have all their characters before character ``at``."""
+        """The number of tokens with all their characters before character ``at``."""
         before = self.text(ids)[:at]
         # From the end: bytes of an unfinished character read as something else, that later tokens still change.
         return next(count for count in range(len(ids), -1, -1) if before.startswith(self.text(ids[:count])))
 
     def settled(self, ids: Sequence[int]) -> int:
-        """How many tokens cannot become part of a stop string any more, whatever follows."""
+        """The number of tokens that cannot become part of a stop string any more, whatever follows."""
         if (at := self.stop(ids)) is not None:
             return self.tokens_before(ids, at)
         text = self.text(ids).rstrip(UNFINISHED)
@@ -70,7 +70,7 @@ class Reader:
 
 @dataclass
 class Text:
-    """What one row says so far."""
+    """Partial text of one row."""
 
     prompt: Sequence[int] = ()  # what it follows
     ids: list[int] = field(default_factory=list)

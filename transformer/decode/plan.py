@@ -1,4 +1,4 @@
-"""What the choices of a configuration come to for one batch."""
+"""Decoding plan: a generation configuration, applied to one batch and one model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformer.decode.protocol import Decoding, Ids, Mask, ModelConfig, Scores
 
 @dataclass(frozen=True)
 class Plan:
-    """How to decode a batch."""
+    """Settings of decoding one batch."""
 
     config: GenerationConfig
     eos: tuple[int, ...]  # the tokens that end a text
@@ -31,11 +31,11 @@ class Plan:
 
     @property
     def can_stop(self) -> bool:
-        """Whether a text may end at a stop string."""
+        """True if a text may end at a stop string."""
         return bool(self.config.stop_strings)
 
     def is_over(self, text: Text) -> bool:
-        """Whether it has ended, by itself or at a stop string."""
+        """True if it has ended, by itself or at a stop string."""
         if not self.can_stop or self.reader is None:
             return text.ended
         return text.ended or self.reader.after(text.prompt).stop(text.ids) is not None
@@ -98,7 +98,7 @@ def checked(logits: npt.NDArray[Any]) -> Scores:
 
 
 def _room(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
-    """How many new tokens a text may have. The last one is never read, and so needs no position."""
+    """The most new tokens that a text may have. The last one is never read, and so needs no position."""
     limit = getattr(model, "position_limit", model.max_length)  # None where positions are relative
     positions = None if limit is None else limit + 1 - prompt_length
     if config.max_new_tokens is not None:

@@ -1,4 +1,4 @@
-"""One text a row, one token at a time: the likeliest, or drawn."""
+"""Greedy decoding and sampling: one text a row, one token at a time."""
 
 from __future__ import annotations
 

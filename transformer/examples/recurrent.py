@@ -1,4 +1,4 @@
-"""What came before: a language model and a translator of recurrent layers, as rivals of about a Transformer's size."""
+"""Recurrent baselines: a language model and a translator of about a Transformer's size."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def of_size(model: type[Model], config: RecurrentConfig, parameters: int) -> Mod
 
 
 def size(model: nn.Module) -> int:
-    """How many parameters a model has."""
+    """The number of parameters of a model."""
     return sum(parameter.size for parameter in model.parameters())
 
 

@@ -38,7 +38,7 @@ Builders = dict[str, Callable[[], Any]]  # a model by its name
 
 @dataclass(frozen=True)
 class Memory:
-    """How well a model copies over a distance."""
+    """Accuracy of a model that copies over a distance."""
 
     model: str
     distance: int
@@ -51,7 +51,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a model translates held-out sources of about the same length."""
+    """Scores of a model on held-out sources of about the same length."""
 
     model: str
     phrases: int  # of a source
@@ -66,7 +66,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model's training steps are at a sequence length."""
+    """Speed of a model's training steps at a sequence length."""
 
     model: str
     length: int

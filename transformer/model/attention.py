@@ -16,7 +16,7 @@ from transformer.model.positions import rotate
 
 
 class Visibility(NamedTuple):
-    """Which keys the queries of an attention may see, and how scores depend on the distance."""
+    """Attention mask and bias: the keys that each query may attend to, and what is added to the scores."""
 
     mask: Tensor | None = None  # boolean, broadcastable to (B, H, Q, K); True means *may attend*
     causal: bool = False  # whether position q sees only positions up to q; for as many queries as keys
@@ -168,7 +168,7 @@ def padding_mask(real: Tensor) -> Tensor:
 
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect the attention weights of every layer while the block runs; otherwise nobody computes them.
+    """Collect the attention weights of every layer while the block runs; otherwise they are not computed.
 
     Yields:
         A dict that fills up: the layer's name, such as ``decoder.layers.0.cross_attention``, to the weights

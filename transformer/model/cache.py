@@ -1,4 +1,4 @@
-"""What a decoder remembers between steps, so that each step computes only the newest position."""
+"""Key-value cache: the keys and values of earlier positions, so that each step computes only the newest one."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ def _roomier(array: np.ndarray, length: int) -> np.ndarray:
 
 
 class LayerCache(NamedTuple):
-    """What a layer of a decoder remembers."""
+    """The caches of one decoder layer."""
 
     self_attention: KeyValueCache
     cross_attention: KeyValueCache
 
 
 class DecoderCache:
-    """What all layers of a decoder remember of the positions so far."""
+    """The caches of all layers of a decoder."""
 
     def __init__(self, layers: int) -> None:
         self.layers = [LayerCache(KeyValueCache(), KeyValueCache()) for _ in range(layers)]
 
     @property
     def length(self) -> int:
-        """How many positions that is."""
+        """The number of positions that it holds."""
         return self.layers[0].self_attention.length
 
     def reorder(self, rows: Rows) -> None:

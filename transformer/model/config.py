@@ -1,4 +1,4 @@
-"""What a model is made of."""
+"""Model configuration: the sizes and choices that define a Transformer, and presets of them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class TransformerConfig:
 
     @property
     def kv_heads(self) -> int:
-        """How many heads the keys and values have."""
+        """The number of heads of keys and values."""
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
@@ -152,7 +152,7 @@ class TransformerConfig:
 
     @property
     def start_id(self) -> int | None:
-        """What a decoder with an encoder reads first."""
+        """The token that a decoder with an encoder reads first."""
         return self.bos_id if self.decoder_start_id is None else self.decoder_start_id
 
     @classmethod

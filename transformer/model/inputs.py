@@ -50,7 +50,7 @@ def check_not_empty(name: str, real: Tensor | None) -> None:
 
 
 def positions_of(real: Tensor | None, start: int, stop: int) -> Tensor:
-    """Where the tokens from ``start`` to ``stop`` stand, counted from each row's first real one: (T,) or (B, T)."""
+    """Positions of the tokens from ``start`` to ``stop``, counted from each row's first real one: (T,) or (B, T)."""
     if real is None:
         return mg.arange(start, stop)
     positions = mg.clip(mg.cumulative_sum(real.astype(mg.int64), axis=1) - 1, 0)

@@ -1,4 +1,4 @@
-"""Where each token stands: attention itself does not know the order of its inputs.
+"""Position encodings, since attention itself does not know the order of its inputs.
 
 A scheme acts in one of three places, and leaves the other two alone: on the embeddings, on queries and keys, or on the
 scores of self-attention.
@@ -32,7 +32,7 @@ class NoPositions(nn.Module):
         return x
 
     def rotation(self, positions: Tensor) -> Tensor | None:
-        """What :func:`rotate` applies to queries and keys at the positions (T,) or (B, T)."""
+        """Angles that :func:`rotate` applies to queries and keys at the positions (T,) or (B, T)."""
         return None
 
     def bias(self, queries: int, keys: int) -> Tensor | None:

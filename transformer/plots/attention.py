@@ -1,4 +1,4 @@
-"""The attention of one real text as a picture: the computation graph of a block, with each head's weights."""
+"""Attention of one text as a picture: the computation graph of a block, with each head's weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a model is given to read."""
+    """Inputs of a model, and what they stand for."""
 
     arguments: tuple[Ids, ...]  # a row each
     stacks: dict[str, Ids]  # what each stack of layers reads
@@ -56,7 +56,7 @@ class _Call:
 
     @property
     def crosses(self) -> bool:
-        """Whether one sequence attends to another."""
+        """True if one sequence attends to another."""
         return self.arguments[0] is not self.arguments[1]
 
     @property
@@ -320,7 +320,7 @@ def _with_hidden_scores(picture: Picture, parts: _Parts, call: _Call, max_tokens
 
 
 def _between(picture: Picture, first: Vertex, last: Vertex) -> set[Vertex]:
-    """What lies on the ways from one vertex to another, and the constants that only it uses."""
+    """Vertices on the paths from one vertex to another, and the constants that only they use."""
     after = _reached(first, [(edge.tail, edge.head) for edge in picture.edges])
     before = _reached(last, [(edge.head, edge.tail) for edge in picture.edges])
     inside = after & before
@@ -355,7 +355,7 @@ def _summary(vertices: set[Vertex]) -> str:
 
 
 def _name_operations(parts: _Parts, call: _Call) -> None:
-    """What the operations mean here; their own names go to the second line."""
+    """Name the operations by their meaning here; their own names go to the second line."""
     scale = call.layer.attend.scale
     parts.mean.label, parts.mean.details = "weights · V", ("matmul",)
     parts.product.label, parts.product.details = "Q Kᵀ", ("matmul",)

@@ -1,4 +1,4 @@
-"""Attention weights as tables of coloured cells, in Graphviz's HTML-like labels."""
+"""Attention heat maps: weights as tables of coloured cells, in Graphviz's HTML-like labels."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _head(title: str, weights: Array, rows: Sequence[str], columns: Sequence[str
 
 
 def _scale() -> str:
-    """What the colours mean."""
+    """Colour scale, from 0 to 1."""
     ends = [f'<TD BORDER="0">{_small(text)}</TD>' for text in ("0 ", " 1")]
     cells = "".join(_cell(step / 8) for step in range(9))
     size = f'FIXEDSIZE="TRUE" WIDTH="{9 * (CELL + 4) + 40}" HEIGHT="{CELL + 6}"'

@@ -130,7 +130,7 @@ def _settings(saved: Snapshot, name: str) -> dict[str, Any]:
 
 
 class _Described(NamedTuple):
-    """What ``config.json`` says."""
+    """Content of ``config.json``."""
 
     config: TransformerConfig
     architecture: Architecture
@@ -167,7 +167,7 @@ def _described(saved: Snapshot) -> _Described:
 
 
 def _describe(settings: dict[str, Any]) -> _Described:
-    """What the content of ``config.json`` says."""
+    """The parsed content of ``config.json``."""
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
     if model_type == OWN:
         kind = names[0] if isinstance(names, list) and names else names

@@ -1,4 +1,4 @@
-"""Directories that change from one whole snapshot of files to the next: weights, tokenizer, checkpoint and log.
+"""Atomic directory snapshots: weights, tokenizer, checkpoint and log change together, or not at all.
 
 ``.commit.json`` names the files of the present snapshot, each with its size and SHA-256. A writer holds the
 directory's lock, writes new files into ``.pending-ID/``, and decides by renaming a new commit into place; only then do

@@ -1,4 +1,4 @@
-"""Text that goes on, by a decoder. Radford et al., 2018 (GPT)."""
+"""Text generation by a decoder, trained as a causal language model. Radford et al., 2018 (GPT)."""
 
 from __future__ import annotations
 

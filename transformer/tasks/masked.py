@@ -1,4 +1,4 @@
-"""Words that are missing, by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
+"""Masked language modelling: missing words, by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks by which a training and an evaluation tell how far they are; by default nobody listens."""
+"""Progress callbacks of trainings and evaluations; by default they do nothing."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 @contextmanager
 def silent(activity: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A :data:`Progress` that nobody sees."""
+    """A :data:`Progress` that does nothing."""
     yield lambda count: None
 
 
 class Reporter(Protocol):
-    """A training's way to tell of itself."""
+    """Callbacks of a training."""
 
     def say(self, text: str) -> None:
-        """Take a line of text."""
+        """Show a line of text."""
 
     def doing(self, what: str) -> AbstractContextManager[None]:
-        """Take note of an activity, for the length of a ``with`` block."""
+        """Show an activity, for the length of a ``with`` block."""
 
     def watch(
         self,
@@ -50,7 +50,7 @@ class Reporter(Protocol):
 
 
 class SilentReporter:
-    """A :class:`Reporter` that nobody hears."""
+    """A :class:`Reporter` that shows nothing."""
 
     def say(self, text: str) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What a task is: a kind of model, the data that it learns from, and how good it gets."""
+"""Task: a kind of model, the data that it learns from, and its evaluation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TASK = "task.json"  # in a model directory: the task and the data of its trainin
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """Which examples to learn from, and which to keep for the test."""
+    """Choice of the examples to learn from, and of those to keep for the test."""
 
     data: tuple[str, ...]  # files, or the name of a corpus
     held_out: int
@@ -60,7 +60,7 @@ def digest(example: str | tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What a training of a task is like unless something else is asked for."""
+    """Default settings of a task's data, model and training."""
 
     data: tuple[str, ...]  # none where the task needs to be given some
     held_out: int
@@ -72,7 +72,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Report:
-    """How good a model is: named figures, and a line to print."""
+    """Evaluation of a model: named figures, and a line to print."""
 
     figures: dict[str, float]
     line: str
@@ -103,7 +103,7 @@ class Task(ABC, Generic[Example]):
         """A tokenizer for such examples; ``vocab_size`` 0 is a token for each character, where a task has that."""
 
     def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[int]:
-        """How many tokens of each example a model has to read at once: none where a task cuts it into pieces."""
+        """Tokens of each example that a model has to read at once: none where a task cuts it into pieces."""
         return [0] * len(examples)
 
     def readable(

@@ -1,4 +1,4 @@
-"""Texts from texts, by an encoder-decoder: translation and summarization."""
+"""Translation and summarization: texts from texts, by an encoder-decoder."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class TextToText(Task[Pair]):
 
     @abstractmethod
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:
-        """How the texts compare with the references."""
+        """The scores of the texts against the references."""
 
 
 class Translation(TextToText):
@@ -137,7 +137,7 @@ class Summarization(TextToText):
     aim = "Summarize texts"
     cut = True
     writing = "summarizing"
-    # Found by trying: the standard library's docstrings are few, and longer trainings learn them by heart.
+    # Found by trying: the standard library's docstrings are few, and longer trainings memorise them.
     defaults = Defaults(
         data=("docstrings",),
         held_out=500,

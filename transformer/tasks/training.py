@@ -1,4 +1,4 @@
-"""From examples to a trained model directory: what all tasks share."""
+"""Training of a task: from examples to a model directory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DRAWN = 10_000  # steps that a picture shows at most: it has fewer dots, and the
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to build and train a task's model."""
+    """Settings of a task's model and training."""
 
     architecture: dict[str, Any]  # fields of a TransformerConfig that do not follow from the tokenizer
     vocab_size: int
@@ -272,7 +272,7 @@ def _draw(directory: Path) -> None:
 
 @contextmanager
 def _board(directory: str | os.PathLike[str] | None, trainer: Trainer) -> Iterator[Callable[[Step], None]]:
-    """What writes each step for TensorBoard, where there is a directory for it."""
+    """A writer of each step for TensorBoard, where there is a directory for it."""
     if directory is None:
         yield lambda step: None
     else:

@@ -23,7 +23,7 @@ Arrays = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands after a step, but for its arrays."""
+    """Position of a training after a step, without its arrays."""
 
     step: int = 0  # steps made
     epoch: int = 0  # that the next batch comes from
@@ -118,7 +118,7 @@ def model_identity(model: nn.Module) -> dict[str, Any]:
 
 
 def first_difference(saved: Any, now: Any, name: str = "") -> str | None:
-    """Where two trees of JSON values differ first: the name, what was saved and what is there now."""
+    """The first difference of two trees of JSON values: the name, what was saved and what is there now."""
     if isinstance(saved, Mapping) and isinstance(now, Mapping):
         for key in {**now, **saved}:
             below = f"{name}.{key}" if name else str(key)

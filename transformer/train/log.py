@@ -1,4 +1,4 @@
-"""What a training reports of each step, and its log: JSON lines that a crash cannot spoil."""
+"""Training log: a report of each step, as JSON lines that a crash cannot spoil."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LISTS = ("gradient_norms", "clipped_shares")
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of training reports."""
+    """Report of one training step."""
 
     number: int  # counted from 1
     loss: float  # mean over the target tokens, label smoothing included

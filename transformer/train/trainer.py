@@ -109,12 +109,12 @@ class Trainer:
 
     @property
     def steps_made(self) -> int:
-        """How many steps the training has made, in all runs together."""
+        """The number of steps made, in all runs together."""
         return self._position.step
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are made, or further ones were found useless."""
+        """True if all steps are made, or further ones were found useless."""
         return self.steps_made >= self.config.steps or self._selection.exhausted
 
     def resume(self) -> int:
@@ -275,7 +275,7 @@ class Trainer:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must have in common with this training."""
+        """Identity of this training, which a checkpoint must share."""
         identity = {
             "model": model_identity(self.model),
             "data": fingerprint(self.data),

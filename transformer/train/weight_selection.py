@@ -27,7 +27,7 @@ class LastWeights:
         return None
 
     def state_dict(self) -> dict[str, Array]:
-        """All that is kept, by name; shares memory."""
+        """All arrays and counts, by name; shares memory."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:

@@ -267,7 +267,7 @@ def test_the_name_of_a_special_token_is_text_unless_asked_otherwise(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[GenerationConfig]:
-    """How each batch of texts was written."""
+    """The choices with which each batch of texts was written."""
     found: list[GenerationConfig] = []
 
     def watched(model: Any, *inputs: Any, config: GenerationConfig | None = None, **choices: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What decoders remember: a step at a time gives what the whole sequence gives, whatever the model is made of."""
+"""Key-value caches: a step at a time gives what the whole sequence gives, whatever the model is made of."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 def _parameters(kind: type[PretrainedModel], preset: str, vocab_size: int) -> float:
-    """How many parameters a preset has, from three small models: the count is linear in layers and vocabulary."""
+    """The number of parameters of a preset, from three small models: the count is linear in layers and vocabulary."""
 
     def count(layers: int, vocab_size: int) -> int:
         stacks = {name: min(layers, getattr(full, name)) for name in ("encoder_layers", "decoder_layers")}

@@ -1,4 +1,4 @@
-"""What counts as padding: what a mask says, or an id that means nothing else."""
+"""Padding: said by a mask, or by an id that means nothing else."""
 
 from __future__ import annotations
 

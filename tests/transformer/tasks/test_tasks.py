@@ -1,4 +1,4 @@
-"""What the four tasks learn from, keep apart, and report."""
+"""The four tasks: their examples, splits and reports."""
 
 from __future__ import annotations
 

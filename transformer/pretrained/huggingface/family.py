@@ -1,4 +1,4 @@
-"""What a family of Hugging Face models and ours have in common: written down once, read in both directions."""
+"""Model families of Hugging Face: settings and weights, in theirs and in our words, for both directions."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def token(theirs: str, default: int | None = None) -> Setting:
 
 
 class Layout(NamedTuple):
-    """How an array of a file holds parameters."""
+    """Layout of parameters in an array of a file."""
 
     split: Callable[[Array, int], list[Array]]  # the array, into so many parameters
     join: Callable[[list[Array]], Array]
@@ -83,7 +83,7 @@ AS_IT_IS = Layout(lambda array, count: [array], lambda parts: parts[0])
 
 
 class Place(NamedTuple):
-    """Where a file keeps what a module of ours holds."""
+    """Place in a file of the parameters of one of our modules."""
 
     name: str
     layout: Layout = AS_IT_IS
@@ -197,7 +197,7 @@ class Family:
             raise ValueError(f"{said.get(name, name)}:{rest}") from None
 
     def write(self, config: TransformerConfig) -> Settings | None:
-        """What ``config.json`` says of a configuration; None where the family cannot express it exactly."""
+        """The content of ``config.json`` for a configuration; None where the family cannot express it exactly."""
         said = config
         if config.is_encoder_decoder:  # others do not take the beginning of texts for it
             said = dataclasses.replace(config, decoder_start_id=config.start_id)

@@ -58,7 +58,7 @@ def _read_shards(index: Path, content: bytes) -> Arrays:
 
 
 def _parts(index: Path, content: bytes) -> dict[str, str]:
-    """Which file of the directory holds each array."""
+    """The file of the directory that holds each array."""
     try:
         files = json_object(content.decode("utf-8")).get("weight_map")
         if not isinstance(files, dict):

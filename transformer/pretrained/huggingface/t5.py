@@ -25,7 +25,7 @@ STACKS = {
 
 
 def _places(stack: str) -> dict[str, str]:
-    """Where a stack is kept: its sublayers are numbered in each layer, and its positions are the first layer's."""
+    """Places of a stack's parameters: sublayers are numbered in each layer, and positions are the first layer's."""
     places = {
         f"{stack}.positions": f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias",
         f"{stack}.norm": f"{stack}.final_layer_norm",

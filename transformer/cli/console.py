@@ -215,8 +215,8 @@ def sample_text(sample: Sample) -> Text:
 
 def clipped(translation: str, reference: str) -> str:
     """A translation, cut where an untrained model finds no end."""
-    room = 2 * len(reference) + 20
-    return translation if len(translation) <= room else translation[:room] + "…"
+    limit = 2 * len(reference) + 20
+    return translation if len(translation) <= limit else translation[:limit] + "…"
 
 
 def translations_table(rows: Sequence[tuple[str, str, str]]) -> Table:

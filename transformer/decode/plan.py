@@ -60,7 +60,7 @@ def make_plan(config: GenerationConfig, model: ModelConfig, decoding: Decoding, 
     """
     eos = end_ids(config, model)
     history = right_aligned(decoding.prompt, decoding.prompt_mask)
-    new_tokens = _room(config, model, history.shape[1])
+    new_tokens = _max_new_tokens(config, model, history.shape[1])
     _check_vocabulary(config, model.vocab_size)
     return Plan(config, eos, history, new_tokens, processors(config, eos, history.shape[1], new_tokens), reader)
 
@@ -97,7 +97,7 @@ def checked(logits: npt.NDArray[Any]) -> Scores:
     return scores
 
 
-def _room(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
+def _max_new_tokens(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
     """The most new tokens that a text may have. The last one is never read, and so needs no position."""
     limit = getattr(model, "position_limit", model.max_length)  # None where positions are relative
     positions = None if limit is None else limit + 1 - prompt_length

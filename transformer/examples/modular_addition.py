@@ -24,7 +24,7 @@ from transformer.cli import console
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
 from transformer.model.config import TransformerConfig
-from transformer.plots.style import ACCENT, INK, make_room, new_figure, save_figure, tidy
+from transformer.plots.style import ACCENT, INK, new_figure, prepare_directory, save_figure, tidy
 from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     if args.prime < 2 or any(args.prime % divisor == 0 for divisor in range(2, args.prime)):
         raise ValueError(f"prime: expected a prime number, got {args.prime}")
     if args.out is not None:
-        make_room(args.out)
+        prepare_directory(args.out)
     train, test = (whole(sums, args.prime) for sums in split(args.prime, args.share, args.seed))
     mg.manual_seed(args.seed)
     model = make_model(args.prime)

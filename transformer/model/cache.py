@@ -15,12 +15,12 @@ Rows = np.ndarray[Any, Any]
 class KeyValueCache:
     """The keys and values of the positions that one attention layer has already seen.
 
-    Self-attention adds to it step by step; cross-attention fills it once, with the encoder's output. Room is taken in
+    Self-attention adds to it step by step; cross-attention fills it once, with the encoder's output. Buffers grow in
     doubling steps: n positions cost O(n) copies in all. For inference: it keeps numbers, not their history.
     """
 
     def __init__(self) -> None:
-        self._room: tuple[np.ndarray, np.ndarray] | None = None  # (B, G, room, D) each
+        self._buffers: tuple[np.ndarray, np.ndarray] | None = None  # (B, G, capacity, D) each
         self.length = 0
 
     def extend(self, new: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
@@ -29,34 +29,34 @@ class KeyValueCache:
             if mg.is_grad_enabled() and any(x.requires_grad for x in new):
                 raise RuntimeError("cache: gradients do not pass through it; use it under no_grad()")
             self._append([x.data for x in new])
-        if self._room is None:
+        if self._buffers is None:
             raise ValueError("memory: expected positions to attend to, got none, and the cache is empty")
-        keys, values = (mg.asarray(room[:, :, : self.length]) for room in self._room)
+        keys, values = (mg.asarray(buffer[:, :, : self.length]) for buffer in self._buffers)
         return keys, values
 
     def _append(self, new: list[np.ndarray]) -> None:
         start, self.length = self.length, self.length + new[0].shape[2]
-        if self._room is None:
-            self._room = (new[0], new[1])  # all that cross-attention ever needs: no copy
+        if self._buffers is None:
+            self._buffers = (new[0], new[1])  # all that cross-attention ever needs: no copy
             return
-        if self.length > self._room[0].shape[2]:
-            keys, values = (_roomier(room[:, :, :start], 2 * self.length) for room in self._room)
-            self._room = (keys, values)
-        for room, array in zip(self._room, new, strict=True):
-            room[:, :, start : self.length] = array
+        if self.length > self._buffers[0].shape[2]:
+            keys, values = (_enlarged(buffer[:, :, :start], 2 * self.length) for buffer in self._buffers)
+            self._buffers = (keys, values)
+        for buffer, array in zip(self._buffers, new, strict=True):
+            buffer[:, :, start : self.length] = array
 
     def reorder(self, rows: Rows) -> None:
         """Keep these rows of the batch, in this order: how a beam search follows its hypotheses."""
-        if self._room is not None:
-            keys, values = (room[rows] for room in self._room)
-            self._room = (keys, values)
+        if self._buffers is not None:
+            keys, values = (buffer[rows] for buffer in self._buffers)
+            self._buffers = (keys, values)
 
 
-def _roomier(array: np.ndarray, length: int) -> np.ndarray:
+def _enlarged(array: np.ndarray, length: int) -> np.ndarray:
     batch, heads, used, width = array.shape
-    room = np.empty((batch, heads, length, width), array.dtype)
-    room[:, :, :used] = array
-    return room
+    buffer = np.empty((batch, heads, length, width), array.dtype)
+    buffer[:, :, :used] = array
+    return buffer
 
 
 class LayerCache(NamedTuple):

@@ -79,7 +79,7 @@ class Stack(nn.Module):
             x = layer(x, visible, rotation, memory, memory_visible, cache.layers[number] if cache else None)
         return x if self.norm is None else self.norm(x)
 
-    def check_room(self, length: int) -> None:
+    def check_length(self, length: int) -> None:
         """An error where there are more positions than the model has."""
         limit = self.config.position_limit
         if limit is not None and length > limit:
@@ -103,7 +103,7 @@ class Encoder(Stack):
         ids = check_ids("input_ids", input_ids)
         real = real_tokens(ids, attention_mask, self.config.padding_id)
         length = ids.shape[1]
-        self.check_room(length)
+        self.check_length(length)
         mask = None if real is None else padding_mask(real)
         if self.config.window is not None:  # also where it hides nothing: an exported model has any length
             near = window_mask(length, self.config.window)
@@ -147,7 +147,7 @@ class Decoder(Stack):
         ids = check_ids("input_ids", input_ids)
         start = cache.length if cache else 0
         length = start + ids.shape[1]
-        self.check_room(length)
+        self.check_length(length)
         real = real_tokens(ids, attention_mask, None, length)
         positions = positions_of(real, start, length)
         memory_real = None if memory_mask is None else mg.asarray(memory_mask) != 0

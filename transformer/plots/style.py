@@ -23,7 +23,7 @@ def new_figure(width: float, height: float) -> Any:
     return require("matplotlib.figure", "draw").Figure(figsize=(width, height), layout="constrained")
 
 
-def make_room(directory: Path) -> None:
+def prepare_directory(directory: Path) -> None:
     """Make a directory for figures: before the work that they show, when an error costs nothing yet.
 
     Raises:

@@ -126,7 +126,7 @@ def write_snapshot(
     directory: Path,
     contents: Iterable[tuple[str, bytes | None]],
     *,
-    grown: Mapping[str, Member] | None = None,
+    appended: Mapping[str, Member] | None = None,
 ) -> None:
     """Replace files of a directory: all of them, or none. Other files of the snapshot before belong to this one, too.
 
@@ -134,7 +134,7 @@ def write_snapshot(
         directory: made when missing. Another writer to it is waited for.
         contents: names and contents, each asked for when the one before is written; None where a file shall be there no
             longer. A name may be that of a file in the checkpoint's folder: ``checkpoint/state.json``.
-        grown: files that have grown in their places, and how far they belong to this snapshot.
+        appended: files that were appended to in their places, and how far they belong to this snapshot.
 
     Raises:
         ValueError: the directory holds something else where a file or a folder is to be, such as a link to elsewhere.
@@ -153,7 +153,7 @@ def write_snapshot(
                 else:
                     _write(directory, pending, name, content)
                     files[name] = Member.of(content)
-            commit = Commit(generation, {**files, **(grown or {})}, gone)
+            commit = Commit(generation, {**files, **(appended or {})}, gone)
             _write(directory, pending, COMMIT, commit.to_bytes())
             for folder in (pending, *(path for path in pending.iterdir() if path.is_dir())):
                 _sync(folder)

@@ -104,10 +104,10 @@ def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[
 def _tokens(model: CausalLM, ids: list[int], count: int, config: GenerationConfig) -> Iterator[int]:
     least = config.min_new_tokens or 0
     while count > 0:
-        room = model.config.max_length + 1 - len(ids)
-        if room < 1:  # only without a limit on positions: the prompt is read as a whole, whatever its length
-            room = model.config.max_length
-        limit = min(count, room)
+        capacity = model.config.max_length + 1 - len(ids)
+        if capacity < 1:  # only without a limit on positions: the prompt is read as a whole, whatever its length
+            capacity = model.config.max_length
+        limit = min(count, capacity)
         new = []
         window = replace(config, max_new_tokens=limit, min_new_tokens=min(least, limit) or None)
         for token in _written(model, ids, window):

@@ -114,9 +114,9 @@ class Filling(Task[str]):
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> MaskedBatches:
-        room = config.max_length
+        limit = config.max_length
         special = {i for i in self.special_ids(tokenizer).values() if i is not None}
-        cut = (ids[start : start + room] for ids in tokenizer.encode(examples) for start in range(0, len(ids), room))
+        cut = (ids[start : start + limit] for ids in tokenizer.encode(examples) for start in range(0, len(ids), limit))
         pieces = [ids for ids in cut if not special.issuperset(ids)]  # the end alone is nothing to guess
         return MaskedBatches(
             pieces, tokens, tokenizer.vocab_size, tokenizer.mask_id or 0, config.pad_id or 0, special, seed=seed

@@ -58,15 +58,14 @@ class TextToText(Task[Pair]):
         pairs = self._encoded(examples, tokenizer, config.max_length)
         return PairBatches(pairs, tokens, config.pad_id or 0, config.start_id or 0, seed)
 
-    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, room: int) -> list[EncodedPair]:
+    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> list[EncodedPair]:
         sources, targets = (tokenizer.encode([pair[side] for pair in examples]) for side in (0, 1))
         if self.cut:
-            sources = [ids if len(ids) <= room else [*ids[: room - 1], ids[-1]] for ids in sources]
+            sources = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in sources]
         for pair, source, target in zip(examples, sources, targets, strict=True):
-            if max(len(source), len(target)) > room:
+            if (longest := max(len(source), len(target))) > max_length:
                 raise ValueError(
-                    f"max_length: expected texts of at most {room} tokens, got {max(len(source), len(target))} in "
-                    f"{pair[0][:60]!r}"
+                    f"max_length: expected texts of at most {max_length} tokens, got {longest} in {pair[0][:60]!r}"
                 )
         return list(zip(sources, targets, strict=True))
 

@@ -270,7 +270,7 @@ class Trainer:
         arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
         checkpoint = Checkpoint(self._identity, self._position, self._random, rates, arrays)
         contents = chain(checkpoint.files(), self._companions())
-        write_snapshot(self.directory, contents, grown={LOG: self._logged})
+        write_snapshot(self.directory, contents, appended={LOG: self._logged})
         self._saved = self.steps_made
 
     @cached_property

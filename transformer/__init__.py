@@ -1,18 +1,26 @@
 """The Transformer of "Attention Is All You Need" on minigrad, readable top to bottom.
 
-config → positions → attention → layers → models is the architecture; tokenizers and data bring text in; train, decode,
-evaluate, pretrained and draw are what one does with a model.
+model (the architecture, from config to models) and data (corpora, tokenizer, batches) → decode → pretrained (model
+directories) → train, evaluate, export → plots → tasks → cli, examples.
 """
 
 from minigrad import __version__
-from transformer.attention import MultiHeadAttention, record_attention
-from transformer.config import TransformerConfig
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
-from transformer.draw import draw_attention
 from transformer.export import export_onnx
-from transformer.models import CausalLM, Decoder, Encoder, MaskedLM, Transformer
-from transformer.pretrained import PretrainedModel, from_pretrained, load_tokenizer
-from transformer.tokenizers import Tokenizer
+from transformer.model.attention import MultiHeadAttention, record_attention
+from transformer.model.config import TransformerConfig
+from transformer.plots.attention import draw_attention
+from transformer.pretrained import (
+    CausalLM,
+    Decoder,
+    Encoder,
+    MaskedLM,
+    PretrainedModel,
+    Transformer,
+    from_pretrained,
+    load_tokenizer,
+)
 from transformer.train import Trainer, TrainingConfig
 
 __all__ = [

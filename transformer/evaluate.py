@@ -1,4 +1,4 @@
-"""How good texts are that a model writes: exact match, BLEU and ROUGE, with what makes them comparable."""
+"""Evaluation of a model's texts: exact match, BLEU and ROUGE, with signatures that make them comparable."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 from minigrad.optional_imports import require
 from transformer.data.batches import pad
 from transformer.data.normalization import check_texts, line
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import generate
-from transformer.models import Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.pretrained import Transformer
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 # The first words of letters' Unicode names, in scripts without spaces between words.

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from transformer.models import Decoder, Encoder, MaskedLM, Transformer
-from transformer.pretrained import PretrainedModel
+from transformer.pretrained import Decoder, Encoder, MaskedLM, PretrainedModel, Transformer
 
 LENGTHS = {0: "batch", 1: "length"}
 TARGETS = {0: "batch", 1: "target_length"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.reproduction.recipe import Recipe
 from transformer.data import Pair, read_pairs, split_pairs
 from transformer.data.batches import PairBatches
-from transformer.tokenizers import Tokenizer
+from transformer.data.tokenizer import Tokenizer
 
 SPLIT_SEED = 0
 

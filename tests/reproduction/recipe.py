@@ -10,8 +10,8 @@ from typing import Self
 
 from minigrad.io import replace_file
 from transformer import TransformerConfig
-from transformer.config import json_object
-from transformer.tokenizers import Tokenizer
+from transformer.data.tokenizer import Tokenizer
+from transformer.json_object import json_object
 from transformer.train import TrainingConfig
 
 RECIPE = "recipe.json"

@@ -13,7 +13,8 @@ from sacrebleu.metrics import BLEU, CHRF
 from minigrad.io import replace_file
 from tests.reproduction.corpus import batches
 from tests.reproduction.recipe import Recipe
-from transformer import Transformer, console, from_pretrained
+from transformer import Transformer, from_pretrained
+from transformer.cli import console
 from transformer.data import Pair
 from transformer.evaluate import transduce
 from transformer.pretrained import load_tokenizer

@@ -16,8 +16,9 @@ from tests.reproduction.corpus import Corpus
 from tests.reproduction.recipe import Recipe
 from tests.reproduction.scores import evaluate, table
 from tests.reproduction.training import INITIAL, RECORD, TRAINERS, train_in_process
-from transformer import Transformer, console
-from transformer.tokenizers import Tokenizer
+from transformer import Transformer
+from transformer.cli import console
+from transformer.data.tokenizer import Tokenizer
 
 RESULTS = "results.json"
 

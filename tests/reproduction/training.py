@@ -20,7 +20,8 @@ from tests.benchmarks.peers import thread_settings
 from tests.benchmarks.report import machine
 from tests.reproduction.corpus import Corpus, batches
 from tests.reproduction.recipe import Recipe
-from transformer import Transformer, console, from_pretrained
+from transformer import Transformer, from_pretrained
+from transformer.cli import console
 from transformer.pretrained import load_tokenizer
 from transformer.train import Step
 

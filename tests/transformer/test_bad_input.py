@@ -22,10 +22,10 @@ from transformer import (
 )
 from transformer.cli import main
 from transformer.data import read_passages, read_texts
+from transformer.data.tokenizer import MASK, SPECIAL
 from transformer.evaluate import rouge, score, transduce
 from transformer.tasks import DataChoice, Filling
-from transformer.tokenizers import MASK, SPECIAL
-from transformer.train.kept import MeanWeights, weights_to_keep
+from transformer.train.weight_selection import MeanWeights, weight_selection
 
 
 def _training(tmp_path: Path, *options: str) -> int:
@@ -72,13 +72,13 @@ def test_a_training_setting_of_the_wrong_kind_names_what_is_allowed(settings: di
 
 
 def test_an_average_of_the_last_evaluations_of_endless_steps_lists_these_alone() -> None:
-    kept = weights_to_keep(TrainingConfig(steps=10**15, average=3, evaluate_every=1))
+    kept = weight_selection(TrainingConfig(steps=10**15, average=3, evaluate_every=1))
     assert isinstance(kept, MeanWeights)
     assert kept.steps == {10**15 - 2, 10**15 - 1, 10**15}
 
 
 def test_an_average_counts_the_last_step_once() -> None:
-    kept = weights_to_keep(TrainingConfig(steps=8, average=2, evaluate_every=4))
+    kept = weight_selection(TrainingConfig(steps=8, average=2, evaluate_every=4))
     assert isinstance(kept, MeanWeights)
     assert kept.steps == {4, 8}
 

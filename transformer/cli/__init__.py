@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
-usage, options (words) → parser, standard_input, data, settings, model (what commands share) → train, write, inspect
-(the commands).
+usage, options (words) → console, parser, standard_input, data, settings, model (parts of commands) → demo, train,
+write, inspect (the commands).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import warnings
 from collections.abc import Sequence
 
 from minigrad import __version__
-from transformer import console
+from transformer.cli import console
+from transformer.cli.demo import add_demo
 from transformer.cli.inspect import add_draw, add_evaluate, add_fill
 from transformer.cli.parser import Help, Parser
-from transformer.cli.train import add_demo, add_train
+from transformer.cli.train import add_train
 from transformer.cli.write import add_generate, add_summarize, add_translate
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)

@@ -1,4 +1,4 @@
-"""Options that say which examples are learned from, or scored on."""
+"""Data options: the examples to learn from, or to score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from transformer.tasks import DataChoice, Task
 from transformer.tasks.corpora import NAMES
 
-HEEDED = {  # what a task may heed of a DataChoice beside its data
+OPTIONS = {  # of a DataChoice beside its data, that a task may have
     "reverse": "swap the two sides of pairs",
     "split_seed": "which examples are held out (default: 0)",
     "skip_bad": "leave bad lines out, and say how many",
@@ -17,14 +17,14 @@ HEEDED = {  # what a task may heed of a DataChoice beside its data
 
 
 def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
-    """Which examples; without a task the model's own training says."""
+    """Add options for the examples; without a task the model's own training says."""
     group = parser.add_argument_group("data")
     otherwise = "as in the model's training"
-    names, unit, heeded = NAMES.get(task.name, "") if task else "", "examples", tuple(HEEDED)
+    names, unit, options = NAMES.get(task.name, "") if task else "", "examples", tuple(OPTIONS)
     default: str | int = otherwise
     data: tuple[str, ...] | None = None
     if task is not None:
-        data, default, unit, heeded = task.defaults.data, task.defaults.held_out, task.held_out_unit, task.heeds
+        data, default, unit, options = task.defaults.data, task.defaults.held_out, task.held_out_unit, task.options
     shown = "" if data == () else f" (default: {' '.join(data) if data else otherwise})"
     group.add_argument(
         "--data",
@@ -41,10 +41,10 @@ def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
         metavar="N",
         help=f"{unit} to keep out of the training (default: {default})",
     )
-    for name in heeded:
+    for name in options:
         option = f"--{name.replace('_', '-')}"
         kind: dict[str, Any] = {"type": int, "metavar": "N"} if name == "split_seed" else {"action": "store_true"}
-        group.add_argument(option, default=None, help=HEEDED[name], **kind)
+        group.add_argument(option, default=None, help=OPTIONS[name], **kind)
     return group
 
 

@@ -1,4 +1,4 @@
-"""``transformer fill``, ``evaluate`` and ``draw``: commands that look at what a model knows."""
+"""``transformer fill``, ``evaluate`` and ``draw``: commands that inspect a model."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformer import console
-from transformer.cli.data import HEEDED, add_data, choice_of
+from transformer.cli import console
+from transformer.cli.data import OPTIONS, add_data, choice_of
 from transformer.cli.model import add_model, load, load_for
 from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.decode import GenerationConfig
-from transformer.draw import draw_attention
-from transformer.models import MaskedLM
-from transformer.pretrained import load_both
+from transformer.plots.attention import draw_attention
+from transformer.pretrained import MaskedLM, load_both
 from transformer.tasks import (
     PLACEHOLDER,
     TASK,
@@ -88,7 +87,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
             _check_named_files(args.model, before.data)
         if before.held_out_digests is None and not args.all:
             console.say(f"{args.model / TASK} does not note which examples were held out; they are drawn anew")
-    useless = [name for name in HEEDED if getattr(args, name) is not None and name not in task.heeds]
+    useless = [name for name in OPTIONS if getattr(args, name) is not None and name not in task.options]
     if not isinstance(task, TextToText):
         useless += given(args, SEARCH)
     if useless:
@@ -100,7 +99,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         console.say(note)
     if not (chosen := _scored(args, choice, examples)):
         raise ValueError("held_out: expected at least 1, got 0")
-    console.out.print(task.evaluate(model, tokenizer, chosen, search(args)).line)
+    console.out.print(task.evaluate(model, tokenizer, chosen, search(args), console.counting).line)
 
 
 def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any]) -> Sequence[Any]:

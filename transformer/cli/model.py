@@ -1,4 +1,4 @@
-"""The option that says which model is used."""
+"""Model option: the directory of the model to use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from transformer.data.tokenizer import Tokenizer
 from transformer.pretrained import load_both
 from transformer.tasks import TASK, Task, read_task
-from transformer.tokenizers import Tokenizer
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Options of commands: fields of settings dataclasses, and what to say of each."""
+"""Command-line options from the fields of settings dataclasses, with a help text for each."""
 
 from __future__ import annotations
 

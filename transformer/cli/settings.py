@@ -1,4 +1,4 @@
-"""Options that say how a model is made and trained."""
+"""Settings options: the architecture and the training of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from transformer.cli.options import ARCHITECTURE, TRAINING, add_options, given
-from transformer.config import PRESETS, TransformerConfig
+from transformer.model.config import PRESETS, TransformerConfig
 from transformer.tasks import Defaults, Settings
 from transformer.train import TrainingConfig
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
-from transformer import console
-from transformer.data.faults import Fault
+from transformer.cli import console
 from transformer.data.lines import check_length, decoded_lines
+from transformer.data.validation import Fault
 
 INPUT = "standard input"
 CHUNK = 2**16  # bytes read at once, and so the most lines that are written together

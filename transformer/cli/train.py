@@ -1,52 +1,16 @@
-"""``transformer demo`` and ``transformer train``: commands that make models."""
+"""``transformer train``: the command that makes a model."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-from transformer import console, demo
+from transformer.cli import console
 from transformer.cli.data import add_data, choice_of
 from transformer.cli.parser import Parser, add_command, described
 from transformer.cli.settings import add_settings, settings_of
 from transformer.tasks import TASKS, train
-
-
-def add_demo(commands: Any) -> None:
-    text = (
-        "Train a translator of dates, numbers, names and units on this CPU and picture its attention. Takes some four "
-        "minutes on two cores. Needs no files: the phrases are those that the Unicode CLDR translates."
-    )
-    parser = add_command(commands, "demo", _run_demo, text)
-    config = demo.DemoConfig()
-    parser.add_argument(
-        "--from", dest="source", default=config.source, metavar="LANG", help="language to translate (default: en)"
-    )
-    parser.add_argument(
-        "--to", dest="target", default=config.target, metavar="LANG", help="language to translate into (default: de)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=config.out, metavar="DIR", help="where the results go (default: demo)"
-    )
-    parser.add_argument(
-        "--count",
-        type=int,
-        default=config.count,
-        metavar="N",
-        help=f"phrase pairs to generate (default: {config.count})",
-    )
-    parser.add_argument(
-        "--held-out", type=int, default=config.held_out, metavar="N", help="of these, for the test (default: 1000)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    add_settings(parser, demo.DEFAULTS)
-
-
-def _run_demo(args: argparse.Namespace) -> None:
-    config = {f.name: getattr(args, f.name) for f in dataclasses.fields(demo.DemoConfig) if f.name in vars(args)}
-    demo.run(demo.DemoConfig(**config), settings_of(args, demo.DEFAULTS))
 
 
 def add_train(commands: Any) -> None:
@@ -79,8 +43,9 @@ def _run_train(args: argparse.Namespace) -> None:
         resume=args.resume,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
+        reporter=console,
     )
     if held_out := trained.examples.held_out:
-        report = task.evaluate(trained.model, trained.tokenizer, held_out, {})
+        report = task.evaluate(trained.model, trained.tokenizer, held_out, {}, console.counting)
         console.out.print(f"held out: {report.line}")
     console.out.print(f"model in {args.out}")

@@ -1,4 +1,4 @@
-"""What the help of each command begins and ends with."""
+"""Usage lines and examples of each command's help."""
 
 from transformer.tasks import PLACEHOLDER
 

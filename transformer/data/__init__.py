@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from transformer.data import cldr, debian, parallel
 from transformer.data.docstrings import docstrings
-from transformer.data.faults import Corpus, Faults
 from transformer.data.parallel import Pair, first_sentence, read_pairs, split_pairs
-from transformer.data.texts import read_passages, read_texts
-from transformer.data.topics import language_reference
+from transformer.data.python_reference import language_reference
+from transformer.data.text_files import read_passages, read_texts
+from transformer.data.validation import Corpus, Faults
 
 __all__ = [
     "Corpus",

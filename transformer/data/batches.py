@@ -1,4 +1,4 @@
-"""Streams of batches: what a model reads, and what it shall say at each position.
+"""Data sets: streams of batches, each of inputs and labels.
 
 A data set is anything with ``epoch(number)``, which yields the batches of one pass over the data. They depend on
 nothing but the data set's seed and the number, so a training that was stopped finds its place again.
@@ -32,12 +32,12 @@ class Batch:
 
     @property
     def targets(self) -> int:
-        """How many positions have a label."""
+        """The number of positions with a label."""
         return int(np.count_nonzero(self.labels != IGNORED))
 
     @property
     def tokens(self) -> int:
-        """How many tokens the inputs hold, padding not counted."""
+        """The number of tokens in the inputs, padding not counted."""
         held = (ids for ids in self.inputs if ids.dtype != np.bool_)
         return int(sum(np.count_nonzero(ids != self.pad_id) if self.pad_id is not None else ids.size for ids in held))
 
@@ -54,7 +54,7 @@ class PairBatches:
     """Pairs for an encoder-decoder: batches of about the same number of tokens, of pairs of about the same length.
 
     Batches have ``inputs = (source (B, S), target_in (B, T))`` and ``labels`` (B, T): the decoder reads ``bos_id`` and
-    the target without its end, and shall say the target. Where sources have the token ``pad_id``, as an end that is
+    the target without its end, and predicts the target. Where sources have the token ``pad_id``, as an end that is
     also padding, a mask (B, S) of what is no padding is the third input. Each pair comes once an epoch.
 
     Args:
@@ -245,7 +245,7 @@ class MaskedBatches:
     """Sequences with holes for a masked language model. Devlin et al., 2019 (BERT), section 3.1 and appendix A.1.
 
     Of each sequence a share ``probability`` of the ordinary tokens is chosen, at least one. Of the chosen 80 % become
-    ``mask_id``, 10 % a random ordinary token, 10 % stay; the model shall say what stood there. Batches have
+    ``mask_id``, 10 % a random ordinary token, 10 % stay; the model predicts the original tokens. Batches have
     ``inputs = (ids (B, T),)`` and ``labels`` (B, T), IGNORED but at the chosen positions. Each epoch chooses anew.
 
     Args:
@@ -307,7 +307,7 @@ class MaskedBatches:
             yield Batch((np.where(replaced, rng.choice(self._ordinary, ids.shape), masked),), labels, self.pad_id)
 
     def _choose(self, ids: Ids, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Where to predict: in each row the ordinary tokens that drew the smallest numbers."""
+        """Positions to predict: in each row the ordinary tokens that drew the smallest numbers."""
         ordinary = ~np.isin(ids, self.special_ids)
         available = ordinary.sum(1, keepdims=True)
         wanted = np.minimum(np.maximum(np.rint(self.probability * available), 1), available)
@@ -356,7 +356,7 @@ def by_length(lengths: np.ndarray[Any, Any], tokens: int, rng: np.random.Generat
 
 
 def fingerprint(data: Data) -> str:
-    """What tells a data set from others: its own ``fingerprint`` where it has one, else that of its first batch."""
+    """Digest that tells a data set from others: its own ``fingerprint``, or else that of its first batch."""
     own = getattr(data, "fingerprint", None)
     if isinstance(own, str):
         return own

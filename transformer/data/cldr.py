@@ -292,7 +292,7 @@ KINDS: dict[str, Kind] = {
     "months": Kind(2, _months, lambda to, months: to.listing([to.months[month] for month in months])),
     "either month": Kind(1, _months, lambda to, months: to.listing([to.months[month] for month in months], "or")),
 }
-"""What held-out phrases are drawn from. Among kinds that draw the same value, the order matters: see `_phrase`."""
+"""Kinds of held-out phrases. Among those that draw the same value, the order matters: see `_phrase`."""
 
 
 class Entry(NamedTuple):

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigrad.io import replace_file
-from transformer.data.faults import Corpus, Fault, Faults
 from transformer.data.normalization import characters
 from transformer.data.parallel import Pair
+from transformer.data.validation import Corpus, Fault, Faults
 
 SENTENCE_LENGTHS = range(4, 501)
 """Characters of a synopsis or paragraph to translate, on both sides."""
@@ -54,7 +54,7 @@ _BULLET = re.compile(r"^\s+[-*+•]\s+")
 
 
 class Description(NamedTuple):
-    """What a package says of itself, or a translation of it."""
+    """Description of a package, or a translation of it."""
 
     synopsis: str
     paragraphs: list[str]  # and items of lists, one each
@@ -110,7 +110,7 @@ def parse(text: str) -> dict[str, Description]:
 
 
 def aligned(english: dict[str, Description], translated: dict[str, Description]) -> list[Pair]:
-    """What :func:`translations` does, of descriptions that have been parsed."""
+    """Translation pairs of parsed descriptions: see :func:`translations`."""
     pairs: dict[Pair, None] = {}
     for md5, translation in translated.items():
         if (original := english.get(md5)) is None:
@@ -123,7 +123,7 @@ def aligned(english: dict[str, Description], translated: dict[str, Description])
 
 
 def summarized(english: dict[str, Description]) -> list[Pair]:
-    """What :func:`summaries` does, of descriptions that have been parsed."""
+    """Summarization pairs of parsed descriptions: see :func:`summaries`."""
     pairs: dict[str, Pair] = {}
     for synopsis, paragraphs in english.values():
         body = " ".join(paragraphs)
@@ -133,7 +133,7 @@ def summarized(english: dict[str, Description]) -> list[Pair]:
 
 
 def folder() -> Path:
-    """Where fetched descriptions are kept: `debian` in `MINIGRAD_CACHE_DIR`, else in the user's cache."""
+    """Cache directory of fetched descriptions: `debian` in `MINIGRAD_CACHE_DIR`, else in the user's cache."""
     own, user = os.environ.get("MINIGRAD_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
     return (Path(own) if own else Path(user or Path.home() / ".cache", "minigrad")).absolute() / "debian"
 

@@ -1,4 +1,4 @@
-"""A summarization corpus without a download: what docstrings of the standard library say, and their first lines.
+"""Docstrings of the standard library and their first lines: a summarization corpus without a download.
 
 PEP 257 asks that "multi-line docstrings consist of a summary line just like a one-line docstring, followed by a blank
 line, followed by a more elaborate description": that description is the text, the line is its summary.

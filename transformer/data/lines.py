@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from transformer.data.faults import Fault
 from transformer.data.normalization import characters
+from transformer.data.validation import Fault
 
 try:
     from lzma import LZMAError
@@ -116,20 +116,20 @@ def _opened(path: Path) -> Iterator[Iterable[bytes]]:
         raise ValueError(f"{path}: expected a file, found a directory")
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
-            yield _bounded(stream, path, _room(path))
+            yield _bounded(stream, path, _max_size(path))
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive, archive.open(_only_text(path, archive)) as stream:
-            yield _bounded(stream, path, _room(path))
+            yield _bounded(stream, path, _max_size(path))
     else:
         with path.open("rb") as stream:
             yield _bounded(stream, path, None)
 
 
-def _room(path: Path) -> int:
+def _max_size(path: Path) -> int:
     return MAX_EXPANSION * path.stat().st_size + FREE_BYTES
 
 
-def _bounded(stream: BufferedIOBase | IO[bytes], path: Path, room: int | None) -> Iterator[bytes]:
+def _bounded(stream: BufferedIOBase | IO[bytes], path: Path, max_size: int | None) -> Iterator[bytes]:
     """The lines of a stream, none of them longer than ``MAX_LINE``, and all together no more than there is room for.
 
     Raises:
@@ -142,7 +142,7 @@ def _bounded(stream: BufferedIOBase | IO[bytes], path: Path, room: int | None) -
             return
         check_length(len(line), f"{path}, line {number}")
         read += len(line)
-        if room is not None and read > room:
+        if max_size is not None and read > max_size:
             raise ValueError(
                 f"{path}, line {number}: expands to more than {MAX_EXPANSION} times its size, which no text does"
             )

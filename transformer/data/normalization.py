@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 BOM = "\ufeff"
+UNFINISHED = "\ufffd"  # how the first bytes of a character read
 
 
 def check_texts(name: str, texts: Iterable[str]) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from transformer.data import normalization
-from transformer.data.faults import FREE_CHARACTERS, MAX_CHARACTERS, MAX_RATIO, Corpus, Fault, gather
 from transformer.data.lines import read_lines
+from transformer.data.validation import FREE_CHARACTERS, MAX_CHARACTERS, MAX_RATIO, Corpus, Fault, gather
 
 Pair: TypeAlias = tuple[str, str]
 """A source and its target: a sentence and its translation, a text and its summary."""

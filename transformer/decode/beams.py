@@ -1,4 +1,4 @@
-"""Beam search: the likeliest beginnings side by side, until none can become the best text."""
+"""Beam search: the k best partial hypotheses of each row, until none can become the best text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transformer.decode.config import GenerationConfig
+from transformer.decode.hypothesis import Hypothesis, Text
 from transformer.decode.plan import Plan, checked
 from transformer.decode.processors import log_softmax
 from transformer.decode.protocol import Decoding, Ids, Scores
-from transformer.decode.texts import Hypothesis, Text
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Found:
         del self.texts[self.config.num_beams :]
 
     def can_improve(self, total: float, length: int, longest: int) -> bool:
-        """Whether a beginning of ``length`` tokens that scores ``total`` ≤ 0 may still become one of those returned.
+        """True if a partial hypothesis of ``length`` tokens that scores ``total`` ≤ 0 may become one of those returned.
 
         Going on never raises the total, and dividing it by the penalty of the greatest length (or, if α < 0, of the
         next) makes the most of it: so nothing is lost. ``early_stopping=False`` compares with the penalty of the
@@ -93,7 +93,7 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
         kept, tokens = row[growing].ravel(), token[growing].reshape(-1, 1)
         history = np.concatenate([history[kept], tokens], axis=1)
         known = np.concatenate([known[kept], of_model[kept[:, None], tokens]], axis=1)
-        decoding.keep(kept)
+        decoding.reorder(kept)
     return [_returned(texts, row, plan) for row, texts in enumerate(found)]
 
 

@@ -1,4 +1,4 @@
-"""How to decode, in Hugging Face's words."""
+"""Generation configuration: decoding settings, by the names of Hugging Face's ``generation_config.json``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from transformer.config import json_object
+from transformer.json_object import json_object
 
 LENGTH_PENALTIES: dict[str, Callable[[int, float], float]] = {
     "plain": lambda length, alpha: float(length**alpha),
@@ -98,7 +98,7 @@ class GenerationConfig:
         return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in self._choices().items())})"
 
     def _choices(self) -> dict[str, Any]:
-        """What differs from the defaults."""
+        """The settings that differ from the defaults."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {field.name: _of_file(value) for field, value in values if value != field.default}
 
@@ -179,7 +179,7 @@ class GenerationConfig:
         return dataclasses.replace(self, **given)
 
     def penalty(self, length: int) -> float:
-        """What the log-probability of a text of ``length`` tokens, its end included, is divided by.
+        """Length penalty: the divisor of the log-probability of a text of ``length`` tokens, its end included.
 
         Example:
             >>> GenerationConfig(length_penalty=2.0).penalty(3)

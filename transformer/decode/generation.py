@@ -1,4 +1,4 @@
-"""Text from a model: all at once, or token by token."""
+"""Text generation: whole texts, or a stream of tokens."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from transformer.decode.beams import beam_search
 from transformer.decode.config import GenerationConfig
+from transformer.decode.hypothesis import Hypothesis, Reader, Text, TextDecoder
 from transformer.decode.plan import end_ids, make_plan
 from transformer.decode.protocol import Generative, Ids, Mask, ModelConfig
 from transformer.decode.sampling import Choose, greedy, sampler, write
-from transformer.decode.texts import Hypothesis, Reader, Text, TextDecoder
 
 
 def generate(
@@ -57,7 +57,7 @@ def generate(
         ...         return self
         ...     def step(self, tokens):
         ...         return 20 * np.eye(8)[(tokens[:, -1] + 1) % 8]
-        ...     def keep(self, rows):
+        ...     def reorder(self, rows):
         ...         "It remembers nothing."
         >>> [hypothesis.ids for hypothesis in generate(Count(), [[1, 2], [7, 0]])]
         [[3, 4, 5], [1, 2, 3, 4, 5]]

@@ -1,4 +1,4 @@
-"""What the choices of a configuration come to for one batch."""
+"""Decoding plan: a generation configuration, applied to one batch and one model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from transformer.decode.config import GenerationConfig
+from transformer.decode.hypothesis import Reader, Text
 from transformer.decode.processors import PADDING, Processor, ids_of, processors
 from transformer.decode.protocol import Decoding, Ids, Mask, ModelConfig, Scores
-from transformer.decode.texts import Reader, Text
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to decode a batch."""
+    """Settings of decoding one batch."""
 
     config: GenerationConfig
     eos: tuple[int, ...]  # the tokens that end a text
@@ -31,11 +31,11 @@ class Plan:
 
     @property
     def can_stop(self) -> bool:
-        """Whether a text may end at a stop string."""
+        """True if a text may end at a stop string."""
         return bool(self.config.stop_strings)
 
     def is_over(self, text: Text) -> bool:
-        """Whether it has ended, by itself or at a stop string."""
+        """True if it has ended, by itself or at a stop string."""
         if not self.can_stop or self.reader is None:
             return text.ended
         return text.ended or self.reader.after(text.prompt).stop(text.ids) is not None
@@ -60,7 +60,7 @@ def make_plan(config: GenerationConfig, model: ModelConfig, decoding: Decoding, 
     """
     eos = end_ids(config, model)
     history = right_aligned(decoding.prompt, decoding.prompt_mask)
-    new_tokens = _room(config, model, history.shape[1])
+    new_tokens = _max_new_tokens(config, model, history.shape[1])
     _check_vocabulary(config, model.vocab_size)
     return Plan(config, eos, history, new_tokens, processors(config, eos, history.shape[1], new_tokens), reader)
 
@@ -97,8 +97,8 @@ def checked(logits: npt.NDArray[Any]) -> Scores:
     return scores
 
 
-def _room(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
-    """How many new tokens a text may have. The last one is never read, and so needs no position."""
+def _max_new_tokens(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
+    """The most new tokens that a text may have. The last one is never read, and so needs no position."""
     limit = getattr(model, "position_limit", model.max_length)  # None where positions are relative
     positions = None if limit is None else limit + 1 - prompt_length
     if config.max_new_tokens is not None:

@@ -1,4 +1,4 @@
-"""What changes the scores of the next token before it is chosen.
+"""Logits processors: functions that change the scores of the next token before it is chosen.
 
 Each takes the history, ids (rows, length) with ``PADDING`` at its beginning where a row is shorter, and the scores
 (rows, V), and returns new scores; a token that may not follow has -inf. All of them mean the same as Hugging Face's
@@ -26,7 +26,7 @@ def log_softmax(scores: Scores) -> Scores:
 
 
 def processors(config: GenerationConfig, eos: Sequence[int], prompt_length: int, new_tokens: int) -> Processor:
-    """All that ``config`` asks for, one after the other.
+    """The composition of all processors that ``config`` asks for.
 
     Args:
         config: the choices; those of sampling count where it samples.

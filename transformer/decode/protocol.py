@@ -1,4 +1,4 @@
-"""All that decoding knows of a model."""
+"""Protocols of a model that decoding works with."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Decoding(Protocol):
         It computes no gradients and is in evaluation mode.
         """
 
-    def keep(self, rows: Ids) -> None:
+    def reorder(self, rows: Ids) -> None:
         """Go on with these rows, in this order; one may be named several times, or not at all."""
 
 
 class ModelConfig(Protocol):
-    """What decoding reads of a model's configuration."""
+    """Fields of a model's configuration that decoding reads."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -57,7 +57,7 @@ class Generative(Protocol):
     def config(self) -> ModelConfig: ...
     @property
     def generation(self) -> GenerationConfig:
-        """How it writes where nothing else is asked for."""
+        """The model's own decoding settings."""
 
     def begin(self, input_ids: Ids, attention_mask: Mask | None, *, use_cache: bool) -> Decoding:
         """Begin a text for each row of ``input_ids`` (rows, length); the mask is True at tokens, False at padding."""

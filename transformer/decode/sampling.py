@@ -1,4 +1,4 @@
-"""One text a row, one token at a time: the likeliest, or drawn."""
+"""Greedy decoding and sampling: one text a row, one token at a time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from transformer.decode.hypothesis import Text
 from transformer.decode.plan import Plan, checked
 from transformer.decode.processors import log_softmax
 from transformer.decode.protocol import Decoding, Ids, Mask, Scores
-from transformer.decode.texts import Text
 
 Choose = Callable[[Ids, Scores], Ids]  # (rows,) which texts they are, (rows, V) scores, to (rows,) tokens
 
@@ -53,7 +53,7 @@ def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose)
     if len(texts) > len(history):
         # The prompt was read once for all the texts that follow it.
         origin = rows * len(history) // len(texts)
-        decoding.keep(origin)
+        decoding.reorder(origin)
         logits, history = logits[origin], history[origin]
     for new in range(1, plan.new_tokens + 1):
         scores = plan.process(history, logits)
@@ -68,7 +68,7 @@ def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose)
         if new == plan.new_tokens or not growing.size:
             return
         if growing.size < rows.size:
-            decoding.keep(growing)
+            decoding.reorder(growing)
             rows, history, tokens = rows[growing], history[growing], tokens[growing]
         history = np.concatenate([history, tokens[:, None]], axis=1)
         logits = checked(decoding.step(tokens[:, None]))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from transformer import console
+from transformer.cli import console
 from transformer.examples import induction, modular_addition, sorting, table3, why_transformers
 
 INTERRUPTED = 130  # what shells report for Ctrl-C

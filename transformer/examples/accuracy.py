@@ -1,4 +1,4 @@
-"""How often a model's likeliest token is the right one."""
+"""Accuracy: the share of labels that are the model's likeliest token."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from transformer import console
-from transformer.attention import record_attention
-from transformer.config import TransformerConfig
+from transformer.cli import console
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
-from transformer.figures import ACCENT, INK, make_room, new_figure, save_figure, tidy
-from transformer.models import CausalLM
+from transformer.model.attention import record_attention
+from transformer.model.config import TransformerConfig
+from transformer.plots.style import ACCENT, INK, new_figure, prepare_directory, save_figure, tidy
+from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig
 
 TOKENS = 64  # with 0 for padding beside them
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train a model of one layer and one of two, compare them, and find the induction head."""
     if args.out is not None:
-        make_room(args.out)
+        prepare_directory(args.out)
     curves: dict[int, list[tuple[int, float]]] = {}
     for layers in (1, 2):
         model, curves[layers] = train(layers, args.steps, args.seed)

@@ -1,8 +1,8 @@
-"""Modular addition: a model that first knows all the answers by heart, and understands long after (grokking).
+"""Modular addition: a model that first memorises all the answers, and generalises long after (grokking).
 
-The model reads ``a b =`` and shall say (a + b) mod p. Of all p² sums it is shown a part, all of them in every step.
-Soon it knows these by heart, and nothing of the others: the training accuracy is 100 %, the test accuracy that of a
-guess. Under weight decay it goes on to find a solution with smaller weights, which is an algorithm: long after the
+The model reads ``a b =`` and predicts (a + b) mod p. Of all p² sums it is shown a part, all of them in every step.
+Soon it has memorised these, and knows nothing of the others: the training accuracy is 100 %, the test accuracy that of
+a guess. Under weight decay it goes on to find a solution with smaller weights, which is an algorithm: long after the
 training loss said that there is nothing left to learn, the held-out sums become right as well.
 
 Power et al., 2022: "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets". The sizes of the one
@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from transformer import console
-from transformer.config import TransformerConfig
+from transformer.cli import console
 from transformer.data.batches import SequenceBatches
 from transformer.examples.accuracy import accuracy
-from transformer.figures import ACCENT, INK, make_room, new_figure, save_figure, tidy
-from transformer.models import CausalLM
+from transformer.model.config import TransformerConfig
+from transformer.plots.style import ACCENT, INK, new_figure, prepare_directory, save_figure, tidy
+from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 CHECKS_PER_DOUBLING = 8  # measurements are evenly spaced on a logarithmic axis
@@ -33,7 +33,7 @@ LEARNED = 0.99  # the accuracy that counts as having learned
 
 
 class Check(NamedTuple):
-    """What a model knows after a step."""
+    """Accuracies of a model after a step."""
 
     step: int
     train_loss: float  # in nats, as is the test loss
@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, and say when the sums were known by heart and when they were understood."""
+    """Train, and say when the sums were memorised and when they were understood."""
     if args.prime < 2 or any(args.prime % divisor == 0 for divisor in range(2, args.prime)):
         raise ValueError(f"prime: expected a prime number, got {args.prime}")
     if args.out is not None:
-        make_room(args.out)
+        prepare_directory(args.out)
     train, test = (whole(sums, args.prime) for sums in split(args.prime, args.share, args.seed))
     mg.manual_seed(args.seed)
     model = make_model(args.prime)
@@ -135,7 +135,7 @@ def say(checks: Sequence[Check]) -> None:
         )
     memorised, understood = learned(checks, "train"), learned(checks, "test")
     if memorised is not None and understood is not None:
-        console.out.print(f"understood {understood / memorised:.1f} times as late as known by heart")
+        console.out.print(f"understood {understood / memorised:.1f} times as late as memorised")
 
 
 def draw(checks: Sequence[Check], title: str, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What came before: a language model and a translator of recurrent layers, as rivals of about a Transformer's size."""
+"""Recurrent baselines: a language model and a translator of about a Transformer's size."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.nn import functional as F
-from transformer.continuation import inference
 from transformer.decode import GenerationConfig
-from transformer.models import check_ids, real_tokens
+from transformer.decode.state import inference
+from transformer.model.inputs import check_ids, real_tokens
 
 Ids = np.ndarray[Any, Any]
 Kind = Literal["RNN", "LSTM", "GRU"]
@@ -207,7 +207,7 @@ class RecurrentDecoding:
             logits: Ids = self._model.tokens.write(hidden[:, -1:])[:, 0].data
         return logits
 
-    def keep(self, rows: Ids) -> None:
+    def reorder(self, rows: Ids) -> None:
         """Go on with these rows, in this order; a row may be there more than once."""
         self._states = [state[:, rows] for state in self._states]
 
@@ -239,7 +239,7 @@ def of_size(model: type[Model], config: RecurrentConfig, parameters: int) -> Mod
 
 
 def size(model: nn.Module) -> int:
-    """How many parameters a model has."""
+    """The number of parameters of a model."""
     return sum(parameter.size for parameter in model.parameters())
 
 

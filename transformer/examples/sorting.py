@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from transformer import console
-from transformer.config import TransformerConfig
+from transformer.cli import console
 from transformer.data.batches import SequenceBatches
 from transformer.decode import generate
-from transformer.models import CausalLM
+from transformer.model.config import TransformerConfig
+from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig
 
 DIGITS, LENGTH = 3, 6

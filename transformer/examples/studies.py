@@ -17,16 +17,16 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from transformer import console
-from transformer.config import TransformerConfig
+from transformer.cli import console
 from transformer.data import cldr
 from transformer.data.batches import Data, PairBatches, WindowBatches
+from transformer.data.tokenizer import Tokenizer
 from transformer.evaluate import score, transduce
 from transformer.examples.copy_memory import VOCABULARY, CopyMemory, memoryless_loss, recall
 from transformer.examples.joined_phrases import joined
 from transformer.examples.recurrent import KINDS, RecurrentConfig, RecurrentLM, RecurrentTranslator, of_size, size
-from transformer.models import CausalLM, Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.pretrained import CausalLM, Transformer
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 TRANSFORMER = "Transformer"
@@ -38,7 +38,7 @@ Builders = dict[str, Callable[[], Any]]  # a model by its name
 
 @dataclass(frozen=True)
 class Memory:
-    """How well a model copies over a distance."""
+    """Accuracy of a model that copies over a distance."""
 
     model: str
     distance: int
@@ -51,7 +51,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a model translates held-out sources of about the same length."""
+    """Scores of a model on held-out sources of about the same length."""
 
     model: str
     phrases: int  # of a source
@@ -66,7 +66,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model's training steps are at a sequence length."""
+    """Speed of a model's training steps at a sequence length."""
 
     model: str
     length: int

@@ -28,13 +28,13 @@ from rich.table import Table
 
 import minigrad as mg
 from minigrad.io import replace_file
-from transformer import console
-from transformer.config import TransformerConfig
+from transformer.cli import console
 from transformer.data import Pair, cldr
 from transformer.data.batches import PairBatches
+from transformer.data.tokenizer import Tokenizer
 from transformer.evaluate import score, transduce
-from transformer.models import Transformer
-from transformer.tokenizers import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.pretrained import Transformer
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 BASE = "base"
@@ -86,7 +86,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """What all rows learn from."""
+    """Corpus that all rows learn from."""
 
     train: Sequence[Pair]
     held_out: Sequence[Pair]
@@ -194,7 +194,7 @@ def batches(pairs: Sequence[Pair], tokenizer: Tokenizer, seed: int) -> PairBatch
 
 
 def verdict(row: Row, results: Results) -> str:
-    """Whether the perplexity goes where the paper says: yes, no, or unclear, which seeds can make of either."""
+    """Agreement of the perplexity's change with the paper's: yes, no, or unclear, as seeds can make of either."""
     if row.change == BASE:
         return ""
     own, other = (_log_perplexities(results[change]) for change in (row.change, row.against))

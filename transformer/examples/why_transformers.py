@@ -20,7 +20,7 @@ from rich.table import Table
 import minigrad as mg
 from minigrad.io import replace_file
 from minigrad.optional_imports import require
-from transformer import console
+from transformer.cli import console
 from transformer.examples.studies import (
     MODELS,
     Memory,

@@ -1,6 +1,7 @@
-"""What a Transformer can learn to do here, each with data that needs no hub.
+"""Tasks that a Transformer learns here, each with data that needs no hub.
 
-task (what a task is) → corpora (data by name) → text_to_text, masked, causal (the tasks) → training (what they share).
+task (the base class) → corpora (data by name) → text_to_text, masked, causal (the tasks) → training; reporting has the
+callbacks of trainings and evaluations.
 """
 
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.corpora import files_among
 from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
+from transformer.tasks.reporting import Progress, Reporter, Sample
 from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, is_trusted, read_task
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
@@ -26,7 +28,10 @@ __all__ = [
     "Examples",
     "Filling",
     "Generation",
+    "Progress",
     "Report",
+    "Reporter",
+    "Sample",
     "Settings",
     "Summarization",
     "Task",

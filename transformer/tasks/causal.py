@@ -1,4 +1,4 @@
-"""Text that goes on, by a decoder. Radford et al., 2018 (GPT)."""
+"""Text generation by a decoder, trained as a causal language model. Radford et al., 2018 (GPT)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-from rich.text import Text
 
-from transformer import console
-from transformer.config import PRESETS, TransformerConfig
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
-from transformer.data.texts import pieces
+from transformer.data.text_files import pieces
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate, stream
-from transformer.models import CausalLM
+from transformer.model.config import PRESETS, TransformerConfig
+from transformer.pretrained import CausalLM
 from transformer.tasks.corpora import language_text
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
-from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig, held_out_loss
 
 NEW_TOKENS = 200  # of a text, where nobody says how long it may be
@@ -105,10 +104,10 @@ def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[
 def _tokens(model: CausalLM, ids: list[int], count: int, config: GenerationConfig) -> Iterator[int]:
     least = config.min_new_tokens or 0
     while count > 0:
-        room = model.config.max_length + 1 - len(ids)
-        if room < 1:  # only without a limit on positions: the prompt is read as a whole, whatever its length
-            room = model.config.max_length
-        limit = min(count, room)
+        capacity = model.config.max_length + 1 - len(ids)
+        if capacity < 1:  # only without a limit on positions: the prompt is read as a whole, whatever its length
+            capacity = model.config.max_length
+        limit = min(count, capacity)
         new = []
         window = replace(config, max_new_tokens=limit, min_new_tokens=min(least, limit) or None)
         for token in _written(model, ids, window):
@@ -135,7 +134,7 @@ class Generation(Task[str]):
     aim = "Go on with a text"
     model = CausalLM
     held_out_unit = "per cent of the text, its end,"
-    heeds = ("skip_bad",)
+    options = ("skip_bad",)
     defaults = Defaults(
         data=("topics",),
         held_out=10,
@@ -195,16 +194,23 @@ class Generation(Task[str]):
             )
         return ids
 
-    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
+    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Sample:
         prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens
         choices: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "seed": 0}
         pieces = continuation(model, tokenizer, prompt, SHOWN, **choices)
-        return Text.assemble(("held out  ", "bold"), prompt, ("".join(islice(pieces, SHOWN)), "yellow"))
+        return Sample(prompt, "".join(islice(pieces, SHOWN)))
 
-    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[str], choices: dict[str, Any]) -> Report:
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[str],
+        choices: dict[str, Any],
+        progress: Progress = silent,
+    ) -> Report:
         data = self.held_out_batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
         batches = list(data.epoch(0))
-        with console.counting("reading", len(batches)) as advance:
+        with progress("reading", len(batches)) as advance:
 
             def counted() -> Iterator[Batch]:
                 for batch in batches:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from transformer.data import cldr, debian
 from transformer.data.docstrings import docstrings
-from transformer.data.faults import Corpus
 from transformer.data.parallel import Pair, read_pairs
-from transformer.data.texts import read_passages, read_texts
-from transformer.data.topics import language_reference
+from transformer.data.python_reference import language_reference
+from transformer.data.text_files import read_passages, read_texts
+from transformer.data.validation import Corpus
 
 PHRASES = 40_000  # that are generated unless another number is asked for
 # Those of each task; the languages are examples.

@@ -1,4 +1,4 @@
-"""Words that are missing, by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
+"""Masked language modelling: missing words, by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.text import Text
 
 import minigrad as mg
-from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data.batches import IGNORED, MaskedBatches
 from transformer.data.normalization import passage
 from transformer.data.parallel import split_pairs
-from transformer.models import MaskedLM
+from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.pretrained import MaskedLM
 from transformer.tasks.corpora import language_passages
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
-from transformer.tokenizers import MASK, SPECIAL, Tokenizer
 from transformer.train import TrainingConfig
 
 PLACEHOLDER = "[MASK]"  # how a missing word is written, whatever the tokenizer calls it
@@ -115,28 +114,35 @@ class Filling(Task[str]):
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> MaskedBatches:
-        room = config.max_length
+        limit = config.max_length
         special = {i for i in self.special_ids(tokenizer).values() if i is not None}
-        cut = (ids[start : start + room] for ids in tokenizer.encode(examples) for start in range(0, len(ids), room))
+        cut = (ids[start : start + limit] for ids in tokenizer.encode(examples) for start in range(0, len(ids), limit))
         pieces = [ids for ids in cut if not special.issuperset(ids)]  # the end alone is nothing to guess
         return MaskedBatches(
             pieces, tokens, tokenizer.vocab_size, tokenizer.mask_id or 0, config.pad_id or 0, special, seed=seed
         )
 
-    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Text:
+    def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Sample:
         words = example.split()[:12]
         while len(words) > 1 and len(tokenizer.encode([" ".join(words)])[0]) > model.config.max_length:
             words.pop()
         hidden, words[len(words) // 2] = words[len(words) // 2], PLACEHOLDER
         guess = fill(model, tokenizer, " ".join(words), 3)[0]
         shown = ", ".join(f"{candidate.text.strip()} {candidate.probability:.0%}" for candidate in guess)
-        return Text.assemble(("held out  ", "bold"), f"{' '.join(words)} → ", (shown, "yellow"), f"  ({hidden})")
+        return Sample(f"{' '.join(words)} → ", shown, f"  ({hidden})")
 
-    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[str], choices: dict[str, Any]) -> Report:
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[str],
+        choices: dict[str, Any],
+        progress: Progress = silent,
+    ) -> Report:
         data = self.batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
         loss, right, count = 0.0, 0, 0
         batches = list(data.epoch(0))
-        with console.counting("filling", len(batches)) as advance, mg.no_grad(), model.evaluating():
+        with progress("filling", len(batches)) as advance, mg.no_grad(), model.evaluating():
             for batch in batches:
                 chosen = batch.labels != IGNORED
                 logits, labels = model(*batch.inputs).data[chosen], batch.labels[chosen]

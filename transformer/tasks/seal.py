@@ -1,4 +1,4 @@
-"""A seal on what a training notes of itself: whether a file is one that this user's trainings wrote on this machine.
+"""Message authentication of ``task.json``: the seal of files that this user's trainings wrote on this machine.
 
 A model directory may come from anybody, and its ``task.json`` may name any file. The key of the seal stands in the
 user's own folder, so that nobody else's directory can bear it.

@@ -1,4 +1,4 @@
-"""What a task is: a kind of model, the data that it learns from, and how good it gets."""
+"""Task: a kind of model, the data that it learns from, and its evaluation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from rich.text import Text
-
-from transformer.config import TransformerConfig, json_object
 from transformer.data.batches import Data
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
-from transformer.generations import read_generation
+from transformer.json_object import json_object
+from transformer.model.config import TransformerConfig
 from transformer.pretrained import PretrainedModel
+from transformer.pretrained.snapshot import read_snapshot
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.seal import SEAL, is_sealed, sealed
-from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
 Example = TypeVar("Example")
@@ -29,7 +29,7 @@ TASK = "task.json"  # in a model directory: the task and the data of its trainin
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """Which examples to learn from, and which to keep for the test."""
+    """Choice of the examples to learn from, and of those to keep for the test."""
 
     data: tuple[str, ...]  # files, or the name of a corpus
     held_out: int
@@ -60,7 +60,7 @@ def digest(example: str | tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What a training of a task is like unless something else is asked for."""
+    """Default settings of a task's data, model and training."""
 
     data: tuple[str, ...]  # none where the task needs to be given some
     held_out: int
@@ -72,7 +72,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Report:
-    """How good a model is: named figures, and a line to print."""
+    """Evaluation of a model: named figures, and a line to print."""
 
     figures: dict[str, float]
     line: str
@@ -87,7 +87,7 @@ class Task(ABC, Generic[Example]):
     model: ClassVar[type[PretrainedModel]]
     generation: ClassVar[GenerationConfig | None] = None  # how a trained model writes, if not in the usual way
     held_out_unit: ClassVar[str]  # what ``held_out`` counts
-    heeds: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
+    options: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
     defaults: ClassVar[Defaults]
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Task(ABC, Generic[Example]):
         """A tokenizer for such examples; ``vocab_size`` 0 is a token for each character, where a task has that."""
 
     def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[int]:
-        """How many tokens of each example a model has to read at once: none where a task cuts it into pieces."""
+        """Tokens of each example that a model has to read at once: none where a task cuts it into pieces."""
         return [0] * len(examples)
 
     def readable(
@@ -145,20 +145,26 @@ class Task(ABC, Generic[Example]):
         return self.batches(examples, tokenizer, config, tokens, seed)
 
     @abstractmethod
-    def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Text:
-        """What the model makes of one example, in a line."""
+    def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Sample:
+        """The model's answer to one example."""
 
     @abstractmethod
     def evaluate(
-        self, model: Any, tokenizer: Tokenizer, examples: Sequence[Example], choices: dict[str, Any]
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        choices: dict[str, Any],
+        progress: Progress = silent,
     ) -> Report:
-        """How good a model is on examples that it has not seen, with progress on standard error.
+        """The scores of a model on examples that it has not seen.
 
         Args:
             model: of the class ``model``.
             tokenizer: the model's.
             examples: to compare with.
             choices: of :class:`~transformer.decode.GenerationConfig`, where it writes.
+            progress: told how many examples or batches are done.
         """
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
@@ -217,7 +223,7 @@ def is_trusted(directory: Path) -> bool:
 
 
 def _document(directory: Path) -> dict[str, Any]:
-    contents = read_generation(directory, [TASK]).contents
+    contents = read_snapshot(directory, [TASK]).contents
     if TASK not in contents:
         raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for")
     return json_object(contents[TASK].decode("utf-8"))

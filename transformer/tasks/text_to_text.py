@@ -1,4 +1,4 @@
-"""Texts from texts, by an encoder-decoder: translation and summarization."""
+"""Translation and summarization: texts from texts, by an encoder-decoder."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from rich.text import Text
-
-from transformer import console
-from transformer.config import TransformerConfig
 from transformer.data.batches import EncodedPair, PairBatches
-from transformer.data.faults import Corpus
 from transformer.data.parallel import Pair, first_sentence, split_pairs
+from transformer.data.tokenizer import Tokenizer
+from transformer.data.validation import Corpus
 from transformer.decode import GenerationConfig
 from transformer.evaluate import rouge, score, transduce
-from transformer.models import Transformer
+from transformer.model.config import TransformerConfig
+from transformer.pretrained import Transformer
 from transformer.tasks.corpora import phrases, summary_pairs, translation_pairs
+from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
-from transformer.tokenizers import Tokenizer
 from transformer.train import TrainingConfig
 
 PAPER_SEARCH = GenerationConfig(length_penalty=0.6, length_penalty_form="paper")  # section 6.1, where there are beams
@@ -60,34 +58,39 @@ class TextToText(Task[Pair]):
         pairs = self._encoded(examples, tokenizer, config.max_length)
         return PairBatches(pairs, tokens, config.pad_id or 0, config.start_id or 0, seed)
 
-    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, room: int) -> list[EncodedPair]:
+    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> list[EncodedPair]:
         sources, targets = (tokenizer.encode([pair[side] for pair in examples]) for side in (0, 1))
         if self.cut:
-            sources = [ids if len(ids) <= room else [*ids[: room - 1], ids[-1]] for ids in sources]
+            sources = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in sources]
         for pair, source, target in zip(examples, sources, targets, strict=True):
-            if max(len(source), len(target)) > room:
+            if (longest := max(len(source), len(target))) > max_length:
                 raise ValueError(
-                    f"max_length: expected texts of at most {room} tokens, got {max(len(source), len(target))} in "
-                    f"{pair[0][:60]!r}"
+                    f"max_length: expected texts of at most {max_length} tokens, got {longest} in {pair[0][:60]!r}"
                 )
         return list(zip(sources, targets, strict=True))
 
-    def show(self, model: Any, tokenizer: Tokenizer, example: Pair) -> Text:
+    def show(self, model: Any, tokenizer: Tokenizer, example: Pair) -> Sample:
         source, reference = example
         (found,) = transduce(model, tokenizer, [source], cut=self.cut)
-        ink = "green" if found == reference else "yellow"
         shown = source if len(source) <= 60 else source[:60] + "…"
-        return Text.assemble(("held out  ", "bold"), f"{shown} → ", (console.clipped(found, reference), ink))
+        return Sample(f"{shown} → ", found, reference=reference)
 
-    def evaluate(self, model: Any, tokenizer: Tokenizer, examples: Sequence[Pair], choices: dict[str, Any]) -> Report:
+    def evaluate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        examples: Sequence[Pair],
+        choices: dict[str, Any],
+        progress: Progress = silent,
+    ) -> Report:
         sources, references = [pair[0] for pair in examples], [pair[1] for pair in examples]
-        with console.counting(self.writing, len(examples)) as advance:
+        with progress(self.writing, len(examples)) as advance:
             texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **choices)
         return self.report(sources, references, texts)
 
     @abstractmethod
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:
-        """How the texts compare with the references."""
+        """The scores of the texts against the references."""
 
 
 class Translation(TextToText):
@@ -95,7 +98,7 @@ class Translation(TextToText):
 
     name = "translate"
     aim = "Translate sentences"
-    heeds = ("reverse", "split_seed", "skip_bad")
+    options = ("reverse", "split_seed", "skip_bad")
     cut = False
     writing = "translating"
     # Found by trying on two cores: a training on a hundred thousand sentences ends within twenty minutes.
@@ -133,7 +136,7 @@ class Summarization(TextToText):
     aim = "Summarize texts"
     cut = True
     writing = "summarizing"
-    # Found by trying: the standard library's docstrings are few, and longer trainings learn them by heart.
+    # Found by trying: the standard library's docstrings are few, and longer trainings memorise them.
     defaults = Defaults(
         data=("docstrings",),
         held_out=500,

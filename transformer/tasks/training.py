@@ -1,4 +1,4 @@
-"""From examples to a trained model directory: what all tasks share."""
+"""Training of a task: from examples to a model directory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import Any
 
 import minigrad as mg
 from minigrad.io import read_file
-from transformer import console
-from transformer.config import TransformerConfig
-from transformer.curve import save_gradient_picture, save_loss_curve
-from transformer.generations import exclusive, read_generation, write_generation
-from transformer.pretrained import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG, PretrainedModel, load_tokenizer
+from transformer.data.tokenizer import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.plots.gradient_norms import save_gradient_picture
+from transformer.plots.loss_curve import save_loss_curve
+from transformer.pretrained import PretrainedModel, load_tokenizer
+from transformer.pretrained.directory import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
+from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
+from transformer.tasks.reporting import SILENT, Reporter
 from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
-from transformer.tokenizers import Tokenizer
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import FILES, Checkpoint
 
@@ -30,7 +32,7 @@ DRAWN = 10_000  # steps that a picture shows at most: it has fewer dots, and the
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to build and train a task's model."""
+    """Settings of a task's model and training."""
 
     architecture: dict[str, Any]  # fields of a TransformerConfig that do not follow from the tokenizer
     vocab_size: int
@@ -57,8 +59,9 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: str | os.PathLike[str] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Trained:
-    """Learn the tokens, train the model with progress on standard error, and save it, also when interrupted.
+    """Learn the tokens, train the model, and save it, also when interrupted.
 
     Args:
         task: what to learn.
@@ -69,6 +72,7 @@ def train(
         resume: go on from the checkpoint in the directory, or begin anew where it was killed before its first step.
         overwrite: begin anew though there is a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
+        reporter: told how the training goes, as the console is.
 
     Raises:
         ValueError: a setting does not fit the examples, there is no training to resume, or a model in the way.
@@ -82,7 +86,7 @@ def train(
         if not (resume or overwrite) and (name := _in_the_way(directory)):
             what = "a model" if name == CONFIG else f"{name} of a training"
             raise ValueError(f"out: {directory} holds {what} already; choose another place, --resume, or --overwrite")
-        return _train(task, examples, choice, settings, directory, resume, tensorboard)
+        return _train(task, examples, choice, settings, directory, resume, tensorboard, reporter)
 
 
 def _train(
@@ -93,14 +97,15 @@ def _train(
     directory: Path,
     resume: bool,
     tensorboard: str | os.PathLike[str] | None,
+    reporter: Reporter,
 ) -> Trained:
     for note in examples.notes:
-        console.say(note)
+        reporter.say(note)
     training = settings.training
     going_on = resume and Checkpoint.exists(directory)
     if resume and not going_on:
         _check_not_begun(directory)
-    with console.doing("learning tokens"):
+    with reporter.doing("learning tokens"):
         tokenizer = _tokenizer_of(directory) if going_on else None  # without a checkpoint it is an earlier model's
         tokenizer = tokenizer or task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
@@ -110,7 +115,7 @@ def _train(
     noted = len(examples.notes)
     examples = task.readable(examples, tokenizer, config, skip_bad=choice.skip_bad)
     for note in examples.notes[noted:]:
-        console.say(note)
+        reporter.say(note)
     noted_choice = replace(choice, held_out_digests=tuple(map(digest, examples.held_out)))
     data = task.batches(examples.train, tokenizer, config, settings.batch_tokens, training.seed)
     held_out = None
@@ -138,7 +143,7 @@ def _train(
     if going_on:
         trainer.resume()
     count = len(examples.train)
-    console.say(
+    reporter.say(
         f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
         f"{training.steps:,} steps"
     )
@@ -153,17 +158,17 @@ def _train(
                 board(step)
 
             with closing(iter(trainer)) as steps:
-                console.watch(steps, training.steps, record, example)
+                reporter.watch(steps, training.steps, record, example)
     except OSError:
         drawn = False  # a full disk has no room for pictures, and the first error is the one to tell
         raise
     finally:
         if trainer.steps_made:  # whatever ended the training, what was learned is kept
-            write_generation(directory, files())
+            write_snapshot(directory, files())
             if drawn:
                 _draw(directory)
         if not trainer.finished:
-            console.say(
+            reporter.say(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
                 "--resume goes on"
                 if trainer.steps_made
@@ -219,7 +224,7 @@ def check_no_links(directory: Path, *names: str) -> None:
 
 def _in_the_way(directory: Path) -> str | None:
     """A file of a model or a training that would be lost; what was killed before its first step is no loss."""
-    members = read_generation(directory, ()).members
+    members = read_snapshot(directory, ()).members
     begun = {LOG} if LOG in members and FILES[0] not in members else set()
     names = (CONFIG, LOG, FILES[0])
     return next((name for name in names if name not in begun and os.path.lexists(directory / name)), None)
@@ -231,7 +236,7 @@ def _tokenizer_of(directory: Path) -> Tokenizer | None:
     Raises:
         ValueError: it is not the one that was saved with the checkpoint.
     """
-    saved = read_generation(directory, OF_TOKENIZER)
+    saved = read_snapshot(directory, OF_TOKENIZER)
     for name in (TOKENIZER, TOKENIZER_CONFIG):
         if fault := saved.fault(name):
             raise ValueError(f"{saved.path(name)}: {fault}")
@@ -240,7 +245,7 @@ def _tokenizer_of(directory: Path) -> Tokenizer | None:
 
 def _check_not_begun(directory: Path) -> None:
     """Refuse to begin a training anew, as its resumption, unless it was killed before its first step."""
-    members = read_generation(directory, ()).members
+    members = read_snapshot(directory, ()).members
     if LOG in members and FILES[0] not in members:
         return
     try:
@@ -267,7 +272,7 @@ def _draw(directory: Path) -> None:
 
 @contextmanager
 def _board(directory: str | os.PathLike[str] | None, trainer: Trainer) -> Iterator[Callable[[Step], None]]:
-    """What writes each step for TensorBoard, where there is a directory for it."""
+    """A writer of each step for TensorBoard, where there is a directory for it."""
     if directory is None:
         yield lambda step: None
     else:

@@ -1,7 +1,7 @@
-"""Training: of any model whose logits follow from a batch's inputs, by any stream of batches.
+"""Training of any model whose logits follow from a batch's inputs, by any stream of batches.
 
-objective (what is minimised) · config (how) · clipping, precision, kept (what happens to gradients and weights) · log,
-checkpoint, tensorboard (what is written) · trainer (the loop).
+config (settings, schedules, optimizers) → objective (the loss) → clipping, precision, weight_selection (gradients and
+weights) → log, checkpoint, tensorboard (files) → trainer (the loop).
 """
 
 from transformer.train.config import OPTIMIZERS, SCHEDULES, TrainingConfig

@@ -1,4 +1,4 @@
-"""All that a training needs to go on to the last bit: members of the generation that its log and its model are of."""
+"""Training checkpoints: all that resuming to the last bit needs, in one snapshot with the log and the model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from minigrad import nn
 from minigrad.io import from_bytes, to_bytes
 from minigrad.random import Generator, default_generator
-from transformer.config import json_object
-from transformer.generations import CHECKPOINT, read_generation
+from transformer.json_object import json_object
+from transformer.pretrained.snapshot import CHECKPOINT, read_snapshot
 
 STATE, WEIGHTS, OPTIMIZER, KEPT = "state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"
 ARRAYS = (WEIGHTS, OPTIMIZER, KEPT)
@@ -23,7 +23,7 @@ Arrays = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands after a step, but for its arrays."""
+    """Position of a training after a step, without its arrays."""
 
     step: int = 0  # steps made
     epoch: int = 0  # that the next batch comes from
@@ -56,7 +56,7 @@ class Checkpoint:
         Raises:
             ValueError: a file is missing or damaged.
         """
-        saved = read_generation(directory, FILES)
+        saved = read_snapshot(directory, FILES)
         if not saved.has(f"{CHECKPOINT}/{STATE}"):
             return None
         name = STATE
@@ -81,7 +81,7 @@ class Checkpoint:
     @staticmethod
     def exists(directory: Path) -> bool:
         """True if something is there that a training in this directory has saved."""
-        return FILES[0] in read_generation(directory, FILES[:1]).contents
+        return FILES[0] in read_snapshot(directory, FILES[:1]).contents
 
 
 def _table(state: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def model_identity(model: nn.Module) -> dict[str, Any]:
 
 
 def first_difference(saved: Any, now: Any, name: str = "") -> str | None:
-    """Where two trees of JSON values differ first: the name, what was saved and what is there now."""
+    """The first difference of two trees of JSON values: the name, what was saved and what is there now."""
     if isinstance(saved, Mapping) and isinstance(now, Mapping):
         for key in {**now, **saved}:
             below = f"{name}.{key}" if name else str(key)

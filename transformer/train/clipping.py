@@ -1,4 +1,4 @@
-"""Limits on gradients, and an account of what they did to which parameter."""
+"""Gradient clipping, by norm and by value, with an account for each parameter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minigrad.optim import clip_grad_value_
 
 @dataclass(frozen=True)
 class Clipping:
-    """What the gradients of one step were, and what clipping does to them."""
+    """Norms of one step's gradients, and the effect of clipping on them."""
 
     norms: tuple[float, ...]  # of each parameter's gradient, before any clipping
     shares: tuple[float, ...]  # of each gradient's elements, cut by clip_value; empty without it

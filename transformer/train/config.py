@@ -1,4 +1,4 @@
-"""How to train: the settings, and the schedules and optimizers that they name."""
+"""Training configuration: the settings, and the schedules and optimizers that they name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from minigrad import Tensor, nn
 from minigrad.optim import SGD, Adafactor, Adam, AdamW, Optimizer, lr_scheduler
-from transformer.config import check_kinds
+from transformer.model.config import check_kinds
 
 # Of the warm-up, all steps, and the share of the peak to end at; with the peak at 1.
 SCHEDULES: dict[str, Callable[[int, int, float], lr_scheduler.Schedule]] = {
@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How to train. The defaults are those of "Attention Is All You Need", sections 5.3 and 5.4.
+    """Settings of a training. The defaults are those of "Attention Is All You Need", sections 5.3 and 5.4.
 
     Raises:
         ValueError: a value is out of range, or two contradict each other; the message says which.

@@ -1,4 +1,4 @@
-"""What a training reports of each step, and its log: JSON lines that a crash cannot spoil."""
+"""Training log: a report of each step, as JSON lines that a crash cannot spoil."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.io import naming, open_file, read_file, write_whole
-from transformer.config import json_object
-from transformer.generations import Member
+from transformer.json_object import json_object
+from transformer.pretrained.snapshot import Member
 
 LISTS = ("gradient_norms", "clipped_shares")
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of training reports."""
+    """Report of one training step."""
 
     number: int  # counted from 1
     loss: float  # mean over the target tokens, label smoothing included

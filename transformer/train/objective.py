@@ -1,4 +1,4 @@
-"""What training minimises: the cross-entropy of the target tokens."""
+"""Training objective: the cross-entropy of the target tokens."""
 
 from __future__ import annotations
 

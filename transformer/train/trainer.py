@@ -21,7 +21,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
-from transformer.generations import CHECKPOINT, Member, exclusive, read_generation, write_generation
+from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, write_snapshot
 from transformer.train.checkpoint import (
     FILES,
     KEPT,
@@ -35,10 +35,10 @@ from transformer.train.checkpoint import (
 )
 from transformer.train.clipping import Clipping, clip
 from transformer.train.config import TrainingConfig, make_optimizer
-from transformer.train.kept import weights_to_keep
 from transformer.train.log import Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
 from transformer.train.precision import bfloat16_weights
+from transformer.train.weight_selection import weight_selection
 
 LOG = "log.jsonl"
 
@@ -60,7 +60,7 @@ class Trainer:
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.
         settings: other choices that the training follows from, to be the same when it is resumed.
-        held: whether the caller holds the directory, by :func:`~transformer.generations.exclusive`.
+        held: whether the caller holds the directory, by :func:`~transformer.pretrained.snapshot.exclusive`.
 
     Raises:
         ValueError: the settings do not fit the model or the data.
@@ -100,7 +100,7 @@ class Trainer:
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self.parameter_names, self.parameters = list(trained), list(trained.values())
         self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
-        self._kept = weights_to_keep(config)
+        self._selection = weight_selection(config)
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
@@ -109,13 +109,13 @@ class Trainer:
 
     @property
     def steps_made(self) -> int:
-        """How many steps the training has made, in all runs together."""
+        """The number of steps made, in all runs together."""
         return self._position.step
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are made, or further ones were found useless."""
-        return self.steps_made >= self.config.steps or self._kept.exhausted
+        """True if all steps are made, or further ones were found useless."""
+        return self.steps_made >= self.config.steps or self._selection.exhausted
 
     def resume(self) -> int:
         """Go back to the checkpoint in the directory, if there is one; what follows is as if it had never stopped.
@@ -141,12 +141,12 @@ class Trainer:
             self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
             self.optimizer.load_state_dict({**checkpoint.rates["optimizer"], **checkpoint.arrays[OPTIMIZER]})
             self.scheduler.load_state_dict(checkpoint.rates["schedule"])
-            self._kept.load_state_dict(checkpoint.arrays[KEPT])
+            self._selection.load_state_dict(checkpoint.arrays[KEPT])
             self._random = {name: _checked(checkpoint.random[name]) for name in self._generators}
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole checkpoint ({type(error).__name__}: {error})") from None
         self._position = checkpoint.position
-        logged = read_generation(self.directory, ()).members.get(LOG)
+        logged = read_snapshot(self.directory, ()).members.get(LOG)
         size = self._position.log_length
         self._logged = logged if logged is not None and logged.size == size else Member(size, "")
         self._saved, self._whole = self.steps_made, True
@@ -170,7 +170,7 @@ class Trainer:
                     self.save()
                 yield step
             self.save()
-            if (weights := self._kept.result()) is not None:
+            if (weights := self._selection.result()) is not None:
                 self.model.load_state_dict(weights)
 
     def _begin(self, stack: ExitStack) -> None:
@@ -183,7 +183,7 @@ class Trainer:
             versions = {"minigrad": mg.__version__, "numpy": np.__version__}
             header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
             content = json.dumps(header).encode() + b"\n"
-            write_generation(self.directory, [(LOG, content), *((name, None) for name in FILES)])
+            write_snapshot(self.directory, [(LOG, content), *((name, None) for name in FILES)])
             self._logged = Member.of(content)
         stack.callback(setattr, self, "_log", None)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
@@ -247,7 +247,7 @@ class Trainer:
         if not self._evaluates_after(self.steps_made):
             return None
         loss = None if self.held_out is None else held_out_loss(self.model, self.held_out.epoch(0))
-        self._kept.see(self.steps_made, loss, self.model.state_dict())
+        self._selection.update(self.steps_made, loss, self.model.state_dict())
         return loss
 
     def _check_finite(self, loss: float, clipping: Clipping) -> None:
@@ -267,15 +267,15 @@ class Trainer:
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
-        arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._kept.state_dict()}
+        arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
         checkpoint = Checkpoint(self._identity, self._position, self._random, rates, arrays)
         contents = chain(checkpoint.files(), self._companions())
-        write_generation(self.directory, contents, grown={LOG: self._logged})
+        write_snapshot(self.directory, contents, appended={LOG: self._logged})
         self._saved = self.steps_made
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must have in common with this training."""
+        """Identity of this training, which a checkpoint must share."""
         identity = {
             "model": model_identity(self.model),
             "data": fingerprint(self.data),

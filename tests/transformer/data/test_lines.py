@@ -14,9 +14,9 @@ from hypothesis import given, strategies as st
 
 from transformer import Tokenizer
 from transformer.data import lines
-from transformer.data.faults import Fault, Faults
 from transformer.data.lines import read_lines
-from transformer.data.texts import pieces
+from transformer.data.text_files import pieces
+from transformer.data.validation import Fault, Faults
 
 TEXT = "".join(f"line {number}\n" for number in range(300)).encode()
 COMPRESSIONS = {

@@ -13,10 +13,10 @@ from tests.transformer.conftest import small
 from transformer import MaskedLM, Tokenizer, Transformer
 from transformer.data.normalization import characters, line, passage
 from transformer.data.parallel import read_pairs
-from transformer.data.texts import read_passages, read_texts
+from transformer.data.text_files import read_passages, read_texts
+from transformer.data.tokenizer import MASK, SPECIAL
 from transformer.evaluate import transduce
 from transformer.tasks import fill
-from transformer.tokenizers import MASK, SPECIAL
 
 # What is written in several ways: composed and not, with marks in either order, and with every kind of line end.
 PIECES = [

@@ -69,7 +69,7 @@ class TableDecoding:
         self.begun = True
         return np.stack([self.model.logits(said) for said in self.said])
 
-    def keep(self, rows: Array) -> None:
+    def reorder(self, rows: Array) -> None:
         self.said = [self.said[row] for row in rows.tolist()]
 
 

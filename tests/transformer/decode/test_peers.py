@@ -66,7 +66,7 @@ class Padded:
             logits = self.model(ids, attention_mask=mask, position_ids=positions).logits
         return logits[:, -1].numpy()
 
-    def keep(self, rows: Array) -> None:
+    def reorder(self, rows: Array) -> None:
         self.ids, self.mask = self.ids[rows], self.mask[rows]
         self.source = tuple(part[torch.tensor(rows)] for part in self.source)
 

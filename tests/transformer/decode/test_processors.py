@@ -1,4 +1,4 @@
-"""What changes the scores of the next token."""
+"""Logits processors."""
 
 from __future__ import annotations
 

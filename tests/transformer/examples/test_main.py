@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from transformer import console
+from transformer.cli import console
 from transformer.examples.__main__ import main
 
 

@@ -1,4 +1,4 @@
-"""Modular addition: the split, what is predicted, learning by heart, and what is said of a training."""
+"""Modular addition: the split, what is predicted, memorising, and what is said of a training."""
 
 from __future__ import annotations
 

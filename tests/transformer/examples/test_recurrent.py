@@ -71,7 +71,7 @@ def test_step_by_step_the_logits_are_those_of_the_whole_target(translator: Recur
 def test_keep_reorders_repeats_and_drops_rows(translator: RecurrentTranslator) -> None:
     decoding, rows = translator.begin(SOURCES), np.array([2, 0, 2])
     decoding.step(decoding.prompt)
-    decoding.keep(rows)
+    decoding.reorder(rows)
     found = decoding.step(TARGETS[rows, 1:2])
     np.testing.assert_allclose(found, translator(SOURCES, TARGETS).data[rows, 1], atol=1e-12)
 

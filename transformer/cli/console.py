@@ -1,0 +1,236 @@
+"""Console output: progress and results in a terminal, in a notebook, and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from transformer.tasks import Sample
+from transformer.train import Step
+
+# Results go to standard output, progress and errors to standard error.
+PIPE_WIDTH = 120  # columns of a table that goes to a file
+out = Console(
+    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else PIPE_WIDTH
+)
+err = Console(stderr=True, highlight=False, markup=False)
+
+
+def prepare_output() -> None:
+    """Have both output streams, closed ones too, and let no character that they cannot express end the process."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Let what is still to be written go nowhere: its reader has gone, or its disk is full."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+Example = Callable[[], Sample] | None  # to show as the model learns
+
+PIPE_SECONDS = 10.0  # between the lines of progress in a pipe
+SMOOTHING = 0.98  # of the loss and speed shown: an average over the last fifty steps or so
+
+
+class _Average:
+    """An exponential moving average, corrected for its start."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._weight = 0.0
+
+    def add(self, value: float) -> None:
+        self._total = SMOOTHING * self._total + (1 - SMOOTHING) * value
+        self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+
+    @property
+    def value(self) -> float:
+        return self._total / self._weight if self._weight else 0.0
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Figures to show after a step."""
+
+    number: int
+    total: int
+    loss: float  # smoothed, as is the speed
+    held_out_loss: float | None  # of the last evaluation
+    lr: float
+    speed: float | None  # tokens/s
+    seconds_left: float | None  # not known after one step, nor is the speed
+
+    def parts(self) -> list[str]:
+        held_out = [] if self.held_out_loss is None else [f"held out {self.held_out_loss:.3f}"]
+        speed = [] if self.speed is None else [f"{self.speed:,.0f} tokens/s"]
+        left = [] if self.seconds_left is None else [f"{timedelta(seconds=round(self.seconds_left))} left"]
+        return [f"loss {self.loss:.3f}", *held_out, f"lr {self.lr:.2g}", *speed, *left]
+
+
+def watch(
+    steps: Iterable[Step],
+    total: int,
+    record: Callable[[Step], None],
+    example: Example = None,
+    every: int = 100,
+) -> None:
+    """Run a training to its end and show how it goes: step, losses, learning rate, tokens/s, time left.
+
+    A terminal and a notebook (with ipywidgets) get a panel that changes in place, anything else a line now and then.
+
+    Args:
+        steps: a trainer, also one that goes on from a checkpoint.
+        total: how many steps it makes in all.
+        record: told each step as it is made.
+        example: what to show below the figures: a sentence as it is translated by now.
+        every: how many steps a live display waits before it asks for the example again.
+    """
+    loss, seconds, tokens = _Average(), _Average(), _Average()
+    held_out: float | None = None
+    start = math.nan  # after the first step, which compiles or loads the kernels
+    display = _live if _can_change_in_place() else _lines
+    with display(total, every, example) as show:
+        for made, step in enumerate(steps, 1):
+            record(step)
+            loss.add(step.loss)
+            held_out = held_out if step.held_out_loss is None else step.held_out_loss
+            speed = left = None
+            if made == 1:
+                start = time.perf_counter()
+            else:
+                seconds.add(step.seconds)
+                tokens.add(step.tokens)
+                speed = tokens.value / seconds.value
+                left = (time.perf_counter() - start) / (made - 1) * (total - step.number)
+            show(_Figures(step.number, total, loss.value, held_out, step.lr, speed, left))
+
+
+Display = Iterator[Callable[[_Figures], None]]
+
+
+def _can_change_in_place() -> bool:
+    return err.is_terminal or (err.is_jupyter and find_spec("ipywidgets") is not None)
+
+
+@contextmanager
+def _live(total: int, every: int, example: Example) -> Display:
+    """A panel that is drawn anew as the figures change."""
+    progress = Progress(TextColumn("[bold]training"), BarColumn(bar_width=24), MofNCompleteColumn(), console=err)
+    task = progress.add_task("", total=total)
+    said: tuple[Text, ...] = ()
+    with Live(progress, console=err, refresh_per_second=4) as live:
+
+        def show(figures: _Figures) -> None:
+            nonlocal said
+            progress.update(task, completed=figures.number)
+            if example is not None and (figures.number % every == 0 or figures.number == total):
+                said = (sample_text(example()),)
+            live.update(Group(progress, Text("  ".join(figures.parts())), *said))
+
+        yield show
+
+
+@contextmanager
+def _lines(total: int, every: int, example: Example) -> Display:
+    """A line for the first step, then one every few seconds, and one for the last step."""
+    printed = -math.inf
+    waiting: _Figures | None = None
+
+    def write(figures: _Figures) -> None:
+        said = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
+        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + said, file=sys.stderr, flush=True)
+
+    def show(figures: _Figures) -> None:
+        nonlocal printed, waiting
+        waiting = figures
+        if time.perf_counter() - printed >= PIPE_SECONDS:
+            write(figures)
+            printed, waiting = time.perf_counter(), None
+
+    yield show
+    if waiting is not None:
+        write(waiting)
+
+
+def say(text: str) -> None:
+    """A line on standard error, whole however long it is."""
+    err.print(text, soft_wrap=True)
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say what is being done: in a terminal until it is done, in a pipe as a line."""
+    if err.is_terminal:
+        with err.status(Text(what)):  # brackets in a path are no markup
+            yield
+    else:
+        say(what)
+        yield
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for work that is counted; a silent one in a pipe.
+
+    Yields:
+        A function to be told how many more are done.
+    """
+    columns = (TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, TaskProgressColumn(), console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def sample_text(sample: Sample) -> Text:
+    """A held-out example and the model's answer as a line, green where the answer is the reference."""
+    ink = "green" if sample.written == sample.reference else "yellow"
+    written = sample.written if sample.reference is None else clipped(sample.written, sample.reference)
+    return Text.assemble(("held out  ", "bold"), sample.before, (written, ink), sample.after)
+
+
+def clipped(translation: str, reference: str) -> str:
+    """A translation, cut where an untrained model finds no end."""
+    limit = 2 * len(reference) + 20
+    return translation if len(translation) <= limit else translation[:limit] + "…"
+
+
+def translations_table(rows: Sequence[tuple[str, str, str]]) -> Table:
+    """Sources, references and translations side by side, with a mark at those that are exact."""
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("source", "reference", "translation", ""):
+        table.add_column(column, overflow="fold")
+    for source, reference, translation in rows:
+        exact = translation == reference
+        translation = clipped(translation, reference)
+        table.add_row(
+            Text(source),
+            Text(reference),
+            Text(translation, style="green" if exact else "red"),
+            Text("✓" if exact else "✗", style="green" if exact else "red"),
+        )
+    return table

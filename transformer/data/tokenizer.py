@@ -1,0 +1,342 @@
+"""Tokenizer: text to ids and back, by the ``tokenizers`` library; learned here, or read from a directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from minigrad.optional_imports import require
+from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
+from transformer.json_object import json_object
+
+SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
+MASK = "<mask>"
+CONTEXT = 4  # tokens before another that its text may depend on
+LANGUAGE = re.compile(r">>[^\s<>]+<<")  # how Marian's models are told what to translate into, before a text
+SHOWN = 10  # of their languages, in an error
+MAX_VOCABULARY = 2**20  # the library takes room for all at once, and where there is not enough it ends the process
+
+# For each role: the names that Hugging Face's files give it, and the tokens that usually play it.
+ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "pad": (("pad_token",), ("<pad>", "[PAD]")),
+    "bos": (("bos_token", "cls_token"), ("<s>", "[CLS]", "<|endoftext|>")),
+    "eos": (("eos_token", "sep_token"), ("</s>", "[SEP]", "<|endoftext|>")),
+    "mask": (("mask_token",), (MASK, "[MASK]")),
+    "unk": (("unk_token",), ("<unk>", "[UNK]")),
+}
+
+
+class Tokenizer:
+    """Text to ids and back, with the ids of the special tokens (None for a role that no token has).
+
+    Tokenizers that are learned here read texts as corpora are read: in Unicode NFC, with LF at the ends of lines.
+
+    What surrounds an encoded text is the file's own affair: its post-processor adds ``[CLS]`` and ``[SEP]`` for BERT,
+    ``</s>`` for T5 and for tokenizers that are learned here, nothing for GPT-2.
+
+    Args:
+        json: the document that :meth:`to_json` returns: the format of Hugging Face's ``tokenizer.json``.
+        names: the content of the ``special_tokens_map.json`` or ``tokenizer_config.json`` beside it, which say which
+            token plays which role. A role that they do not mention is played by the token that usually does.
+
+    Raises:
+        ValueError: the document is damaged, or has no token of a name in ``names``.
+    """
+
+    def __init__(self, json: str, names: Mapping[str, Any] | None = None) -> None:
+        self._library = require("tokenizers", "text")
+        _check_ids(json)
+        try:
+            self._tokenizer: Any = self._library.Tokenizer.from_str(json)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the library raises nothing narrower, and its panics are no Exception
+            raise ValueError(f"not a valid tokenizer ({error})") from None
+        self._tokenizer.no_padding()  # batches are padded later, and nothing is cut off silently
+        self._tokenizer.no_truncation()
+        self.special_names = self._played_by(names or {})
+        ids = {role: self._tokenizer.token_to_id(token) for role, token in self.special_names.items()}
+        self.pad_id: int | None = ids.get("pad")
+        self.bos_id: int | None = ids.get("bos")
+        self.eos_id: int | None = ids.get("eos")
+        self.mask_id: int | None = ids.get("mask")
+        self.unk_id: int | None = ids.get("unk")
+        if self._tokenizer.post_processor is None and tuple(self._special().values())[:3] == SPECIAL:
+            _end_texts(self._library, self._tokenizer)  # files of our own did not always say that texts end
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, *, special: Sequence[str] = SPECIAL) -> Tokenizer:
+        """Learn a byte-pair encoding (Sennrich, Haddow and Birch, 2016) over bytes; each digit is a token of its own.
+
+        Working on bytes, it can write any text; splitting digits lets a model copy numbers that it has never seen.
+
+        Args:
+            texts: what to learn from; of all languages that the model shall read and write.
+            vocab_size: how many tokens to end with; at least the 256 bytes and the special tokens.
+            special: the special tokens, whose ids count from 0. A masked language model needs ``MASK`` among them.
+                With ``"</s>"`` among them, it ends each encoded text.
+
+        Example:
+            >>> tokenizer = Tokenizer.train(["low low slow"], 262, special=[*SPECIAL, MASK])
+            >>> tokenizer.tokens(tokenizer.encode(["lower"])[0])
+            ['low', 'e', 'r', '</s>']
+        """
+        check_texts("texts", texts)
+        if not 256 + len(special) <= vocab_size <= MAX_VOCABULARY:
+            raise ValueError(f"vocab_size: expected {256 + len(special)} to {MAX_VOCABULARY:,}, got {vocab_size:,}")
+        library = require("tokenizers", "text")
+        tokenizer = library.Tokenizer(library.models.BPE())
+        tokenizer.normalizer = _normalizer(library)
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
+            [library.pre_tokenizers.Digits(individual_digits=True), library.pre_tokenizers.ByteLevel(False)]
+        )
+        tokenizer.decoder = library.decoders.ByteLevel()
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(special),
+            initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        _end_texts(library, tokenizer)
+        return cls(tokenizer.to_str())
+
+    @classmethod
+    def characters(cls, text: str, *, special: Sequence[str] = ()) -> Tokenizer:
+        """A token for each distinct character of the text, sorted, after the special tokens.
+
+        With ``"<unk>"`` among the special tokens it stands for all other characters; else they are errors.
+        Source: nanoGPT's ``data/shakespeare_char``.
+
+        Example:
+            >>> tokenizer = Tokenizer.characters("hello")
+            >>> tokenizer.vocab_size, tokenizer.encode(["hole"])
+            (4, [[1, 3, 2, 0]])
+        """
+        alphabet = sorted(set(characters(text)))
+        if not alphabet:
+            raise ValueError("text: expected at least one character, got an empty text")
+        library = require("tokenizers", "text")
+        vocabulary = {token: i for i, token in enumerate([*special, *alphabet])}
+        tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token="<unk>"))
+        tokenizer.normalizer = _normalizer(library)
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[\s\S]"), "isolated")
+        tokenizer.decoder = library.decoders.Fuse()
+        tokenizer.add_special_tokens(list(special))
+        _end_texts(library, tokenizer)
+        return cls(tokenizer.to_str())
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self._tokenizer.get_vocab_size())
+
+    def encode(
+        self, texts: Sequence[str], *, add_special_tokens: bool = True, split_special_tokens: bool = True
+    ) -> list[list[int]]:
+        """The ids of each text.
+
+        Where the vocabulary has languages to translate into, as Marian's ``>>fra<<``, a text begins with the one named
+        there, whatever else its tokens are.
+
+        Args:
+            texts: what to encode.
+            add_special_tokens: surround each text as the post-processor says; a prompt to be continued is not ended.
+            split_special_tokens: ``"</s>"`` in a text is four characters, not its end. With False the names of special
+                tokens in a text become these tokens, as in a prompt like ``"the [MASK] statement"``.
+
+        Raises:
+            TypeError: ``texts`` is one text, and no list.
+            ValueError: a text has a character that the vocabulary cannot write, or names a language that it has not.
+        """
+        check_texts("texts", texts)
+        languages = [self._language(text) for text in texts]
+        texts = [text[len(name) :].lstrip() if name else text for name, text in zip(languages, texts, strict=True)]
+        self._tokenizer.encode_special_tokens = split_special_tokens
+        try:
+            encodings = self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"texts: {self._unwritable(texts) or error}") from None
+        found = [list(encoding.ids) for encoding in encodings]
+        for ids, encoding, name in zip(found, encodings, languages, strict=True):
+            if name:  # after what surrounds each text
+                ids.insert([*encoding.special_tokens_mask, 0].index(0), self._languages[name])
+        return found
+
+    def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
+        """The text of each sequence of ids; special tokens leave no trace.
+
+        Raises:
+            TypeError: ``sequences`` are ids, and no lists of ids.
+        """
+        try:
+            lists = [list(map(int, ids)) for ids in sequences]
+        except TypeError:
+            raise TypeError(f"sequences: expected lists of token ids, got {sequences!r:.80}") from None
+        return list(self._tokenizer.decode_batch(lists, skip_special_tokens=True))
+
+    def decode_stream(self, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
+        """The text of ids as they arrive, in pieces of whole characters, which together are what :meth:`decode` gives.
+
+        A character of several tokens comes with the last of them. Where bytes are tokens of their own, which together
+        may be no text, they come with the next token that is none.
+
+        Args:
+            ids: as they arrive.
+            before: what they follow: with text before it, a token may begin with a space that it lacks as the first.
+
+        Example:
+            >>> tokenizer = Tokenizer.train(["a b"], 259)
+            >>> list(tokenizer.decode_stream(tokenizer.encode(["né"])[0]))
+            ['n', 'é']
+        """
+        every = list(before)
+        given = self.decode([every])[0]
+        special = self._special()
+        window = self._context([i for i in every if i not in special])
+        shown = self.decode([window])[0]
+        for i in map(int, ids):
+            every.append(i)
+            if i in special:
+                continue
+            window.append(i)
+            if i in self._byte_tokens:
+                continue
+            text = self.decode([window])[0]
+            if text.endswith(UNFINISHED) or not text.startswith(shown):
+                continue
+            if piece := text[len(shown) :]:
+                yield piece
+                given += piece
+            window = self._context(window)
+            shown = self.decode([window])[0]
+        if rest := self.decode([every])[0][len(given) :]:
+            yield rest
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Each id's own text, as for the axis of a picture; bytes that are no whole character show as �."""
+        special = self._special()
+        return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+
+    @cached_property
+    def _languages(self) -> dict[str, int]:
+        """The tokens that name a language to translate into, by Marian's convention."""
+        return {token: i for token, i in self._tokenizer.get_vocab().items() if LANGUAGE.fullmatch(token)}
+
+    def _language(self, text: str) -> str:
+        """The language that a text begins with, if the vocabulary has any."""
+        found = LANGUAGE.match(text) if isinstance(text, str) and text.startswith(">>") and self._languages else None
+        if found is None:
+            return ""
+        if found[0] not in self._languages:
+            known = ", ".join(sorted(self._languages)[:SHOWN])
+            raise ValueError(f"texts: {found[0]} is no language of this model; those are {known} …")
+        return found[0]
+
+    def _context(self, ids: list[int]) -> list[int]:
+        """The last tokens, on which the next one's text may depend: never a part of what is written in bytes."""
+        start = max(len(ids) - CONTEXT, 0)
+        while start > 0 and ids[start] in self._byte_tokens:
+            start -= 1
+        return ids[start:]
+
+    @cached_property
+    def _byte_tokens(self) -> frozenset[int]:
+        """Tokens that are a byte each, which some tokenizers fall back on."""
+        found = (self._tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(i for i in found if i is not None)
+
+    @property
+    def added_tokens(self) -> dict[str, dict[str, Any]]:
+        """Tokens added to the vocabulary, the special ones among them, by id and as Hugging Face notes them."""
+        fields = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+        added = sorted(self._tokenizer.get_added_tokens_decoder().items())
+        return {str(i): {name: getattr(token, name) for name in fields} for i, token in added}
+
+    def to_json(self) -> str:
+        """The tokenizer as a JSON document."""
+        return str(self._tokenizer.to_str(pretty=False))
+
+    def _special(self) -> dict[int, str]:
+        """The special tokens by id, in the order of their ids."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return {i: token.content for i, token in sorted(added.items()) if token.special}
+
+    def _played_by(self, names: Mapping[str, Any]) -> dict[str, str]:
+        """The token of each role that has one."""
+        special = set(self._special().values())
+        tokens: dict[str, str] = {}
+        for role, (keys, usual) in ROLES.items():
+            given = {key: _content(key, names[key]) for key in keys if key in names}
+            named = {key: token for key, token in given.items() if token is not None}
+            for key, token in named.items():
+                if self._tokenizer.token_to_id(token) is None:
+                    raise ValueError(f"{key}: {token!r} is not among the {self.vocab_size:,} tokens of the tokenizer")
+                if token not in special:  # known to the vocabulary only: to be left out of decoded text all the same
+                    self._tokenizer.add_special_tokens([token])
+            candidates = [*named.values(), *(token for token in usual if not given and token in special)]
+            if candidates:
+                tokens[role] = candidates[0]
+        return tokens
+
+    def _unwritable(self, texts: Sequence[str]) -> str | None:
+        """The fault of the first character that is no token of its own, where characters are tokens."""
+        known = self._tokenizer.get_vocab()
+        for text in texts:
+            for character in characters(text) if isinstance(text, str) else ():
+                if "\ud800" <= character <= "\udfff":
+                    return f"expected Unicode text, got the lone surrogate {character!r} in {text[:60]!r}"
+                if character not in known:
+                    return (
+                        f"character {character!r} (U+{ord(character):04X}) in {text[:60]!r} is not among the "
+                        f"{self.vocab_size:,} tokens of this tokenizer"
+                    )
+        return None
+
+
+def _check_ids(text: str) -> None:
+    """Refuse ids for which the library would take more room than there is, which ends the process.
+
+    Raises:
+        ValueError: a token has such an id, or the document is no JSON object.
+    """
+    try:
+        document = json_object(text)
+    except ValueError as error:
+        raise ValueError(f"not a valid tokenizer ({error})") from None
+    model, added = document.get("model"), document.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    ids = dict(vocabulary) if isinstance(vocabulary, dict) else {}
+    for token in added if isinstance(added, list) else ():
+        if isinstance(token, dict):
+            ids[f"{token.get('content')}"] = token.get("id")
+    for content, i in ids.items():
+        if isinstance(i, (int, float)) and not 0 <= i < MAX_VOCABULARY:
+            raise ValueError(
+                f"not a valid tokenizer ({content!r:.40}: expected an id below {MAX_VOCABULARY:,}, got {i})"
+            )
+
+
+def _content(key: str, value: Any) -> str | None:
+    """A token as Hugging Face's files write it: its text, a table with its text, or null."""
+    token = value.get("content") if isinstance(value, dict) else value
+    if token is not None and not isinstance(token, str):
+        raise ValueError(f"{key}: expected a token, got {value!r}")
+    return token
+
+
+def _normalizer(library: Any) -> Any:
+    """:func:`~transformer.data.normalization.characters`, as a part of the tokenizer and so of its file."""
+    normalizers = library.normalizers
+    line_ends = normalizers.Replace(library.Regex("\r\n?"), "\n")
+    return normalizers.Sequence([line_ends, normalizers.Replace(BOM, ""), normalizers.NFC()])
+
+
+def _end_texts(library: Any, tokenizer: Any) -> None:
+    """Have ``</s>`` end each encoded text, where the tokenizer has this token."""
+    end = SPECIAL[2]
+    if (eos_id := tokenizer.token_to_id(end)) is not None:
+        tokenizer.post_processor = library.processors.TemplateProcessing(
+            single=f"$A {end}", pair=f"$A {end} $B {end}", special_tokens=[(end, eos_id)]
+        )

@@ -1,0 +1,107 @@
+"""Corpus validation: bad lines are counted, reported with the first line numbers, and left out on request."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MAX_CHARACTERS = 10_000
+"""Longest line or paragraph, in characters; a longer one is no sentence, but a file without line ends or a blob."""
+
+MAX_RATIO = 9
+"""One side of a pair may be this many times as long as the other; the limit of Moses' `clean-corpus-n.perl`."""
+
+FREE_CHARACTERS = 100
+"""Added to that limit, since short texts vary more: "US" is "Vereinigte Staaten von Amerika"."""
+
+_SHOWN = 5  # line numbers of each kind
+
+
+class Fault(StrEnum):
+    """Faults of a line."""
+
+    NOT_UTF8 = "not in UTF-8"
+    NO_TAB = "without a tab"
+    EMPTY = "empty"
+    EMPTY_SOURCE = "with an empty source"
+    EMPTY_TARGET = "with an empty target"
+    TOO_LONG = f"with more than {MAX_CHARACTERS:,} characters"
+    LOPSIDED = f"with one side over {MAX_RATIO} times as long as the other"
+
+
+@dataclass
+class _Found:
+    """The count of lines of one kind, and the numbers of the first few."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, number: int) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(number)
+
+
+class Faults:
+    """The bad lines of files, by kind. It is false where there are none, and reads as one line.
+
+    >>> faults = Faults()
+    >>> for number in (4, 9, 12):
+    ...     faults.add("pairs.tsv", number, Fault.NO_TAB)
+    >>> faults.add("pairs.tsv", 7, Fault.EMPTY_TARGET)
+    >>> print(faults)
+    pairs.tsv: 3 lines without a tab (4, 9, 12), 1 line with an empty target (7)
+    """
+
+    def __init__(self) -> None:
+        self._found: defaultdict[str, defaultdict[Fault, _Found]] = defaultdict(lambda: defaultdict(_Found))
+
+    def add(self, file: str, number: int, fault: Fault) -> None:
+        self._found[file][fault].add(number)
+
+    def __len__(self) -> int:
+        return sum(found.count for kinds in self._found.values() for found in kinds.values())
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{file}: {', '.join(_summary(fault, found) for fault, found in kinds.items())}"
+            for file, kinds in self._found.items()
+        )
+
+
+class Corpus(list[T]):
+    """The good lines of files: a plain list, with a report of those that were left out."""
+
+    def __init__(self, entries: Iterable[T] = (), faults: Faults | None = None) -> None:
+        super().__init__(entries)
+        self.faults = Faults() if faults is None else faults
+
+
+def gather(files: Mapping[str, Iterable[tuple[int, T | Fault]]], *, skip_bad: bool) -> Corpus[T]:
+    """The entries of files, each with the number of its line.
+
+    Raises:
+        ValueError: a file has bad lines and `skip_bad` is false, or nothing is left.
+    """
+    corpus: Corpus[T] = Corpus()
+    for file, entries in files.items():
+        for number, entry in entries:
+            if isinstance(entry, Fault):
+                corpus.faults.add(file, number, entry)
+            else:
+                corpus.append(entry)
+    if corpus.faults and not skip_bad:
+        raise ValueError(f"{corpus.faults}; skip_bad=True (--skip-bad) leaves them out")
+    if not corpus:
+        raise ValueError(str(corpus.faults) or f"{', '.join(files)}: the file is empty; expected at least one text")
+    return corpus
+
+
+def _summary(fault: Fault, found: _Found) -> str:
+    shown = ", ".join(map(str, found.first)) + (", …" if found.count > _SHOWN else "")
+    return f"{found.count:,} line{'s' if found.count > 1 else ''} {fault} ({shown})"

@@ -1,0 +1,126 @@
+"""Decoding state: the tokens of a batch so far, and the keys and values that a decoder keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, nn, no_grad
+from transformer.model.cache import DecoderCache
+from transformer.model.inputs import check_ids, check_not_empty, real_tokens
+from transformer.model.models import CausalLM, Transformer
+
+Ids = np.ndarray[Any, Any]
+
+
+class DecodingState:
+    """A batch of sequences that a model writes a token at a time, in evaluation mode and without a graph.
+
+    Args:
+        model: a decoder and what turns its vectors into logits.
+        prompt: token ids (B, P) to begin with.
+        real: (B, P), True where the prompt is not padding, which is on its left; None where there is none.
+        memory: (B, S, D), what to attend to besides.
+        memory_real: (B, S), True where that is not padding.
+        use_cache: whether to keep keys and values: a step costs O(length) then, and O(length²) otherwise.
+    """
+
+    def __init__(
+        self,
+        model: Transformer | CausalLM,
+        prompt: Ids,
+        real: Ids | None = None,
+        memory: Tensor | None = None,
+        memory_real: Tensor | None = None,
+        use_cache: bool = True,
+    ) -> None:
+        self.prompt = prompt
+        self.prompt_mask = np.ones(prompt.shape, np.bool_) if real is None else real
+        self._model = model
+        self._ids = prompt[:, :0]
+        self._real = real
+        self._memory = memory
+        self._memory_real = memory_real
+        self._cache = DecoderCache(model.config.decoder_layers) if use_cache else None
+
+    def step(self, tokens: Ids) -> Ids:
+        """Logits (B, V) for the token after the newest ones (B, n): first the prompt, then what was chosen."""
+        started = self._ids.shape[1] > 0
+        self._ids = np.concatenate([self._ids, tokens], axis=1)
+        if started and self._real is not None:
+            self._real = np.concatenate([self._real, np.ones(tokens.shape, np.bool_)], axis=1)
+        cached = self._cache is not None
+        with inference(self._model):
+            x = self._model.decoder(
+                tokens if cached else self._ids,
+                None if cached and started else self._memory,
+                attention_mask=self._real,
+                memory_mask=self._memory_real,
+                cache=self._cache,
+            )
+            logits: Ids = self._model.output(x[:, -1:])[:, 0].data
+        return logits
+
+    def reorder(self, rows: Ids) -> None:
+        """Go on with these rows of the batch, in this order; a row may be there more than once."""
+        self._ids = self._ids[rows]
+        self._real = None if self._real is None else self._real[rows]
+        self._memory_real = None if self._memory_real is None else self._memory_real[rows]
+        if self._cache is None or not self._cache.length:
+            self._memory = None if self._memory is None else self._memory[rows]
+        if self._cache is not None:
+            self._cache.reorder(rows)
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no recording, for a ``with`` block."""
+    with no_grad():
+        if not model.training:  # what switches the mode walks through all modules, a token at a time
+            yield
+        else:
+            with model.evaluating():
+                yield
+
+
+def target_state(
+    model: Transformer, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
+) -> DecodingState:
+    """The state before the first token of the targets of some sources (B, S).
+
+    Raises:
+        ValueError: the model has no start token, or a row is nothing but padding.
+    """
+    if model.config.start_id is None:
+        raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
+    source = check_ids("input_ids", input_ids)
+    real = real_tokens(source, attention_mask, model.config.padding_id)
+    check_not_empty("input_ids", real)
+    prompt = np.full((len(source), 1), model.config.start_id)
+    with inference(model):
+        memory = model.encode(source, real)
+    return DecodingState(model, prompt, None, memory, real, use_cache)
+
+
+def prompt_state(
+    model: CausalLM, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
+) -> DecodingState:
+    """The state before the first token after some prompts (B, T), padded on either side.
+
+    Raises:
+        ValueError: there are no tokens, or a row is nothing but padding.
+    """
+    ids = check_ids("input_ids", input_ids)
+    if not ids.shape[1]:
+        raise ValueError("input_ids: expected prompts of at least one token, got none")
+    real = real_tokens(ids, attention_mask, model.config.padding_id)
+    if real is None or real.data.all():
+        return DecodingState(model, ids.data, use_cache=use_cache)
+    check_not_empty("input_ids", real)
+    # New tokens are added at the end, so padding goes to the beginning.
+    order = np.argsort(real.data, axis=1, kind="stable")
+    prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
+    return DecodingState(model, prompt, real_first, use_cache=use_cache)

@@ -1,0 +1,196 @@
+"""Attention: every position gathers what it needs from every other. "Attention Is All You Need", section 3.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor, nn
+from minigrad.nn import functional as F
+from transformer.model.cache import KeyValueCache
+from transformer.model.positions import rotate
+
+
+class Visibility(NamedTuple):
+    """Attention mask and bias: the keys that each query may attend to, and what is added to the scores."""
+
+    mask: Tensor | None = None  # boolean, broadcastable to (B, H, Q, K); True means *may attend*
+    causal: bool = False  # whether position q sees only positions up to q; for as many queries as keys
+    bias: Tensor | None = None  # (H, Q, K), added to the scores
+
+
+class ScaledDotProductAttention(nn.Module):
+    """Attention(Q, K, V) = softmax(Q Kᵀ / √D) V. Section 3.2.1, equation 1.
+
+    The scores of a query against all keys become weights that sum to 1; the result is the values' weighted mean.
+    Without the factor 1/√D the scores of random vectors would have variance D and the softmax hardly any gradient.
+
+    Args:
+        dropout: the probability with which weights are dropped in training.
+        scale: of the scores; 1/√D when None.
+    """
+
+    def __init__(self, dropout: float = 0.0, scale: float | None = None) -> None:
+        self.dropout = dropout
+        self.scale = scale
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility | Tensor | None = None) -> Tensor:
+        """(B, H, Q, D), (B, G, K, D) and (B, G, K, D) give (B, H, Q, D).
+
+        Each of the G heads of keys and values serves H / G heads of queries. ``visible`` may be a mask alone: boolean,
+        True means *may attend*. A query that may attend to nothing gets zeros.
+        """
+        return self._attend(query, key, value, visible, self.dropout if self.training else 0.0)
+
+    def weights(self, query: Tensor, key: Tensor, visible: Visibility | Tensor | None) -> Tensor:
+        """(B, H, Q, K): what the queries attend to. The mean of unit vectors, one for each key, is their weights."""
+        *lead, keys, _ = key.shape
+        units = mg.broadcast_to(mg.eye(keys, dtype=key.dtype), (*lead, keys, keys))
+        return self._attend(query, key, units, visible, 0.0)
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility | Tensor | None, dropout: float
+    ) -> Tensor:
+        mask, causal, bias = visible if isinstance(visible, Visibility) else Visibility(visible)
+        if mask is not None and mask.dtype != mg.bool:
+            raise TypeError(f"mask: expected booleans, True where a query may attend, got {mask.dtype}")
+        if bias is not None:
+            bias = bias.astype(query.dtype)
+            mask = bias if mask is None else mg.where(mask, bias, -mg.inf)
+        grouped = query.shape[1] != key.shape[1]
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout, causal, self.scale, grouped)
+
+
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side, each in its own projection of the inputs. Section 3.2.2.
+
+    MultiHead(Q, K, V) = Concat(head₁, …, head_h) Wᴼ with head_i = Attention(Q Wᵢᵠ, K Wᵢᴷ, V Wᵢⱽ)
+
+    Args:
+        d_model: the width of the inputs and of the result.
+        num_heads: how many heads there are.
+        num_kv_heads: fewer heads of keys and values, each shared by as many queries' heads: grouped-query attention
+            (Ainslie et al., 2023); 1 is multi-query attention (Shazeer, 2019). None: ``num_heads``.
+        d_k: the width of a head; None: ``d_model`` shared by the heads.
+        bias: whether the projections add one.
+        dropout: the probability with which attention weights are dropped in training.
+        scaled: whether scores are divided by √d_k.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        d_k: int | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+        scaled: bool = True,
+    ) -> None:
+        if d_k is None and d_model % num_heads:
+            raise ValueError(f"num_heads: {num_heads} heads cannot share d_model={d_model} evenly")
+        self.num_heads = num_heads
+        self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        if num_heads % self.num_kv_heads:
+            raise ValueError(f"num_kv_heads: {num_kv_heads} heads cannot serve num_heads={num_heads} evenly")
+        self.d_k = d_model // num_heads if d_k is None else d_k
+        self.query = nn.Linear(d_model, num_heads * self.d_k, bias)
+        self.key = nn.Linear(d_model, self.num_kv_heads * self.d_k, bias)
+        self.value = nn.Linear(d_model, self.num_kv_heads * self.d_k, bias)
+        self.attend = ScaledDotProductAttention(dropout, None if scaled else 1.0)
+        self.output = nn.Linear(num_heads * self.d_k, d_model, bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        memory: Tensor | None,
+        visible: Visibility | Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        rotation: Tensor | None = None,
+    ) -> Tensor:
+        """Let (B, Q, d_model) attend to the memory (B, K, d_model): itself in self-attention.
+
+        Args:
+            query: the positions that ask.
+            memory: the positions that are asked; with a cache, only those that it does not hold yet, or None.
+            visible: what may be attended to; or its mask alone, boolean, broadcastable to (B, H, Q, K).
+            cache: keys and values of earlier calls, extended here.
+            rotation: by which queries and keys are turned, in self-attention: see :mod:`transformer.model.positions`.
+        """
+        if query.ndim != 3:
+            raise ValueError(f"query: expected shape (batch, length, d_model), got {query.shape}")
+        q = self._split(self.query(query), rotation)
+        new = None
+        if memory is not None:
+            new = (self._split(self.key(memory), rotation), self._split(self.value(memory)))
+        if cache is not None:
+            new = cache.extend(new)
+        if new is None:
+            raise ValueError("memory: expected positions to attend to, got None without a cache")
+        context = self.attend(q, *new, visible)  # (B, H, Q, D)
+        batch, heads, length, width = context.shape
+        return self.output(context.transpose(0, 2, 1, 3).reshape(batch, length, heads * width))
+
+    def _split(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
+        """(B, T, H·D) to (B, H, T, D), turned."""
+        batch, length, width = x.shape
+        x = x.reshape(batch, length, width // self.d_k, self.d_k).transpose(0, 2, 1, 3)
+        return x if rotation is None else rotate(x, rotation)
+
+
+def causal_mask(queries: int, keys: int | None = None, window: int | None = None) -> Tensor:
+    """(queries, keys), True where a key is not later than the query, and within the newest ``window`` ones.
+
+    The last query stands at the last key. Sliding windows: Beltagy et al., 2020.
+    """
+    keys = queries if keys is None else keys
+    mask = np.tri(queries, keys, keys - queries, dtype=np.bool_)
+    if window is not None:
+        mask &= ~np.tri(queries, keys, keys - queries - window, dtype=np.bool_)
+    return mg.asarray(mask)
+
+
+def window_mask(length: int, window: int) -> Tensor:
+    """(length, length), True where the distance is less than ``window``, to either side."""
+    places = np.arange(length)
+    return mg.asarray(np.abs(places[:, None] - places) < window)
+
+
+def padding_mask(real: Tensor) -> Tensor:
+    """(B, 1, 1, K) for all heads and all queries, of (B, K), which is True where a token is not padding."""
+    return mg.reshape(real, (real.shape[0], 1, 1, real.shape[1]))
+
+
+@contextmanager
+def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Collect the attention weights of every layer while the block runs; otherwise they are not computed.
+
+    Yields:
+        A dict that fills up: the layer's name, such as ``decoder.layers.0.cross_attention``, to the weights
+        (B, H, Q, K) of its latest call.
+    """
+    weights: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(attend: ScaledDotProductAttention, args: tuple[Any, ...], output: Tensor) -> None:
+            query, key, _, visible = args
+            with mg.no_grad():
+                weights[name] = attend.weights(query, key, visible)
+
+        return hook
+
+    handles = [
+        module.attend.register_forward_hook(keep(name))
+        for name, module in model.named_modules()
+        if isinstance(module, MultiHeadAttention)
+    ]
+    try:
+        yield weights
+    finally:
+        for handle in handles:
+            handle.remove()

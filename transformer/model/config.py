@@ -1,0 +1,347 @@
+"""Model configuration: the sizes and choices that define a Transformer, and presets of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from dataclasses import dataclass
+from operator import is_
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+from transformer.json_object import json_object
+
+Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
+BOUNDED: tuple[Positions, ...] = ("sinusoidal", "sinusoidal_halves", "learned")  # one number each for so many places
+Norm = Literal["layer", "rms"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
+Tie = Literal["all", "output", "input", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The sizes and choices that define a Transformer of any kind: encoder-decoder, encoder or decoder alone.
+
+    The defaults are a small encoder-decoder for a laptop in the paper's architecture; :meth:`preset` has others. A
+    model with one stack reads the layers of that one.
+
+    Raises:
+        ValueError: a value is out of range or two contradict each other; the message says which.
+
+    Example:
+        >>> TransformerConfig(vocab_size=1000, d_model=128, num_heads=4).head_size
+        32
+        >>> TransformerConfig.preset("base", vocab_size=37000).d_ff
+        2048
+    """
+
+    vocab_size: int
+    # Sizes
+    d_model: int = 128  # the width of the residual stream
+    num_heads: int = 4
+    num_kv_heads: int | None = None  # fewer heads of keys and values, each shared by several queries'; None: as many
+    d_k: int | None = None  # the width of a head; None: d_model / num_heads
+    d_ff: int = 512  # the width inside the feed-forward network
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    max_length: int = 512  # positions; where these are relative, of training only
+    # Architecture
+    positions: Positions = "sinusoidal"
+    norm: Norm = "layer"
+    norm_first: bool = False  # False: norm(x + f(x)), as in the paper; True: x + f(norm(x)), and a norm at the end
+    norm_eps: float = 1e-5
+    activation: Activation = "relu"  # of the feed-forward network; "swiglu" and "geglu" have a gate
+    bias: bool = True  # of linear layers and norms
+    window: int | None = None  # how many positions, the newest included, self-attention looks back; None: all
+    tie: Tie = "all"  # matrices that are one: source, target, output; "output": the last two; "input": the first two
+    output_bias: bool = False
+    scale_scores: bool = True  # divide them by √d_k
+    scale_embedding: bool = True  # multiply it by √d_model
+    scale_output: bool = False  # divide its input by √d_model
+    embedding_norm: bool = False
+    token_types: int = 0  # kinds of segment with an embedding of their own; 0: none
+    rotary_base: float = 10_000.0  # of the wavelengths of rotary positions
+    relative_buckets: int = 32  # of distances that relative positions tell apart
+    relative_max_distance: int = 128  # where their last bucket begins
+    # Training
+    dropout: float = 0.1  # of sublayers' outputs and embeddings
+    attention_dropout: float = 0.0  # of attention weights
+    activation_dropout: float = 0.0  # inside the feed-forward network
+    layer_drop: float = 0.0  # probability of leaving out a whole layer
+    init_std: float | None = None  # of all matrices, those that end a sublayer less; None: Xavier's, as wide as needed
+    # Special tokens
+    pad_id: int | None = 0  # where it is also one of the next three, only a mask says what is padding
+    bos_id: int | None = 1
+    eos_id: int | None = 2
+    mask_id: int | None = None
+    decoder_start_id: int | None = None  # what a decoder with an encoder reads first; None: bos_id
+
+    def __post_init__(self) -> None:
+        check_kinds(self)
+        sizes = ("vocab_size", "d_model", "num_heads", "num_kv_heads", "d_k", "d_ff", "max_length", "window")
+        for name in (*sizes, "relative_buckets", "relative_max_distance"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+            if getattr(self, name) is not None and getattr(self, name) >= 2**31:
+                raise ValueError(f"{name}: expected less than 2**31, got {getattr(self, name)}")
+        for name in ("encoder_layers", "decoder_layers", "token_types"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
+        if not self.encoder_layers and not self.decoder_layers:
+            raise ValueError("encoder_layers, decoder_layers: expected layers in one of them, got 0 in both")
+        if self.d_k is None and self.d_model % self.num_heads:
+            raise ValueError(f"num_heads: {self.num_heads} heads cannot share d_model={self.d_model} evenly")
+        if self.num_heads % self.kv_heads:
+            raise ValueError(f"num_kv_heads: {self.kv_heads} heads cannot serve num_heads={self.num_heads} evenly")
+        if self.positions.startswith("sinusoidal") and self.d_model % 2:
+            raise ValueError(
+                f"d_model: sinusoidal positions come in pairs, expected an even number, got {self.d_model}"
+            )
+        if self.positions == "rotary" and self.head_size % 2:
+            raise ValueError(f"d_k: rotary positions turn pairs, expected an even head size, got {self.head_size}")
+        if self.positions == "relative" and (self.relative_buckets % 4 or self.relative_buckets < 4):
+            raise ValueError(f"relative_buckets: expected a multiple of 4, got {self.relative_buckets}")
+        if self.positions == "relative" and self.relative_max_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_max_distance: expected more than half of relative_buckets={self.relative_buckets}, got "
+                f"{self.relative_max_distance}"
+            )
+        for name in ("dropout", "attention_dropout", "activation_dropout", "layer_drop"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a probability in [0, 1), got {getattr(self, name)}")
+        for name in ("norm_eps", "rotary_base", "init_std"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        for name in ("pad_id", "bos_id", "eos_id", "mask_id", "decoder_start_id"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < self.vocab_size:
+                raise ValueError(f"{name}: expected a token below vocab_size={self.vocab_size}, got {value}")
+
+    @property
+    def head_size(self) -> int:
+        """The width of a head."""
+        return self.d_model // self.num_heads if self.d_k is None else self.d_k
+
+    @property
+    def kv_heads(self) -> int:
+        """The number of heads of keys and values."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
+    @property
+    def least_size(self) -> int:
+        """A lower bound on how many numbers a model holds, in its parameters and its table of positions."""
+        layers = self.encoder_layers + self.decoder_layers
+        inner = self.num_heads * self.head_size + self.d_ff
+        rows = self.vocab_size + self.max_length + self.token_types + 2 * layers * inner
+        return self.d_model * rows + self.relative_buckets * self.num_heads
+
+    @property
+    def position_limit(self) -> int | None:
+        """The number of positions; None where they are relative, and ``max_length`` is only what was trained."""
+        return self.max_length if self.positions in BOUNDED else None
+
+    @property
+    def padding_id(self) -> int | None:
+        """The token that is padding where no mask says so: ``pad_id``, unless it has another meaning in a text."""
+        return None if self.pad_id in (self.bos_id, self.eos_id, self.mask_id) else self.pad_id
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """True if there are both stacks."""
+        return self.encoder_layers > 0 and self.decoder_layers > 0
+
+    @property
+    def start_id(self) -> int | None:
+        """The token that a decoder with an encoder reads first."""
+        return self.bos_id if self.decoder_start_id is None else self.decoder_start_id
+
+    @classmethod
+    def preset(cls, name: str, *, vocab_size: int | None = None, **changes: Any) -> Self:
+        """A configuration by name, with changes.
+
+        ================================ ==================================================================
+        ``nano``, ``small``, ``medium``  decoders of 0.8, 11 and 19 million parameters and a vocabulary: GPTs
+                                         of laptop size, the first of them nanoGPT's recipe for a CPU
+        ``llama-nano``                   a decoder as small, as they are built since 2023: rotary positions,
+                                         RMSNorm, SwiGLU, grouped queries, no biases (Touvron et al., 2023)
+        ``base``, ``big``                encoder-decoders of 63 and 214 million with the paper's 37,000 tokens:
+                                         "Attention Is All You Need", Table 3, which says 65 and 213
+        ``gpt2``                         a decoder of 124 million: the smallest of Radford et al., 2019
+        ``bert-base``                    an encoder of 110 million: BASE of Devlin et al., 2019, uncased
+        ================================ ==================================================================
+
+        Args:
+            name: one of these; ``PRESETS`` has the fields they set.
+            vocab_size: needed where the preset has none of its own: all but the last two.
+            changes: other fields to set.
+
+        Raises:
+            ValueError: the name or a field is unknown, a value is not allowed, or ``vocab_size`` is missing.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        fields = {**PRESETS[name], **changes}
+        if vocab_size is not None:
+            fields["vocab_size"] = vocab_size
+        return cls.from_fields(fields)
+
+    def to_json(self) -> str:
+        """The configuration as a JSON document."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The configuration that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: it is not a JSON object, or a name is missing or unknown, or a value is not allowed.
+        """
+        return cls.from_fields(json_object(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """The configuration with these fields.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a value is not allowed.
+        """
+        known = get_type_hints(cls)
+        if unknown := sorted(set(fields) - set(known)):
+            raise ValueError(f"unknown setting {unknown[0]!r}; allowed are {', '.join(sorted(known))}")
+        if "vocab_size" not in fields:
+            raise ValueError("vocab_size: missing")
+        return cls(**fields)
+
+
+def check_kinds(settings: Any) -> None:
+    """Refuse a dataclass with a field that is not what its annotation says; integers become floats where these are due.
+
+    Raises:
+        ValueError: naming the field, what is expected and what it is.
+    """
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if (checked := _of_kind(name, value, kind)) is not value:
+            object.__setattr__(settings, name, checked)  # they are frozen
+
+
+def _of_kind(name: str, value: Any, kind: Any) -> Any:
+    if get_origin(kind) is types.UnionType:  # "… | None"
+        if value is None:
+            return None
+        (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}")
+        return value
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        if not isinstance(value, (tuple, list)) or len(value) != len(parts):
+            raise ValueError(f"{name}: expected {len(parts)} values, got {value!r}")
+        checked = tuple(_of_kind(name, part, of) for part, of in zip(value, parts, strict=True))
+        return value if all(map(is_, checked, value)) else checked
+    allowed, words = _KIND_WORDS[kind]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name}: expected {words}, got {value!r:.80}")
+    try:
+        return float(value) if kind is float and isinstance(value, int) else value
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number, got an integer that no float can hold") from None
+
+
+_KIND_WORDS: dict[type, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+    str: ((str,), "a name"),
+}
+
+_GPT = {
+    "encoder_layers": 0,
+    "positions": "learned",
+    "norm_first": True,
+    "activation": "gelu_tanh",
+    "tie": "output",
+    "scale_embedding": False,
+    "init_std": 0.02,
+    "pad_id": None,
+    "bos_id": None,
+    "eos_id": None,
+}
+_BERT = {
+    "decoder_layers": 0,
+    "positions": "learned",
+    "norm_eps": 1e-12,
+    "activation": "gelu",
+    "output_bias": True,
+    "scale_embedding": False,
+    "embedding_norm": True,
+    "token_types": 2,
+    "init_std": 0.02,
+    "attention_dropout": 0.1,
+    "bos_id": None,
+    "eos_id": None,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # GPTs of laptop size: nanoGPT's recipe for a CPU, and two steps up
+    "nano": {
+        **_GPT,
+        "d_model": 128,
+        "num_heads": 4,
+        "d_ff": 512,
+        "decoder_layers": 4,
+        "max_length": 64,
+        "dropout": 0.0,
+    },
+    "small": {**_GPT, "d_model": 384, "num_heads": 6, "d_ff": 1536, "decoder_layers": 6, "max_length": 128},
+    "medium": {**_GPT, "d_model": 512, "num_heads": 8, "d_ff": 2048, "decoder_layers": 6, "max_length": 256},
+    # Vaswani et al., 2017, Table 3
+    "base": {"d_model": 512, "num_heads": 8, "d_ff": 2048, "encoder_layers": 6, "decoder_layers": 6},
+    "big": {
+        "d_model": 1024,
+        "num_heads": 16,
+        "d_ff": 4096,
+        "encoder_layers": 6,
+        "decoder_layers": 6,
+        "dropout": 0.3,
+    },
+    # Radford et al., 2019, the smallest of four
+    "gpt2": {
+        **_GPT,
+        "vocab_size": 50257,
+        "d_model": 768,
+        "num_heads": 12,
+        "d_ff": 3072,
+        "decoder_layers": 12,
+        "max_length": 1024,
+        "attention_dropout": 0.1,
+        "bos_id": 50256,
+        "eos_id": 50256,
+    },
+    # Devlin et al., 2019, BASE uncased
+    "bert-base": {
+        **_BERT,
+        "vocab_size": 30522,
+        "d_model": 768,
+        "num_heads": 12,
+        "d_ff": 3072,
+        "encoder_layers": 12,
+        "mask_id": 103,
+    },
+    # The Transformer as decoders of 2023 have it (Touvron et al., 2023), of laptop size
+    "llama-nano": {
+        **_GPT,
+        "d_model": 128,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "d_ff": 344,
+        "decoder_layers": 4,
+        "max_length": 64,
+        "dropout": 0.0,
+        "positions": "rotary",
+        "norm": "rms",
+        "activation": "swiglu",
+        "bias": False,
+    },
+}

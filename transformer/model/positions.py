@@ -1,0 +1,185 @@
+"""Position encodings, since attention itself does not know the order of its inputs.
+
+A scheme acts in one of three places, and leaves the other two alone: on the embeddings, on queries and keys, or on the
+scores of self-attention.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor, nn
+from minigrad.nn import functional as F
+from transformer.model.config import TransformerConfig
+
+
+class NoPositions(nn.Module):
+    """Nothing says where a token stands; in a decoder, causality still does (Haviv et al., 2022).
+
+    Args:
+        config: of the model.
+        causal: whether this is for a decoder.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        self.causal = causal
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Embeddings (B, T, D) of tokens at the positions (T,) or (B, T)."""
+        return x
+
+    def rotation(self, positions: Tensor) -> Tensor | None:
+        """Angles that :func:`rotate` applies to queries and keys at the positions (T,) or (B, T)."""
+        return None
+
+    def bias(self, queries: int, keys: int) -> Tensor | None:
+        """(H, Q, K) to add to the scores; the last query stands at the last key."""
+        return None
+
+
+def sinusoidal(length: int, d_model: int) -> Tensor:
+    """PE(pos, 2i) = sin(pos / 10000^(2i/d)), PE(pos, 2i+1) = cos of the same: (length, d_model), float32.
+
+    Each pair of columns is a clock hand of its own speed. A step of k positions turns every hand by a fixed angle, so
+    relative positions are linear functions of the encodings.
+
+    Source: "Attention Is All You Need", section 3.5.
+    """
+    position = np.arange(length)[:, None]
+    frequency = 10000.0 ** (-np.arange(0, d_model, 2) / d_model)
+    encoding = np.empty((length, d_model), np.float32)
+    encoding[:, 0::2] = np.sin(position * frequency)
+    encoding[:, 1::2] = np.cos(position * frequency)
+    return mg.asarray(encoding)
+
+
+class SinusoidalPositions(NoPositions):
+    """Adds the fixed encoding of its position to each embedding: see :func:`sinusoidal`."""
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        # An ndarray, not a tensor: it follows from the two sizes and need not be saved with the weights.
+        self.table = sinusoidal(config.max_length, config.d_model).numpy()
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + F.embedding(positions, self.table).astype(x.dtype)
+
+
+class SinusoidalHalvesPositions(SinusoidalPositions):
+    """The same numbers with all sines before all cosines, as the paper's own code and Marian have them."""
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        self.table = np.concatenate([self.table[:, 0::2], self.table[:, 1::2]], axis=1)
+
+
+class LearnedPositions(NoPositions):
+    """Adds a learned vector for its position to each embedding. Gehring et al., 2017; Table 3, row E of the paper."""
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        self.weight = nn.Parameter(mg.empty((config.max_length, config.d_model)))
+        nn.init.normal_(self.weight, std=config.init_std or config.d_model**-0.5)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + F.embedding(positions, self.weight)
+
+
+class RotaryPositions(NoPositions):
+    """Turns each pair of features of queries and keys by an angle that grows with the position.
+
+    Their product then depends on the distance only. Pairs are (i, i + D/2). Su et al., 2021, section 3.4.2.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        self.frequency = (config.rotary_base ** (-np.arange(0, config.head_size, 2) / config.head_size)).astype("f4")
+
+    def rotation(self, positions: Tensor) -> Tensor:
+        """cos and sin of all angles: (2, T, D/2), or (2, B, 1, T, D/2), which broadcasts over heads."""
+        angle = mg.expand_dims(positions, -1).astype(mg.float32) * self.frequency
+        angle = angle if positions.ndim == 1 else mg.expand_dims(angle, 1)
+        return mg.stack([mg.cos(angle), mg.sin(angle)])
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn the pairs of features of (B, H, T, D) by the angles of a :meth:`RotaryPositions.rotation`."""
+    cos, sin = rotation[0].astype(x.dtype), rotation[1].astype(x.dtype)
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return mg.concat([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+class AlibiPositions(NoPositions):
+    """Subtracts from each score its distance times the head's slope, 2^(-8/H), 2^(-16/H), … Press et al., 2022.
+
+    In an encoder the distance counts in both directions alike.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        self.slopes = np.array(alibi_slopes(config.num_heads), np.float32)
+
+    def bias(self, queries: int, keys: int) -> Tensor:
+        return mg.asarray(-self.slopes[:, None, None] * np.abs(_distances(queries, keys)).astype(np.float32))
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """A geometric sequence; where H is no power of two, every other slope of the next one fills up. Section 3."""
+    power = 2 ** int(math.log2(heads))
+    slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
+    return slopes if power == heads else slopes + alibi_slopes(2 * power)[0::2][: heads - power]
+
+
+class RelativePositions(NoPositions):
+    """Adds to each score a number learned for its head and its distance. Raffel et al., 2020 (T5), section 2.1.
+
+    Distances share buckets: one each while they are short, ever wider ones up to ``relative_max_distance``, one beyond.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        self.max_distance = config.relative_max_distance
+        self.weight = nn.Parameter(mg.empty((config.relative_buckets, config.num_heads)))
+        nn.init.normal_(self.weight, std=config.init_std or config.d_model**-0.5)
+
+    def bias(self, queries: int, keys: int) -> Tensor:
+        buckets = relative_buckets(_distances(queries, keys), self.weight.shape[0], self.max_distance, self.causal)
+        return mg.permute_dims(F.embedding(buckets, self.weight), (2, 0, 1))
+
+
+def relative_buckets(distance: np.ndarray, buckets: int, max_distance: int, causal: bool) -> np.ndarray:
+    """The bucket of each distance (key minus query); without causality, half of them are for later keys."""
+    offset = np.zeros_like(distance)
+    if causal:
+        distance = np.maximum(-distance, 0)
+    else:
+        buckets //= 2
+        offset = np.where(distance > 0, buckets, 0)
+        distance = np.abs(distance)
+    exact = buckets // 2
+    # float32, as in the models that exist: at the edge between two buckets it decides
+    ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact)) / np.float32(
+        math.log(max_distance / exact)
+    )
+    wide = np.minimum(exact + (ratio * (buckets - exact)).astype(np.int64), buckets - 1)
+    return offset + np.where(distance < exact, distance, wide)
+
+
+def _distances(queries: int, keys: int) -> np.ndarray:
+    """(Q, K): the key's place minus the query's."""
+    return np.arange(keys)[None, :] - np.arange(keys - queries, keys)[:, None]
+
+
+POSITIONS: dict[str, type[NoPositions]] = {
+    "sinusoidal": SinusoidalPositions,
+    "sinusoidal_halves": SinusoidalHalvesPositions,
+    "learned": LearnedPositions,
+    "rotary": RotaryPositions,
+    "alibi": AlibiPositions,
+    "relative": RelativePositions,
+    "none": NoPositions,
+}

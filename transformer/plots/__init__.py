@@ -1,0 +1,1 @@
+"""Pictures of a model's attention and of a training's losses and gradients."""

@@ -1,0 +1,380 @@
+"""Attention of one text as a picture: the computation graph of a block, with each head's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, enable_grad, nn
+from minigrad.engine.tensor import Scope
+from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
+from transformer.data.normalization import characters, line, passage
+from transformer.data.tokenizer import Tokenizer
+from transformer.model.attention import MultiHeadAttention, Visibility, record_attention
+from transformer.plots.attention_heatmap import heatmaps, mask_table
+from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel, Transformer
+
+# The box of each projection; its title is where no edge passes.
+LANES = {
+    "query": Block("Q", "queries", title_at="bl"),
+    "key": Block("K", "keys", title_at="br"),
+    "value": Block("V", "values", title_at="br"),
+}
+
+
+BIAS = "position bias"
+LONGEST = 60  # letters of a text in the title
+
+Ids = list[int]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Inputs of a model, and what they stand for."""
+
+    arguments: tuple[Ids, ...]  # a row each
+    stacks: dict[str, Ids]  # what each stack of layers reads
+    written: Ids  # what each position of a decoder beside an encoder writes next
+    title: str
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of an attention layer, as it happened while the model read."""
+
+    layer: MultiHeadAttention
+    name: str
+    arguments: tuple[Any, ...]  # query, memory, visible
+    output: Tensor
+    weights: np.ndarray[Any, Any]  # (H, Q, K)
+    rows: list[str]  # what the queries stand for
+    columns: list[str]  # what the keys stand for
+    scope: Scope
+
+    @property
+    def crosses(self) -> bool:
+        """True if one sequence attends to another."""
+        return self.arguments[0] is not self.arguments[1]
+
+    @property
+    def visible(self) -> Visibility:
+        visible: Visibility = self.arguments[2]
+        return visible
+
+    @property
+    def mask(self) -> np.ndarray[Any, Any] | None:
+        """(Q, K), True where a query may attend; None where nothing is hidden."""
+        mask = np.ones(self.weights.shape[1:], np.bool_)
+        if self.visible.mask is not None:
+            mask = mask & self.visible.mask.data.reshape(-1, *self.visible.mask.shape[-2:])[0]
+        if self.visible.causal:
+            mask = np.tril(mask)
+        hides = self.visible.causal or self.visible.mask is not None
+        return mask if hides else None
+
+    @property
+    def axes(self) -> str:
+        if self.crosses:
+            return "rows: the token being written · columns: the source"
+        return "rows: the position that looks · columns: where it looks"
+
+
+def draw_attention(
+    model: PretrainedModel,
+    tokenizer: Tokenizer,
+    source: str,
+    target: str | None = None,
+    *,
+    layer: str | None = None,
+    max_tokens: int = 24,
+) -> Graph:
+    """Draw one attention block while a model translates a sentence, continues a prompt or fills in a text.
+
+    Q, K and V from their inputs through projection and heads, then QKᵀ, scale, bias, mask, softmax, each head's weights
+    as a heatmap, ·V, and the heads' concatenation: the operations that were recorded, with their shapes.
+
+    Args:
+        model, tokenizer: as trained together.
+        source: the sentence to translate, the prompt, or the text, which may have masks.
+        target: the translation; the model's own (greedy) when None. For an encoder-decoder model only.
+        layer: the attention layer, such as ``encoder.layers.0.self_attention``; by default the last one, which in an
+            encoder-decoder model attends to the source.
+        max_tokens: how many rows and columns of the weights to show.
+
+    Returns:
+        A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
+
+    Raises:
+        TypeError: the model is of another kind.
+        ValueError: there is no such layer (the message lists those that exist), the source is empty or longer than the
+            model can read, a target is given to a model that has none, or ``max_tokens`` is not positive.
+
+    Source: "Attention Is All You Need", Figure 2.
+    """
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, MultiHeadAttention)}
+    name = list(layers)[-1] if layer is None else layer
+    if name not in layers:
+        raise ValueError(f"layer: expected one of {', '.join(layers)}, got {layer!r}")
+    if not source.strip():
+        raise ValueError("source: expected a sentence, got an empty one")
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens: expected at least 1, got {max_tokens}")
+    with model.evaluating():
+        reading = _reading(model, tokenizer, source, target)
+        call = _call(model, tokenizer, reading, name, layers[name])
+    parameters = sum(parameter.size for parameter in call.layer.parameters())
+    subtitle = f"{name} · {_heads(call.layer)} · {count_text(parameters)}"
+    return Graph(to_dot(_picture(call, max_tokens), reading.title, subtitle))
+
+
+def _heads(layer: MultiHeadAttention) -> str:
+    groups = layer.num_kv_heads
+    return f"{layer.num_heads} heads" + (f", {groups} of keys and values" if groups != layer.num_heads else "")
+
+
+def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
+    """The texts as this kind of model reads them."""
+    if isinstance(model, Transformer):
+        return _translation(model, tokenizer, source, target)
+    if not isinstance(model, (CausalLM, MaskedLM)):
+        raise TypeError(f"model: expected a Transformer, CausalLM or MaskedLM, got {type(model).__name__}")
+    if target is not None:
+        raise ValueError(f"target: expected None for a {type(model).__name__}, which reads one text only")
+    if isinstance(model, CausalLM):
+        (ids,) = tokenizer.encode([characters(source)], add_special_tokens=False)
+        return _Reading((ids,), {"decoder": ids}, [], _clipped(source))
+    (ids,) = tokenizer.encode([passage(source)], split_special_tokens=False)
+    return _Reading((ids,), {"encoder": ids}, [], _clipped(source))
+
+
+def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
+    (read,) = tokenizer.encode([line(source)])
+    if target is None:
+        (hypothesis,) = model.generate([read], num_beams=1, num_return_sequences=1, stop_strings=())
+        eos_id = model.config.eos_id
+        written = [*hypothesis.ids, eos_id] if hypothesis.finished and eos_id is not None else hypothesis.ids
+        (target,) = tokenizer.decode([written])
+    else:
+        (written,) = tokenizer.encode([line(target)])
+    start = [] if model.config.start_id is None else [model.config.start_id]
+    before = [*start, *written[:-1]]
+    return _Reading(
+        (read, before), {"encoder": read, "decoder": before}, written, f"{_clipped(source)} → {_clipped(target)}"
+    )
+
+
+def _clipped(text: str) -> str:
+    """As much of a text as a title has room for."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, layer: MultiHeadAttention) -> _Call:
+    """Run the model with recording on, and catch the call of the layer."""
+    caught: list[tuple[tuple[Any, ...], Tensor]] = []
+    handle = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
+    try:
+        with enable_grad(), record_attention(model) as weights:
+            model(*(np.array([ids]) for ids in reading.arguments))
+    finally:
+        handle.remove()
+    arguments, output = caught[0]
+    crosses = arguments[0] is not arguments[1]
+    columns = reading.stacks["encoder" if crosses else name.split(".")[0]]
+    # A decoder's position holds the newest token read; what it gathers from the source serves to write the next one.
+    rows = reading.written if crosses else columns
+    return _Call(
+        layer,
+        name,
+        arguments,
+        output,
+        weights[name].data[0],
+        tokenizer.tokens(rows),
+        tokenizer.tokens(columns),
+        _scope_of(layer, output),
+    )
+
+
+def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
+    """The scope of the call that computed ``output``."""
+    scope = output.node.scope if output.node is not None else None
+    while scope is not None and (scope.label, scope.kind) != (layer.label, type(layer).__name__):
+        scope = scope.parent
+    if scope is None:
+        raise ValueError("model: nothing was recorded in this layer; its parameters must require gradients")
+    return scope
+
+
+def _picture(call: _Call, max_tokens: int) -> Picture:
+    """The recorded graph of the call, arranged and named as in the paper's figure."""
+    query, memory = call.arguments[:2]
+    sources = [("decoder state", query), ("encoder output", memory)] if call.crosses else [("input", query)]
+    bias = call.visible.bias
+    whole = trace(
+        [("output", call.output)],
+        inputs=[*sources, (BIAS, bias)] if bias is not None and bias.requires_grad else sources,
+        root=call.scope,
+        keep=lambda node: node.scope is call.scope,
+        opens=lambda node: True,
+    )
+    picture = _one_vertex_for_heads(close(whole, lambda block: block.kind == "Linear"), call.layer)
+    _name_projections(picture, call.layer)
+    picture = _in_lanes(picture)
+    parts = _Parts(picture)
+    if parts.softmax.block is not None:
+        parts.softmax.block.title_at = "bl"  # where no edge passes
+    picture = _with_rotations(picture, parts)
+    picture = _with_hidden_scores(picture, parts, call, max_tokens)
+    _name_operations(parts, call)
+    return _with_weights(picture, parts, call, max_tokens)
+
+
+def _one_vertex_for_heads(picture: Picture, layer: MultiHeadAttention) -> Picture:
+    """Reshape and permute_dims, one after the other, split the width into heads or put them together again."""
+    both = {"reshape", "permute_dims"}
+    following = {edge.tail: edge.head for edge in picture.edges if {edge.tail.label, edge.head.label} == both}
+    projections = {edge.head: edge.tail.label for edge in picture.edges if edge.tail.kind == "module"}
+    for first, last in following.items():
+        last.details = (f"{first.label}, {last.label}",)
+        if first.label == "reshape":
+            heads = layer.num_heads if projections.get(first) == "query" else layer.num_kv_heads
+            last.label = f"split into {heads} head{'' if heads == 1 else 's'}"
+        else:
+            last.label = f"concatenate {layer.num_heads} heads"
+    edges = [
+        replace(edge, tail=following.get(edge.tail, edge.tail), head=following.get(edge.head, edge.head))
+        for edge in picture.edges
+    ]
+    return Picture([v for v in picture.vertices if v not in following], merged(edges), picture.parameters)
+
+
+def _name_projections(picture: Picture, layer: MultiHeadAttention) -> None:
+    projections = dict(layer.children())
+    for vertex in picture.vertices:
+        if vertex.kind == "module" and isinstance(linear := projections.get(vertex.label), nn.Linear):
+            bias = "" if linear.bias is None else f" + bias {shape_text(linear.bias.shape)}"
+            count = count_text(sum(vertex.parameters.values()))
+            vertex.details = (f"Linear · weight {shape_text(linear.weight.shape)}{bias}", count)
+
+
+def _in_lanes(picture: Picture) -> Picture:
+    """A box each for Q, K and V, side by side: the projection and the split into heads behind it."""
+    lanes = {edge.tail.label: edge for edge in picture.edges if edge.tail.kind == "module" and edge.tail.label in LANES}
+    for name, edge in lanes.items():
+        edge.tail.block = edge.head.block = LANES[name]
+    in_order = [lanes[name] for name in LANES if name in lanes]
+    return replace(picture, rows=[[edge.tail for edge in in_order], [edge.head for edge in in_order]])
+
+
+class _Parts:
+    """The steps of the formula softmax(Q Kᵀ · scale) V among the vertices of a picture."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.softmax = next(vertex for vertex in picture.vertices if vertex.label == "softmax")
+        self.mean = next(edge.head for edge in picture.edges if edge.tail is self.softmax)
+        self.product = next(
+            vertex for vertex in picture.vertices if vertex.label == "matmul" and vertex is not self.mean
+        )
+        self.scale = next(edge.head for edge in picture.edges if edge.tail is self.product)
+
+
+def _with_rotations(picture: Picture, parts: _Parts) -> Picture:
+    """One vertex for the turn of queries, and one for that of keys, between their heads and their product."""
+    splits = [edge.tail for edge in picture.edges if edge.tail.label.startswith("split into")]
+    turns = []
+    for split in dict.fromkeys(splits):
+        inside = _between(picture, split, parts.product)
+        if inside:
+            turn = Vertex("op", "turn by the position", split.block, (_summary(inside),))
+            picture = _contracted(picture, inside, turn)
+            turns.append(turn)
+    return replace(picture, rows=[*picture.rows, turns]) if turns else picture
+
+
+def _with_hidden_scores(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
+    """One vertex for what happens to scores between scale and softmax, with the mask and the bias that come to it."""
+    starts = [parts.scale, *(vertex for vertex in picture.vertices if vertex.label == BIAS)]
+    inside = set().union(*(_between(picture, start, parts.softmax) for start in starts))
+    mask, bias = call.mask, call.visible.bias
+    if not inside:
+        return picture
+    names = [*(["add position bias"] if bias is not None else []), *(["mask"] if mask is not None else [])]
+    details = [] if bias is None else ["one number for each head and distance"]
+    details += [] if mask is None else ["hidden scores become −∞"]
+    step = Vertex("op", ", ".join(names), parts.softmax.block, (_summary(inside), *details))
+    picture = _contracted(picture, inside, step)
+    vertices, edges = list(picture.vertices), list(picture.edges)
+    if bias is not None:  # a learned one was recorded, outside
+        edges = [edge for edge in edges if edge.tail.label != BIAS]
+        constant = Vertex("input" if bias.requires_grad else "constant", BIAS, step.block, (shape_text(bias.shape),))
+        vertices = [*(vertex for vertex in vertices if vertex.label != BIAS), constant]
+        edges.append(Edge(constant, step, None))
+    if mask is not None:
+        html = mask_table(mask[:max_tokens, :max_tokens], shape_text(mask.shape))
+        figure = Vertex("figure", "mask", step.block, html=html)
+        vertices.append(figure)
+        edges.append(Edge(figure, step, None))
+    return replace(picture, vertices=vertices, edges=edges)
+
+
+def _between(picture: Picture, first: Vertex, last: Vertex) -> set[Vertex]:
+    """Vertices on the paths from one vertex to another, and the constants that only they use."""
+    after = _reached(first, [(edge.tail, edge.head) for edge in picture.edges])
+    before = _reached(last, [(edge.head, edge.tail) for edge in picture.edges])
+    inside = after & before
+    constants = {edge.tail for edge in picture.edges if edge.tail.kind == "constant" and edge.head in inside}
+    return inside | constants
+
+
+def _reached(start: Vertex, steps: list[tuple[Vertex, Vertex]]) -> set[Vertex]:
+    found: set[Vertex] = set()
+    ways = [start]
+    while ways:
+        here = ways.pop()
+        new = {end for begin, end in steps if begin is here} - found
+        found |= new
+        ways += new
+    return found
+
+
+def _contracted(picture: Picture, inside: set[Vertex], into: Vertex) -> Picture:
+    """One vertex in place of some."""
+    edges = [
+        replace(edge, tail=into if edge.tail in inside else edge.tail, head=into if edge.head in inside else edge.head)
+        for edge in picture.edges
+    ]
+    vertices = [vertex for vertex in picture.vertices if vertex not in inside]
+    return replace(picture, vertices=[*vertices, into], edges=merged(edges))
+
+
+def _summary(vertices: set[Vertex]) -> str:
+    """The operations that a vertex stands for."""
+    return ", ".join(sorted({vertex.label for vertex in vertices if vertex.kind != "constant"}))
+
+
+def _name_operations(parts: _Parts, call: _Call) -> None:
+    """Name the operations by their meaning here; their own names go to the second line."""
+    scale = call.layer.attend.scale
+    parts.mean.label, parts.mean.details = "weights · V", ("matmul",)
+    parts.product.label, parts.product.details = "Q Kᵀ", ("matmul",)
+    parts.scale.label = f"scale by 1/√{call.layer.d_k}" if scale is None else f"scale by {scale:g}"
+    parts.scale.details = (" ".join(["multiply", *parts.scale.details]),)
+    parts.softmax.details = ("over the keys: each row sums to 1",)
+
+
+def _with_weights(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
+    """The heatmaps, on the way from the softmax to the values."""
+    after = next(edge for edge in picture.edges if edge.tail is parts.softmax)
+    rows, columns = call.rows[:max_tokens], call.columns[:max_tokens]
+    notes = [call.axes, *_shortened("rows", rows, call.rows), *_shortened("columns", columns, call.columns)]
+    html = heatmaps(call.weights[:, : len(rows), : len(columns)], rows, columns, " · ".join(notes))
+    figure = Vertex("figure", "attention weights", after.tail.block, html=html)
+    edges = [replace(edge, tail=figure) if edge is after else edge for edge in picture.edges]
+    edges.append(Edge(after.tail, figure, after.shape))
+    return replace(picture, vertices=[*picture.vertices, figure], edges=edges)
+
+
+def _shortened(what: str, shown: Sequence[str], tokens: Sequence[str]) -> list[str]:
+    return [f"the first {len(shown)} of {len(tokens)} {what}"] if len(shown) < len(tokens) else []

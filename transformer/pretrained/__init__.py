@@ -1,0 +1,20 @@
+"""Model directories: saved and loaded, in our format and in those of Hugging Face.
+
+snapshot (files that change together) → huggingface (the families) → directory (names of files) → saving → models (the
+public classes) → loading.
+"""
+
+from transformer.pretrained.loading import from_pretrained, load_both, load_tokenizer
+from transformer.pretrained.models import CausalLM, Decoder, Encoder, MaskedLM, PretrainedModel, Transformer
+
+__all__ = [
+    "CausalLM",
+    "Decoder",
+    "Encoder",
+    "MaskedLM",
+    "PretrainedModel",
+    "Transformer",
+    "from_pretrained",
+    "load_both",
+    "load_tokenizer",
+]

@@ -1,0 +1,26 @@
+"""Files of a model directory: their names, and which belong to a model and which to a tokenizer."""
+
+from __future__ import annotations
+
+from transformer.data.tokenizer import Tokenizer
+from transformer.model.config import TransformerConfig
+from transformer.pretrained.huggingface import INDEX, WEIGHTS
+
+CONFIG, GENERATION = "config.json", "generation_config.json"
+TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # which count where TOKENIZER_CONFIG does not list ADDED_TOKENS
+ADDED_TOKENS = "added_tokens_decoder"
+OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
+OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
+OWN = "transformer"  # the model_type of our format
+TOKENS = ("pad", "bos", "eos", "decoder_start")
+
+
+def check_vocabulary(config: TransformerConfig, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer with more tokens than the model.
+
+    Raises:
+        ValueError: it has more.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(f"the model has vocab_size={config.vocab_size}, the tokenizer {tokenizer.vocab_size} tokens")

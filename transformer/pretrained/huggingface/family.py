@@ -1,0 +1,330 @@
+"""Model families of Hugging Face: settings and weights, in theirs and in our words, for both directions."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from transformer.model.config import Tie, TransformerConfig
+
+Array = np.ndarray[Any, Any]
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of ``config.json`` and the field of :class:`TransformerConfig` that says the same.
+
+    Args:
+        theirs: the setting's name.
+        ours: the field's name. Where several settings share a field, their values have to agree.
+        default: the value where the file is silent, or what gives it from the other settings.
+        values: pairs of their value and ours, where the two differ; the first of several with our value is written.
+        nullable: whether null is a value; otherwise it counts as silence.
+    """
+
+    theirs: str
+    ours: str
+    default: Any = None
+    values: tuple[tuple[Any, Any], ...] | None = None
+    nullable: bool = False
+
+    def read(self, settings: Settings) -> Any:
+        """The field's value."""
+        value = settings.get(self.theirs)
+        if value is None and not (self.nullable and self.theirs in settings):
+            value = self.default(settings) if callable(self.default) else self.default
+        if self.values is None:
+            return value
+        for theirs, ours in self.values:
+            if value == theirs:
+                return ours
+        raise ValueError(f"{self.theirs}: expected one of {', '.join(repr(v) for v, _ in self.values)}, got {value!r}")
+
+    def write(self, config: TransformerConfig) -> Any:
+        """The setting's value."""
+        value = getattr(config, self.ours)
+        if self.values is None:
+            return value
+        for theirs, ours in self.values:
+            if value == ours:
+                return theirs
+        raise ValueError(f"{self.ours}: {value!r} has no name in {self.theirs}")
+
+
+ACTIVATIONS = (
+    ("gelu", "gelu"),
+    ("gelu_new", "gelu_tanh"),
+    ("gelu_pytorch_tanh", "gelu_tanh"),
+    ("relu", "relu"),
+    ("silu", "silu"),
+    ("swish", "silu"),
+)
+
+
+def token(theirs: str, default: int | None = None) -> Setting:
+    """The setting of a special token: ``pad_token_id`` is our ``pad_id``."""
+    return Setting(theirs, theirs.replace("_token_id", "_id"), default, nullable=True)
+
+
+class Layout(NamedTuple):
+    """Layout of parameters in an array of a file."""
+
+    split: Callable[[Array, int], list[Array]]  # the array, into so many parameters
+    join: Callable[[list[Array]], Array]
+
+
+AS_IT_IS = Layout(lambda array, count: [array], lambda parts: parts[0])
+
+
+class Place(NamedTuple):
+    """Place in a file of the parameters of one of our modules."""
+
+    name: str
+    layout: Layout = AS_IT_IS
+
+
+class Architecture(NamedTuple):
+    """A model class of a family, and ours."""
+
+    kind: str  # the name of our class
+    stem: str = ""  # what our names lack at their beginning, to be those of the family's table
+    bare: bool = False  # whether their names lack the family's prefix
+
+
+@dataclass
+class Stored:
+    """An array of a file, and the parameters that it holds."""
+
+    layout: Layout
+    parameters: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models that has a ``model_type``.
+
+    Args:
+        model_type: its name in ``config.json``.
+        architectures: its classes that we have; the first is meant where ``config.json`` names none.
+        settings: what ``config.json`` says in our words.
+        constants: fields that are alike in all models of the family.
+        fixed: settings that our models have in one way only.
+        places: our modules or parameters, with ``{n}`` for a layer's number, and where the file keeps them. The
+            parameters of modules with one place are joined there, in our order.
+        gated: what differs in these places where the feed-forward network has a gate.
+        prefix: of all names in the file but those of ``heads``, which some files leave out.
+        heads: the beginnings of names that have no prefix.
+        aliases: endings that old files give their names, and today's.
+        copies: names of arrays that some files hold twice, and where the first is.
+        output: the one of them that may differ, the output matrix: whatever ``config.json`` says, it is not tied then.
+        untied: the :attr:`TransformerConfig.tie` of such a model.
+        optional: names that may be missing; they are zero then.
+        buffers: names that hold nothing learned, passed over.
+        unused: names of weights that our models have no use for.
+        purpose: the task that all its models are made for, if it is one.
+    """
+
+    model_type: str
+    architectures: dict[str, Architecture]
+    settings: tuple[Setting, ...]
+    constants: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+    places: Mapping[str, str | Place]
+    prefix: str
+    heads: tuple[str, ...]
+    copies: Mapping[str, str]
+    gated: Mapping[str, str] = field(default_factory=dict)
+    output: str | None = None
+    untied: Tie = "none"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    buffers: str = r"(?!)"  # matches nothing
+    unused: str = r"(?!)"
+    purpose: str | None = None
+
+    def architecture(self, names: Any) -> Architecture:
+        """The model class that the list ``architectures`` of ``config.json`` names."""
+        name = next(iter(self.architectures)) if not names else names[0] if isinstance(names, list) else names
+        if not isinstance(name, str) or name not in self.architectures:
+            raise ValueError(f"architectures: expected one of {', '.join(self.architectures)}, got {names!r}")
+        return self.architectures[name]
+
+    def read(self, settings: Settings) -> TransformerConfig:
+        """The configuration that ``config.json`` describes: see :meth:`describe`."""
+        return self.describe(settings)[0]
+
+    def describe(self, settings: Settings) -> tuple[TransformerConfig, list[str]]:
+        """The configuration that ``config.json`` describes, and what it says differently of training.
+
+        A special token that is not in the vocabulary, as defaults often are, is none; of several that end a text, the
+        first counts. A start token that is the beginning of texts needs no mention.
+
+        Raises:
+            ValueError: a setting has a value that is not allowed, or that our models do not know.
+        """
+        for name, value in self.fixed.items():
+            if (given := settings.get(name, value)) != value:
+                raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
+        fields = dict(self.constants)
+        said: dict[str, str] = {}
+        differences: list[str] = []
+        for setting in self.settings:
+            value = setting.read(settings)
+            if setting.ours in TRAINING and not _is_usable(setting.ours, value):
+                differences.append(f"{setting.theirs} is {value!r}")
+                value = DEFAULTS[setting.ours]
+            if setting.ours not in said:
+                said[setting.ours], fields[setting.ours] = setting.theirs, value
+            elif value != (first := fields[setting.ours]):
+                difference = f"{said[setting.ours]}, {first!r}, got {value!r}"
+                if setting.ours not in TRAINING:
+                    raise ValueError(f"{setting.theirs}: models here have one value for it and {difference}")
+                differences.append(f"{setting.theirs} is {value!r}, and here that of {said[setting.ours]}, {first!r}")
+        for name in (name for name in fields if name.endswith("_id")):
+            fields[name] = _token(fields[name], fields["vocab_size"])
+        if fields.get("decoder_start_id") == fields["bos_id"]:
+            fields.pop("decoder_start_id", None)
+        try:
+            return TransformerConfig(**fields), list(dict.fromkeys(differences))  # some settings have several fields
+        except ValueError as error:
+            name, _, rest = str(error).partition(":")
+            raise ValueError(f"{said.get(name, name)}:{rest}") from None
+
+    def write(self, config: TransformerConfig) -> Settings | None:
+        """The content of ``config.json`` for a configuration; None where the family cannot express it exactly."""
+        said = config
+        if config.is_encoder_decoder:  # others do not take the beginning of texts for it
+            said = dataclasses.replace(config, decoder_start_id=config.start_id)
+        try:
+            settings = {setting.theirs: setting.write(said) for setting in self.settings}
+            read = self.read(settings)
+        except ValueError:
+            return None
+        start = None if said.decoder_start_id == said.bos_id else said.decoder_start_id
+        return settings if read == dataclasses.replace(said, decoder_start_id=start) else None
+
+    def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays of a file by the names that the family's table gives them, without buffers.
+
+        Raises:
+            ValueError: two names in the file mean one array, and their values differ.
+        """
+        known: dict[str, Array] = {}
+        for name, array in arrays.items():
+            if re.search(self.buffers, name):
+                continue
+            for old, new in self.aliases.items():
+                if name.endswith(old):
+                    name = name.removesuffix(old) + new
+            full = name if name.startswith((self.prefix, *self.heads)) else self.prefix + name
+            if full in known and not np.array_equal(known[full], array):
+                raise ValueError(f"{full}: the file holds it under two names, and the values differ")
+            known[full] = array
+        return known
+
+    def settle_copies(self, config: TransformerConfig, arrays: dict[str, Array]) -> TransformerConfig:
+        """Leave each array in one place; an output matrix that differs from the embedding makes the model untied."""
+        for copy, first in self.copies.items():
+            if copy not in arrays or (copy == self.output and config.tie == self.untied):
+                continue
+            if first not in arrays:
+                arrays[first] = arrays.pop(copy)
+            elif np.array_equal(arrays[copy], arrays[first]):
+                del arrays[copy]
+            elif copy == self.output and self.untied is not None:
+                config = dataclasses.replace(config, tie=self.untied)
+            else:
+                raise ValueError(f"{copy}: models here have it in common with {first}, but the values differ")
+        return config
+
+    def pack(self, architecture: Architecture, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Our parameters as the arrays of a file."""
+        stored = self._stored(architecture, state)
+        arrays = {name: place.layout.join([state[own] for own in place.parameters]) for name, place in stored.items()}
+        return {self._named(architecture, name): array for name, array in arrays.items()}
+
+    def unpack(
+        self, architecture: Architecture, own: Mapping[str, Array], arrays: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], list[str]]:
+        """The arrays of a file as our parameters, and the names of those that were not used.
+
+        Args:
+            architecture: of the model.
+            own: the model's parameters as they are, for their shapes.
+            arrays: by canonical name.
+
+        Raises:
+            ValueError: names or shapes do not fit.
+        """
+        stored = self._stored(architecture, own)
+        unused = [name for name in arrays if name not in stored and re.search(self.unused, name)]
+        problems: list[str] = []
+        state: dict[str, Array] = {}
+        for name, place in stored.items():
+            shape = place.layout.join([own[parameter] for parameter in place.parameters]).shape
+            if name not in arrays:
+                if name not in self.optional:
+                    problems.append(f"missing {self._named(architecture, name)} {shape}")
+            elif arrays[name].shape != shape:
+                problems.append(f"{self._named(architecture, name)}: expected shape {shape}, got {arrays[name].shape}")
+            elif arrays[name].dtype.kind != "f":
+                problems.append(f"{self._named(architecture, name)}: expected floats, got {arrays[name].dtype}")
+            else:
+                parts = place.layout.split(arrays[name], len(place.parameters))
+                state.update(zip(place.parameters, parts, strict=True))
+        problems += [
+            f"unexpected {self._named(architecture, name)} {array.shape}"
+            for name, array in arrays.items()
+            if name not in stored and name not in unused
+        ]
+        if problems:
+            more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise ValueError(f"the weights do not fit config.json: {'; '.join(problems[:5])}{more}")
+        return state, sorted(self._named(architecture, name) for name in unused)
+
+    def _stored(self, architecture: Architecture, parameters: Iterable[str]) -> dict[str, Stored]:
+        """The arrays that hold these parameters, by canonical name."""
+        stored: dict[str, Stored] = {}
+        parameters = list(parameters)
+        gated = any(".gate." in parameter for parameter in parameters)
+        places = {**self.places, **self.gated} if gated else self.places
+        for parameter in parameters:
+            full = architecture.stem + parameter
+            number = re.search(r"\.(\d+)\.", full)
+            pattern = re.sub(r"\.\d+\.", ".{n}.", full)
+            module, _, leaf = pattern.rpartition(".")
+            place = places.get(pattern, places.get(module))
+            assert place is not None, f"{self.model_type} has no place for {parameter}"
+            name, layout = place if isinstance(place, Place) else Place(place)
+            name = name.format(n=number and number[1]) + ("" if pattern in places else f".{leaf}")
+            stored.setdefault(name, Stored(layout)).parameters.append(parameter)
+        return stored
+
+    def _named(self, architecture: Architecture, name: str) -> str:
+        return name.removeprefix(self.prefix) if architecture.bare else name
+
+
+# What counts in training alone: the probabilities of dropping something, and how weights begin.
+TRAINING = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(TransformerConfig)}
+
+
+def _is_usable(name: str, value: Any) -> bool:
+    """True if training here can be as this number says, and also where it is none, which is found out elsewhere."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return True
+    return 0 < value < float("inf") if name == "init_std" else 0 <= value < 1
+
+
+def _token(token: Any, vocab_size: Any) -> Any:
+    """The first of a token or several that is in the vocabulary; what is no number is found out elsewhere."""
+    tokens = token if isinstance(token, list) else [token]
+    if not isinstance(vocab_size, int) or not all(isinstance(token, int) for token in tokens):
+        return token
+    return next((token for token in tokens if 0 <= token < vocab_size), None)

@@ -1,0 +1,95 @@
+"""T5, versions 1.0 and 1.1 (Flan-T5's). Raffel et al., 2020: "Exploring the limits of transfer learning"."""
+
+from __future__ import annotations
+
+from transformer.pretrained.huggingface.family import Architecture, Family, Setting, token
+
+FEED_FORWARDS = (
+    ("relu", "relu"),
+    ("gelu", "gelu"),
+    ("gelu_new", "gelu_tanh"),
+    ("silu", "silu"),
+    ("gated-gelu", "geglu"),
+    ("gated-silu", "swiglu"),
+)
+ATTENTION = {"query": "q", "key": "k", "value": "v", "output": "o"}
+SUBLAYERS = {
+    "self_attention": {ours: f"SelfAttention.{theirs}" for ours, theirs in ATTENTION.items()},
+    "cross_attention": {ours: f"EncDecAttention.{theirs}" for ours, theirs in ATTENTION.items()},
+    "feed_forward": {"expand": "DenseReluDense.wi", "contract": "DenseReluDense.wo"},
+}
+STACKS = {
+    "encoder": ("self_attention", "feed_forward"),
+    "decoder": ("self_attention", "cross_attention", "feed_forward"),
+}
+
+
+def _places(stack: str) -> dict[str, str]:
+    """Places of a stack's parameters: sublayers are numbered in each layer, and positions are the first layer's."""
+    places = {
+        f"{stack}.positions": f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias",
+        f"{stack}.norm": f"{stack}.final_layer_norm",
+    }
+    for number, sublayer in enumerate(STACKS[stack]):
+        ours, theirs = f"{stack}.layers.{{n}}.{sublayer}", f"{stack}.block.{{n}}.layer.{number}"
+        places[f"{ours}_residual.norm"] = f"{theirs}.layer_norm"
+        places |= {f"{ours}.{module}": f"{theirs}.{place}" for module, place in SUBLAYERS[sublayer].items()}
+    return places
+
+
+T5 = Family(
+    model_type="t5",
+    architectures={"T5ForConditionalGeneration": Architecture("Transformer")},
+    settings=(
+        Setting("vocab_size", "vocab_size", 32128),
+        Setting("n_positions", "max_length", 512),
+        Setting("d_model", "d_model", 512),
+        Setting("d_kv", "d_k", 64),
+        Setting("d_ff", "d_ff", 2048),
+        Setting("num_layers", "encoder_layers", 6),
+        Setting("num_decoder_layers", "decoder_layers", lambda settings: settings.get("num_layers", 6)),
+        Setting("num_heads", "num_heads", 8),
+        Setting("relative_attention_num_buckets", "relative_buckets", 32),
+        Setting("relative_attention_max_distance", "relative_max_distance", 128),
+        Setting("feed_forward_proj", "activation", "relu", FEED_FORWARDS),
+        Setting("dropout_rate", "dropout", 0.1),
+        Setting("dropout_rate", "attention_dropout", 0.1),
+        Setting("dropout_rate", "activation_dropout", 0.1),
+        Setting("layer_norm_epsilon", "norm_eps", 1e-6),
+        Setting("tie_word_embeddings", "tie", True, ((True, "all"), (False, "input"))),
+        Setting(
+            "scale_decoder_outputs", "scale_output", lambda settings: settings.get("tie_word_embeddings") is not False
+        ),
+        token("pad_token_id", 0),
+        token("bos_token_id"),
+        token("eos_token_id", 1),
+        token("decoder_start_token_id"),
+    ),
+    constants={
+        "positions": "relative",
+        "norm": "rms",
+        "norm_first": True,
+        "bias": False,
+        "scale_scores": False,
+        "scale_embedding": False,
+    },
+    fixed={"is_decoder": False},
+    places={"encoder.tokens": "shared", "output": "lm_head", **_places("encoder"), **_places("decoder")},
+    gated={
+        f"{stack}.layers.{{n}}.feed_forward.{module}": (
+            f"{stack}.block.{{n}}.layer.{len(sublayers) - 1}.DenseReluDense.{place}"
+        )
+        for stack, sublayers in STACKS.items()
+        for module, place in {"gate": "wi_0", "expand": "wi_1"}.items()
+    },
+    prefix="",
+    heads=(),
+    output="lm_head.weight",
+    copies={
+        "encoder.embed_tokens.weight": "shared.weight",
+        "decoder.embed_tokens.weight": "shared.weight",
+        "lm_head.weight": "shared.weight",
+    },
+    untied="input",
+    buffers=r"EncDecAttention\.relative_attention_bias\.weight$",  # of the first files, and never read
+)

@@ -1,0 +1,108 @@
+"""Models as files: in the format of a Hugging Face family that expresses them exactly, or else in our own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad import nn
+from minigrad.io import to_bytes
+from transformer.data.tokenizer import ROLES, Tokenizer
+from transformer.decode import GenerationConfig
+from transformer.json_object import json_object
+from transformer.model.config import TransformerConfig
+from transformer.pretrained.directory import (
+    ADDED_TOKENS,
+    CONFIG,
+    GENERATION,
+    LEGACY,
+    OWN,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TOKENS,
+    check_vocabulary,
+)
+from transformer.pretrained.huggingface import FAMILIES, WEIGHTS
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def model_files(
+    model: nn.Module,
+    config: TransformerConfig,
+    generation: GenerationConfig | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Iterator[tuple[str, bytes | None]]:
+    """The names and contents of a model directory's files, made one at a time; None for those to be removed.
+
+    Args:
+        model: its class is named in ``config.json``.
+        config: of the model.
+        generation: how it writes, if it does.
+        tokenizer: of the model, to be written beside it.
+
+    Raises:
+        ValueError: the tokenizer has more tokens than the model.
+    """
+    if tokenizer is not None:
+        check_vocabulary(config, tokenizer)
+    return _files(model, config, generation, tokenizer)
+
+
+def _files(
+    model: nn.Module, config: TransformerConfig, generation: GenerationConfig | None, tokenizer: Tokenizer | None
+) -> Iterator[tuple[str, bytes | None]]:
+    state = {name: value.data for name, value in model.state_dict().items()}
+    kind = type(model).__name__
+    document, arrays = _as_hugging_face(kind, config, state) or _as_our_own(kind, config, state)
+    yield CONFIG, _to_json(document)
+    yield WEIGHTS, to_bytes(arrays, {"format": "pt"})
+    if generation is not None:
+        yield GENERATION, _to_json(_generation_document(config, generation))
+    if tokenizer is not None:
+        yield TOKENIZER, tokenizer.to_json().encode()
+        yield TOKENIZER_CONFIG, _to_json(_tokenizer_document(config, tokenizer))
+        for name in LEGACY:  # of another tokenizer
+            yield name, None
+
+
+def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
+    """The content of ``generation_config.json``, the special tokens included, which others look for there."""
+    start = config.start_id if config.is_encoder_decoder else None
+    tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in TOKENS} | {"decoder_start_token_id": start}
+    return {**{name: i for name, i in tokens.items() if i is not None}, **json_object(generation.to_json())}
+
+
+def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The content of ``tokenizer_config.json``: in the words of BERT for an encoder."""
+    words = 0 if config.decoder_layers else -1
+    names = {ROLES[role][0][words]: token for role, token in tokenizer.special_names.items()}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_length,
+        **names,
+        ADDED_TOKENS: tokenizer.added_tokens,
+    }
+
+
+def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
+    """``config.json`` and the weights as the first family has them that expresses the configuration exactly."""
+    for family in FAMILIES.values():
+        for name, architecture in family.architectures.items():
+            settings = family.write(config) if architecture.kind == kind else None
+            if settings is not None:
+                head = {"model_type": family.model_type, "architectures": [name]}
+                return {**head, **settings}, family.pack(architecture, state)
+    return None
+
+
+def _as_our_own(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays]:
+    return {"model_type": OWN, "architectures": [kind], **dataclasses.asdict(config)}, state
+
+
+def _to_json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()

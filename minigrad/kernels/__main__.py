@@ -44,8 +44,10 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "cross_entropy_backward": lambda: kernels.cross_entropy_backward(row, x, classes, x[:, :2]),
         "dropout": lambda: kernels.dropout(x, 0.5, 0),
         "choose": lambda: kernels.choose(x > 0.5, x, -x),
-        "attention": lambda: kernels.attention(heads, heads, heads),
-        "attention_backward": lambda: kernels.attention_backward(heads, heads, heads, heads, heads, heads[..., :2]),
+        "scaled_dot_product_attention": lambda: kernels.scaled_dot_product_attention(heads, heads, heads),
+        "scaled_dot_product_attention_backward": lambda: kernels.scaled_dot_product_attention_backward(
+            heads, heads, heads, heads, heads, heads[..., :2]
+        ),
         "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
         "adam_step": lambda: kernels.adam_step(*([x.copy()] for _ in range(4)), step=1, lr=0.1),
         "squared_norm": lambda: kernels.squared_norm([x]),

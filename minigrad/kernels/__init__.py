@@ -38,7 +38,7 @@ _NAMES = {
     "elementwise.special_functions": (
         *("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma", "polygamma", "sinc_derivative"),
     ),
-    "elementwise.where": ("choose",),
+    "elementwise.where": ("where",),
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),

@@ -36,14 +36,14 @@ from minigrad.kernels.attention.attention_scores import (
     SOMETHING,
     apply_mask,
     copy_rows,
-    drop,
-    look,
+    dropout_row,
+    mask_coverage,
     multiply_panels,
+    online_softmax,
     pack_transposed,
-    soften,
-    strip_of,
+    panel_width,
 )
-from minigrad.kernels.attention.online_softmax import differentiate_row
+from minigrad.kernels.attention.online_softmax import softmax_backward_row
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel, share
@@ -89,8 +89,8 @@ def forward(given, store, parts, whole_heads):
 def _attend(part, parts, given, store, whole_heads):
     """One thread's part: whole heads of keys, or of all heads every so manieth tile of queries."""
     (batch, heads, groups, queries, keys, features, width), (_, k, v, _), _, _, _, _ = given
-    room, offsets, _ = store
-    own = address_of_array(room) + part * offsets[-1] * room.itemsize
+    buffer, offsets, _ = store
+    own = address_of_array(buffer) + part * offsets[-1] * buffer.itemsize
     first, last, start, step = 0, batch * groups, part, parts
     if whole_heads:
         first, last = share(batch * groups, part, parts)
@@ -98,9 +98,9 @@ def _attend(part, parts, given, store, whole_heads):
     serves = heads // groups
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
-        keys_at = _keys(keys, features, _head(k, example, group), k[3], queries * serves, own, room)
-        near_values = own + offsets[1] * room.itemsize
-        values = _near(keys, width, _head(v, example, group), v[3], queries * serves, near_values, room)
+        keys_at = _keys(keys, features, _head(k, example, group), k[3], queries * serves, own, buffer)
+        near_values = own + offsets[1] * buffer.itemsize
+        values = _contiguous_rows(keys, width, _head(v, example, group), v[3], queries * serves, near_values, buffer)
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * TILE_ROWS, queries, step * TILE_ROWS):
                 _attend_rows(example, head, top, given, store, own, keys_at, values)
@@ -111,47 +111,47 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
     """The results for some queries from ``top`` on."""
     (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
-    room, offsets, product = store
-    item, strip, rows = room.itemsize, strip_of(room), min(TILE_ROWS, queries - top)
+    buffer, offsets, product = store
+    item, strip, rows = buffer.itemsize, panel_width(buffer), min(TILE_ROWS, queries - top)
     scores, scaled, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
     largest, total, factor = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
-    scaling = array_at(factor, rows, room)
-    array_at(largest, rows, room)[:] = -math.inf
-    array_at(total, rows, room)[:] = 0
-    array_at(sums, rows * width, room)[:] = 0
-    copy_rows(rows, features, _row(q, example, head, top), q[3], scaled, features * item, factors[0], room)
+    scaling = array_at(factor, rows, buffer)
+    array_at(largest, rows, buffer)[:] = -math.inf
+    array_at(total, rows, buffer)[:] = 0
+    array_at(sums, rows * width, buffer)[:] = 0
+    copy_rows(rows, features, _row(q, example, head, top), q[3], scaled, features * item, factors[0], buffer)
     number = (example * heads + head) * queries + top
     reach = min(keys, top + rows) if causal else keys
     for left in range(0, reach, KEYS):
         columns = min(KEYS, reach - left)
         hides = _mask_tile(mask, kind, example, head, top, left, item)
-        seen = look(kind, hides, mask[3], rows, columns)
+        seen = mask_coverage(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
-        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, product, room)
+        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, product, buffer)
         wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
-            line = array_at(scores + r * KEYS * item, wide, room)
+            line = array_at(scores + r * KEYS * item, wide, buffer)
             line[visible:] = -math.inf
             if seen == SOMETHING:
                 apply_mask(kind, hides + r * mask[3], line[:visible])
-        soften(rows, wide, scores, KEYS * item, largest, total, factor, room)
+        online_softmax(rows, wide, scores, KEYS * item, largest, total, factor, buffer)
         for r in range(rows):
             if below > 0:
-                line = array_at(scores + r * KEYS * item, wide, room)
-                drop(line, seed, number + r, left, below, factors[1])
+                line = array_at(scores + r * KEYS * item, wide, buffer)
+                dropout_row(line, seed, number + r, left, below, factors[1])
             if scaling[r] != 1:
                 at = sums + r * width * item
-                copy_rows(1, width, at, 0, at, 0, scaling[r], room)
+                copy_rows(1, width, at, 0, at, 0, scaling[r], buffer)
         b, c = (values[0] + left * values[1], strip * item, values[1]), (sums, width * item, 1)
-        call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c, room))
-    normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, room)
-    tops, totals = array_at(largest, rows, room), array_at(total, rows, room)
+        call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c, buffer))
+    normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, buffer)
+    tops, totals = array_at(largest, rows, buffer), array_at(total, rows, buffer)
     for r in range(rows):
         normalizers[2 * r], normalizers[2 * r + 1] = tops[r], math.log(totals[r])
         mean = 1 / totals[r] if totals[r] != 0 else 0.0
-        copy_rows(1, width, sums + r * width * item, 0, _row(out, example, head, top + r), 0, mean, room)
+        copy_rows(1, width, sums + r * width * item, 0, _row(out, example, head, top + r), 0, mean, buffer)
 
 
 def backward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool) -> tuple[int, ...]:
@@ -177,9 +177,9 @@ def backward(given, store, parts, whole_heads):
 def _differentiate(part, parts, given, store, shared):
     """One thread's part: whole heads of keys, or of the ``shared`` one every so manieth tile of queries."""
     (batch, heads, groups, queries, keys, features, width), (_, k, v, _, _, _, dk, dv), _, _, _, _ = given
-    room, offsets, _ = store
-    item = room.itemsize
-    own = address_of_array(room) + part * offsets[-1] * item
+    buffer, offsets, _ = store
+    item = buffer.itemsize
+    own = address_of_array(buffer) + part * offsets[-1] * item
     first, last = share(batch * groups, part, parts)
     start, step = 0, 1
     if shared >= 0:
@@ -188,14 +188,14 @@ def _differentiate(part, parts, given, store, shared):
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
         k_at, v_at = _head(k, example, group), _head(v, example, group)
-        keys_at = _keys(keys, features, k_at, k[3], queries * serves, own, room)
-        pack_transposed(keys, width, v_at, v[3], own + offsets[1] * item, room)
-        near = _near(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, room)
+        keys_at = _keys(keys, features, k_at, k[3], queries * serves, own, buffer)
+        pack_transposed(keys, width, v_at, v[3], own + offsets[1] * item, buffer)
+        near = _contiguous_rows(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, buffer)
         dkeys, dvalues = (_head(dk, example, group), dk[3]), (_head(dv, example, group), dv[3])
         if shared >= 0:
             dkeys, dvalues = (own + offsets[9] * item, features * item), (own + offsets[10] * item, width * item)
-            array_at(dkeys[0], keys * features, room)[:] = 0
-            array_at(dvalues[0], keys * width, room)[:] = 0
+            array_at(dkeys[0], keys * features, buffer)[:] = 0
+            array_at(dvalues[0], keys * width, buffer)[:] = 0
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * BACKWARD_QUERIES, queries, step * BACKWARD_QUERIES):
                 _differentiate_rows(example, head, top, given, store, own, keys_at, near, dkeys, dvalues)
@@ -206,25 +206,25 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
     """What some queries from ``top`` on contribute to all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
-    room, offsets, product = store
-    item, strip, rows = room.itemsize, strip_of(room), min(BACKWARD_QUERIES, queries - top)
+    buffer, offsets, product = store
+    item, strip, rows = buffer.itemsize, panel_width(buffer), min(BACKWARD_QUERIES, queries - top)
     tile_row, q_row, g_row = BACKWARD_KEYS * item, features * item, width * item
     weights, dscores = own + offsets[3] * item, own + offsets[4] * item
-    packed, grown, dqueries = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
-    delta = array_at(own + offsets[8] * item, rows, room)
+    packed_q, packed_g, dqueries = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
+    delta = array_at(own + offsets[8] * item, rows, buffer)
     number = (example * heads + head) * queries + top
-    normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, room)
-    copy_rows(rows, features, _row(q, example, head, top), q[3], packed, q_row, factors[0], room)
-    copy_rows(rows, width, _row(g, example, head, top), g[3], grown, g_row, 1.0, room)
-    array_at(dqueries, rows * features, room)[:] = 0
+    normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, buffer)
+    copy_rows(rows, features, _row(q, example, head, top), q[3], packed_q, q_row, factors[0], buffer)
+    copy_rows(rows, width, _row(g, example, head, top), g[3], packed_g, g_row, 1.0, buffer)
+    array_at(dqueries, rows * features, buffer)[:] = 0
     for r in range(rows):
-        changes = array_at(grown + r * g_row, width, room)
-        delta[r] = _dot(changes, array_at(_row(out, example, head, top + r), width, room))
+        changes = array_at(packed_g + r * g_row, width, buffer)
+        delta[r] = _dot(changes, array_at(_row(out, example, head, top + r), width, buffer))
     reach = min(keys, top + rows) if causal else keys
     for left in range(0, reach, BACKWARD_KEYS):
         columns = min(BACKWARD_KEYS, reach - left)
         hides = _mask_tile(mask, kind, example, head, top, left, item)
-        seen = look(kind, hides, mask[3], rows, columns)
+        seen = mask_coverage(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
         for row in range(0, rows, TILE_ROWS):
@@ -233,48 +233,48 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
             if wide <= 0:
                 continue
             tile = weights + row * tile_row, tile_row
-            _score(height, wide, features, packed + row * q_row, keys_at, left, *tile, product, room)
+            _score(height, wide, features, packed_q + row * q_row, keys_at, left, *tile, product, buffer)
             values_at = own + offsets[1] * item + left * g_row
-            a, b = (grown + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
+            a, b = (packed_g + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
             c = (dscores + row * tile_row, tile_row, 0)
-            call_at(product, multiply_panels, (height, wide, width, *a, *b, *c, room))
+            call_at(product, multiply_panels, (height, wide, width, *a, *b, *c, buffer))
             padded = (wide + strip - 1) // strip * strip
             for r in range(row, row + height):
                 visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
-                weight = array_at(weights + r * tile_row, BACKWARD_KEYS, room)
-                dscore = array_at(dscores + r * tile_row, BACKWARD_KEYS, room)
+                weight = array_at(weights + r * tile_row, BACKWARD_KEYS, buffer)
+                dscore = array_at(dscores + r * tile_row, BACKWARD_KEYS, buffer)
                 weight[visible:padded] = -math.inf
                 dscore[visible:padded] = 0
                 if seen == SOMETHING:
                     apply_mask(kind, hides + r * mask[3], weight[:visible])
                 if below > 0:
-                    drop(dscore[:padded], seed, number + r, left, below, factors[1])
+                    dropout_row(dscore[:padded], seed, number + r, left, below, factors[1])
                 largest, logarithm = normalizers[2 * r], normalizers[2 * r + 1]
                 if largest == -math.inf:  # a query that sees nothing has weights of 0
-                    largest, logarithm = room.dtype.type(math.inf), room.dtype.type(0)
+                    largest, logarithm = buffer.dtype.type(math.inf), buffer.dtype.type(0)
                 row_at, changes_at = weights + r * tile_row, dscores + r * tile_row
-                differentiate_row(padded, row_at, changes_at, largest, logarithm, delta[r], room)
+                softmax_backward_row(padded, row_at, changes_at, largest, logarithm, delta[r], buffer)
                 if below > 0:
-                    drop(weight[:padded], seed, number + r, left, below, factors[1])
+                    dropout_row(weight[:padded], seed, number + r, left, below, factors[1])
                 if causal:
                     # A tile of keys, below, may reach farther than these queries do.
                     weight[padded : padded + TILE_ROWS] = 0
                     dscore[padded : padded + TILE_ROWS] = 0
             a, b = (dscores + row * tile_row, tile_row, item), (near[0] + left * near[1], strip * item, near[1])
             c = (dqueries + row * q_row, q_row, 1)
-            call_at(product, multiply_panels, (height, features, wide, *a, *b, *c, room))
+            call_at(product, multiply_panels, (height, features, wide, *a, *b, *c, buffer))
         for column in range(0, columns, TILE_ROWS):
             height = min(TILE_ROWS, columns - column)
             # The first tile with a query that sees any of these keys.
             unseen = max(0, left + column - top) // TILE_ROWS * TILE_ROWS if causal else 0
             at = unseen * tile_row + column * item
-            a, b = (weights + at, item, tile_row), (grown + unseen * g_row, strip * item, g_row)
+            a, b = (weights + at, item, tile_row), (packed_g + unseen * g_row, strip * item, g_row)
             c = (dvalues[0] + (left + column) * dvalues[1], dvalues[1], 1)
-            call_at(product, multiply_panels, (height, width, rows - unseen, *a, *b, *c, room))
-            a, b = (dscores + at, item, tile_row), (packed + unseen * q_row, strip * item, q_row)
+            call_at(product, multiply_panels, (height, width, rows - unseen, *a, *b, *c, buffer))
+            a, b = (dscores + at, item, tile_row), (packed_q + unseen * q_row, strip * item, q_row)
             c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1)
-            call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c, room))
-    copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], room)
+            call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c, buffer))
+    copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], buffer)
 
 
 @kernel(fastmath=SUMS)  # here alone: in any other order the rounding tricks of exponentials would be undone
@@ -289,15 +289,15 @@ def _dot(a, b):
 def _add_up(part, parts, given, store, shared):
     """The sum of all threads' dkeys and dvalues of a shared head."""
     (_, _, groups, _, keys, features, width), (_, _, _, _, _, _, dk, dv), _, _, _, _ = given
-    room, offsets, _ = store
+    buffer, offsets, _ = store
     first, last = share(keys, part, parts)
     for place, size, offset in ((dk, features, offsets[9]), (dv, width, offsets[10])):
         for row in range(first, last):
-            total = array_at(_row(place, shared // groups, shared % groups, row), size, room)
+            total = array_at(_row(place, shared // groups, shared % groups, row), size, buffer)
             for other in range(parts):
                 start = other * offsets[-1] + offset + row * size
                 for i in range(size):
-                    total[i] += room[start + i]
+                    total[i] += buffer[start + i]
 
 
 @kernel()
@@ -312,25 +312,25 @@ def _row(place, example, head, row):
 
 
 @kernel()
-def _keys(keys, features, source, source_row, uses, target, room):
+def _keys(keys, features, source, source_row, uses, target, buffer):
     """Keys as scores are made from them: where they are and how far apart, or transposed and packed."""
     packed = uses > FEW_QUERIES
     if packed:
-        pack_transposed(keys, features, source, source_row, target, room)
+        pack_transposed(keys, features, source, source_row, target, buffer)
     return target if packed else source, source_row, packed
 
 
 @kernel()
-def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, product, room):
+def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, product, buffer):
     """Scores of a tile. Both passes make them here: where one rounded otherwise, its weights would not sum to 1."""
     at, step, packed = keys_at
-    item, strip, near = room.itemsize, strip_of(room), features * room.itemsize
+    item, strip, near = buffer.itemsize, panel_width(buffer), features * buffer.itemsize
     if packed:
         b, c = (at + left * near, strip * near, strip * item), (target, target_row, 0)
-        call_at(product, multiply_panels, (rows, columns, features, queries_at, near, item, *b, *c, room))
+        call_at(product, multiply_panels, (rows, columns, features, queries_at, near, item, *b, *c, buffer))
     else:
         steps = near, step, target_row
-        multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, room)
+        multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, buffer)
 
 
 @kernel()
@@ -341,10 +341,10 @@ def _mask_tile(mask, kind, example, head, top, left, item):
 
 
 @kernel()
-def _near(rows, columns, source, source_row, uses, target, room):
+def _contiguous_rows(rows, columns, source, source_row, uses, target, buffer):
     """Rows that lie side by side, and how far apart: where they are, unless packing them pays."""
-    near = columns * room.itemsize
+    near = columns * buffer.itemsize
     if source_row == near or uses <= FEW_QUERIES:
         return source, source_row
-    copy_rows(rows, columns, source, source_row, target, near, 1.0, room)
+    copy_rows(rows, columns, source, source_row, target, near, 1.0, buffer)
     return target, near

@@ -19,14 +19,14 @@ from llvmlite import ir
 from numba import types
 
 from minigrad.kernels.compiling.compiler import intrinsic
-from minigrad.kernels.compiling.vector import I32, Emitter, choose, element_of, loop
+from minigrad.kernels.compiling.vector import I32, Emitter, element_of, loop, switch
 
 # How many rows stand side by side: any number of rows is a greedy sum of these.
 SIDE_BY_SIDE = (4, 1)
 
 
 @intrinsic
-def soften_rows(typingctx, rows, columns, scores, step, largest, total, factor, like):
+def online_softmax_rows(typingctx, rows, columns, scores, step, largest, total, factor, like):
     """Turn rows of scores into weights, exp(score - largest), and keep ``largest`` and the ``total`` weight up to date.
 
     ``rows`` is of SIDE_BY_SIDE, ``columns`` a multiple of a register's lanes, ``step`` the stride of rows in bytes. The
@@ -38,13 +38,13 @@ def soften_rows(typingctx, rows, columns, scores, step, largest, total, factor, 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         rows, *operands, _ = arguments
         emit = Emitter(builder, element)
-        choose(builder, rows, {count: partial(_soften, emit, count, *operands) for count in SIDE_BY_SIDE})
+        switch(builder, rows, {count: partial(_online_softmax, emit, count, *operands) for count in SIDE_BY_SIDE})
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 7, like), generate
 
 
-def _soften(
+def _online_softmax(
     emit: Emitter,
     count: int,
     columns: ir.Value,
@@ -59,24 +59,24 @@ def _soften(
     vectors, register = builder.udiv(columns, emit.integer(emit.lanes)), emit.lanes * emit.size
     hidden = ir.Constant(emit.vector, [-math.inf] * emit.lanes)
 
-    def look(values: list[ir.Value]) -> list[ir.Value]:
+    def find_maxima(values: list[ir.Value]) -> list[ir.Value]:
         at, *tops = values
         loaded = [emit.load(emit.at(start, at)) for start in starts]
         return [emit.at(at, register), *(_larger(builder, *pair) for pair in zip(loaded, tops, strict=True))]
 
-    _, *tops = loop(builder, vectors, [emit.integer(0), *[hidden] * count], look)
+    _, *tops = loop(builder, vectors, [emit.integer(0), *[hidden] * count], find_maxima)
     before = [emit.broadcast(emit.load_element(emit.at(largest, row * emit.size))) for row in range(count)]
     tops = [_larger(builder, _top(emit, top), old) for top, old in zip(tops, before, strict=True)]
     shifts = [builder.select(builder.fcmp_ordered("==", top, hidden), emit.zero, top) for top in tops]
 
-    def weigh(values: list[ir.Value]) -> list[ir.Value]:
+    def exponentiate(values: list[ir.Value]) -> list[ir.Value]:
         at, *sums = values
         weights = [_weight(emit, emit.load(emit.at(start, at)), top) for start, top in zip(starts, shifts, strict=True)]
         for start, weight in zip(starts, weights, strict=True):
             emit.store(weight, emit.at(start, at))
         return [emit.at(at, register), *(builder.fadd(*pair) for pair in zip(sums, weights, strict=True))]
 
-    _, *sums = loop(builder, vectors, [emit.integer(0), *[emit.zero] * count], weigh)
+    _, *sums = loop(builder, vectors, [emit.integer(0), *[emit.zero] * count], exponentiate)
     for row, (old, top, shift, added) in enumerate(zip(before, tops, shifts, sums, strict=True)):
         at_largest, at_total, at_factor = (emit.at(place, row * emit.size) for place in (largest, total, factor))
         scaling = _first(builder, _weight(emit, old, shift))
@@ -87,7 +87,7 @@ def _soften(
 
 
 @intrinsic
-def differentiate_row(typingctx, columns, scores, dweights, largest, logarithm, delta, like):
+def softmax_backward_row(typingctx, columns, scores, dweights, largest, logarithm, delta, like):
     """Turn scores into weights, exp(score - largest - logarithm), and dweights into weight * (dweight - delta).
 
     ``columns`` is a multiple of a register's lanes; ``scores`` and ``dweights`` are addresses.

@@ -22,7 +22,7 @@ from minigrad.kernels.compiling.arguments import check_floats, check_numbers, ch
 from minigrad.kernels.compiling.parallel import threads_for
 from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.elementwise.dropout import check_dropout, drop_below
-from minigrad.kernels.products.blocking import THREAD_ROOM, workspace
+from minigrad.kernels.products.blocking import THREAD_BUFFER, workspace
 from minigrad.kernels.products.register_tile import TILE_VECTORS
 
 
@@ -187,11 +187,11 @@ class _Call(NamedTuple):
         dtype = normalizer.dtype
         regions = (rounded(size, LINE) for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole))
         offsets = tuple(accumulate(regions, initial=0))  # the last one is the size of all
-        room = workspace(dtype) if offsets[-1] <= THREAD_ROOM else np.empty(offsets[-1] * parts, dtype)
+        buffer = workspace(dtype) if offsets[-1] <= THREAD_BUFFER else np.empty(offsets[-1] * parts, dtype)
         places = tuple((id(array), *array.strides[:3]) for array in (*self.arrays, *others))
         mask = (0, 0, 0, 0) if self.mask is None else (id(self.mask), *self.mask.strides[:3])
         given = (self.sizes, places, mask, id(normalizer), self.rule, self.factors)
-        kernel(given, (room, offsets, product_entry(dtype)), parts, whole)
+        kernel(given, (buffer, offsets, product_entry(dtype)), parts, whole)
 
     def restored(self, array: np.ndarray) -> np.ndarray:
         """A result (batch, heads, ...) with the dimensions that the arguments had."""

@@ -185,7 +185,7 @@ def loop(
     return values
 
 
-def choose(builder: ir.IRBuilder, key: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:
+def switch(builder: ir.IRBuilder, key: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:
     """A switch; a key that is no case is undefined behaviour."""
     done, impossible = builder.append_basic_block("done"), builder.append_basic_block("impossible")
     choice = builder.switch(key, impossible)

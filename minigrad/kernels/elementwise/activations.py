@@ -18,7 +18,7 @@ from numba.extending import overload
 from minigrad.kernels.compiling.arguments import check_floats, check_shape
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.elementwise.exponential import decay, decay_less_one
+from minigrad.kernels.elementwise.exponential import exp_nonpositive, expm1_nonpositive
 
 WORK = 16  # multiply-adds that one element costs about as much as
 
@@ -45,7 +45,7 @@ def _normal_distribution(x):
 
     def single(x):
         t = abs(x)
-        density = decay(-half * x * x)
+        density = exp_nonpositive(-half * x * x)
         s = one / (one + _BEND * t)
         u = two * s - one
         ratio = r0 + u * (r1 + u * (r2 + u * (r3 + u * (r4 + u * (r5 + u * (r6 + u * r7))))))
@@ -75,7 +75,7 @@ def gelu_slope(x):
 def sigmoids(x):
     """1 / (1 + e⁻ˣ) and 1 / (1 + eˣ), neither as a difference from 1."""
     one = type(x)(1)
-    rest = decay(-abs(x))
+    rest = exp_nonpositive(-abs(x))
     larger = one / (one + rest)
     smaller = rest * larger
     return (larger if x > 0 else smaller), (smaller if x > 0 else larger)
@@ -90,7 +90,7 @@ def sigmoid_of(x):
 @kernel(fastmath=CONTRACT)
 def tanh_of(x):
     """tanh(x) = (1 - e⁻²ˣ) / (1 + e⁻²ˣ), to rounding near 0 too."""
-    fall = decay_less_one(type(x)(-2) * abs(x))
+    fall = expm1_nonpositive(type(x)(-2) * abs(x))
     size = -fall / (type(x)(2) + fall)
     return size if x > 0 else -size
 

@@ -22,7 +22,7 @@ from numba.extending import overload, register_jitable
 from minigrad.kernels.compiling.compiler import intrinsic
 
 
-def exponential(x):
+def exp(x):
     """e to the power of a float32 or float64 scalar; only for use inside kernels.
 
     -inf gives 0, +inf gives +inf, NaN gives NaN; results too large or too small become inf, subnormal or 0.
@@ -30,8 +30,8 @@ def exponential(x):
     raise NotImplementedError("compiled code only")
 
 
-def decay(x):
-    """``exponential`` of what is not above 0, a quarter faster: the weights of a softmax. Only for use inside kernels.
+def exp_nonpositive(x):
+    """``exp`` of what is not above 0, a quarter faster: the weights of a softmax. Only for use inside kernels.
 
     Results below the smallest normal number are 0. It holds up to 87 too (709 for float64), so a logarithm of a sum
     that was rounded down does no harm.
@@ -39,7 +39,7 @@ def decay(x):
     raise NotImplementedError("compiled code only")
 
 
-def decay_less_one(x):
+def expm1_nonpositive(x):
     """e to the power of what is not above 0, minus 1, exact near 0 too. Only for use inside kernels."""
     raise NotImplementedError("compiled code only")
 
@@ -55,18 +55,18 @@ def log_weight(x, top, logarithm):
 
 
 # No reassociation here whatever the caller allows: it would undo the split of ln 2.
-@overload(exponential, jit_options={"fastmath": {"contract"}})
-def _exponential(x):
+@overload(exp, jit_options={"fastmath": {"contract"}})
+def _exp(x):
     return _definition(x, falling=False)
 
 
-@overload(decay, jit_options={"fastmath": {"contract"}})
-def _decay(x):
+@overload(exp_nonpositive, jit_options={"fastmath": {"contract"}})
+def _exp_nonpositive(x):
     return _definition(x, falling=True)
 
 
-@overload(decay_less_one, jit_options={"fastmath": {"contract"}})
-def _decay_less_one(x):
+@overload(expm1_nonpositive, jit_options={"fastmath": {"contract"}})
+def _expm1_nonpositive(x):
     return _definition(x, falling=True, less_one=True)
 
 

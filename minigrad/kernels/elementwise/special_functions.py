@@ -16,7 +16,7 @@ import numpy as np
 from minigrad.kernels.compiling.arguments import check_floats, check_integers
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.elementwise.exponential import exponential
+from minigrad.kernels.elementwise.exponential import exp
 
 WORK = 30  # multiply-adds that one element of erf costs about as much as
 EULER_MACLAURIN = 12  # terms of an asymptotic series, enough for float64 from 10 onwards
@@ -89,7 +89,7 @@ def _erf_single_part(part, parts, x, y):
         square, size = value * value, abs(value)
         near = value + value * (p0 + square * (p1 + square * (p2 + square * (p3 + square * (p4 + square * p5)))))
         t = end if size > end else size
-        far = one - exponential(q0 + t * (q1 + t * (q2 + t * (q3 + t * (q4 + t * (q5 + t * q6))))))
+        far = one - exp(q0 + t * (q1 + t * (q2 + t * (q3 + t * (q4 + t * (q5 + t * q6))))))
         far = -far if value < 0 else far
         y[i] = far if size > border else near
 

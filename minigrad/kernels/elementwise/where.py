@@ -14,7 +14,7 @@ from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 WORK = 4  # multiply-adds that one element costs about as much as
 
 
-def choose(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a`` where the condition holds, ``b`` elsewhere.
 
     Args:
@@ -25,7 +25,7 @@ def choose(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         TypeError: a dtype is another.
         ValueError: a shape is another.
 
-    >>> choose(np.array([True, False]), np.array([1.0, 2.0]), np.array(0.0))
+    >>> where(np.array([True, False]), np.array([1.0, 2.0]), np.array(0.0))
     array([1., 0.])
     """
     check_arrays(condition=condition)
@@ -38,17 +38,17 @@ def choose(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     chosen = np.empty(condition.shape, a.dtype)
     if chosen.size:
         flat = (np.ascontiguousarray(array).reshape(-1) for array in (condition, a, b))
-        _choose(*flat, a.ndim > 0, b.ndim > 0, chosen.reshape(-1), threads_for(WORK * chosen.size))
+        _where(*flat, a.ndim > 0, b.ndim > 0, chosen.reshape(-1), threads_for(WORK * chosen.size))
     return chosen
 
 
 @kernel()
-def _choose(condition, a, b, whole_a, whole_b, chosen, parts):
-    in_parallel(parts, _choose_part, (condition, a, b, whole_a, whole_b, chosen))
+def _where(condition, a, b, whole_a, whole_b, chosen, parts):
+    in_parallel(parts, _where_part, (condition, a, b, whole_a, whole_b, chosen))
 
 
 @kernel()
-def _choose_part(part, parts, condition, a, b, whole_a, whole_b, chosen):
+def _where_part(part, parts, condition, a, b, whole_a, whole_b, chosen):
     # condition, chosen: (size,); a, b: (size,) where whole, else (1,)
     first, last = share(len(chosen), part, parts)
     mask, target = condition[first:last], chosen[first:last]

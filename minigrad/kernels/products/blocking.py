@@ -36,7 +36,7 @@ from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id
-from minigrad.kernels.products.packing import pack_a, pack_b, strip_of, tile_height
+from minigrad.kernels.products.packing import pack_a, pack_b, panel_width, tile_height
 from minigrad.kernels.products.register_tile import (
     DOT_SIDE,
     ROW_DEPTHS,
@@ -70,7 +70,7 @@ FEW_ROWS = 8
 DOT_INNER = 128
 
 _CACHE_LINE = 64
-THREAD_ROOM = MC * KC + KC * NC  # elements of one thread's packed blocks
+THREAD_BUFFER = MC * KC + KC * NC  # elements of one thread's packed blocks
 
 
 @cache
@@ -79,8 +79,8 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
     Products share it without a lock, for a kernel holds the GIL.
     """
-    room = np.empty(config.NUMBA_NUM_THREADS * THREAD_ROOM + _CACHE_LINE, dtype)  # type: ignore[attr-defined]
-    return room[-room.ctypes.data % _CACHE_LINE // dtype.itemsize :]
+    buffer = np.empty(config.NUMBA_NUM_THREADS * THREAD_BUFFER + _CACHE_LINE, dtype)  # type: ignore[attr-defined]
+    return buffer[-buffer.ctypes.data % _CACHE_LINE // dtype.itemsize :]
 
 
 @cache
@@ -92,7 +92,7 @@ def piece_entry(dtype: np.dtype[Any]) -> int:
 
 
 @kernel()
-def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, bias_id, batch, room, piece, parts):
+def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row, bias_id, batch, buffer, piece, parts):
     """C (m, n) = A (m, k) @ B (k, n) + bias (n,) for the arrays of these ids, C's columns being neighbours.
 
     Without a bias its id is 0. ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension,
@@ -101,16 +101,16 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
     a, b, c = address_of_id(a_id), address_of_id(b_id), address_of_id(c_id)
     bias = address_of_id(bias_id) if bias_id else 0
     sizes, strides = (m, n, k), (a_row, a_column, b_row, b_column, c_row)
-    in_parallel(parts, _multiply_part, (a, b, c, sizes, strides, bias, batch, room, piece))
+    in_parallel(parts, _multiply_part, (a, b, c, sizes, strides, bias, batch, buffer, piece))
 
 
 @kernel()
-def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, room, piece):
+def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, piece):
     """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
     m, n, k = sizes
     a_row, _, _, b_column, c_row = strides
-    item, strip = room.itemsize, strip_of(room)
-    packed = address_of_array(room) + part * THREAD_ROOM * item
+    item, strip = buffer.itemsize, panel_width(buffer)
+    packed = address_of_array(buffer) + part * THREAD_BUFFER * item
     items = 1
     for dim in range(0, len(batch), 4):
         items *= batch[dim]
@@ -133,7 +133,7 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, room, piec
             a_at += place * batch[dim + 1]
             b_at += place * batch[dim + 2]
             c_at += place * batch[dim + 3]
-        arguments = a_at, b_at, c_at, (bottom - top, right - left, k), strides, plus, 0, packed, room
+        arguments = a_at, b_at, c_at, (bottom - top, right - left, k), strides, plus, 0, packed, buffer
         call_at(piece, multiply_piece, arguments)
 
 
@@ -167,25 +167,25 @@ def _even_block(k):
 
 
 @kernel()
-def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, room):
+def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
     """C (m, n) = A (m, k) @ B (k, n) + plus (m, n) on this thread; ``plus`` may be C, or 0 for nothing.
 
-    ``packed`` is the address of THREAD_ROOM elements for packed blocks, ``room`` an array of the element type.
+    ``packed`` is the address of THREAD_BUFFER elements for packed blocks, ``buffer`` an array of the element type.
     """
     m, n, k = sizes
     a_row, a_column, b_row, b_column, c_row = strides
-    item = room.itemsize
+    item = buffer.itemsize
     if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
-        multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room)
+        multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer)
         return
     if m == 1 and b_column == item:
-        _multiply_row(a, b, c, n, k, a_column, b_row, plus, room)
+        _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer)
         return
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
     near = a_column == item or (a_row == item and abs(a_column) * k <= IN_PLACE_A_BYTES)
     a_in_place = near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
     b_in_place = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
-    strip, lanes = strip_of(room), strip_of(room) // TILE_VECTORS
+    strip, lanes = panel_width(buffer), panel_width(buffer) // TILE_VECTORS
     block = _even_block(k)
     panels = packed + MC * KC * item
     for left in range(0, n, NC):
@@ -194,12 +194,12 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, room):
             depth = min(block, k - start)
             b_block = b + start * b_row + left * b_column
             if not b_in_place:
-                pack_b(columns, depth, b_block, b_column, b_row, panels, room)
+                pack_b(columns, depth, b_block, b_column, b_row, panels, buffer)
             for top in range(0, m, MC):
                 rows = min(MC, m - top)
                 a_block = a + top * a_row + start * a_column
                 if not a_in_place:
-                    pack_a(rows, depth, a_block, a_row, a_column, packed, room)
+                    pack_a(rows, depth, a_block, a_row, a_column, packed, buffer)
                 for column in range(0, columns, strip):
                     width = min(strip, columns - column)
                     vectors = (width + lanes - 1) // lanes
@@ -234,15 +234,15 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, room):
                             c_row,
                             summands,
                             summands_row,
-                            room,
+                            buffer,
                         )
                         row += height
 
 
 @kernel()
-def _multiply_row(a, b, c, n, k, a_column, b_row, plus, room):
+def _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer):
     """A single row of A, where B's rows are contiguous: B is read once, as it lies."""
-    item = room.itemsize
+    item = buffer.itemsize
     for left in range(0, n, ROW_COLUMNS):
         columns = min(ROW_COLUMNS, n - left)
         start = 0
@@ -257,13 +257,13 @@ def _multiply_row(a, b, c, n, k, a_column, b_row, plus, room):
                 b_row,
                 c + left * item,
                 c + left * item if start else plus + left * item if plus else 0,
-                room,
+                buffer,
             )
             start += max(depth, 1)
 
 
 @kernel()
-def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, room):
+def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer):
     wide = DOT_SIDE
     column = 0
     while column < n:
@@ -279,11 +279,11 @@ def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, r
                 a_row,
                 b + column * b_column,
                 b_column,
-                c + row * c_row + column * room.itemsize,
+                c + row * c_row + column * buffer.itemsize,
                 c_row,
-                plus + row * plus_row + column * room.itemsize if plus else 0,
+                plus + row * plus_row + column * buffer.itemsize if plus else 0,
                 plus_row,
-                room,
+                buffer,
             )
             row += rows
         column += columns

@@ -14,9 +14,9 @@ from minigrad.kernels.products.register_tile import ROW_STEPS, TILE_ROWS, TILE_V
 
 
 @kernel()
-def strip_of(room):
+def panel_width(buffer):
     """The width of a panel of B."""
-    return TILE_VECTORS * (MACHINE.register_bytes // room.itemsize)
+    return TILE_VECTORS * (MACHINE.register_bytes // buffer.itemsize)
 
 
 @kernel()
@@ -29,7 +29,7 @@ def tile_height(rows):
 
 
 @kernel()
-def pack_a(rows, depth, source, row_stride, column_stride, target, room):
+def pack_a(rows, depth, source, row_stride, column_stride, target, buffer):
     """Panels of a register tile's rows, each (depth, height)."""
     row = 0
     while row < rows:
@@ -40,16 +40,16 @@ def pack_a(rows, depth, source, row_stride, column_stride, target, room):
             source + row * row_stride,
             row_stride,
             column_stride,
-            target + row * depth * room.itemsize,
-            room,
+            target + row * depth * buffer.itemsize,
+            buffer,
         )
         row += height
 
 
 @kernel()
-def pack_b(columns, depth, source, column_stride, row_stride, target, room):
+def pack_b(columns, depth, source, column_stride, row_stride, target, buffer):
     """Panels of a register tile's columns, each (depth, width)."""
-    strip = strip_of(room)
+    strip = panel_width(buffer)
     for column in range(0, columns, strip):
         _pack_panel(
             min(strip, columns - column),
@@ -57,15 +57,15 @@ def pack_b(columns, depth, source, column_stride, row_stride, target, room):
             source + column * column_stride,
             column_stride,
             row_stride,
-            target + column * depth * room.itemsize,
-            room,
+            target + column * depth * buffer.itemsize,
+            buffer,
         )
 
 
 @kernel()
-def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
+def _pack_panel(width, depth, source, width_stride, depth_stride, target, buffer):
     """target (depth, width), contiguous, from a source of any strides."""
-    item, lanes = room.itemsize, MACHINE.register_bytes // room.itemsize
+    item, lanes = buffer.itemsize, MACHINE.register_bytes // buffer.itemsize
     whole = 0  # how much of the depth vector code has moved
     if width_stride == item:
         whole = depth
@@ -73,7 +73,7 @@ def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
             count = min(lanes, width - part)
             for step in range(depth):
                 move_vector(
-                    count, source + step * depth_stride + part * item, target + (step * width + part) * item, room
+                    count, source + step * depth_stride + part * item, target + (step * width + part) * item, buffer
                 )
     elif depth_stride == item and (width == TILE_ROWS or width % lanes == 0):
         whole = depth // lanes * lanes
@@ -86,10 +86,10 @@ def _pack_panel(width, depth, source, width_stride, depth_stride, target, room):
                     width_stride,
                     target + (step * width + part) * item,
                     width * item,
-                    room,
+                    buffer,
                 )
     for step in range(whole, depth):
         for part in range(width):
             move_element(
-                source + part * width_stride + step * depth_stride, target + (step * width + part) * item, room
+                source + part * width_stride + step * depth_stride, target + (step * width + part) * item, buffer
             )

@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba import types
 
 from minigrad.kernels.compiling.compiler import intrinsic
-from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, choose, element_of, loop
+from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, element_of, loop, switch
 
 # The vectors of a row of B and a broadcast must fit beside the accumulators: 12 x 2 of 32 registers, 6 x 2 of 16.
 TILE_ROWS = 12 if MACHINE.registers == 32 else 6
@@ -76,7 +76,7 @@ def multiply_tile(
         key = rows
         for part, size in ((vectors, 16), (along_k, 2), (masked, 2)):
             key = builder.add(emit.times(key, size), part)
-        choose(
+        switch(
             builder,
             key,
             {
@@ -181,7 +181,7 @@ def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, plus, like)
             mask = emit.mask(rest)
             emit.store_masked(sums(at, partial(emit.load_masked, mask=mask)), emit.at(c, at), mask)
 
-        choose(builder, depth, {count: partial(multiply, count) for count in ROW_DEPTHS})
+        switch(builder, depth, {count: partial(multiply, count) for count in ROW_DEPTHS})
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8, like), generate
@@ -200,7 +200,7 @@ def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_st
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         rows, columns, *operands, _ = arguments
         key = builder.add(builder.mul(rows, ir.Constant(I64, 16)), columns)
-        choose(
+        switch(
             builder,
             key,
             {
@@ -287,7 +287,7 @@ def transpose_block(typingctx, rows, source, source_step, target, target_step, l
             for lane, column in enumerate(columns):
                 emit.store(column, emit.at(target, emit.times(target_step, lane)))
 
-        choose(builder, rows, {count: partial(transpose, count) for count in transpose_rows(emit.lanes)})
+        switch(builder, rows, {count: partial(transpose, count) for count in transpose_rows(emit.lanes)})
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 5, like), generate

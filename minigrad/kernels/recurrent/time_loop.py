@@ -16,8 +16,8 @@ from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.parallel import in_parallel, share
 from minigrad.kernels.compiling.vector import address_of_array
-from minigrad.kernels.products.blocking import THREAD_ROOM, multiply_piece
-from minigrad.kernels.products.packing import pack_b, strip_of
+from minigrad.kernels.products.blocking import THREAD_BUFFER, multiply_piece
+from minigrad.kernels.products.packing import pack_b, panel_width
 from minigrad.kernels.recurrent.cells import (
     apply_relu,
     apply_tanh,
@@ -146,12 +146,12 @@ def _add(x, total):
 @kernel()
 def _multiply_panels(rows, inner, columns, a, panels, c, plus, plus_row, part, product):
     """C (rows, columns) = A (rows, inner) @ packed (inner, columns) + plus; see ``blocking.py``."""
-    room, piece = product
-    item, strip = room.itemsize, strip_of(room)
-    packed = address_of_array(room) + part * THREAD_ROOM * item
+    buffer, piece = product
+    item, strip = buffer.itemsize, panel_width(buffer)
+    packed = address_of_array(buffer) + part * THREAD_BUFFER * item
     for column in range(0, columns, strip):
         width = min(strip, columns - column)
         sizes, strides = (rows, width, inner), (inner * item, item, width * item, item, columns * item)
         panel, target = panels + column * inner * item, c + column * item
         summand = plus + column * item if plus else 0
-        call_at(piece, multiply_piece, (a, panel, target, sizes, strides, summand, plus_row, packed, room))
+        call_at(piece, multiply_piece, (a, panel, target, sizes, strides, summand, plus_row, packed, buffer))

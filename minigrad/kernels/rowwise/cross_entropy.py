@@ -22,8 +22,8 @@ from numba.extending import register_jitable
 from minigrad.kernels.compiling.arguments import check_arrays, check_floats, check_indices, check_numbers, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.elementwise.exponential import decay, log_weight
-from minigrad.kernels.rowwise.maximum import largest
+from minigrad.kernels.elementwise.exponential import exp_nonpositive, log_weight
+from minigrad.kernels.rowwise.maximum import row_max
 
 WORK = 16  # multiply-adds that one logit costs about as much as
 BLOCK = 1024  # logits that are read twice, for their maximum and their sum: they must not leave the nearest cache
@@ -86,14 +86,14 @@ def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, l
         shift, total, below = lowest, zero, zero
         for start in range(0, classes, BLOCK):
             block = x[start : start + BLOCK]
-            top = largest(block)
+            top = row_max(block)
             if top > shift:
-                total *= decay(shift - top)
+                total *= exp_nonpositive(shift - top)
                 if start > 0:
                     below += (top - shift) * start
                 shift = top
             for i in range(len(block)):
-                total += decay(block[i] - shift)
+                total += exp_nonpositive(block[i] - shift)
                 below += shift - block[i]
         logarithm = math.log(total)
         normalizer[row, 0], normalizer[row, 1] = shift, logarithm
@@ -157,7 +157,7 @@ def _cross_entropy_backward_rows(part, parts, g, logits, targets, normalizer, ig
         shift, logarithm, scale = normalizer[row, 0], normalizer[row, 1], g[row]
         everywhere = x.dtype.type(smoothing / len(x))
         for i in range(len(x)):
-            dx[i] = scale * (decay(log_weight(x[i], shift, logarithm)) - everywhere)
+            dx[i] = scale * (exp_nonpositive(log_weight(x[i], shift, logarithm)) - everywhere)
         dx[targets[row]] -= scale * x.dtype.type(1 - smoothing)
 
 

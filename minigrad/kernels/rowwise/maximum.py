@@ -22,7 +22,7 @@ _FLOATS: dict[Any, Any] = {integer: float_ for float_, integer in _INTEGERS.item
 
 
 @kernel()
-def largest(row):
+def row_max(row):
     """The largest element, -inf of an empty row. NaN counts as above +inf if its sign bit is clear, else below -inf."""
     found = _ordered(row.dtype.type(-math.inf))
     for i in range(len(row)):

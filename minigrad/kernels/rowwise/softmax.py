@@ -17,8 +17,8 @@ import numpy as np
 from minigrad.kernels.compiling.arguments import check_floats, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.elementwise.exponential import decay, log_weight
-from minigrad.kernels.rowwise.maximum import largest
+from minigrad.kernels.elementwise.exponential import exp_nonpositive, log_weight
+from minigrad.kernels.rowwise.maximum import row_max
 
 # Multiply-adds that one element of a softmax costs about as much as.
 WORK = 16
@@ -59,7 +59,7 @@ def _softmax_rows(part, parts, x, y):
     for row in range(first, last):
         source, target = x[row], y[row]
         n = len(source)
-        top = largest(source)
+        top = row_max(source)
         if math.isinf(top):
             weights = _at_infinity(source, top)
             for i in range(n):
@@ -67,7 +67,7 @@ def _softmax_rows(part, parts, x, y):
             continue
         total = x.dtype.type(0)
         for i in range(n):
-            weight = decay(source[i] - top)
+            weight = exp_nonpositive(source[i] - top)
             target[i] = weight
             total += weight
         scale = x.dtype.type(1) / total
@@ -129,7 +129,7 @@ def _log_softmax_rows(part, parts, x, y):
     for row in range(first, last):
         source, target = x[row], y[row]
         n = len(source)
-        top = largest(source)
+        top = row_max(source)
         if math.isinf(top):
             weights = math.log(_at_infinity(source, top))
             for i in range(n):
@@ -137,7 +137,7 @@ def _log_softmax_rows(part, parts, x, y):
             continue
         total = x.dtype.type(0)
         for i in range(n):
-            total += decay(source[i] - top)
+            total += exp_nonpositive(source[i] - top)
         logarithm = math.log(total)
         for i in range(n):
             target[i] = log_weight(source[i], top, logarithm)
@@ -166,14 +166,14 @@ def _log_softmax_backward_rows(part, parts, y, g, dx):
     for row in range(first, last):
         logarithms, gradient, target = y[row], g[row], dx[row]
         n = len(logarithms)
-        if logarithms[0] == -math.inf and largest(logarithms) == -math.inf:
+        if logarithms[0] == -math.inf and row_max(logarithms) == -math.inf:
             target[:] = 0
             continue
         total = logarithms.dtype.type(0)
         for i in range(n):
             total += gradient[i]
         for i in range(n):
-            target[i] = gradient[i] - decay(logarithms[i]) * total
+            target[i] = gradient[i] - exp_nonpositive(logarithms[i]) * total
 
 
 @kernel()

@@ -14,17 +14,17 @@ def test_it_is_numpys_where(shape, dtype, rng):
     a, b = np.asarray(rng.standard_normal(shape), dtype), np.asarray(rng.standard_normal(shape), dtype)
     scalar = np.asarray(np.nan, dtype)
     for left, right in ((a, b), (a, scalar), (scalar, b), (scalar, np.asarray(-0.0, dtype))):
-        chosen = kernels.choose(condition, left, right)
+        chosen = kernels.where(condition, left, right)
         assert chosen.dtype == dtype
         np.testing.assert_array_equal(chosen, np.where(condition, left, right))
-    np.testing.assert_array_equal(kernels.choose(condition.T, a.T, b.T), np.where(condition, a, b).T)
+    np.testing.assert_array_equal(kernels.where(condition.T, a.T, b.T), np.where(condition, a, b).T)
 
 
 def test_what_does_not_fit_is_named():
     mask = np.ones(3, bool)
     with pytest.raises(TypeError, match="condition must be a boolean array; got int64"):
-        kernels.choose(np.ones(3, np.int64), np.ones(3), np.ones(3))
+        kernels.where(np.ones(3, np.int64), np.ones(3), np.ones(3))
     with pytest.raises(TypeError, match="b must have the dtype of a, float64; got float32"):
-        kernels.choose(mask, np.ones(3), np.ones(3, np.float32))
+        kernels.where(mask, np.ones(3), np.ones(3, np.float32))
     with pytest.raises(ValueError, match=r"a must have shape \(3,\); got \(2,\)"):
-        kernels.choose(mask, np.ones(2), np.ones(3))
+        kernels.where(mask, np.ones(2), np.ones(3))

@@ -84,7 +84,7 @@ def test_exp_nonpositive_is_the_exponential_up_to_zero(dtype, rng):
 
 
 @kernel(fastmath=SUMS)
-def _decays_less_one(x, y):
+def _expm1s_nonpositive(x, y):
     for i in range(len(x)):
         y[i] = expm1_nonpositive(x[i])
 
@@ -92,8 +92,8 @@ def _decays_less_one(x, y):
 def test_what_is_less_by_one_is_exact_near_zero_too(dtype, rng):
     x = -np.concatenate([10.0 ** rng.uniform(-30, 2, 50_000), np.linspace(0, 3, 10_001)]).astype(dtype)
     y = np.empty_like(x)
-    _decays_less_one(x, y)
+    _expm1s_nonpositive(x, y)
     np.testing.assert_allclose(y, np.expm1(x.astype(np.longdouble)).astype(dtype), rtol=4 * np.finfo(dtype).eps)
     ends = np.array([-np.inf, -1000.0, 0.0, np.nan], dtype)
-    _decays_less_one(ends, y[:4])
+    _expm1s_nonpositive(ends, y[:4])
     np.testing.assert_array_equal(y[:4], [-1, -1, 0, np.nan])

@@ -21,8 +21,6 @@ _NAMES = {
     "products.matmul": ("matmul",),
     "rowwise.softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
     "rowwise.normalization": (
-        "add_dropout_norm",
-        "add_dropout_norm_backward",
         "rms_norm",
         "rms_norm_backward",
         "layer_norm",

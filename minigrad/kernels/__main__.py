@@ -38,8 +38,6 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
         "rms_norm": lambda: kernels.rms_norm(x, scale),
         "rms_norm_backward": lambda: kernels.rms_norm_backward(x, x, scale, row),
-        "add_dropout_norm": lambda: kernels.add_dropout_norm(x, x, scale, scale),
-        "add_dropout_norm_backward": lambda: kernels.add_dropout_norm_backward(x, x, x, scale, row, row),
         "cross_entropy": lambda: kernels.cross_entropy(x, classes),
         "cross_entropy_backward": lambda: kernels.cross_entropy_backward(row, x, classes, x[:, :2]),
         "dropout": lambda: kernels.dropout(x, 0.5, 0),

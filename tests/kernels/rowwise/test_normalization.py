@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import (
-    add_dropout_norm,
-    add_dropout_norm_backward,
-    dropout,
     layer_norm,
     layer_norm_backward,
     rms_norm,
@@ -135,35 +132,3 @@ def test_rms_norm_is_right(dtype, rng, shape):
     ):
         assert result.dtype == dtype
         np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance * max(1, abs(expected).max()))
-
-
-@pytest.mark.parametrize("centered", [True, False])
-@pytest.mark.parametrize("p", [0.0, 0.3])
-@pytest.mark.parametrize("shape", [(7,), (5, 17), (0, 4), (2, 3, 64), (301, 129)])
-def test_the_fused_residual_is_its_three_steps(dtype, rng, shape, p, centered):
-    x, y, g, g_total = rng.standard_normal((4, *shape)).astype(dtype)
-    weight, bias = (rng.standard_normal(shape[-1]).astype(dtype) for _ in range(2))
-    total, out, mean, rstd = add_dropout_norm(x, y, weight, bias, 1e-5, p, 9, centered)
-    tolerance = 200 * (x.size + 10) * np.finfo(dtype).eps
-    np.testing.assert_allclose(total, x + dropout(y, p, 9), rtol=tolerance)
-    if centered:
-        expected, *saved = layer_norm(total, weight, bias)
-        d_total, *d_weights = layer_norm_backward(g, total, weight, *saved)
-    else:
-        expected, *saved = rms_norm(total, weight)
-        expected += bias
-        d_total, *d_weights = rms_norm_backward(g, total, weight, *saved)
-    np.testing.assert_allclose(out, expected, atol=tolerance)
-    dx, dy, *found = add_dropout_norm_backward(g_total, g, total, weight, mean, rstd, p, 9, centered)
-    np.testing.assert_allclose(dx, d_total + g_total, atol=tolerance)
-    np.testing.assert_allclose(dy, dropout(d_total + g_total, p, 9), atol=tolerance)
-    for result, exact in zip(found, d_weights, strict=False):
-        np.testing.assert_allclose(result, exact, atol=tolerance)
-
-
-def test_dropping_all_is_refused_by_name():
-    x = np.ones((2, 3))
-    with pytest.raises(ValueError, match="p must be below 1"):
-        add_dropout_norm(x, x, p=1.0)
-    with pytest.raises(ValueError, match="p must be below 1"):
-        add_dropout_norm_backward(x, x, x, None, x[:, 0], x[:, 0], p=1.0)

@@ -1,4 +1,4 @@
-"""Attention in tiles, and its gradients, against the definition in double precision."""
+"""Attention in tiles against the plain loop, and with its gradients against NumPy, in double precision."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from minigrad import kernels
 from minigrad.kernels import scaled_dot_product_attention as attention
 from minigrad.kernels import scaled_dot_product_attention_backward as attention_backward
+from minigrad.kernels.attention import plain
 
 inf, nan = np.inf, np.nan
 Results = tuple[np.ndarray, ...]
@@ -95,6 +96,20 @@ def test_results_and_gradients_are_the_definition_s(sizes, kind, causal, scale, 
     mask = masks(rng, kind, batch, groups * serves, queries, keys, precision)
     options = {"causal": causal, "scale": scale, "dropout": dropout, "seed": 7}
     assert_close(computed(q, k, v, g, mask, **options), reference(q, k, v, g, mask, **options), q, k, v, g)
+
+
+@pytest.mark.parametrize("queries", LENGTHS)
+@pytest.mark.parametrize("keys", [1, 16, 129, 300])
+def test_out_is_that_of_the_plain_loop(dtype, rng, queries, keys):
+    q, k, v, _ = operands(rng, dtype, 1, 2, 2, queries, keys, 17, 33)
+    mask = rng.random((queries, keys)) < 0.5
+    for causal in (False, True):
+        out, _ = attention(q, k, v, mask, causal=causal)
+        visible = mask & np.tri(queries, keys, dtype=bool) if causal else mask
+        for head in range(2):
+            given = (np.array(array[0, head], np.float64, order="C") for array in (q, k, v))
+            expected = plain.scaled_dot_product_attention(*given, visible)
+            np.testing.assert_allclose(out[0, head], expected, rtol=0, atol=200 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -1,4 +1,4 @@
-"""Layer normalisation and its gradient against NumPy in double precision."""
+"""Layer normalisation against the plain loop, its gradient and RMS norm against NumPy, in double precision."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from minigrad.kernels import (
     rms_norm,
     rms_norm_backward,
 )
+from minigrad.kernels.rowwise import plain
 
 SHAPES = [(1,), (7,), (3, 1), (5, 17), (2, 3, 64), (33, 65), (4001, 40)]
 
 
 def reference(x, weight, bias, eps):
-    x = x.astype(np.float64)
-    mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
-    return (x - mean) / np.sqrt(variance + eps) * weight + bias, mean[..., 0], 1 / np.sqrt(variance[..., 0] + eps)
+    """The plain loop in double precision, for any leading dimensions."""
+    rows, weight, bias = (array.astype(np.float64) for array in (x.reshape(-1, x.shape[-1]), weight, bias))
+    y, mean, rstd = plain.layer_norm(rows, weight, bias, eps)
+    return y.reshape(x.shape), mean.reshape(x.shape[:-1]), rstd.reshape(x.shape[:-1])
 
 
 def reference_backward(g, x, weight, eps):

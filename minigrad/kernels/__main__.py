@@ -1,4 +1,4 @@
-"""``python -m minigrad.kernels``: compile all kernels now, so that nothing later has to wait for one."""
+"""``python -m minigrad.kernels``: compile all kernels ahead of time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = ("softmax", "log_softmax")
 
 
 def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
-    """Something small to do for each kernel, which makes Numba compile it for this dtype."""
+    """A small call of each kernel, which makes Numba compile it for this dtype."""
     x = np.linspace(0.1, 0.9, 12, dtype=dtype).reshape(3, 4)
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))

@@ -1,4 +1,4 @@
-"""The steps that attention is made of: products of packed tiles, masks, and the softmax of a part of a row.
+"""Attention scores by tiles: packed products, masks, online softmax and dropout of a part of a row.
 
 Everything is raw memory, given by address and by strides in bytes; ``buffer`` is an array that says the element type.
 """
@@ -19,7 +19,7 @@ from minigrad.kernels.elementwise.dropout import random_bits, row_key
 from minigrad.kernels.products.packing import panel_width, tile_height
 from minigrad.kernels.products.register_tile import TILE_VECTORS, multiply_tile, transpose_block
 
-# What a mask is, and how much of a tile it lets see.
+# Kinds of masks, and their coverage of a tile.
 NO_MASK, BOOLEAN, ADDED = range(3)
 NOTHING, SOMETHING, EVERYTHING = range(3)
 
@@ -85,7 +85,7 @@ def copy_rows(rows, columns, source, source_row, target, target_row, scale, buff
 
 @kernel()
 def mask_coverage(kind, mask, mask_row, rows, columns):
-    """How much of a tile a mask lets see."""
+    """Coverage of a tile by a mask: NOTHING, SOMETHING or EVERYTHING of it may be attended to."""
     if kind != BOOLEAN:
         return EVERYTHING if kind == NO_MASK else SOMETHING
     all_seen, any_seen = np.uint8(1), np.uint8(0)

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention in tiles: scores are made, used and forgotten in cache, so memory is linear in length.
+"""FlashAttention: scaled dot-product attention in tiles that never leave the cache, with memory linear in length.
 
 Forward, for a few queries at a time, along the keys (Dao et al., "FlashAttention", 2022, algorithm 1, with the running
 maximum and sum of Milakov & Gimelshein, "Online normalizer calculation for softmax", 2018, algorithm 3):
@@ -14,7 +14,7 @@ would be rounded, the backward pass makes each tile again (Dao et al., algorithm
     weights = exp(scores - largest - log(total))       dV += weights^T g      delta = sum(g * out) of each query
     dscores = weights (g V^T - delta)                  dQ += dscores K        dK += dscores^T Q
 
-Queries are packed with the scale. Of the tiles on the diagonal of causal attention only what is seen is multiplied.
+Queries are packed with the scale. Of the tiles on the diagonal of causal attention only visible columns are multiplied.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -57,7 +57,7 @@ from minigrad.kernels.products.register_tile import TILE_ROWS
 KEYS = 256
 BACKWARD_KEYS = 128
 BACKWARD_QUERIES = 11 * TILE_ROWS
-# Reading rows in place costs less than laying them side by side for so few queries.
+# Reading rows in place costs less than packing them for so few queries.
 FEW_QUERIES = 8
 
 LINE = 16  # elements that regions of the workspace are rounded up to
@@ -65,7 +65,7 @@ LINE = 16  # elements that regions of the workspace are rounded up to
 
 @cache
 def product_entry(dtype: np.dtype[Any]) -> int:
-    """Where the product's machine code is."""
+    """Address of the machine code of ``multiply_panels``."""
     return entry_of(multiply_panels, (*[types.int64] * 12, types.Array(from_dtype(dtype), 1, "C")))
 
 
@@ -87,7 +87,7 @@ def forward(given, store, parts, whole_heads):
 
 @kernel()
 def _attend(part, parts, given, store, whole_heads):
-    """One thread's part: whole heads of keys, or of all heads every so manieth tile of queries."""
+    """One thread's part: whole heads of keys, or every ``parts``-th tile of queries of all heads."""
     (batch, heads, groups, queries, keys, features, width), (_, k, v, _), _, _, _, _ = given
     buffer, offsets, _ = store
     own = address_of_array(buffer) + part * offsets[-1] * buffer.itemsize
@@ -108,7 +108,7 @@ def _attend(part, parts, given, store, whole_heads):
 
 @kernel()
 def _attend_rows(example, head, top, given, store, own, keys_at, values):
-    """The results for some queries from ``top`` on."""
+    """Forward pass of a tile of queries, from ``top`` on."""
     (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
     buffer, offsets, product = store
@@ -175,7 +175,7 @@ def backward(given, store, parts, whole_heads):
 
 @kernel()
 def _differentiate(part, parts, given, store, shared):
-    """One thread's part: whole heads of keys, or of the ``shared`` one every so manieth tile of queries."""
+    """One thread's part: whole heads of keys, or every ``parts``-th tile of queries of the ``shared`` one."""
     (batch, heads, groups, queries, keys, features, width), (_, k, v, _, _, _, dk, dv), _, _, _, _ = given
     buffer, offsets, _ = store
     item = buffer.itemsize
@@ -203,7 +203,7 @@ def _differentiate(part, parts, given, store, shared):
 
 @kernel()
 def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dkeys, dvalues):
-    """What some queries from ``top`` on contribute to all gradients."""
+    """Backward pass of a tile of queries, from ``top`` on: its summands of all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
     buffer, offsets, product = store
@@ -250,7 +250,7 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
                 if below > 0:
                     dropout_row(dscore[:padded], seed, number + r, left, below, factors[1])
                 largest, logarithm = normalizers[2 * r], normalizers[2 * r + 1]
-                if largest == -math.inf:  # a query that sees nothing has weights of 0
+                if largest == -math.inf:  # weights are 0 for a query with nothing to attend
                     largest, logarithm = buffer.dtype.type(math.inf), buffer.dtype.type(0)
                 row_at, changes_at = weights + r * tile_row, dscores + r * tile_row
                 softmax_backward_row(padded, row_at, changes_at, largest, logarithm, delta[r], buffer)
@@ -277,7 +277,7 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
     copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], buffer)
 
 
-@kernel(fastmath=SUMS)  # here alone: in any other order the rounding tricks of exponentials would be undone
+@kernel(fastmath=SUMS)  # only here: reassociation would undo the argument reduction of exponentials
 def _dot(a, b):
     total = a.dtype.type(0)
     for i in range(len(a)):
@@ -287,7 +287,7 @@ def _dot(a, b):
 
 @kernel()
 def _add_up(part, parts, given, store, shared):
-    """The sum of all threads' dkeys and dvalues of a shared head."""
+    """Reduction of all threads' dkeys and dvalues of a shared head."""
     (_, _, groups, _, keys, features, width), (_, _, _, _, _, _, dk, dv), _, _, _, _ = given
     buffer, offsets, _ = store
     first, last = share(keys, part, parts)
@@ -313,7 +313,7 @@ def _row(place, example, head, row):
 
 @kernel()
 def _keys(keys, features, source, source_row, uses, target, buffer):
-    """Keys as scores are made from them: where they are and how far apart, or transposed and packed."""
+    """Address and stride of a head's keys, transposed and packed unless few queries use them; and whether they are."""
     packed = uses > FEW_QUERIES
     if packed:
         pack_transposed(keys, features, source, source_row, target, buffer)
@@ -322,7 +322,7 @@ def _keys(keys, features, source, source_row, uses, target, buffer):
 
 @kernel()
 def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, product, buffer):
-    """Scores of a tile. Both passes make them here: where one rounded otherwise, its weights would not sum to 1."""
+    """Scores of a tile, rounded alike in both passes, so that the weights of the backward pass sum to 1 too."""
     at, step, packed = keys_at
     item, strip, near = buffer.itemsize, panel_width(buffer), features * buffer.itemsize
     if packed:
@@ -342,7 +342,7 @@ def _mask_tile(mask, kind, example, head, top, left, item):
 
 @kernel()
 def _contiguous_rows(rows, columns, source, source_row, uses, target, buffer):
-    """Rows that lie side by side, and how far apart: where they are, unless packing them pays."""
+    """Address and stride of contiguous rows: copied unless they are contiguous or few queries use them."""
     near = columns * buffer.itemsize
     if source_row == near or uses <= FEW_QUERIES:
         return source, source_row

@@ -1,7 +1,7 @@
-"""The running softmax of a few rows of scores at a time, and its backward, as vector instructions.
+"""Online softmax of a few rows of scores at a time, and its backward, as vector instructions.
 
 The maximum and the sum of a row are each at the end of a chain of instructions that wait for one another. Several rows
-side by side fill the time.
+at once fill the time.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -21,13 +21,13 @@ from numba import types
 from minigrad.kernels.compiling.compiler import intrinsic
 from minigrad.kernels.compiling.vector import I32, Emitter, element_of, loop, switch
 
-# How many rows stand side by side: any number of rows is a greedy sum of these.
+# Numbers of rows processed together: any number of rows is a greedy sum of these.
 SIDE_BY_SIDE = (4, 1)
 
 
 @intrinsic
 def online_softmax_rows(typingctx, rows, columns, scores, step, largest, total, factor, like):
-    """Turn rows of scores into weights, exp(score - largest), and keep ``largest`` and the ``total`` weight up to date.
+    """One step of the online softmax, in place: weights exp(score - largest), running ``largest`` and ``total``.
 
     ``rows`` is of SIDE_BY_SIDE, ``columns`` a multiple of a register's lanes, ``step`` the stride of rows in bytes. The
     last three are addresses of an element for each row; ``factor`` is set to what earlier weights are to be multiplied
@@ -88,7 +88,7 @@ def _online_softmax(
 
 @intrinsic
 def softmax_backward_row(typingctx, columns, scores, dweights, largest, logarithm, delta, like):
-    """Turn scores into weights, exp(score - largest - logarithm), and dweights into weight * (dweight - delta).
+    """Softmax and its backward, in place: exp(score - largest - logarithm) and weight * (dweight - delta).
 
     ``columns`` is a multiple of a register's lanes; ``scores`` and ``dweights`` are addresses.
     """

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention of arrays of any shape and stride, brought to its kernels in ``flash_attention.py``."""
+"""Scaled dot-product attention of arrays of any shape and stride, by the kernels of ``flash_attention.py``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scaled_dot_product_attention(
     dropout: float = 0.0,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """softmax(query key^T scale + mask) value, without ever writing the scores out.
+    """softmax(query key^T scale + mask) value, in memory linear in length.
 
     Args:
         query: (..., H, Q, D), float32 or float64, of any strides; copied only if features are no neighbours.
@@ -178,7 +178,7 @@ class _Call(NamedTuple):
         others: tuple[np.ndarray, ...],
         normalizer: np.ndarray,
     ) -> None:
-        """Call a kernel with the workspace that it needs, on as many threads as are worth it."""
+        """Call a kernel with its workspace and number of threads."""
         batch, heads, groups, queries, keys, features, width = self.sizes
         work = products * batch * heads * queries * (keys + 1) * (features + width + 1)
         parts = threads_for(work // 2 if self.rule[0] else work)

@@ -1,4 +1,4 @@
-"""What the kernels ask of the arrays given to them, with errors that name the argument."""
+"""Argument checks, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_arrays(**arrays: np.ndarray) -> None:
 
 
 def check_listed(name: str, arrays: object) -> None:
-    """TypeError unless it is a list or tuple, of arrays as other checks find out."""
+    """TypeError unless it is a list or tuple."""
     if not isinstance(arrays, (list, tuple)):
         raise TypeError(f"{name} must be a list of arrays; got {type(arrays).__name__}")
 

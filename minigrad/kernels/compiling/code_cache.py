@@ -1,4 +1,4 @@
-"""Machine code on disk, each entry with its checksum: what is damaged is compiled anew and never run.
+"""Code cache on disk, with a checksum in each entry: damaged code is compiled anew and never run.
 
 For each kernel an index, from the types of its arguments to files, and a file for each of them. Both begin with the
 SHA-256 of the rest. Numba's own cache unpickles and runs whatever it finds.
@@ -53,7 +53,7 @@ class CodeCache(FunctionCache):
         return CompileResult._rebuild(target_context, *found[1])  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the code for these types, where there is room for it."""
+        """Save the code for these types; a full disk is reported to ``failed``."""
         if not self._enabled or data.lifted or data.library.has_dynamic_globals:
             return
         key = self._index_key(sig, data.codegen)  # type: ignore[no-untyped-call]
@@ -93,7 +93,7 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, value: Any) -> None:
-    """Write a file beside its checksum, and put it in its place when it is whole.
+    """Atomic write of a value behind its checksum, under a lock.
 
     The file beside it that is written first has one name, and its writer a lock on it: what a killed process left is
     written over, and of two processes that have compiled the same one keeps it.

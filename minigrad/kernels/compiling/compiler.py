@@ -1,4 +1,4 @@
-"""The one decorator that compiles a kernel, and where its machine code is kept.
+"""The compile decorator of all kernels, and the location of its code cache.
 
 A kernel is built from intrinsics and helpers of several files, so the cache folder is named by a fingerprint of them
 all, of the compiler and of the CPU: an edit anywhere starts a fresh folder and never meets stale code.
@@ -59,7 +59,7 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
         compiled: Any = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=bool(fastmath))(function)
         if folder is not None:
             compiled._cache = CodeCache(function, folder, _say_uncached)
-        compiled.compile = _whole(compiled.compile)
+        compiled.compile = _deferring_interrupts(compiled.compile)
         _announce_compilation()
         return compiled
 
@@ -67,19 +67,19 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
 
 
 def target() -> tuple[str, str, str]:
-    """What Numba compiles for: the LLVM triple, the CPU's name and its features, as ``+name,-name,…``."""
+    """Compilation target: the LLVM triple, the CPU's name and its features, as ``+name,-name,…``."""
     triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
     return triple, cpu, features
 
 
-def _whole(compile: Callable[..., Any]) -> Callable[..., Any]:
-    """A dispatcher's compilation, which Ctrl-C does not cut short."""
+def _deferring_interrupts(compile: Callable[..., Any]) -> Callable[..., Any]:
+    """A dispatcher's compilation with Ctrl-C put off to its end."""
 
-    def compile_whole(signature: Any) -> Any:
+    def compile_uninterrupted(signature: Any) -> Any:
         with uninterrupted():
             return compile(signature)
 
-    return compile_whole
+    return compile_uninterrupted
 
 
 @cache
@@ -104,11 +104,11 @@ def _can_be_written(folder: Path) -> bool:
     return True
 
 
-_uncached: list[Exception] = []  # what was said
+_uncached: list[Exception] = []  # warnings given
 
 
 def _say_uncached(error: Exception) -> None:
-    """Say once that code is not kept, and why."""
+    """One warning per process that code is not cached, with the reason."""
     if not _uncached:
         _uncached.append(error)
         _say(
@@ -145,7 +145,7 @@ def _sources(package: Traversable, prefix: str = "") -> Iterator[tuple[str, byte
 
 
 class _Announcement(event.Listener):
-    """Says once that kernels are being compiled, and in a terminal which one; code from the cache raises no event."""
+    """Progress of compilation on standard error: one line, and in a terminal the kernel's name; not for cached code."""
 
     def __init__(self) -> None:
         self.under_way = 0  # a kernel's compilation compiles those that it calls
@@ -171,14 +171,14 @@ class _Announcement(event.Listener):
 
     @staticmethod
     def _kernel(compilation: Any) -> str:
-        """What is being compiled, if it is one of ours."""
+        """Name of the kernel that is being compiled; empty for functions of others."""
         function = compilation.data["dispatcher"].py_func
         ours = (function.__module__ or "").startswith(f"{_KERNELS}.")
         return function.__name__.lstrip("_").replace("_", " ") if ours else ""
 
 
 def _status() -> Any:
-    """A line on standard error that changes, where that is a terminal."""
+    """Status line on standard error, where that is a terminal."""
     # Not needed by those who find their kernels compiled, and slow to load.
     from rich.console import Console
     from rich.status import Status

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until Numba is whole again."""
+"""Deferred KeyboardInterrupt, for imports and compilations of Numba's that cannot be repeated once cut short."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C to the end of a block: an import or a compilation of Numba's that is cut short cannot be repeated.
+    """Defer Ctrl-C to the end of a block.
 
     Python interrupts its main thread only, and other handlers of the signal are asked, too, once the block has ended. A
     second Ctrl-C does not wait.

@@ -1,4 +1,4 @@
-"""Calling a compiled kernel by its address.
+"""Calls of compiled kernels by address, which keep them from being compiled into every caller.
 
 A kernel that calls another one contains a copy of it, and of all that it calls in turn, and Numba makes machine code of
 every such copy. What holds the register tiles takes seconds each time. By address it is compiled once.

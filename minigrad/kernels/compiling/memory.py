@@ -1,4 +1,4 @@
-"""Freed memory stays in the process, for the next temporary of its size.
+"""Allocator settings: freed memory stays in the process, for the next temporary of its size.
 
 A training step allocates and frees the same hundreds of megabytes each time. The C library hands large blocks back to
 the system at once, which then has to find, clear and map every page anew: thousands of page faults a step.

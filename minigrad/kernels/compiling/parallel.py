@@ -1,4 +1,4 @@
-"""Running the parts of a kernel on Numba's threads, the one thread pool.
+"""Parallel execution: the parts of a kernel on Numba's thread pool.
 
 Numba's own parallel loops take a second each to compile, and they release the GIL while they run: another Python thread
 could then start a loop too, which Numba's workqueue threading layer answers with an abort, and which would overwrite
@@ -34,7 +34,7 @@ _POOL_PROCESS = os.getpid()
 
 
 def threads_for(work: int) -> int:
-    """How many parts to split ``work`` multiply-adds into: one where waking more threads costs more than it gains.
+    """Number of threads for ``work`` multiply-adds: one where waking more costs more than it gains.
 
     One also in a forked child, for threads do not survive a fork.
     """
@@ -83,7 +83,7 @@ def in_parallel(typingctx, parts, worker, arguments):
 
 
 def _task(module: ir.Module, given_type: ir.Type, run: Callable[..., None]) -> ir.Function:
-    """The inner loop of a NumPy ufunc, for so is the thread pool called; its one operand is the first part's number."""
+    """A task of the thread pool: the inner loop of a NumPy ufunc whose one operand is the first part's number."""
     kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer(), I64.as_pointer(), I64.as_pointer(), POINTER])
     task = ir.Function(module, kind, module.get_unique_name("task"))
     task.linkage = "internal"

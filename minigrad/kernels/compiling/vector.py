@@ -47,7 +47,7 @@ MACHINE = _machine()
 
 
 def lanes_of(dtype: Any) -> int:
-    """How many elements of a dtype one register holds."""
+    """Number of elements of a dtype in one register."""
     return MACHINE.register_bytes // int(np.dtype(dtype).itemsize)
 
 
@@ -232,7 +232,7 @@ def move_element(typingctx, source, target, like):
 
 @intrinsic
 def address_of_id(typingctx, ndarray_id):
-    """Where the data of an ndarray begins, from ``id(ndarray)``: the first field behind the object header.
+    """Address of an ndarray's data, from ``id(ndarray)``: the first field behind the object header.
 
     That layout is part of NumPy's stable C interface (``PyArrayObject_fields``); asking NumPy costs a microsecond.
     """
@@ -246,7 +246,7 @@ def address_of_id(typingctx, ndarray_id):
 
 @intrinsic
 def address_of_array(typingctx, array):
-    """Where the data of a compiled function's array argument begins."""
+    """Address of the data of a compiled function's array argument."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         proxy = context.make_array(signature.args[0])(context, builder, arguments[0])

@@ -1,6 +1,6 @@
-"""Activations element by element, each with its gradient: GELU, its approximation by tanh, SiLU, sigmoid, ReLU.
+"""Activation functions and their gradients: GELU, its approximation by tanh, SiLU, sigmoid, ReLU.
 
-The functions of one number are there for other kernels too, which apply them to what they have in registers.
+The functions of one number serve other kernels too, on values in registers.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.

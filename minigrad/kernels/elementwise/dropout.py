@@ -1,6 +1,6 @@
-"""Dropout without a stored mask: what is kept follows from a seed and an element's place, and can be told again.
+"""Dropout without a stored mask, which is recomputed from (seed, row, column).
 
-The place is a row and a column, in any array those of its last axis. A row's key is the output of the generator
+Columns are those of the last axis, rows those of all others. A row's key is the output of the generator
 SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014, figure 17), started at the
 seed, after ``row + 1`` steps. Its two halves go with the column into a mixing function of 32 bits: ``lowbias32`` by
 Chris Wellons ("Prospecting for hash functions", 2018), found by search for the least correlation between bits that go

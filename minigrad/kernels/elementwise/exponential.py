@@ -31,7 +31,7 @@ def exp(x):
 
 
 def exp_nonpositive(x):
-    """``exp`` of what is not above 0, a quarter faster: the weights of a softmax. Only for use inside kernels.
+    """``exp`` of x ≤ 0, a quarter faster, for the weights of a softmax; only for use inside kernels.
 
     Results below the smallest normal number are 0. It holds up to 87 too (709 for float64), so a logarithm of a sum
     that was rounded down does no harm.
@@ -40,7 +40,7 @@ def exp_nonpositive(x):
 
 
 def expm1_nonpositive(x):
-    """e to the power of what is not above 0, minus 1, exact near 0 too. Only for use inside kernels."""
+    """e to the power of x ≤ 0, minus 1, exact near 0 too; only for use inside kernels."""
     raise NotImplementedError("compiled code only")
 
 

@@ -1,4 +1,4 @@
-"""Special functions of a real variable, element by element. All are computed in float64, but for float32's erf.
+"""Special functions of a real variable, all computed in float64 but for float32's erf.
 
 Sources: Abramowitz & Stegun, "Handbook of Mathematical Functions", 1964, with the numbers of the formulas given below.
 """

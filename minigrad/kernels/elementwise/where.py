@@ -1,4 +1,4 @@
-"""Choosing between two arrays element by element, without a branch that a random mask would have mispredicted."""
+"""Selection between two arrays by a mask, without branches, which a random mask would mispredict."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls

@@ -1,4 +1,4 @@
-"""Adam with decoupled weight decay: a step of all parameters, in one call and one pass over memory.
+"""Adam with decoupled weight decay (AdamW): a step of all parameters in one call and one pass over memory.
 
 Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1 (arXiv:1412.6980); Loshchilov & Hutter,
 "Decoupled Weight Decay Regularization", 2019, algorithm 2 (arXiv:1711.05101). For gradient g at step t:

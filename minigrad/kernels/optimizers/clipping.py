@@ -1,4 +1,4 @@
-"""The joint norm of many arrays, and their scaling: gradient clipping in two passes over memory.
+"""Gradient clipping by global norm: the norm of many arrays and their scaling, two passes over memory.
 
 Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
 """

@@ -1,4 +1,4 @@
-"""Many arrays in one call: every parameter of a model, whatever their number and sizes, shared out among the threads.
+"""Multi-tensor kernels: many arrays, such as all parameters of a model, in one call, divided among the threads.
 
 A table of their addresses and sizes goes to the kernel, and each thread takes an equal share of all elements together:
 a model of a thousand small arrays costs no more than one large array.

@@ -1,4 +1,4 @@
-"""The blocked matrix product of raw memory: addresses and strides in bytes, the element type from a workspace.
+"""Blocked matrix product of raw memory: addresses and strides in bytes, the element type from a workspace.
 
 The blocking is BLIS's (Van Zee & van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM
 TOMS 41, 2015), three loops around the register tile of ``register_tile.py``, each of which keeps something in a cache:
@@ -63,7 +63,7 @@ IN_PLACE_COLUMNS = 96
 IN_PLACE_COLUMNS_ALONG = 384
 IN_PLACE_ROW_BYTES = 1 << 11
 IN_PLACE_A_BYTES = 1 << 21
-# A single row's part of C: it stays near while rows of B are added to it, and memory likes long runs of those.
+# A single row's part of C: it stays in cache while rows of B are added to it, and long runs of those are read faster.
 ROW_COLUMNS = 1 << 13
 # Inner products serve up to so many rows, and only where they are long enough to be worth summing up a register.
 FEW_ROWS = 8
@@ -75,7 +75,7 @@ THREAD_BUFFER = MC * KC + KC * NC  # elements of one thread's packed blocks
 
 @cache
 def workspace(dtype: np.dtype[Any]) -> np.ndarray:
-    """Room for all threads' packed blocks, kept for the life of the process; only what is used takes up memory.
+    """Workspace for all threads' packed blocks, kept for the life of the process; untouched pages take up no memory.
 
     Products share it without a lock, for a kernel holds the GIL.
     """
@@ -85,7 +85,7 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
 @cache
 def piece_entry(dtype: np.dtype[Any]) -> int:
-    """Where the machine code of ``multiply_piece`` is."""
+    """Address of the machine code of ``multiply_piece``."""
     number, array = types.int64, types.Array(from_dtype(dtype), 1, "C")
     three, five = types.UniTuple(number, 3), types.UniTuple(number, 5)
     return entry_of(multiply_piece, (number, number, number, three, five, number, number, number, array))
@@ -139,7 +139,7 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, pi
 
 @kernel()
 def _pieces_of_rows(parts, m, n, strip):
-    """How many pieces to cut C's rows into, and its columns into the rest: even first, then square to pack least."""
+    """Number of pieces of C's rows, its columns being cut into the rest: even first, then square to pack least."""
     row_tiles, column_tiles = (m + TILE_ROWS - 1) // TILE_ROWS, (n + strip - 1) // strip
     best, best_cost = 1, np.inf
     for high in range(1, parts + 1):
@@ -215,7 +215,7 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
                         elif a_in_place:
                             a_panel, a_step = a_block + row * item, a_column
                         c_tile = c + (top + row) * c_row + (left + column) * item
-                        summands, summands_row = c_tile, c_row  # what blocks of k have added up so far
+                        summands, summands_row = c_tile, c_row  # the sum over earlier blocks of k
                         if start == 0:
                             summands, summands_row = plus, plus_row
                             if plus:

@@ -1,4 +1,4 @@
-"""Packing: the elements of a block in the order in which the register tile reads them, whatever their strides.
+"""Packing: the elements of a block, of any strides, in the order in which the register tile reads them.
 
 A panel of A is as high as a tile and a panel of B as wide; along the sum, ``depth``, both are read from end to end.
 """

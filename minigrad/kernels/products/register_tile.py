@@ -1,8 +1,8 @@
-"""The innermost steps of a matrix product, each a tile of C or a panel of an operand that lives in registers.
+"""Register tiles: the micro-kernels of the matrix product, generated as vector instructions.
 
-``multiply_tile`` is the heart: ``rows x (vectors * lanes)`` accumulators that stay in registers over the whole inner
-loop, where an element of A, broadcast, meets a row of B (Goto & van de Geijn, "Anatomy of High-Performance Matrix
-Multiplication", ACM TOMS 34, 2008, sec. 6).
+``multiply_tile`` is the main one: ``rows x (vectors * lanes)`` accumulators that stay in registers over the whole inner
+loop, where an element of A, broadcast, is multiplied by a row of B (Goto & van de Geijn, "Anatomy of High-Performance
+Matrix Multiplication", ACM TOMS 34, 2008, sec. 6).
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -24,9 +24,9 @@ from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, element_of,
 # The vectors of a row of B and a broadcast must fit beside the accumulators: 12 x 2 of 32 registers, 6 x 2 of 16.
 TILE_ROWS = 12 if MACHINE.registers == 32 else 6
 TILE_VECTORS = 2
-# Any number of rows is a greedy sum of these, so that none is computed in vain.
+# Any number of rows is a greedy sum of these.
 ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
-# How many rows of B a single row of A meets at once, read side by side from end to end as memory likes it.
+# Numbers of rows of B that are multiplied by a single row of A at once, each read from end to end.
 ROW_DEPTHS = (8, 1, 0)
 # Inner products, a square of them: 4 x 4 and the 8 operands fit into 32 registers; and as many sums under way as the
 # multipliers take at once.
@@ -223,7 +223,7 @@ def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int)
     register = emit.lanes * emit.size
     alone = builder.icmp_signed("==", plus, emit.integer(0))
     summands, summands_step = builder.select(alone, c, plus), builder.select(alone, c_step, plus_step)
-    # A single row meets column after column, so that memory is read from end to end: a decoder's weights fit no cache.
+    # A single row takes column after column, reading memory from end to end: a decoder's weights fit no cache.
     wide = 1 if rows == 1 else columns
     together = max(1, DOT_SUMS // (rows * wide))  # vectors of each inner product, for enough sums to be under way
 

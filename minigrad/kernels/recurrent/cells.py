@@ -1,4 +1,4 @@
-"""One step of a recurrent cell for one example, and the step's derivative; for the time loops of ``rnn.py``.
+"""Recurrent cells: one step for one example, and its derivative, for the loops of ``time_loop.py``.
 
 Each works on rows: of gates, (G·H,) as G blocks of H units, and of states, (H,). The loops are kept so narrow that LLVM
 can check at run time that their arrays do not overlap, which is what lets it write vector code.

@@ -1,4 +1,4 @@
-"""Recurrent layers over time, forward and backward: Elman's, the long short-term memory, the gated recurrent unit.
+"""Recurrent layers over time, forward and backward: Elman's RNN, LSTM, GRU.
 
 What a step adds up from the input is one product for all time steps and comes in as ``projected``; what it adds up from
 the step before is computed in the loops of ``time_loop.py``. Backward, only the gradients of these sums are computed
@@ -198,7 +198,7 @@ def _run(
     memory: np.ndarray,
     results: tuple[np.ndarray, ...],
 ) -> None:
-    """Go through time; see ``time_loop.forward``."""
+    """Forward pass over time; see ``time_loop.forward``."""
     bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
     given = (np.ascontiguousarray(array) for array in (projected, weight, bias, hidden, memory))
     if results[0].size:
@@ -214,7 +214,7 @@ def _run_back(
     states: tuple[np.ndarray, ...],
     gradients: tuple[np.ndarray, ...],
 ) -> None:
-    """Go back through time; see ``time_loop.backward``."""
+    """Backpropagation through time; see ``time_loop.backward``."""
     given = (np.ascontiguousarray(array) for array in (g, weight, *states))
     if g.size:
         panels, product, parts = _resources(gradients[-1], weight)
@@ -222,7 +222,7 @@ def _run_back(
 
 
 def _resources(sums: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, int], int]:
-    """Room for packed weights, what a product needs, and how many threads are worth it."""
+    """Buffer for packed weights, a product's workspace and entry, and the number of threads."""
     dtype = sums.dtype
     parts = min(threads_for(sums.size * (weight.shape[1] + WORK)), sums.shape[1])
     return np.empty(weight.size, dtype), (workspace(dtype), piece_entry(dtype)), parts
@@ -247,7 +247,7 @@ def _check_gradients(out: np.ndarray, g: np.ndarray, **last: np.ndarray) -> None
 
 
 def _weight_gradient(sums: np.ndarray, out: np.ndarray, hidden: np.ndarray, reverse: bool) -> np.ndarray:
-    """Σ over time and examples of each sum's gradient times the state that the weights met."""
+    """Gradient of the recurrent weights: Σ over time and examples of each sum's gradient times the earlier state."""
     start, later, earlier = (sums[-1], sums[:-1], out[1:]) if reverse else (sums[0], sums[1:], out[:-1])
     gradient = matmul(_rows(later).T, _rows(earlier))
     gradient += matmul(start.T, hidden)

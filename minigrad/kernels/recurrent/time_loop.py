@@ -1,4 +1,4 @@
-"""Recurrent cells over time: the loops behind ``rnn.py``, around the steps of ``cells.py``.
+"""Time loops of the recurrent layers of ``rnn.py``, around the steps of ``cells.py``.
 
 What a step adds up from the step before is a product with the same weights each time: they are packed once, into panels
 as wide as a register tile. Examples do not depend on each other, so each thread goes through all time with its own

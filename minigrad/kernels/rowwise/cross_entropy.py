@@ -26,7 +26,7 @@ from minigrad.kernels.elementwise.exponential import exp_nonpositive, log_weight
 from minigrad.kernels.rowwise.maximum import row_max
 
 WORK = 16  # multiply-adds that one logit costs about as much as
-BLOCK = 1024  # logits that are read twice, for their maximum and their sum: they must not leave the nearest cache
+BLOCK = 1024  # logits that are read twice, for their maximum and their sum: they must stay in the first-level cache
 
 
 def cross_entropy(
@@ -163,7 +163,7 @@ def _cross_entropy_backward_rows(part, parts, g, logits, targets, normalizer, ig
 
 @register_jitable(fastmath={"contract"})
 def _loss(logit, shift, logarithm):
-    """-log_weight(logit, shift, logarithm), which a caller that may reassociate would turn round."""
+    """-log_weight(logit, shift, logarithm), kept from reassociation by the caller."""
     return logarithm + (shift - logit)
 
 

@@ -1,4 +1,4 @@
-"""The largest element of a row. Floats compare as integers do once the bits of negative ones are turned round.
+"""Maximum of a row, by integer comparison: floats compare as integers once the bits of negative ones are flipped.
 
 LLVM vectorises a reduction over integers freely, but one over floats only where it may assume that there is no NaN.
 """
@@ -33,7 +33,7 @@ def row_max(row):
 
 @intrinsic
 def _ordered(typingctx, x):
-    """The integer in the place of a float: a larger one for a larger float."""
+    """The integer that stands for a float, in the same order."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         return _turned(builder, builder.bitcast(arguments[0], ir.IntType(x.bitwidth)))

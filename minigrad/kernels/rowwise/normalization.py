@@ -1,4 +1,4 @@
-"""Rows of the last axis normalised: to mean 0 and variance 1, or only to mean square 1.
+"""Layer normalization and RMS normalization of rows, and their gradients.
 
 Layer norm is by Ba, Kiros and Hinton, "Layer Normalization", 2016 (arXiv:1607.06450), RMS norm by Zhang and Sennrich,
 "Root Mean Square Layer Normalization", 2019 (arXiv:1910.07467). One kernel serves both, for the second is the first

@@ -1,4 +1,4 @@
-"""Sums over the rows of a matrix: the gradient of a bias, which is one and the same for every row."""
+"""Reduction over the rows of a matrix: the gradient of a bias that is added to every row."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls

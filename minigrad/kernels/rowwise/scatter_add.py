@@ -1,4 +1,4 @@
-"""Adding rows at given places: the gradient of an embedding table."""
+"""Scatter-add of rows at given indices: the gradient of an embedding table."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls

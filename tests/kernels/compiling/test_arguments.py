@@ -1,4 +1,4 @@
-"""Kernels given something that is no array."""
+"""Argument checks: kernels given something that is no array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept, what is said about it, and what compiles anew. Each process here is a fresh one."""
+"""Compiler and code cache: location, messages, recompilation. Each process here is a fresh one."""
 
 from __future__ import annotations
 

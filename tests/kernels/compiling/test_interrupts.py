@@ -1,4 +1,4 @@
-"""Ctrl-C during what must not be cut short."""
+"""Deferred KeyboardInterrupt."""
 
 from __future__ import annotations
 

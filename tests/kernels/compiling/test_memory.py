@@ -1,4 +1,4 @@
-"""Large temporaries are not handed back to the system."""
+"""Allocator settings: large temporaries stay in the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout from a seed: what is kept looks random, follows from seed and place alone, and repeats."""
+"""Dropout from a seed: the mask looks random, follows from seed and place alone, and repeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing by a mask against NumPy."""
+"""Selection by a mask against NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The largest element of a row, found among integers."""
+"""Maximum of a row, by integer comparison."""
 
 from __future__ import annotations
 

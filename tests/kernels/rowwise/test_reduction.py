@@ -1,4 +1,4 @@
-"""Sums over rows."""
+"""Reduction over rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adding rows at indices, many of them repeated."""
+"""Scatter-add of rows, with repeated indices."""
 
 from __future__ import annotations
 

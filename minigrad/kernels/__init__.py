@@ -14,57 +14,37 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from minigrad.kernels.interrupts import uninterrupted
+from minigrad.kernels.compiling.interrupts import uninterrupted
 
-# Where each name lives. No submodule bears a public name: importing it would put the module in the function's place.
-_HOME = {
-    "matmul": "products",
-    "sum_rows": "sums",
-    "softmax": "softmaxes",
-    "softmax_backward": "softmaxes",
-    "log_softmax": "softmaxes",
-    "log_softmax_backward": "softmaxes",
-    "add_dropout_norm": "norms",
-    "add_dropout_norm_backward": "norms",
-    "rms_norm": "norms",
-    "rms_norm_backward": "norms",
-    "layer_norm": "norms",
-    "layer_norm_backward": "norms",
-    "choose": "choices",
-    "gelu": "activations",
-    "gelu_backward": "activations",
-    "silu": "activations",
-    "silu_backward": "activations",
-    "sigmoid": "activations",
-    "sigmoid_backward": "activations",
-    "relu": "activations",
-    "relu_backward": "activations",
-    "cross_entropy": "losses",
-    "cross_entropy_backward": "losses",
-    "adam_step": "adam",
-    "squared_norm": "clipping",
-    "squared_norms": "clipping",
-    "scale_arrays": "clipping",
-    "add_rows": "scatter",
-    "dropout": "dropouts",
-    "attention": "attentions",
-    "attention_backward": "attentions",
-    "linear_recurrence": "recurrences",
-    "rnn": "recurrent",
-    "rnn_backward": "recurrent",
-    "lstm": "recurrent",
-    "lstm_backward": "recurrent",
-    "gru": "recurrent",
-    "gru_backward": "recurrent",
-    "erf": "special",
-    "erfc": "special",
-    "erfcx": "special",
-    "erfinv": "special",
-    "lgamma": "special",
-    "digamma": "special",
-    "polygamma": "special",
-    "sinc_derivative": "special",
+# The public names of each module. No theme has one of them as its name: importing it would replace the function.
+_NAMES = {
+    "products.matmul": ("matmul",),
+    "rowwise.softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
+    "rowwise.normalization": (
+        "rms_norm",
+        "rms_norm_backward",
+        "layer_norm",
+        "layer_norm_backward",
+    ),
+    "rowwise.cross_entropy": ("cross_entropy", "cross_entropy_backward"),
+    "rowwise.reduction": ("sum_rows",),
+    "rowwise.scatter_add": ("add_rows",),
+    "elementwise.activations": (
+        *("gelu", "gelu_backward", "silu", "silu_backward"),
+        *("sigmoid", "sigmoid_backward", "relu", "relu_backward"),
+    ),
+    "elementwise.special_functions": (
+        *("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma", "polygamma", "sinc_derivative"),
+    ),
+    "elementwise.where": ("where",),
+    "elementwise.dropout": ("dropout",),
+    "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
+    "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),
+    "recurrent.linear_recurrence": ("linear_recurrence",),
+    "optimizers.adam": ("adam_step",),
+    "optimizers.clipping": ("squared_norm", "squared_norms", "scale_arrays"),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = list(_HOME)
 

@@ -1,4 +1,4 @@
-"""``python -m minigrad.kernels``: compile all kernels now, so that nothing later has to wait for one."""
+"""``python -m minigrad.kernels``: compile all kernels ahead of time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = ("softmax", "log_softmax")
 
 
 def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
-    """Something small to do for each kernel, which makes Numba compile it for this dtype."""
+    """A small call of each kernel, which makes Numba compile it for this dtype."""
     x = np.linspace(0.1, 0.9, 12, dtype=dtype).reshape(3, 4)
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
@@ -38,14 +38,14 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
         "rms_norm": lambda: kernels.rms_norm(x, scale),
         "rms_norm_backward": lambda: kernels.rms_norm_backward(x, x, scale, row),
-        "add_dropout_norm": lambda: kernels.add_dropout_norm(x, x, scale, scale),
-        "add_dropout_norm_backward": lambda: kernels.add_dropout_norm_backward(x, x, x, scale, row, row),
         "cross_entropy": lambda: kernels.cross_entropy(x, classes),
         "cross_entropy_backward": lambda: kernels.cross_entropy_backward(row, x, classes, x[:, :2]),
         "dropout": lambda: kernels.dropout(x, 0.5, 0),
-        "choose": lambda: kernels.choose(x > 0.5, x, -x),
-        "attention": lambda: kernels.attention(heads, heads, heads),
-        "attention_backward": lambda: kernels.attention_backward(heads, heads, heads, heads, heads, heads[..., :2]),
+        "where": lambda: kernels.where(x > 0.5, x, -x),
+        "scaled_dot_product_attention": lambda: kernels.scaled_dot_product_attention(heads, heads, heads),
+        "scaled_dot_product_attention_backward": lambda: kernels.scaled_dot_product_attention_backward(
+            heads, heads, heads, heads, heads, heads[..., :2]
+        ),
         "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
         "adam_step": lambda: kernels.adam_step(*([x.copy()] for _ in range(4)), step=1, lr=0.1),
         "squared_norm": lambda: kernels.squared_norm([x]),

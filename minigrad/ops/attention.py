@@ -49,7 +49,9 @@ def fused_attention(
     Source: Dao et al., "FlashAttention: Fast and memory-efficient exact attention with IO-awareness", 2022.
     """
     query, key, value, mask = _alike(query, key, value, mask)
-    out, normalizer = kernels.attention(query, key, value, mask, causal=causal, scale=scale, dropout=dropout, seed=seed)
+    out, normalizer = kernels.scaled_dot_product_attention(
+        query, key, value, mask, causal=causal, scale=scale, dropout=dropout, seed=seed
+    )
     return WithResiduals(out, normalizer=normalizer)
 
 
@@ -71,7 +73,7 @@ def _fused_attention_vjp(
     seed: int,
 ) -> list[Any]:
     query, key, value, mask = _alike(query, key, value, mask)
-    gradients = kernels.attention_backward(
+    gradients = kernels.scaled_dot_product_attention_backward(
         g, query, key, value, out, normalizer, mask, causal=causal, scale=scale, dropout=dropout, seed=seed
     )
     return [*gradients, None]

@@ -69,7 +69,7 @@ def _where(condition: Array, x1: Array, x2: Array, /) -> Array:
     if isinstance(condition, np.ndarray) and condition.size >= LARGE and condition.dtype == bool:
         dtype = np.result_type(x1, x2)
         if dtype.char in "fd" and all(shape_of(value) in (condition.shape, ()) for value in (x1, x2)):
-            return kernels.choose(condition, np.asarray(x1, dtype), np.asarray(x2, dtype))
+            return kernels.where(condition, np.asarray(x1, dtype), np.asarray(x2, dtype))
     return np.where(condition, x1, x2)
 
 

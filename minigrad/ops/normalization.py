@@ -11,7 +11,6 @@ from minigrad import kernels
 from minigrad.engine.tensor import Array
 from minigrad.ops.arguments import shape_of
 from minigrad.ops.batching import along_axis
-from minigrad.ops.dropout import dropout
 from minigrad.ops.elementwise import exp, sqrt
 from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.reductions import mean, sum
@@ -127,45 +126,6 @@ def _rms_norm_vjp(g: Array, x: Array, weight: Array | None, row_rstd: Array) -> 
 def _rms_norm(x: Any, weight: Any, eps: float) -> Any:
     out = x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps)
     return out if weight is None else out * weight
-
-
-@primitive(dtypes="floating")
-def add_dropout_norm(
-    x: Array,
-    y: Array,
-    weight: Array | None = None,
-    bias: Array | None = None,
-    /,
-    eps: float = 1e-5,
-    p: float = 0.0,
-    seed: int = 0,
-    centered: bool = True,
-) -> WithResiduals:
-    """``total = x + dropout(y, p, seed)`` and the layer norm of it, or the RMS norm where not ``centered``."""
-    total, out, row_mean, row_rstd = kernels.add_dropout_norm(x, y, weight, bias, eps, p, seed, centered)
-    return WithResiduals((total, out), row_mean=row_mean, row_rstd=row_rstd)
-
-
-@add_dropout_norm.joint_vjp
-def _add_dropout_norm_vjp(
-    g: list[Array],
-    weight: Array | None,
-    out: list[Array],
-    row_mean: Array,
-    row_rstd: Array,
-    p: float,
-    seed: int,
-    centered: bool,
-) -> Any:
-    return kernels.add_dropout_norm_backward(*g, out[0], weight, row_mean, row_rstd, p, seed, centered)
-
-
-@add_dropout_norm.composed
-def _add_dropout_norm(
-    x: Any, y: Any, weight: Any, bias: Any, eps: float, p: float, seed: int, centered: bool
-) -> tuple[Any, Any]:
-    total = x + dropout(y, p, seed)
-    return total, layer_norm(total, weight, bias, eps) if centered else rms_norm(total, weight, eps)
 
 
 @primitive(dtypes="floating")

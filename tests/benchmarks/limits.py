@@ -14,9 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from minigrad.kernels.compiler import intrinsic, kernel
-from minigrad.kernels.parallel import in_parallel, share
-from minigrad.kernels.vector import MACHINE, Emitter, element_of, lanes_of, loop
+from minigrad.kernels.compiling.compiler import intrinsic, kernel
+from minigrad.kernels.compiling.parallel import in_parallel, share
+from minigrad.kernels.compiling.vector import MACHINE, Emitter, element_of, lanes_of, loop
 from tests.benchmarks.job import Limits
 
 # Independent sums, so many that none waits for its last step's result, and few enough to stay in registers.

@@ -45,40 +45,6 @@ def test_rms_norm_derivatives_agree_with_differences_to_second_order(data: st.Da
     assert gradcheck(lambda x: F.rms_norm(x, (5,), eps=0.1), x, order=2)
 
 
-@pytest.mark.parametrize("used", [(0,), (1,), (0, 1)])
-@pytest.mark.parametrize("rms", [False, True])
-def test_the_residual_with_dropout_and_norm_is_its_parts(
-    rng: np.random.Generator, used: tuple[int, ...], rms: bool
-) -> None:
-    """In values and in derivatives to second order, whichever of the two results is used."""
-    x, y = rng.standard_normal((2, 3, 5))
-    weight = rng.standard_normal(5)
-
-    def fused(x: mg.Tensor, y: mg.Tensor, weight: mg.Tensor) -> list[mg.Tensor]:
-        generator = mg.random.Generator(3)
-        if rms:
-            results = F.add_dropout_rms_norm(x, y, weight, eps=0.1, p=0.4, generator=generator)
-        else:
-            results = F.add_dropout_layer_norm(x, y, weight, eps=0.1, p=0.4, generator=generator)
-        return [results[i] for i in used]
-
-    total = x + F.dropout(y, 0.4, generator=mg.random.Generator(3)).numpy()
-    norm = F.rms_norm(total, 5, weight, 0.1) if rms else F.layer_norm(total, 5, weight, None, 0.1)
-    for found, expected in zip(fused(x, y, weight), [[total, norm.numpy()][i] for i in used], strict=True):
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10)
-    assert gradcheck(fused, (x, y, weight), order=2)
-
-
-def test_a_residual_outside_training_drops_nothing_and_with_certainty_everything() -> None:
-    x, y = mg.tensor([1.0, 2.0]), mg.tensor([3.0, 5.0])
-    np.testing.assert_array_equal(F.add_dropout_layer_norm(x, y, p=0.5, training=False)[0].numpy(), [4, 7])
-    np.testing.assert_array_equal(F.add_dropout_rms_norm(x, y, p=1.0)[0].numpy(), [1, 2])
-    with pytest.raises(ValueError, match=r"update: expected the input's shape \(2,\), got \(1,\)"):
-        F.add_dropout_layer_norm(x, y[:1])
-    with pytest.raises(ValueError, match="p: expected a probability"):
-        F.add_dropout_layer_norm(x, y, p=2)
-
-
 def test_layer_norm_over_several_axes_is_its_formula(rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 3, 4))
     mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)

@@ -9,22 +9,17 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Shape, Tensor, write_to
-from minigrad.nn.functional.dropouts import check_probability
 from minigrad.ops import normalization
 from minigrad.ops.arguments import as_integer, as_shape
-from minigrad.ops.comparisons import where
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import sqrt
-from minigrad.ops.operands import as_floats, as_operand, as_operands
+from minigrad.ops.operands import as_floats, as_operands
 from minigrad.ops.pooling import window_sum
 from minigrad.ops.reductions import mean, var
 from minigrad.ops.shape import reshape
 from minigrad.ops.windows import Windows
-from minigrad.random import Generator, draw_seed
 
 __all__ = [
-    "add_dropout_layer_norm",
-    "add_dropout_rms_norm",
     "batch_norm",
     "group_norm",
     "instance_norm",
@@ -85,77 +80,6 @@ def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = No
     rows = reshape(x, (*x.shape[: -len(shape)], math.prod(shape)))
     flat = weight if weight is None else reshape(weight, (math.prod(shape),))
     return reshape(normalization.rms_norm(rows, flat, eps), x.shape)
-
-
-def add_dropout_layer_norm(
-    input: Any,
-    update: Any,
-    weight: Any = None,
-    bias: Any = None,
-    eps: float = 1e-5,
-    p: float = 0.0,
-    training: bool = True,
-    generator: Generator | None = None,
-) -> tuple[Tensor, Tensor]:
-    """A residual connection and the layer norm after it: ``total = input + dropout(update)`` and its norm, in one pass.
-
-    Args:
-        input, update: (…, n).
-        weight, bias: (n,), or None.
-        eps: added to the variance.
-        p: the probability with which an element of ``update`` is dropped.
-        training: otherwise nothing is dropped.
-        generator: where the draws come from; the global default when None.
-
-    Returns:
-        total and its norm, (…, n).
-
-    Raises:
-        ValueError: ``p`` is no probability, or the shapes differ.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.nn.functional.add_dropout_layer_norm(mg.tensor([1.0, 1.0]), mg.tensor([0.0, 2.0]))
-        (tensor([1., 3.]), tensor([-0.999995,  0.999995]))
-    """
-    return _add_dropout_norm(input, update, weight, bias, eps, p, training, generator, True)
-
-
-def add_dropout_rms_norm(
-    input: Any,
-    update: Any,
-    weight: Any = None,
-    eps: float | None = None,
-    p: float = 0.0,
-    training: bool = True,
-    generator: Generator | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Like :func:`add_dropout_layer_norm`, with the :func:`rms_norm`."""
-    eps = float(np.finfo(as_operand(input, "input").dtype).eps) if eps is None else eps
-    return _add_dropout_norm(input, update, weight, None, eps, p, training, generator, False)
-
-
-def _add_dropout_norm(
-    input: Any,
-    update: Any,
-    weight: Any,
-    bias: Any,
-    eps: float,
-    p: float,
-    training: bool,
-    generator: Generator | None,
-    centered: bool,
-) -> tuple[Tensor, Tensor]:
-    check_probability(p)
-    x, y = as_operands(input=input, update=update)
-    if x.shape != y.shape:
-        raise ValueError(f"update: expected the input's shape {x.shape}, got {y.shape}")
-    p = p if training else 0.0
-    if p == 1:
-        y, p = where(False, y, 0), 0.0
-    seed = draw_seed(generator) if p else 0
-    total, out = normalization.add_dropout_norm(x, y, weight, bias, eps, p, seed, centered)
-    return total, out
 
 
 def batch_norm(

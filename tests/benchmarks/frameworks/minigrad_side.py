@@ -114,10 +114,6 @@ def embedding(table: Tensor, ids: Tensor) -> Tensor:
     return F.embedding(ids, table)
 
 
-def residual_dropout_norm(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, p: float) -> Tensor:
-    return F.add_dropout_layer_norm(residual, x, weight, bias, p=p)[1]
-
-
 # Attention
 
 

@@ -106,10 +106,6 @@ def embedding(table: Tensor, ids: Tensor) -> Tensor:
     return F.embedding(ids, table)
 
 
-def residual_dropout_norm(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, p: float) -> Tensor:
-    return F.layer_norm(residual + F.dropout(x, p), weight.shape, weight, bias)
-
-
 # Attention
 
 

@@ -71,7 +71,7 @@ def _cross_entropies() -> Iterator[Job]:
 class Layer(NamedTuple):
     """What a layer takes beside x, and what each element of x costs it, forward and backward."""
 
-    inputs: tuple[str, ...]  # of x's shape, or one number for each column
+    inputs: tuple[str, ...]  # one number for each column
     passes: int  # elements read or written
     operations: int  # roughly; an exponential counts as one
     dropout: bool = False
@@ -82,7 +82,6 @@ LAYERS = {
     "rms_norm": Layer(("weight",), 5, 12),
     "gelu": Layer((), 5, 12),
     "dropout": Layer((), 4, 2, dropout=True),
-    "residual_dropout_norm": Layer(("residual", "weight", "bias"), 7, 20, dropout=True),
 }
 
 
@@ -96,7 +95,7 @@ def _layers() -> Iterator[Job]:
                 f"{operation.replace('_', '-')}/{shape[0]}x{shape[1]}",
                 operation,
                 ("torch",) if layer.dropout else PEERS,  # JAX draws from keys, which is another interface
-                {name: Normal(shape if name in ("x", "residual") else shape[1:]) for name in names},
+                {name: Normal(shape if name == "x" else shape[1:]) for name in names},
                 names,
                 {"p": DROPOUT} if layer.dropout else {},
                 {"p": 0.0} if layer.dropout else {},

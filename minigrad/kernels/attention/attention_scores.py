@@ -1,0 +1,131 @@
+"""Attention scores by tiles: packed products, masks, online softmax and dropout of a part of a row.
+
+Everything is raw memory, given by address and by strides in bytes; ``buffer`` is an array that says the element type.
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigrad.kernels.attention.online_softmax import SIDE_BY_SIDE, online_softmax_rows
+from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.vector import array_at, move_element
+from minigrad.kernels.elementwise.dropout import random_bits, row_key
+from minigrad.kernels.products.packing import panel_width, tile_height
+from minigrad.kernels.products.register_tile import TILE_VECTORS, multiply_tile, transpose_block
+
+# Kinds of masks, and their coverage of a tile.
+NO_MASK, BOOLEAN, ADDED = range(3)
+NOTHING, SOMETHING, EVERYTHING = range(3)
+
+
+@kernel()
+def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row, c, c_row, more, buffer):
+    """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C += if ``more``.
+
+    B stands in panels of ``panel_width`` columns, ``b_panel`` bytes from one to the next; of A the elements of either a
+    row or a column are neighbours, of C those of a row.
+    """
+    item, strip = buffer.itemsize, panel_width(buffer)
+    lanes = strip // TILE_VECTORS
+    along_k = int(a_column == item)
+    a_step = a_row if along_k else a_column
+    for column in range(0, columns, strip):
+        width = min(strip, columns - column)
+        vectors = (width + lanes - 1) // lanes
+        row = 0
+        while row < rows:
+            height = tile_height(rows - row)
+            c_tile = c + row * c_row + column * item
+            plus = c_tile if more else 0
+            a_tile = a + row * a_row
+            multiply_tile(
+                height, vectors, along_k, width, inner, a_tile, a_step, b, b_row, c_tile, c_row, plus, c_row, buffer
+            )
+            row += height
+        b += b_panel
+
+
+@kernel()
+def pack_transposed(rows, columns, source, source_row, target, buffer):
+    """source^T as panels (columns, strip), each of a strip of rows; the last one is as far apart as the others."""
+    item, strip = buffer.itemsize, panel_width(buffer)
+    lanes = strip // TILE_VECTORS
+    for row in range(0, rows, lanes):
+        count = min(lanes, rows - row)
+        block = source + row * source_row
+        panel = target + (row // strip * strip * columns + row % strip) * item
+        whole = columns // lanes * lanes if count == lanes else 0
+        for column in range(0, whole, lanes):
+            transpose_block(
+                lanes, block + column * item, source_row, panel + column * strip * item, strip * item, buffer
+            )
+        for column in range(whole, columns):
+            for part in range(count):
+                move_element(block + part * source_row + column * item, panel + (column * strip + part) * item, buffer)
+
+
+@kernel()
+def copy_rows(rows, columns, source, source_row, target, target_row, scale, buffer):
+    """target = source * scale."""
+    factor = buffer.dtype.type(scale)
+    for row in range(rows):
+        line, copied = (
+            array_at(source + row * source_row, columns, buffer),
+            array_at(target + row * target_row, columns, buffer),
+        )
+        for i in range(columns):
+            copied[i] = line[i] * factor
+
+
+@kernel()
+def mask_coverage(kind, mask, mask_row, rows, columns):
+    """Coverage of a tile by a mask: NOTHING, SOMETHING or EVERYTHING of it may be attended to."""
+    if kind != BOOLEAN:
+        return EVERYTHING if kind == NO_MASK else SOMETHING
+    all_seen, any_seen = np.uint8(1), np.uint8(0)
+    for row in range(rows if mask_row != 0 else 1):
+        seen = array_at(mask + row * mask_row, columns, np.uint8)
+        for i in range(columns):
+            all_seen &= seen[i]
+            any_seen |= seen[i]
+    return EVERYTHING if all_seen else SOMETHING if any_seen else NOTHING
+
+
+@kernel()
+def apply_mask(kind, mask, scores):
+    """Hide the scores of keys that a query may not attend to, or add to the scores."""
+    n = len(scores)
+    if kind == BOOLEAN:
+        seen = array_at(mask, n, np.uint8)
+        for i in range(n):
+            scores[i] = scores[i] if seen[i] else -math.inf
+    else:
+        added = array_at(mask, n, scores)
+        for i in range(n):
+            scores[i] += added[i]
+
+
+@kernel()
+def online_softmax(rows, columns, scores, step, largest, total, factor, buffer):
+    """``online_softmax_rows`` for any number of rows."""
+    row = 0
+    while row < rows:
+        count = SIDE_BY_SIDE[0] if row + SIDE_BY_SIDE[0] <= rows else 1
+        at = row * buffer.itemsize
+        online_softmax_rows(count, columns, scores + row * step, step, largest + at, total + at, factor + at, buffer)
+        row += count
+
+
+@kernel()
+def dropout_row(values, seed, row, column, below, scale):
+    """Dropout of a part of a row, from ``column`` on."""
+    key, limit, factor = row_key(seed, row), np.uint32(below), values.dtype.type(scale)
+    for i in range(len(values)):
+        scaled = values[i] * factor
+        values[i] = scaled if random_bits(key, column + i) >= limit else values.dtype.type(0)

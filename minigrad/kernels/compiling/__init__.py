@@ -1,0 +1,1 @@
+"""Compiling: the decorator of all kernels, its code cache, threads, memory, argument checks, vector intrinsics."""

@@ -1,0 +1,43 @@
+"""Calls of compiled kernels by address, which keep them from being compiled into every caller.
+
+A kernel that calls another one contains a copy of it, and of all that it calls in turn, and Numba makes machine code of
+every such copy. What holds the register tiles takes seconds each time. By address it is compiled once.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from minigrad.kernels.compiling.compiler import intrinsic
+
+
+def entry_of(worker: Any, signature: tuple[Any, ...]) -> int:
+    """The address of a kernel for these Numba types, compiled or from the cache."""
+    worker.compile(signature)
+    overload = worker.overloads[signature]
+    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
+
+
+@intrinsic
+def call_at(typingctx, entry, worker, arguments):
+    """``worker(*arguments)``, where ``entry`` is ``entry_of`` that kernel, which neither returns nor raises."""
+    called = worker.get_call_type(typingctx, tuple(arguments), {})
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        entry, _, packed = values
+        kind = context.call_conv.get_function_type(types.none, called.args)
+        function = builder.inttoptr(entry, kind.as_pointer())
+        # Numba's calling convention: places for the result and for an error come first.
+        result, error = (cgutils.alloca_once(builder, type_.pointee) for type_ in kind.args[:2])
+        given = context.get_arg_packer(called.args).as_arguments(builder, cgutils.unpack_tuple(builder, packed))
+        builder.call(function, [result, error, *given])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, worker, arguments), generate

@@ -1,0 +1,1 @@
+"""Element-wise kernels: activations, the exponential, special functions, where, dropout."""

@@ -1,0 +1,298 @@
+"""Register tiles: the micro-kernels of the matrix product, generated as vector instructions.
+
+``multiply_tile`` is the main one: ``rows x (vectors * lanes)`` accumulators that stay in registers over the whole inner
+loop, where an element of A, broadcast, is multiplied by a row of B (Goto & van de Geijn, "Anatomy of High-Performance
+Matrix Multiplication", ACM TOMS 34, 2008, sec. 6).
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+
+from minigrad.kernels.compiling.compiler import intrinsic
+from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, element_of, loop, switch
+
+# The vectors of a row of B and a broadcast must fit beside the accumulators: 12 x 2 of 32 registers, 6 x 2 of 16.
+TILE_ROWS = 12 if MACHINE.registers == 32 else 6
+TILE_VECTORS = 2
+# Any number of rows is a greedy sum of these.
+ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
+# Numbers of rows of B that are multiplied by a single row of A at once, each read from end to end.
+ROW_DEPTHS = (8, 1, 0)
+# Inner products, a square of them: 4 x 4 and the 8 operands fit into 32 registers; and as many sums under way as the
+# multipliers take at once.
+DOT_SIDE = 4 if MACHINE.registers == 32 else 2
+DOT_TILES = ((DOT_SIDE, DOT_SIDE), (DOT_SIDE, 1), (1, DOT_SIDE), (1, 1))
+DOT_SUMS = 8
+
+
+class TileShape(NamedTuple):
+    """A register tile to generate. ``along_k``: neighbours in A are of one row, else of one column."""
+
+    rows: int
+    vectors: int
+    along_k: bool
+    masked: bool
+
+    def key(self) -> int:
+        """The number that ``multiply_tile`` computes to find this shape."""
+        return ((self.rows * 16 + self.vectors) * 2 + self.along_k) * 2 + self.masked
+
+
+def tile_shapes() -> Iterator[TileShape]:
+    for rows in ROW_STEPS:
+        for vectors in (1, TILE_VECTORS):
+            for along_k in (False, True):
+                for masked in (False, True):
+                    yield TileShape(rows, vectors, along_k, masked)
+
+
+@intrinsic
+def multiply_tile(
+    typingctx, rows, vectors, along_k, columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step, like
+):
+    """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] + plus[:rows, :columns].
+
+    ``rows`` is one of ROW_STEPS; ``vectors`` is 1 or TILE_VECTORS, no more than ``columns`` need. ``a_step`` is the
+    stride of A's rows if ``along_k``, else of its columns; along the other dimension its elements are neighbours, as
+    are those of the rows of B, C and ``plus``. What is added may be C itself, or one row over and over (a step of 0);
+    at address 0 it is nothing.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, vectors, along_k, *operands, _ = arguments
+        emit = Emitter(builder, element)
+        masked = builder.zext(builder.icmp_signed("!=", operands[0], emit.times(vectors, emit.lanes)), I64)
+        key = rows
+        for part, size in ((vectors, 16), (along_k, 2), (masked, 2)):
+            key = builder.add(emit.times(key, size), part)
+        switch(
+            builder,
+            key,
+            {
+                shape.key(): partial(builder.call, _tile_function(builder.module, element, shape), operands)
+                for shape in tile_shapes()
+            },
+        )
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 13, like), generate
+
+
+def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.Function:
+    """The IR of one register tile; arguments as for ``multiply_tile`` from ``columns`` on."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 10), f"tile{shape.key()}_{element}")
+    function.linkage = "internal"
+    columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    emit = Emitter(builder, element)
+    register = emit.lanes * emit.size
+    masks: list[ir.Value | None] = [None] * shape.vectors
+    if shape.masked:
+        masks[-1] = emit.mask(builder.sub(columns, emit.integer((shape.vectors - 1) * emit.lanes)))
+
+    def load_row(address: ir.Value) -> list[ir.Value]:
+        parts = [emit.at(address, v * register) for v in range(shape.vectors)]
+        return [
+            emit.load(part) if mask is None else emit.load_masked(part, mask)
+            for part, mask in zip(parts, masks, strict=True)
+        ]
+
+    def store_row(values: Sequence[ir.Value], address: ir.Value) -> None:
+        for v, (value, mask) in enumerate(zip(values, masks, strict=True)):
+            part = emit.at(address, v * register)
+            if mask is None:
+                emit.store(value, part)
+            else:
+                emit.store_masked(value, part, mask)
+
+    c_rows = [emit.at(c, emit.times(c_step, row)) for row in range(shape.rows)]
+    for c_row in c_rows:
+        emit.prefetch(c_row, writing=True)
+    # A's element of row r and step k lies at (a + k * element) + r * a_step along k, else at (a + k * a_step) + r.
+    a_rows = [emit.times(a_step, row) if shape.along_k else row * emit.size for row in range(shape.rows)]
+    a_next = emit.size if shape.along_k else a_step
+
+    def step(values: list[ir.Value]) -> list[ir.Value]:
+        a_at, b_at, *sums = values
+        b_row = load_row(b_at)
+        for row, offset in enumerate(a_rows):
+            factor = emit.broadcast(emit.load_element(emit.at(a_at, offset)))
+            for index, part in enumerate(b_row, row * shape.vectors):
+                sums[index] = emit.multiply_add(factor, part, sums[index])
+        return [emit.at(a_at, a_next), emit.at(b_at, b_step), *sums]
+
+    _, _, *sums = loop(builder, inner, [a, b, *[emit.zero] * (shape.rows * shape.vectors)], step)
+    by_row = [sums[first : first + shape.vectors] for first in range(0, len(sums), shape.vectors)]
+    with builder.if_else(builder.icmp_signed("!=", plus, emit.integer(0))) as (add, alone):
+        with add:
+            summands = [load_row(emit.at(plus, emit.times(plus_step, row))) for row in range(shape.rows)]
+            for summand, new, c_row in zip(summands, by_row, c_rows, strict=True):
+                store_row([builder.fadd(*pair) for pair in zip(summand, new, strict=True)], c_row)
+        with alone:
+            for new, c_row in zip(by_row, c_rows, strict=True):
+                store_row(new, c_row)
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, plus, like):
+    """C[:columns] = A[:depth] @ B[:depth, :columns] + plus[:columns] for a single row, ``depth`` being of ROW_DEPTHS.
+
+    ``a_step`` is the stride of A's elements, ``b_step`` of B's rows; neighbours in those rows, in C and in ``plus`` lie
+    side by side. What is added may be C itself; at address 0 it is nothing.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        depth, columns, a, a_step, b, b_step, c, plus, _ = arguments
+        emit = Emitter(builder, element)
+        alone = builder.icmp_signed("==", plus, emit.integer(0))
+        summands = builder.select(alone, c, plus)  # an address that can be read
+
+        def multiply(count: int) -> None:
+            factors = [emit.broadcast(emit.load_element(emit.at(a, emit.times(a_step, row)))) for row in range(count)]
+            b_rows = [emit.at(b, emit.times(b_step, row)) for row in range(count)]
+
+            def sums(at: ir.Value, load: Callable[[ir.Value], ir.Value]) -> ir.Value:
+                total = builder.select(alone, emit.zero, load(emit.at(summands, at)))
+                for factor, b_row in zip(factors, b_rows, strict=True):
+                    total = emit.multiply_add(factor, load(emit.at(b_row, at)), total)
+                return total
+
+            def step(values: list[ir.Value]) -> list[ir.Value]:
+                (at,) = values
+                emit.store(sums(at, emit.load), emit.at(c, at))
+                return [emit.at(at, emit.lanes * emit.size)]
+
+            whole, rest = (divide(columns, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
+            (at,) = loop(builder, whole, [emit.integer(0)], step)
+            mask = emit.mask(rest)
+            emit.store_masked(sums(at, partial(emit.load_masked, mask=mask)), emit.at(c, at), mask)
+
+        switch(builder, depth, {count: partial(multiply, count) for count in ROW_DEPTHS})
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8, like), generate
+
+
+@intrinsic
+def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step, like):
+    """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] + plus as inner products of A's rows and B's columns.
+
+    ``rows`` and ``columns`` are one of DOT_TILES. ``a_step`` and ``b_step`` are the strides of A's rows and B's
+    columns, in which neighbours lie side by side: B is a transposed matrix, read once and as it lies. ``plus`` is as
+    for ``multiply_tile``.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, columns, *operands, _ = arguments
+        key = builder.add(builder.mul(rows, ir.Constant(I64, 16)), columns)
+        switch(
+            builder,
+            key,
+            {
+                16 * tall + wide: partial(builder.call, _dots_function(builder.module, element, tall, wide), operands)
+                for tall, wide in DOT_TILES
+            },
+        )
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 11, like), generate
+
+
+def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
+    """The IR of one tile of inner products; arguments as for ``multiply_dots`` from ``inner`` on."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 9), f"dots{rows}x{columns}_{element}")
+    function.linkage = "internal"
+    inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    emit = Emitter(builder, element)
+    register = emit.lanes * emit.size
+    alone = builder.icmp_signed("==", plus, emit.integer(0))
+    summands, summands_step = builder.select(alone, c, plus), builder.select(alone, c_step, plus_step)
+    # A single row takes column after column, reading memory from end to end: a decoder's weights fit no cache.
+    wide = 1 if rows == 1 else columns
+    together = max(1, DOT_SUMS // (rows * wide))  # vectors of each inner product, for enough sums to be under way
+
+    for first in range(0, columns, wide):
+        a_rows = [emit.at(a, emit.times(a_step, row)) for row in range(rows)]
+        b_columns = [emit.at(b, emit.times(b_step, column)) for column in range(first, first + wide)]
+        pairs = [(a_row, b_column) for a_row in a_rows for b_column in b_columns]
+
+        def multiply(
+            at: ir.Value,
+            sums: Sequence[ir.Value],
+            load: Callable[[ir.Value], ir.Value],
+            pairs: Sequence[tuple[ir.Value, ir.Value]] = pairs,
+        ) -> list[ir.Value]:
+            parts = {address: load(emit.at(address, at)) for address in dict.fromkeys(chain(*pairs))}
+            return [
+                emit.multiply_add(parts[a_row], parts[b_column], total)
+                for (a_row, b_column), total in zip(pairs, sums, strict=True)
+            ]
+
+        def step(values: list[ir.Value], vectors: int, multiply: Callable[..., list[ir.Value]] = multiply) -> list[Any]:
+            at, *sums = values
+            for vector in range(vectors):
+                own = slice(vector * rows * wide, (vector + 1) * rows * wide)
+                sums[own] = multiply(emit.at(at, vector * register), sums[own], emit.load)
+            return [emit.at(at, vectors * register), *sums]
+
+        runs, rest = (divide(inner, emit.integer(together * emit.lanes)) for divide in (builder.udiv, builder.urem))
+        start = [emit.integer(0), *[emit.zero] * (together * len(pairs))]
+        at, *several = loop(builder, runs, start, partial(step, vectors=together))
+        sums = several[: len(pairs)]
+        for vector in range(1, together):
+            sums = [builder.fadd(*both) for both in zip(sums, several[vector * len(pairs) :], strict=False)]
+        whole, rest = (divide(rest, emit.integer(emit.lanes)) for divide in (builder.udiv, builder.urem))
+        at, *sums = loop(builder, whole, [at, *sums], partial(step, vectors=1))
+        sums = multiply(at, sums, partial(emit.load_masked, mask=emit.mask(rest)))
+        for index, total in enumerate(sums):
+            row, column = divmod(index, wide)
+            beside = (first + column) * emit.size
+            summand = emit.load_element(emit.at(emit.at(summands, emit.times(summands_step, row)), beside))
+            summand = builder.select(alone, ir.Constant(element, 0.0), summand)
+            emit.store(builder.fadd(emit.sum(total), summand), emit.at(emit.at(c, emit.times(c_step, row)), beside))
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def transpose_block(typingctx, rows, source, source_step, target, target_step, like):
+    """target[:lanes, :rows] = source[:rows, :lanes].T, the steps being strides of rows whose elements are neighbours.
+
+    ``rows`` is one of ``transpose_rows``.
+    """
+    element = element_of(like)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, source, source_step, target, target_step, _ = arguments
+        emit = Emitter(builder, element)
+
+        def transpose(count: int) -> None:
+            columns = emit.transpose([emit.load(emit.at(source, emit.times(source_step, row))) for row in range(count)])
+            for lane, column in enumerate(columns):
+                emit.store(column, emit.at(target, emit.times(target_step, lane)))
+
+        switch(builder, rows, {count: partial(transpose, count) for count in transpose_rows(emit.lanes)})
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, like), generate
+
+
+def transpose_rows(lanes: int) -> list[int]:
+    """Row counts that ``transpose_block`` knows: a full register, and what a register tile's rows are made of."""
+    return sorted({lanes, min(TILE_ROWS, lanes), TILE_ROWS % lanes} - {0})

@@ -1,0 +1,1 @@
+"""Recurrent kernels: RNN, LSTM, GRU and linear recurrences."""

@@ -1,0 +1,1 @@
+"""Row-wise kernels: softmax, normalization, cross-entropy, sums and scatter-add of rows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +15,8 @@ from minigrad.kernels.attention.flash_attention import (
     forward,
     forward_regions,
     product_entry,
-    rounded,
 )
-from minigrad.kernels.compiling.arguments import check_floats, check_numbers, check_shape
+from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_numbers, check_shape
 from minigrad.kernels.compiling.parallel import threads_for
 from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.elementwise.dropout import check_dropout, drop_below
@@ -105,10 +103,9 @@ def scaled_dot_product_attention_backward(
     shapes = ((batch, queries, heads, features), (batch, keys, groups, features), (batch, keys, groups, width))
     gradients = [np.zeros(shape, query.dtype).transpose(0, 2, 1, 3) for shape in shapes]
     if normalizer.size:
-        given = [_with_near_features(_as_heads(array)) for array in (g, out)]
+        given = (_as_heads(g), _as_heads(out))
         call.run(backward, backward_regions, 3, (*given, *gradients), np.ascontiguousarray(normalizer))
-    dquery, dkey, dvalue = (call.restored(gradient) for gradient in gradients)
-    return dquery, dkey, dvalue
+    return call.restored(gradients[0]), call.restored(gradients[1]), call.restored(gradients[2])
 
 
 class _Call(NamedTuple):
@@ -134,9 +131,14 @@ class _Call(NamedTuple):
         dropout: float,
         seed: int,
     ) -> _Call:
-        check_floats(query=query, key=key, value=value)
-        check_numbers(**({} if scale is None else {"scale": scale}))
-        check_dropout(dropout, seed)
+        # Decoding's calls take but microseconds: errors are worded on demand.
+        arrays = type(query) is type(key) is type(value) is np.ndarray
+        if not arrays or not query.dtype == key.dtype == value.dtype or query.dtype not in FLOATS:
+            check_floats(query=query, key=key, value=value)
+        if scale is not None and type(scale) is not float:
+            check_numbers(scale=scale)
+        if dropout != 0 or seed != 0:
+            check_dropout(dropout, seed)
         ndim = max(query.ndim, key.ndim, value.ndim)
         if min(query.ndim, key.ndim, value.ndim) < 2:
             raise ValueError(f"query, key, value must be matrices; got {query.shape}, {key.shape}, {value.shape}")
@@ -150,7 +152,7 @@ class _Call(NamedTuple):
             and query.shape[-3:-2] >= key.shape[-3:-2] == value.shape[-3:-2]  # as many heads or more
         ):
             query, key, value, lead = _broadcast(query, key, value)
-        q, k, v = (_with_near_features(_as_heads(array)) for array in (query, key, value))
+        q, k, v = (_as_heads(query), _as_heads(key), _as_heads(value))
         batch, heads, queries, features = q.shape
         groups, keys, width = v.shape[1:]
         if heads % groups if groups else heads:
@@ -185,13 +187,16 @@ class _Call(NamedTuple):
         units = batch * groups
         whole = units % parts == 0 or units >= 4 * parts
         dtype = normalizer.dtype
-        regions = (rounded(size, LINE) for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole))
-        offsets = tuple(accumulate(regions, initial=0))  # the last one is the size of all
+        offsets = [0]  # of a thread's regions; the last one is the size of all
+        for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole):
+            offsets.append(offsets[-1] + -(-size // LINE) * LINE)
         buffer = workspace(dtype) if offsets[-1] <= THREAD_BUFFER else np.empty(offsets[-1] * parts, dtype)
-        places = tuple((id(array), *array.strides[:3]) for array in (*self.arrays, *others))
+        places = []
+        for array in (*self.arrays, *others):
+            places.append((id(array), *array.strides[:3]))
         mask = (0, 0, 0, 0) if self.mask is None else (id(self.mask), *self.mask.strides[:3])
-        given = (self.sizes, places, mask, id(normalizer), self.rule, self.factors)
-        kernel(given, (buffer, offsets, product_entry(dtype)), parts, whole)
+        given = (self.sizes, tuple(places), mask, id(normalizer), self.rule, self.factors)
+        kernel(given, (buffer, tuple(offsets), product_entry(dtype)), parts, whole)
 
     def restored(self, array: np.ndarray) -> np.ndarray:
         """A result (batch, heads, ...) with the dimensions that the arguments had."""
@@ -201,13 +206,9 @@ class _Call(NamedTuple):
 
 
 def _as_heads(array: np.ndarray) -> np.ndarray:
-    """(batch, heads, length, features)."""
-    if array.ndim == 4:
-        return array
-    return array.reshape(-1, *array.shape[-3:]) if array.ndim > 4 else array[(None,) * (4 - array.ndim)]
-
-
-def _with_near_features(array: np.ndarray) -> np.ndarray:
+    """(batch, heads, length, features), the features being neighbours."""
+    if array.ndim != 4:
+        array = array.reshape(-1, *array.shape[-3:]) if array.ndim > 4 else array[(None,) * (4 - array.ndim)]
     return array if array.strides[3] == array.itemsize or array.shape[3] == 1 else np.ascontiguousarray(array)
 
 

@@ -39,12 +39,18 @@ def matmul(
     # A small product takes but microseconds: errors are worded on demand.
     if not (type(a) is type(b) is np.ndarray) or b.dtype != dtype or dtype not in FLOATS:
         check_floats(a=a, b=b)
-    if bias is not None:
+    if bias is not None and not (
+        type(bias) is np.ndarray and bias.dtype == dtype and bias.flags.c_contiguous and bias.shape == b.shape[1:] != ()
+    ):
         bias = _checked_bias(a, b, bias)
     if a.ndim == 2 and b.ndim == 2:
-        shape = _product_shape(a, b, a.shape, b.shape)
+        m, k = a.shape
+        inner, n = b.shape
+        if k != inner:
+            raise _misfit(a, b, k, inner)
+        shape = (m, n)
         result = np.empty(shape, dtype) if out is None else _target(out, shape, a, b)
-        _multiply(a, b, result, (*shape, a.shape[1]), a.strides, b.strides, result.strides, (), bias)
+        _multiply(a, b, result, (m, n, k), a.strides, b.strides, result.strides, (), bias)
     else:
         result = _matmul_nd(a, b, out, bias)
     if out is None or out is result:
@@ -60,7 +66,9 @@ def _matmul_nd(a: np.ndarray, b: np.ndarray, out: np.ndarray | None, bias: np.nd
             raise ValueError(f"{name} must have at least one dimension; got a scalar")
     left = a[None, :] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
-    m, n = _product_shape(a, b, left.shape[-2:], right.shape[-2:])
+    (m, k), (inner, n) = left.shape[-2:], right.shape[-2:]
+    if k != inner:
+        raise _misfit(a, b, k, inner)
     try:
         lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
@@ -141,11 +149,8 @@ def _checked_bias(a: np.ndarray, b: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(bias)
 
 
-def _product_shape(a: np.ndarray, b: np.ndarray, left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
-    (m, k), (inner, n) = left, right
-    if k != inner:
-        raise ValueError(f"a of shape {a.shape} and b of shape {b.shape} do not fit: {k} columns meet {inner} rows")
-    return m, n
+def _misfit(a: np.ndarray, b: np.ndarray, columns: int, rows: int) -> ValueError:
+    return ValueError(f"a of shape {a.shape} and b of shape {b.shape} do not fit: {columns} columns meet {rows} rows")
 
 
 def _target(out: np.ndarray, shape: tuple[int, ...], a: np.ndarray, b: np.ndarray) -> np.ndarray:

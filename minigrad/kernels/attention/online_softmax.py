@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 
 from minigrad.kernels.compiling.compiler import intrinsic
 from minigrad.kernels.compiling.vector import I32, Emitter, element_of, loop, switch
+from minigrad.kernels.elementwise.exponential import exp_nonpositive_of
 
 # Numbers of rows processed together: any number of rows is a greedy sum of these.
 SIDE_BY_SIDE = (4, 1)
@@ -114,37 +114,11 @@ def softmax_backward_row(typingctx, columns, scores, dweights, largest, logarith
 
 
 def _weight(emit: Emitter, score: ir.Value, top: ir.Value, logarithm: ir.Value | None = None) -> ir.Value:
-    """exp(score - top) for a score no larger than ``top``, 1 where they are equal, infinities too; over exp(logarithm).
-
-    As in ``exponential.py``, but without positive arguments, and 0 in place of subnormal results: so the power of 2 is
-    added to the exponent.
-    """
-    builder, info = emit.builder, np.finfo(np.float32 if emit.size == 4 else np.float64)
-
-    def constant(value: float) -> ir.Constant:
-        return ir.Constant(emit.vector, [float(info.dtype.type(value))] * emit.lanes)
-
-    rounder = constant(1.5 * 2.0**info.nmant)
-    bits = info.nmant - info.maxexp.bit_length() - 1
-    ln2_high = math.floor(math.log(2) * 2.0**bits) / 2.0**bits
+    """exp(score - top - logarithm) for a score of at most ``top``; exp(-logarithm) where they are equal infinities."""
+    builder = emit.builder
     same = builder.fcmp_ordered("==", score, top)
     x = builder.select(same, emit.zero, builder.fsub(score, top))
-    if logarithm is not None:
-        x = builder.fsub(x, logarithm)
-    shifted = emit.multiply_add(x, constant(1 / math.log(2)), rounder)
-    n = builder.fsub(shifted, rounder)
-    r = emit.multiply_add(n, constant(-ln2_high), x)
-    r = emit.multiply_add(n, constant(-(math.log(2) - ln2_high)), r)
-    degree = 7 if emit.size == 4 else 13
-    tail = constant(1 / math.factorial(degree))
-    for power in range(degree - 1, 1, -1):
-        tail = emit.multiply_add(tail, r, constant(1 / math.factorial(power)))
-    value = builder.fadd(emit.multiply_add(builder.fmul(r, r), tail, r), constant(1))
-    integers = ir.VectorType(ir.IntType(info.bits), emit.lanes)
-    exponent = builder.shl(builder.bitcast(shifted, integers), ir.Constant(integers, [int(info.nmant)] * emit.lanes))
-    scaled = builder.bitcast(builder.add(builder.bitcast(value, integers), exponent), emit.vector)
-    vanishing = builder.fcmp_ordered("<", x, constant((info.minexp + 1) * math.log(2)))
-    return builder.select(vanishing, emit.zero, scaled)
+    return exp_nonpositive_of(emit, x if logarithm is None else builder.fsub(x, logarithm))
 
 
 def _larger(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:

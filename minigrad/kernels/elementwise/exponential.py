@@ -20,6 +20,7 @@ from numba import types
 from numba.extending import overload, register_jitable
 
 from minigrad.kernels.compiling.compiler import intrinsic
+from minigrad.kernels.compiling.vector import Emitter
 
 
 def exp(x):
@@ -74,19 +75,10 @@ def _definition(kind: Any, falling: bool, less_one: bool = False) -> Callable[..
     if kind not in (types.float32, types.float64):
         return None
     dtype = np.float32 if kind == types.float32 else np.float64
-    info = np.finfo(dtype)
-    # Adding 1.5 * 2^mantissa rounds to an integer, which is left in the low bits of the sum: n, or the exponent field
-    # of 2^n. The lowest field, 0, makes the power 0.
+    info, one = np.finfo(dtype), dtype(1)
+    reduced = register_jitable(fastmath={"contract"})(_reduction(dtype, falling))
     scaled = _times_power if falling else _scaled
-    rounder = dtype(1.5 * 2.0**info.nmant + (info.maxexp - 1 if falling else 0))
-    low = dtype((info.minexp - (1 if falling else info.nmant + 2)) * math.log(2))
-    high = dtype((info.maxexp + 1) * math.log(2))
-    per_ln2 = dtype(1 / math.log(2))
-    # ln 2 to so few bits that its product with n, which has no more than maxexp's, needs no rounding.
-    bits = info.nmant - info.maxexp.bit_length() - 1
-    ln2_high = dtype(math.floor(math.log(2) * 2.0**bits) / 2.0**bits)
-    ln2_low = dtype(_LN2_REST + (math.log(2) - float(ln2_high)))
-    one = dtype(1)
+    low, high = _lowest(info, falling), dtype((info.maxexp + 1) * math.log(2))
 
     def whole(rest, shifted):
         return scaled(one + rest, shifted)
@@ -97,28 +89,89 @@ def _definition(kind: Any, falling: bool, less_one: bool = False) -> Callable[..
 
     finish = register_jitable(fastmath={"contract"})(lessened if less_one else whole)
 
-    def single(x):
+    def exponential(x):
         x = low if x < low else x
         if not falling:
             x = high if x > high else x
+        rest, shifted = reduced(x)
+        return finish(rest, shifted)
+
+    return exponential
+
+
+def exp_nonpositive_of(emit: Emitter, x: ir.Value) -> ir.Value:
+    """``exp_nonpositive`` of a register: the same arithmetic, written into an IR builder."""
+    dtype = np.float32 if emit.size == 4 else np.float64
+    info = np.finfo(dtype)
+    low = ir.Constant(emit.vector, [float(_lowest(info, falling=True))] * emit.lanes)
+    x = emit.builder.select(emit.builder.fcmp_ordered("<", x, low), low, x)
+    rest, shifted = _reduction(dtype, falling=True)(_Register(emit, x))
+    return emit.builder.fmul((rest + dtype(1)).value, _power(emit.builder, info, shifted.value))
+
+
+def _lowest(info: Any, falling: bool) -> Any:
+    """The argument below which the power of 2 is 0."""
+    return info.dtype.type((info.minexp - (1 if falling else info.nmant + 2)) * math.log(2))
+
+
+def _reduction(dtype: Any, falling: bool) -> Callable[[Any], tuple[Any, Any]]:
+    """x to exp(r) - 1 and n in the low bits of a number, or 2^n's exponent field if ``falling``: x = n ln 2 + r.
+
+    Plain arithmetic, which serves scalars, compiled by Numba, and registers alike.
+    """
+    info = np.finfo(dtype)
+    # Adding 1.5 * 2^mantissa rounds to an integer, which is left in the low bits of the sum: n, or the exponent field
+    # of 2^n. The lowest field, 0, makes the power 0.
+    rounder = dtype(1.5 * 2.0**info.nmant + (info.maxexp - 1 if falling else 0))
+    per_ln2, one = dtype(1 / math.log(2)), dtype(1)
+    # ln 2 to so few bits that its product with n, which has no more than maxexp's, needs no rounding.
+    bits = info.nmant - info.maxexp.bit_length() - 1
+    ln2_high = dtype(math.floor(math.log(2) * 2.0**bits) / 2.0**bits)
+    ln2_low = dtype(_LN2_REST + (math.log(2) - float(ln2_high)))
+
+    def single(x):
         shifted = x * per_ln2 + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
-        rest = r * (one + r * (s2 + r * (s3 + r * (s4 + r * (s5 + r * s6)))))
-        return finish(rest, shifted)
+        return r * (one + r * (s2 + r * (s3 + r * (s4 + r * (s5 + r * s6))))), shifted
 
     def double(x):
-        x = low if x < low else x
-        if not falling:
-            x = high if x > high else x
         shifted = x * per_ln2 + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
         tail = d8 + r * (d9 + r * (d10 + r * (d11 + r * (d12 + r * d13))))
         tail = d2 + r * (d3 + r * (d4 + r * (d5 + r * (d6 + r * (d7 + r * tail)))))
-        return finish(r + r * r * tail, shifted)
+        return r + r * r * tail, shifted
 
     return single if dtype is np.float32 else double
+
+
+class _Register:
+    """A register of floats with Python's operators, which write IR; products and sums may be fused."""
+
+    __array_ufunc__ = None  # NumPy's scalars leave their operators to this class
+
+    def __init__(self, emit: Emitter, value: ir.Value) -> None:
+        self.emit, self.value = emit, value
+
+    def __add__(self, other: Any) -> _Register:
+        return self._of(self.emit.builder.fadd, self.value, self._value(other))
+
+    def __sub__(self, other: Any) -> _Register:
+        return self._of(self.emit.builder.fsub, self.value, self._value(other))
+
+    def __mul__(self, other: Any) -> _Register:
+        return self._of(self.emit.builder.fmul, self.value, self._value(other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def _of(self, instruction: Callable[..., ir.Value], *operands: ir.Value) -> _Register:
+        return _Register(self.emit, instruction(*operands, flags=("contract",)))
+
+    def _value(self, other: Any) -> ir.Value:
+        if isinstance(other, _Register):
+            return other.value
+        return ir.Constant(self.emit.vector, [float(other)] * self.emit.lanes)
 
 
 # Polynomials: of least largest relative error, 5e-9, for float32; Taylor's for float64.
@@ -156,8 +209,16 @@ def _times_power(typingctx, value, shifted):
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         value, shifted = arguments
-        integer = ir.IntType(info.bits)
-        field = builder.shl(builder.bitcast(shifted, integer), ir.Constant(integer, int(info.nmant)))
-        return builder.fmul(value, builder.bitcast(field, value.type))
+        return builder.fmul(value, _power(builder, info, shifted))
 
     return value(value, value), generate
+
+
+def _power(builder: ir.IRBuilder, info: Any, shifted: ir.Value) -> ir.Value:
+    """2^n of scalars or vectors with its exponent field in their low bits."""
+    integer = ir.IntType(info.bits)
+    mantissa = ir.Constant(integer, int(info.nmant))
+    if isinstance(shifted.type, ir.VectorType):
+        integer = ir.VectorType(integer, shifted.type.count)
+        mantissa = ir.Constant(integer, [int(info.nmant)] * shifted.type.count)
+    return builder.bitcast(builder.shl(builder.bitcast(shifted, integer), mantissa), shifted.type)

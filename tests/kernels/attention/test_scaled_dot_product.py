@@ -290,6 +290,14 @@ def test_large_scores_lose_no_digit_of_the_weights(dtype):
     np.testing.assert_allclose(dv, np.full((5, 5), 0.2), rtol=1e-6)
 
 
+def test_small_weights_are_as_exact_as_large_ones(dtype):
+    scores = np.linspace(-80, 0, 200).astype(dtype)
+    weights, _ = attention(np.ones((1, 1), dtype), scores[:, None], np.eye(200, dtype=dtype), scale=1.0)
+    exact = np.exp(scores.astype(np.longdouble))
+    exact /= exact.sum()
+    assert (abs(weights[0] - exact) <= 4 * np.spacing(exact.astype(dtype))).all()
+
+
 @settings(max_examples=60)
 @given(
     sizes=st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(1, 70)),

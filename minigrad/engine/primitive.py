@@ -118,10 +118,11 @@ class Primitive:
             args, params = self._bind(args, kwargs)
         values: list[Any] = []
         tracer: type[Tracer] | None = None
-        any_tensor, dtype, one_dtype = False, None, True
+        any_tensor, requires_grad, dtype, one_dtype = False, False, None, True
         for arg in args:
             if isinstance(arg, Tensor):
                 any_tensor = True
+                requires_grad = requires_grad or arg._requires_grad
                 value: Any = arg.data
                 if arg.storage.replaced:
                     arg.check_current()
@@ -154,7 +155,10 @@ class Primitive:
             raise
         if not any_tensor and on_arrays.get():
             return out.out if isinstance(out, WithResiduals) else out
-        return self.wrap(args, values, params, out)
+        recorded = requires_grad and self.differentiable and recording.get()
+        if recorded or self.view or type(out) is not np.ndarray or observers.get():
+            return self.wrap(args, values, params, out)
+        return Tensor(out)
 
     def check(self, params: dict[str, Any]) -> None:
         """Raise an error that names the parameter to blame for a failed forward; none does here."""

@@ -20,6 +20,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -290,21 +291,10 @@ class Tensor(Methods):
         if requires_grad:
             self.requires_grad_()
 
-    @property
-    def shape(self) -> Shape:
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        return self.data.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
+    if not TYPE_CHECKING:  # the array's own, without a Python call each
+        shape, ndim, size, dtype = map(
+            property, map(attrgetter, ("data.shape", "data.ndim", "data.size", "data.dtype"))
+        )
 
     @property
     def is_leaf(self) -> bool:

@@ -347,7 +347,9 @@ def _shows(data: Any, source: Any) -> bool:
     if data is source or isinstance(data, Tracer) or data.base is source:
         return True
     # A copy may have a base too: reshape gives a view of the array that it has copied to.
-    return data.base is not None and isinstance(source, np.ndarray) and np.may_share_memory(data, source)
+    if data.base is None or not isinstance(source, np.ndarray):
+        return False
+    return data.base is source.base or np.may_share_memory(data, source)
 
 
 def _is_writeable(value: Any) -> bool:

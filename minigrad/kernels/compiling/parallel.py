@@ -17,6 +17,7 @@ from typing import Any
 from llvmlite import ir
 from numba import get_num_threads, types
 from numba.core import cgutils
+from numba.np.ufunc import parallel
 
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
 from minigrad.kernels.compiling.memory import keep_freed_memory
@@ -30,6 +31,7 @@ PARALLEL_WORK = 1 << 19
 
 keep_freed_memory()
 get_num_threads()  # starts the threads, and tells LLVM where to find them before any kernel is loaded
+_number_of_threads = parallel._get_num_threads  # the rest of get_num_threads() starts them again, behind a lock
 _POOL_PROCESS = os.getpid()
 
 
@@ -40,7 +42,7 @@ def threads_for(work: int) -> int:
     """
     if work <= PARALLEL_WORK or os.getpid() != _POOL_PROCESS:
         return 1
-    return int(get_num_threads())
+    return int(_number_of_threads())
 
 
 @kernel()

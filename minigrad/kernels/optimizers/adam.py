@@ -18,7 +18,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.compiling.arguments import check_floats, check_in_place, check_listed, check_numbers, check_shape
+from minigrad.kernels.compiling.arguments import (
+    FLOATS,
+    check_floats,
+    check_in_place,
+    check_listed,
+    check_numbers,
+    check_shape,
+)
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import array_at
@@ -76,20 +83,30 @@ def adam_step(
     arrays = list(zip(parameters, gradients, m, v, strict=True))
     if not arrays:
         return
-    for number, (parameter, gradient, mean, square) in enumerate(arrays):
-        named = {"parameters": parameter, "gradients": gradient, "m": mean, "v": square}
-        given = {f"{name}[{number}]": array for name, array in named.items()}
-        check_floats(**({} if number == 0 else {"parameters[0]": parameters[0]}), **given)
-        for name, array in given.items():
-            check_shape(name, array, parameter.shape)
-            if array is not gradient:
-                check_in_place(name, array)
+    usual = True  # of thousands of arrays: errors are worded on demand
+    for parameter, gradient, mean, square in arrays:
+        for array in (parameter, gradient, mean, square):
+            usual = usual and type(array) is np.ndarray and array.dtype == parameters[0].dtype
+            usual = usual and array.shape == parameter.shape and array.flags.carray
+    if not usual or parameters[0].dtype not in FLOATS:
+        _check_arrays(arrays)
     root = math.sqrt(1 - beta2**step)
     keep, rate = 1 - lr * weight_decay, lr * root / (1 - beta1**step)
     numbers = [beta1, 1 - beta1, beta2, 1 - beta2, keep, rate, eps * root, gradient_scale, l2]
     scalars = np.array(numbers, parameters[0].dtype)
     table = table_of(parameters, gradients, m, v)
     _adam(table, scalars, threads_for(WORK * int(table[-1, 1])))
+
+
+def _check_arrays(arrays: Sequence[tuple[np.ndarray, ...]]) -> None:
+    for number, (parameter, gradient, mean, square) in enumerate(arrays):
+        named = {"parameters": parameter, "gradients": gradient, "m": mean, "v": square}
+        given = {f"{name}[{number}]": array for name, array in named.items()}
+        check_floats(**({} if number == 0 else {"parameters[0]": arrays[0][0]}), **given)
+        for name, array in given.items():
+            check_shape(name, array, parameter.shape)
+            if array is not gradient:
+                check_in_place(name, array)
 
 
 @kernel()

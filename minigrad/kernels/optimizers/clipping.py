@@ -90,7 +90,8 @@ def scale_arrays(arrays: Sequence[np.ndarray], factor: float) -> None:
         return
     check_floats(**{f"arrays[{i}]": array for i, array in enumerate(arrays)})
     for i, array in enumerate(arrays):
-        check_in_place(f"arrays[{i}]", array)
+        if not array.flags.carray:
+            check_in_place(f"arrays[{i}]", array)
     table = table_of(arrays)
     factors = np.array([factor], arrays[0].dtype)
     _scale(table, factors, threads_for(WORK * int(table[-1, 1])))

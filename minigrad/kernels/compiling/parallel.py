@@ -31,7 +31,8 @@ PARALLEL_WORK = 1 << 19
 
 keep_freed_memory()
 get_num_threads()  # starts the threads, and tells LLVM where to find them before any kernel is loaded
-_number_of_threads = parallel._get_num_threads  # the rest of get_num_threads() starts them again, behind a lock
+# What get_num_threads() calls once it has made sure, behind a lock, that the threads run
+_number_of_threads = parallel._get_num_threads  # type: ignore[attr-defined]  # made when they start
 _POOL_PROCESS = os.getpid()
 
 

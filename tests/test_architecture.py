@@ -197,3 +197,9 @@ def test_operations_reach_no_higher_floor_at_run_time() -> None:
     program = ALONE.replace("HIGHER", repr(higher))
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("module", [name for floor in FLOORS for name in floor if name != "transformer.__main__"])
+def test_every_floor_can_be_the_first_to_be_loaded(module: str) -> None:
+    program = f"import {module}, sys; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "error", "-c", program], check=False).returncode == 0

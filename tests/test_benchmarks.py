@@ -27,6 +27,8 @@ from tests.benchmarks.peers import FRAMEWORKS, Worker, WorkerError
 from tests.benchmarks.report import Report, save_json, show
 from tests.benchmarks.roofline import save_plot
 
+pytestmark = pytest.mark.slow
+
 QUICK = Effort(rounds=2, batch_seconds=0.001)
 TINY = Job("tiny", "softmax", "softmax", ("torch",), {"x": Normal((3, 5))}, ("x",), flops=60, bytes=300, terms=5)
 TINY_GPT = GPTSize(batch=2, context=8, layers=1, heads=2, width=8, vocabulary=11)

@@ -108,6 +108,7 @@ def _has_commands(page: Path) -> bool:
 WITH_COMMANDS = [page for page in PAGES if _has_commands(page)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, marks=[pytest.mark.peers] * (page.stem in NEEDED), id=page.stem) for page in WITH_COMMANDS],

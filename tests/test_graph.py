@@ -200,6 +200,7 @@ def test_a_chain_of_100_000_operations_backpropagates_and_is_freed_without_the_c
     assert node() is None
 
 
+@pytest.mark.slow
 def test_a_fan_in_of_100_000_backpropagates() -> None:
     x = _leaf(1.0)
     mg.stack([x * 1.0 for _ in range(100_000)]).sum().backward()

@@ -7,11 +7,14 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 
 import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional as F
 from minigrad.optim import AdamW, clip_grad_norm_
+
+pytestmark = pytest.mark.slow
 
 
 def _train(seed: int, steps: int) -> list[float]:

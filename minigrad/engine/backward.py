@@ -6,7 +6,6 @@ is linear in the number of edges.
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,7 +59,7 @@ def vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
     order: list[Any] = list(ends)
     oldest = min([end.serial if isinstance(end, Node) else -1 for end in order]) if order else -1
     seen = set(map(id, order))
-    stack: list[tuple[Any, bool]] = list(zip(roots, itertools.repeat(False), strict=False))
+    stack = [(root, False) for root in roots]
     while stack:
         vertex, finished = stack.pop()
         if finished:

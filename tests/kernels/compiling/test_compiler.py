@@ -13,6 +13,8 @@ import pytest
 
 import minigrad.kernels
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(minigrad.kernels.__file__).parent
 ADD_ROWS = """
 import numpy as np

@@ -26,6 +26,8 @@ from transformer import (
     generate,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_demo_works_in_a_process_and_what_it_advises_works_as_printed(tmp_path: Path) -> None:
     out = tmp_path / "demo"

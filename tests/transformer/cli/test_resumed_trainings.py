@@ -22,6 +22,8 @@ from transformer.pretrained import load_both
 from transformer.pretrained.snapshot import exclusive
 from transformer.train import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of POSIX systems")
 @pytest.mark.parametrize("every", [["--checkpoint-every", 1], []])  # without it, the first step alone has one

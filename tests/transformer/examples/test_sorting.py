@@ -10,6 +10,8 @@ import pytest
 from transformer.examples import sorting
 from transformer.examples.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_split_has_every_input_once_and_about_a_quarter_of_them_held_out() -> None:
     train, held_out = sorting.split()

@@ -21,6 +21,8 @@ from tests.transformer.train.training import Bigrams, assert_same_bits, bigrams,
 from transformer import CausalLM, TransformerConfig
 from transformer.train import Step, Trainer, TrainingConfig
 
+pytestmark = pytest.mark.slow
+
 STEPS = 17
 PARTS = ["state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"]
 SETTINGS: dict[str, dict[str, Any]] = {

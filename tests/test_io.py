@@ -120,7 +120,7 @@ def test_what_a_killed_writer_left_is_cleared_away_and_what_a_living_one_writes_
     io.replace_file(path, b"one")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
     assert path.stat().st_mode & 0o077
-    with io._claimed(temporary) as living:
+    with io._locked_temporary(temporary) as living:
         other = threading.Thread(target=io.replace_file, args=(path, b"two"))
         other.start()
         living.write(b"three")

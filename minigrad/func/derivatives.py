@@ -1,4 +1,4 @@
-"""Derivatives as functions of functions, in JAX's words: each takes a function and returns one.
+"""Derivative transforms with JAX's names: each takes a function and returns one.
 
 Arguments and results are trees: tensors (or arrays, or numbers) in any nesting of tuples, lists and dicts. The
 transforms compose: inside another transform, a backward pass or a recorded computation, derivatives are recorded too.
@@ -62,7 +62,7 @@ def _check_sequence(argument: str, given: Any) -> None:
 
 
 def vjp(function: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The value of a function, and the function that takes a cotangent u to uᵀJ.
+    """Vector-Jacobian product: the value of a function, and the pullback that takes a cotangent u to uᵀJ.
 
     Args:
         function: from trees of tensors to a tree of tensors.
@@ -106,7 +106,7 @@ def vjp(function: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, 
 def value_and_grad(
     function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False
 ) -> Function:
-    """A function that gives both the value of a scalar function and its gradient.
+    """Value and gradient of a scalar function, as a function of its arguments.
 
     Args:
         function: from trees of tensors to a scalar.
@@ -148,7 +148,7 @@ def value_and_grad(
 
 
 def _chosen(argnums: SupportsIndex | Sequence[SupportsIndex]) -> tuple[bool, tuple[int, ...]]:
-    """Whether several arguments are differentiated by, and which."""
+    """Differentiated arguments: True if ``argnums`` is a sequence, and their positions."""
     if isinstance(argnums, Sequence):
         return True, tuple(map(operator.index, argnums))
     return False, (operator.index(argnums),)
@@ -161,7 +161,7 @@ def _with_aux(result: Any, has_aux: bool) -> Any:
 def _fix_others(
     function: Function, argnums: Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Function, list[Any]]:
-    """The function of the chosen arguments alone, and these."""
+    """Partial application: the function of the chosen arguments alone, and these arguments."""
     wrong = [n for n in argnums if not -len(args) <= n < len(args)]
     if wrong:
         raise ValueError(f"argnums: got {wrong[0]}, but there are {len(args)} positional arguments")
@@ -178,7 +178,7 @@ def _fix_others(
 
 
 def grad(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False) -> Function:
-    """A function that gives the gradient of a scalar function; see :func:`value_and_grad`.
+    """Gradient of a scalar function, as a function of its arguments; see :func:`value_and_grad`.
 
     Returns:
         A function of the same arguments that gives the gradient, or ``(gradient, auxiliary)``.
@@ -202,7 +202,7 @@ def grad(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 
 
 
 def _linearized(function: Function, primals: Sequence[Any], has_aux: bool = False) -> tuple[Any, Function, Any]:
-    """The value of a function, the function that takes tangents v to Jv, and the auxiliary result."""
+    """Linearization: the value of a function, the function that takes tangents v to Jv, and the auxiliary result."""
     variables = Variables(primals, "primals")
     value, aux = variables.call(function, has_aux)
     leaves, build = flatten(value)
@@ -230,10 +230,10 @@ def _linearized(function: Function, primals: Sequence[Any], has_aux: bool = Fals
 
 
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:
-    """The value of a function and its Jacobian-vector product.
+    """Jacobian-vector product: the value of a function, and Jv for tangents v.
 
     The product uᵀJ is linear in the cotangent u, so differentiating it with respect to u along v gives Jv: two
-    reverse sweeps make one forward one, and no operation needs a second rule (Townsend, "A new trick for calculating
+    backward passes make one forward pass, and no operation needs a second rule (Townsend, "A new trick for calculating
     Jacobian vector products", 2017).
 
     Args:
@@ -265,12 +265,12 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any], has
 
 
 def _basis(leaf: Tensor) -> Tensor:
-    """The unit directions of a tensor's space: (size, *shape)."""
+    """Standard basis of a tensor's space: (size, *shape)."""
     return reshape(eye(leaf.size, dtype=leaf.dtype), (leaf.size, *leaf.shape))
 
 
 def _along_basis(product: Function, leaves: Sequence[Tensor], build: Build) -> list[list[Tensor]]:
-    """The leaves of a linear function's result for the unit directions of each leaf of its argument."""
+    """Leaves of a linear function's results along the standard basis of each leaf of its argument."""
     found = []
     for position, leaf in enumerate(leaves):
 
@@ -290,7 +290,7 @@ def _parts(tree: Any) -> tuple[list[Tensor], Build]:
 
 
 def jacrev(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False) -> Function:
-    """A function that gives the Jacobian, a row for each element of the result: all rows in one reverse sweep.
+    """Jacobian by reverse mode: a row for each element of the result, all rows in one backward pass.
 
     Cheaper than :func:`jacfwd` for functions with fewer results than variables.
 
@@ -326,7 +326,7 @@ def jacrev(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] 
 
 
 def jacfwd(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False) -> Function:
-    """A function that gives the Jacobian, a column for each element of the argument: all columns in one sweep.
+    """Jacobian by forward mode: a column for each element of the argument, all columns in one pass.
 
     Cheaper than :func:`jacrev` for functions with more results than variables; the Jacobian is laid out alike.
     """
@@ -356,7 +356,7 @@ def jacfwd(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] 
 def hessian(
     function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False
 ) -> Function:
-    """A function that gives the Hessian of a scalar function: forward over reverse, all columns at once.
+    """Hessian of a scalar function: forward over reverse, all columns at once.
 
     Returns:
         A function of the same arguments that gives ``H`` or ``(H, auxiliary)``.
@@ -371,7 +371,7 @@ def hessian(
 
 
 def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product Hv of a scalar function's Hessian with a vector, at the cost of a few gradients.
+    """Hessian-vector product Hv of a scalar function, at the cost of a few gradients.
 
     Args:
         function: from trees of tensors to a scalar.

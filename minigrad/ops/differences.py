@@ -1,4 +1,4 @@
-"""Functions known at points along an axis: differences, slopes, integrals, interpolation, convolution."""
+"""Numerical calculus along an axis: differences, gradients, integrals, interpolation, convolution."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Mode = Literal["full", "same", "valid"]
 
 
 def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Any:
-    """Each element minus the one before it along ``axis``, ``n`` times over; of booleans, whether they differ.
+    """Differences of neighbouring elements along ``axis``, ``n`` times; of booleans, True where they differ.
 
     Args:
         x: at least one axis.
-        n: how often.
+        n: the order of the difference.
         axis: along which.
         prepend, append: what to put before and behind ``x`` first; numbers stand for a slice of them.
 
@@ -58,12 +58,12 @@ def _slice_of(number: Any, x: Any, axis: int) -> Any:
 
 
 def _along(values: Any, axis: int, ndim: int) -> Any:
-    """A one-dimensional array lying along one of ``ndim`` axes; anything else as it is."""
+    """Reshape a one-dimensional array along one of ``ndim`` axes; anything else is unchanged."""
     return reshape(values, tuple(-1 if i == axis else 1 for i in range(ndim))) if len(shape_of(values)) == 1 else values
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    """The integral along ``axis`` by the trapezoidal rule.
+    """Trapezoidal integral along ``axis``.
 
     Args:
         y: the values of the function.
@@ -83,7 +83,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 
 def gradient(f: Any, *varargs: Any, axis: int | tuple[int, ...] | None = None, edge_order: int = 1) -> Any:
-    """The slope of a function known at points: central differences inside, one-sided ones at the edges.
+    """Numerical gradient of sampled values: central differences inside, one-sided ones at the edges.
 
     Args:
         f: the values, at least ``edge_order + 1`` along each axis.
@@ -137,7 +137,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
-    """The piecewise linear function through the points (xp, fp) at ``x``; differentiable in all three.
+    """Linear interpolation of the points (xp, fp) at ``x``; differentiable in all three.
 
     Args:
         x: where, any shape.
@@ -168,7 +168,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
 
 @primitive(dtypes="numeric")
 def _convolve(a: Array, v: Array, /, valid: bool) -> Array:
-    """All sums of products as ``v`` slides backwards over ``a``, or those where it covers only elements of ``a``."""
+    """Convolution by windows: at every overlap of ``a`` and ``v``, or only where ``v`` lies within ``a``."""
     return np.convolve(a, v, "valid" if valid else "full")
 
 
@@ -180,7 +180,7 @@ _convolve.name = "convolve"
 
 
 def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
-    """The discrete convolution of two one-dimensional arrays, cₖ = Σ aᵢ vₖ₋ᵢ.
+    """Discrete convolution of two one-dimensional arrays, cₖ = Σ aᵢ vₖ₋ᵢ.
 
     Args:
         a, v: one-dimensional, not empty.
@@ -206,6 +206,6 @@ def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
 
 
 def correlate(a: Any, v: Any, /, mode: Mode = "valid") -> Any:
-    """The cross-correlation of two one-dimensional arrays, cₖ = Σ aᵢ₊ₖ vᵢ; modes as in :func:`convolve`."""
+    """Cross-correlation of two one-dimensional arrays, cₖ = Σ aᵢ₊ₖ vᵢ; modes as in :func:`convolve`."""
     a, v = as_operands(a=a, v=v)
     return flip(correlate(v, a, mode)) if v.size > a.size else convolve(a, flip(v), mode)

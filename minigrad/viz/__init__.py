@@ -1,4 +1,4 @@
-"""Pictures of the engine's real graph.
+"""Visualization of the recorded computation graph.
 
 :func:`graph` draws what was recorded. It goes through stages that also serve pictures of one's own: :func:`trace` reads
 the graph into a :class:`Picture`, :func:`close` and :func:`fold` make it smaller, :func:`to_dot` writes it, and a

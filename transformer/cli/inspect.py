@@ -39,7 +39,7 @@ def add_fill(commands: Any) -> None:
     text = f"Fill in missing words. Each {PLACEHOLDER} of a text gets its likeliest tokens, with their probabilities."
     parser = add_command(commands, "fill", _run_fill, text)
     add_model(parser)
-    parser.add_argument("text", metavar="TEXT", help=f"a text with {PLACEHOLDER} in it")
+    parser.add_argument("text", metavar="TEXT", help=f"text with {PLACEHOLDER}")
     parser.add_argument("--count", type=int, default=5, metavar="N", help="candidates to list (default: 5)")
 
 
@@ -61,12 +61,12 @@ def _print_candidates(text: str, number: int, candidates: list[Candidate]) -> No
 
 
 def add_evaluate(commands: Any) -> None:
-    text = "Score a model on held-out examples. Which these are, the directory of a model trained here says."
+    text = "Evaluate a model on held-out examples. A model directory written by training names them."
     parser = add_command(commands, "evaluate", _run_evaluate, text)
     add_model(parser)
-    parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
+    parser.add_argument("--task", choices=list(TASKS), help="task to evaluate (default: the task of its training)")
     group = add_data(parser, None)
-    group.add_argument("--all", action="store_true", help="score every example of --data: a test set of its own")
+    group.add_argument("--all", action="store_true", help="score every example of --data, as a separate test set")
     add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, None)
 
 
@@ -103,7 +103,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
 
 
 def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any]) -> Sequence[Any]:
-    """The examples to score: those that the training held out, wherever they stand by now, or those of other data.
+    """Examples to score: those that the training held out, found by their digests, or those of other data.
 
     Raises:
         ValueError: they are not all there, or others of the training's data are asked for, which it learned from.
@@ -134,7 +134,7 @@ def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any
 
 
 def _check_named_files(directory: Path, data: Sequence[str]) -> None:
-    """Refuse files that a directory names, unless a training of this user noted them, and they are files."""
+    """Refuse files that a directory names, unless a training of this user recorded them, and they are regular files."""
     if not (files := files_among(data)):
         return
     if not is_trusted(directory):
@@ -151,12 +151,12 @@ def add_draw(commands: Any) -> None:
     text = "Draw the attention of a text: the computation graph of one block with each head's weights."
     parser = add_command(commands, "draw", _run_draw, text)
     add_model(parser)
-    parser.add_argument("text", metavar="TEXT", help=f"what the model reads; for an encoder also with {PLACEHOLDER}")
+    parser.add_argument("text", metavar="TEXT", help=f"input text; for an encoder it may contain {PLACEHOLDER}")
     parser.add_argument(
-        "--target", metavar="TEXT", help="what an encoder-decoder writes (default: its own translation)"
+        "--target", metavar="TEXT", help="target text of an encoder-decoder (default: its own translation)"
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="an attention layer; a wrong name lists them (default: the last one)"
+        "--layer", metavar="NAME", help="attention layer; an unknown name lists them (default: the last one)"
     )
     parser.add_argument(
         "-o",
@@ -164,7 +164,7 @@ def add_draw(commands: Any) -> None:
         type=Path,
         default=Path("attention.svg"),
         metavar="FILE",
-        help=".svg, .png, .pdf or .dot, by its ending (default: attention.svg)",
+        help="output file: .svg, .png, .pdf or .dot (default: attention.svg)",
     )
 
 

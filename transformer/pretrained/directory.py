@@ -1,4 +1,4 @@
-"""Files of a model directory: their names, and which belong to a model and which to a tokenizer."""
+"""File names of a model directory: those of the model and those of the tokenizer."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_a_model_whose_checkpoint_is_lost_is_not_written_over_by_a_resumption(
     shutil.copytree(translator, out, ignore=shutil.ignore_patterns("checkpoint"))
     arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--seed", 1)
     said = run(*arguments, *every, "--resume", status=2)
-    assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite begins anew" in said.err
+    assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite restarts" in said.err
     assert weights_of(out) == weights_of(translator)
 
 

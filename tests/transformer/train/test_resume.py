@@ -195,7 +195,7 @@ def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkey
         patched.setattr(type(begun.optimizer), "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(begun)
-    with pytest.raises(RuntimeError, match="halfway through a change of the weights; resume it"):
+    with pytest.raises(RuntimeError, match="during an update of the weights; resume it"):
         list(begun)
     assert begun.resume() == 4
     list(begun)

@@ -132,7 +132,7 @@ class _Segment(_Trace):
         finally:
             again.undo_changes()
         if again.steps != self.steps:
-            raise RuntimeError("checkpoint: the function did something else when it was run again for the derivative")
+            raise RuntimeError("checkpoint: the function ran other operations when it was run again for the derivative")
         self.recomputed = dict(enumerate(again.saved))
 
 

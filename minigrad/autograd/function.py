@@ -141,8 +141,8 @@ class _Applied:
     def _recorded_backward(self, given: Sequence[Tensor]) -> list[Any]:
         """Gradients that can be differentiated.
 
-        They are linear in what backward is given, so each that is not 0 must have been computed from it: that is
-        traced, and so is what has no history of its own, for as long as it takes to see.
+        They are linear in the cotangents, so each that is not 0 must have been computed from them: that is
+        traced, by cotangents that require a gradient for the time of the check.
 
         Raises:
             RuntimeError: a gradient was computed by other means, so that its derivative would be lost.
@@ -157,8 +157,8 @@ class _Applied:
             for gradient, value in zip(found, probe, strict=True):
                 if gradient is not None and not _is_recorded(gradient) and np.any(as_array(value)):
                     raise RuntimeError(
-                        f"{self.name}.backward: cannot be differentiated, for it does not compute its result from what "
-                        "it is given by recorded operations, as when it works on .detach() or .numpy()"
+                        f"{self.name}.backward: cannot be differentiated, as it does not compute its result from its "
+                        "arguments by recorded operations, as when it works on .detach() or .numpy()"
                     )
         return [g.detach() if _is_recorded(g) and not _depends_on_more(g, first, ends) else g for g in found]
 

@@ -92,7 +92,7 @@ class Batched(Tracer):
     def refuse(self, *args: Any, **kwargs: Any) -> Any:
         """Raise an error: a batched tensor has no single value."""
         self.check_live()
-        raise BatchError("vmap: this code needs the values of one example, but is given a whole batch")
+        raise BatchError("vmap: this code needs the values of one example, but got a whole batch")
 
     __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = item = tolist = refuse
 

@@ -59,7 +59,7 @@ class Variables:
 
         The search is depth first and ends at the first such node. Nodes are numbered in the order of their creation,
         so those older than these variables belong to an outer graph, which is not entered: the cost grows with the
-        operations of this transform, not with the history of what it was given.
+        operations of this transform, not with the graph of its inputs.
         """
         stack = [y.edge[0] for y in outputs if isinstance(y, Tensor) and y.requires_grad] if self.outer else []
         seen = set(useless or ())

@@ -32,4 +32,4 @@ def imag(x: Any, /) -> Any:
     Raises:
         TypeError: always.
     """
-    raise TypeError(f"x: imag is for complex numbers, which there are none of; got {as_operand(x).dtype}")
+    raise TypeError(f"x: imag is for complex numbers, which are not supported; got {as_operand(x).dtype}")

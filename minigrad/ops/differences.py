@@ -30,8 +30,8 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: 
     Args:
         x: at least one axis.
         n: the order of the difference.
-        axis: along which.
-        prepend, append: what to put before and behind ``x`` first; numbers stand for a slice of them.
+        axis: the axis.
+        prepend, append: values before and after ``x``; numbers are broadcast.
 
     Example:
         >>> import minigrad as mg
@@ -69,7 +69,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         y: the values of the function.
         x: where they were taken: of the shape of ``y``, or of the length of the axis.
         dx: their distance, where ``x`` is not given.
-        axis: along which.
+        axis: the axis.
 
     Example:
         >>> import minigrad as mg
@@ -88,7 +88,7 @@ def gradient(f: Any, *varargs: Any, axis: int | tuple[int, ...] | None = None, e
     Args:
         f: the values, at least ``edge_order + 1`` along each axis.
         varargs: the distance of the points, or their coordinates; one for all axes or one for each; 1 by default.
-        axis: along which; all by default.
+        axis: the axes; all by default.
         edge_order: 1 or 2, how accurate the edges are.
 
     Returns:

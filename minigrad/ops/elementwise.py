@@ -64,7 +64,7 @@ def _pow_exponent(g: Any, out: Any, a: Any, b: Any) -> Any:
     return g * where(zero, 0, out * log(where(zero, 1, a)))
 
 
-# The operator, for it knows shortcuts for exponents such as 2 that np.power does not.
+# The operator: it has shortcuts for exponents such as 2 that np.power lacks.
 pow: Primitive = binary(operator.pow, "pow", _pow_base, _pow_exponent)
 pow.__doc__ = (
     """``a`` to the power of ``b``. Integers to negative integers are an error: their results are no integers."""
@@ -79,7 +79,7 @@ def float_power(x1: Any, x2: Any, /) -> Any:
 @primitive(dtypes="floating", batching=aligned)
 def lerp(start: Array, end: Array, weight: Array, /) -> Array:
     """Linear interpolation ``start + weight · (end - start)``, exact at weights 0 and 1, also of infinite values."""
-    with np.errstate(invalid="ignore"):  # of infinities that cancel out, in places where they are not asked for
+    with np.errstate(invalid="ignore"):  # of infinities that cancel out, in elements that are not selected
         step = end - start
         between = np.where(np.abs(weight) < 0.5, start + weight * step, end - step * (1 - weight))
     return np.where((weight == 0) | (start == end), start, np.where(weight == 1, end, between))

@@ -60,10 +60,10 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
 
     Args:
         x: any shape.
-        pad_width: how many elements: ((before, after), …) for each axis, or (before, after) or a number for all axes.
+        pad_width: numbers of elements: ((before, after), …) for each axis, or (before, after) or a number for all axes.
         mode: ``"constant"``; ``"edge"`` or ``"replicate"``: the outermost elements; ``"reflect"``: mirrored at them;
             ``"symmetric"``: mirrored behind them; ``"wrap"`` or ``"circular"``: those of the other end.
-        constant_values: what to add in the mode ``"constant"``, in the forms of ``pad_width``.
+        constant_values: the values of the mode ``"constant"``, in the forms of ``pad_width``.
 
     Raises:
         ValueError: the mode is unknown, a width is negative, or an empty axis has nothing to repeat.
@@ -85,7 +85,7 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
         if width != (0, 0):
             # Padding is indexing: the positions are padded, then taken.
             x = take(x, np.pad(np.arange(size), width, _MODES[mode]), axis=axis)  # type: ignore[call-overload]
-    return reshape(x, shape_of(x))  # a tensor also where nothing was to be added
+    return reshape(x, shape_of(x))  # a tensor also if the widths are 0
 
 
 def _pairs(given: Any, ndim: int) -> tuple[tuple[Any, Any], ...]:
@@ -110,7 +110,7 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None
 
     Args:
         x: any shape.
-        shift: by how many places, towards the end if positive.
+        shift: the number of positions, towards the end if positive.
         axis: one axis or several, with a shift for each or one for all. None: as if flattened.
 
     Raises:
@@ -137,7 +137,7 @@ def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Any:
     Args:
         x: any shape.
         repeats: the number of repetitions, or integers, one for each element along ``axis``.
-        axis: along which axis; None flattens ``x`` first.
+        axis: the axis; None flattens ``x`` first.
 
     Raises:
         ValueError: ``repeats`` are negative or not as many as the elements.
@@ -166,7 +166,7 @@ def tile(x: Any, /, reps: int | Sequence[int]) -> Any:
 
     Args:
         x: any shape.
-        reps: how many copies along each of the last axes; more of them than axes add axes in front.
+        reps: the number of copies along each of the last axes; more of them than axes add axes in front.
 
     Example:
         >>> import minigrad as mg

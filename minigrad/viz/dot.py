@@ -70,11 +70,11 @@ def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph
     )
     names = {vertex: f"v{number}" for number, vertex in enumerate(picture.vertices)}
     _draw_boxes(document, picture, names)
-    told: set[tuple[Vertex, Shape | None]] = set()
+    labelled: set[tuple[Vertex, Shape | None]] = set()
     for edge in picture.edges:
         # A tensor that goes several ways has its shape on the first of them.
-        _draw_edge(document, edge, names, (edge.tail, edge.shape) not in told)
-        told.add((edge.tail, edge.shape))
+        _draw_edge(document, edge, names, (edge.tail, edge.shape) not in labelled)
+        labelled.add((edge.tail, edge.shape))
     for row in picture.rows:
         _align(document, [names[vertex] for vertex in row])
     return document

@@ -16,7 +16,7 @@ Kind = Literal["op", "plumbing", "module", "parameter", "input", "constant", "ou
 class Block:
     """Block: the box of one module call."""
 
-    label: str  # the attribute name under which the parent knows the module
+    label: str  # the module's attribute name in its parent
     kind: str  # its class
     parent: Block | None = None
     title_at: Literal["tl", "bl", "br"] = "tl"  # the corner of its title: top left, bottom left, bottom right
@@ -37,11 +37,11 @@ class Vertex:
 
     kind: Kind
     label: str
-    block: Block | None = None  # the innermost box it stands in
+    block: Block | None = None  # the innermost box around it
     details: tuple[str, ...] = ()  # further lines
     backward: bool = False  # part of a derivative
-    parameters: Mapping[int, int] = field(default_factory=dict)  # what it holds: identity to number of elements
-    module: Block | None = None  # the closed module that it stands for
+    parameters: Mapping[int, int] = field(default_factory=dict)  # parameters: identity to number of elements
+    module: Block | None = None  # the closed module
     html: str = ""  # the inside of an HTML-like label, for figures
 
 
@@ -84,7 +84,7 @@ class Picture:
 
     vertices: list[Vertex]
     edges: list[Edge]
-    parameters: int = 0  # how many numbers are trained, each counted once
+    parameters: int = 0  # number of parameters, each counted once
     repeats: Mapping[Item, Repeat] = field(default_factory=dict)
     rows: Sequence[Sequence[Vertex]] = ()  # vertices to draw side by side, from left to right
 

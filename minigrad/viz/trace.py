@@ -20,7 +20,7 @@ PLUMBING = frozenset({"reshape", "permute_dims", "broadcast_to", "astype", "alia
 SCALAR_TEXT = {"add": "+ {}", "subtract": "− {}", "multiply": "× {}", "divide": "÷ {}", "pow": "^ {}"}
 
 Key = tuple[int, int]  # the identity of a node or leaf, and which of its results
-Source = tuple[Vertex | Tensor, Steps]  # where a tensor comes from, and how it was reshaped on the way
+Source = tuple[Vertex | Tensor, Steps]  # the source of a tensor, and its reshapes on the way
 
 
 def trace(
@@ -40,8 +40,8 @@ def trace(
         inputs: names and tensors at which to stop.
         data: names of arrays that were passed in; an operation that reads one shows it under its name.
         root: the call whose box is left out, because the whole picture is inside it.
-        keep: which reshapes and the like to draw; the others become part of an edge.
-        opens: which fused operations to draw as the operations that they stand for.
+        keep: the reshapes and the like to draw; the others become part of an edge.
+        opens: the fused operations to draw as their decomposition.
         backward: also differentiate the outputs with respect to all leaves, and read what that recorded.
     """
     tracer = _Tracer(inputs, data, root, keep, opens)
@@ -98,7 +98,7 @@ class _Tracer:
         self.sources: dict[Key, Source] = {}
         self.leaves: dict[Key, Vertex] = {}  # a leaf is drawn once in each box that uses it: (its identity, the box's)
         self.named: dict[str, Vertex] = {}
-        self.operations: dict[Vertex, list[str]] = {}  # what the vertex of a derivative stands for
+        self.operations: dict[Vertex, list[str]] = {}  # operations of a derivative's vertex
         self.derivatives: dict[int, Vertex] = {}
         self.sums: set[Vertex] = set()
         self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives

@@ -84,7 +84,7 @@ def summaries() -> Corpus[Pair]:
     """Summarization pairs: English descriptions, each in one line, with their synopses.
 
     Descriptions of other lengths than `BODY_LENGTHS` are left out; none comes twice. Packages built from one source
-    often begin alike: to split the pairs honestly, group them by their first sentences.
+    often begin alike: for a split without leakage, group them by their first sentences.
 
     Raises:
         FileNotFoundError: there is no apt-get here.
@@ -104,7 +104,7 @@ def parse(text: str) -> dict[str, Description]:
     for stanza in text.split("\n\n"):
         md5 = re.search(r"^Description-md5: *(\w+)", stanza, re.MULTILINE)
         field = re.search(r"^Description(?!-md5)[-\w]*: *(.*)((?:\n .*)*)", stanza, re.MULTILINE)
-        if md5 and field and "\ufffd" not in field[0]:  # which stands for bytes that are not UTF-8
+        if md5 and field and "\ufffd" not in field[0]:  # the replacement of bytes that are not UTF-8
             descriptions[md5[1]] = Description(_line(field[1]), list(_paragraphs(field[2])))
     return descriptions
 
@@ -194,7 +194,7 @@ def _fetch(languages: Sequence[str]) -> dict[str, bytes]:
     if apt is None:
         files = " and ".join(f"Translation-{language}.gz" for language in languages)
         raise FileNotFoundError(
-            "apt-get: not found; it fetches Debian's descriptions on Debian, Ubuntu and their kin. Elsewhere, copy "
+            "apt-get: not found; it fetches Debian's descriptions on Debian, Ubuntu and derivatives. Elsewhere, copy "
             f"{files} from such a machine's cache to {folder()}, or train on another corpus"
         )
     with tempfile.TemporaryDirectory(dir=folder()) as temporary:

@@ -133,9 +133,9 @@ def say(checks: Sequence[Check]) -> None:
             f"{part:5}  {LEARNED:.0%} right {when}; at the end {getattr(checks[-1], f'{part}_accuracy'):.2%}, "
             f"loss {getattr(checks[-1], f'{part}_loss'):.2g}"
         )
-    memorised, understood = learned(checks, "train"), learned(checks, "test")
-    if memorised is not None and understood is not None:
-        console.out.print(f"understood {understood / memorised:.1f} times as late as memorised")
+    memorised, generalised = learned(checks, "train"), learned(checks, "test")
+    if memorised is not None and generalised is not None:
+        console.out.print(f"generalised {generalised / memorised:.1f} times as late as memorised")
 
 
 def draw(checks: Sequence[Check], title: str, directory: Path) -> None:

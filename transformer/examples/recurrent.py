@@ -113,7 +113,7 @@ class RecurrentTranslator(nn.Module):
     """Recurrent encoder-decoder without attention: Sutskever, Vinyals and Le, 2014.
 
     The source is read in reverse (section 3.3), so that its first words are near when
-    the target begins. Whatever its length, all that the decoder knows of it are ``layers · hidden_size`` numbers (twice
+    the target begins. Whatever its length, the decoder gets only ``layers · hidden_size`` numbers of it (twice
     as many for an LSTM).
 
     Example:

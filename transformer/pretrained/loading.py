@@ -101,7 +101,7 @@ def _model(saved: Snapshot) -> PretrainedModel:
         warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=3)
     path = saved.path(WEIGHTS if WEIGHTS in saved.contents else INDEX)
     arrays = read_weights(saved.directory, saved.contents)
-    saved.contents.pop(WEIGHTS, None)  # of which the arrays are a copy
+    saved.contents.pop(WEIGHTS, None)  # the arrays are copies of it
     with _blaming(path):
         model = described.build(arrays, saved.directory)
     name = GENERATION if GENERATION in saved.contents else CONFIG  # generation settings of old directories

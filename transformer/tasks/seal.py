@@ -1,6 +1,6 @@
 """Message authentication of ``task.json``: files written by this user's trainings on this machine.
 
-A model directory may come from anybody, and its ``task.json`` may name any file. The key of the seal stands in the
+A model directory may be untrusted, and its ``task.json`` may name any file. The key of the seal is in the
 user's own folder, so that directories of others cannot have a valid seal.
 """
 

@@ -1,6 +1,6 @@
 """NumPy's protocols: ``np.sin(t)`` and ``np.concatenate([t, a])`` give tensors, with gradients; tensors are arrays.
 
-NumPy asks the tensor (``__array_ufunc__``, NEP 13; ``__array_function__``, NEP 18), which looks for the function of the
+NumPy asks the tensor (``__array_ufunc__``, NEP 13; ``__array_function__``, NEP 18), which finds the function of the
 same meaning in this package and passes the arguments that are not defaults by name. Where there is none, or it
 lacks one of the arguments, NumPy's own function gets plain arrays, unless a gradient would be lost.
 """

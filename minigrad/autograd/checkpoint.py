@@ -26,7 +26,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     derivatives can be differentiated again.
 
     Raises:
-        RuntimeError: in the backward pass, if the function did something else the second time, or a tensor that it
+        RuntimeError: in the backward pass, if the function ran other operations the second time, or a tensor that it
             read was changed in place in between.
 
     Example:

@@ -13,7 +13,7 @@ from minigrad.func.trees import flatten, map_leaves
 from minigrad.ops.creation import asarray
 
 
-class Variables:
+class LiftedInputs:
     """Inputs lifted to leaf nodes, at which the derivative with respect to them stops.
 
     The node of what already requires a gradient has that as its input, so that transforms nest. The other nodes have
@@ -49,7 +49,7 @@ class Variables:
             raise TypeError("has_aux: the function must return a pair (value, auxiliary)")
         return result
 
-    def show_to_running(self) -> None:
+    def register_with_running(self) -> None:
         """Register this transform's graph with the running ones: it is part of theirs, not an outer graph."""
         for transform in _running.get():
             transform.before |= {self.span, *self.before}
@@ -58,7 +58,7 @@ class Variables:
         """True if the outputs may be differentiated outside: they come from a leaf or from an outer graph.
 
         The search is depth first and ends at the first such node. Nodes are numbered in the order of their creation,
-        so those older than these variables belong to an outer graph, which is not entered: the cost grows with the
+        so those older than these inputs belong to an outer graph, which is not entered: the cost grows with the
         operations of this transform, not with the graph of its inputs.
         """
         stack = [y.edge[0] for y in outputs if isinstance(y, Tensor) and y.requires_grad] if self.outer else []
@@ -88,4 +88,4 @@ class Variables:
         return map_leaves(leaving, tree)
 
 
-_running: ContextVar[tuple[Variables, ...]] = ContextVar("running", default=())
+_running: ContextVar[tuple[LiftedInputs, ...]] = ContextVar("running", default=())

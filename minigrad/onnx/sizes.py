@@ -47,7 +47,7 @@ class Sizes:
         largest: the largest size by name, where there is one.
 
     Raises:
-        ValueError: a largest size has the name of no axis, or leaves too little room.
+        ValueError: a largest size has the name of no axis, or is too small.
     """
 
     def __init__(self, names: Sequence[str], largest: Mapping[str, int]) -> None:
@@ -57,7 +57,7 @@ class Sizes:
         self.largest = largest
         self.runs = [small]
         self.runs += [{**small, name: 3 + count + place} for place, name in enumerate(names)]
-        # The distances differ, so that what is halved, say, does not look like a straight line.
+        # The distances differ, so that a halved size, say, is not taken for a linear one.
         self.runs.append({name: 4 + 3 * count + place for place, name in enumerate(names)})
         for name, size in largest.items():
             if name not in names:

@@ -18,7 +18,7 @@ FORMATS = (".svg", ".png", ".pdf", ".dot")
 PNG_DPI = "144"
 INSTALL = f"{install_command('draw')}, or your system's graphviz package"
 
-# Programs look for the first font that they have; these have the widths that the layout was computed with.
+# Programs use the first available font; these have the widths of the computed layout.
 FONTS = "Helvetica, Arial, Liberation Sans, Arimo, sans-serif"
 
 

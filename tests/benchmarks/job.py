@@ -1,4 +1,4 @@
-"""What a benchmark is, and what it is measured by."""
+"""Benchmark jobs, goals and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measuring a job: every framework in its own process, taking turns, A B A B."""
+"""Measurement of a job: every framework in its own process, alternating, A B A B."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _spread(spread: Spread | None) -> dict[str, float] | None:
 
 
 def save_json(report: Report, path: Path) -> None:
-    """Write all or nothing: a reader never meets half a file."""
+    """Save as JSON, atomically."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n")
     unfinished.replace(path)

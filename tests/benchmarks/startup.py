@@ -1,4 +1,4 @@
-"""Programs that time how long other processes take to start."""
+"""Startup times of processes."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Server:
         return self._build(job, job.checked_with).results()
 
     def run(self, function: str, *arguments: Any) -> Any:
-        """Whatever a function of the framework's module returns."""
+        """Result of a function of the framework's module."""
         return getattr(self._framework, function)(*arguments)
 
     def peak_memory(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What is trained and how, in one file that all processes of a comparison read."""
+"""Training recipe, in one file that all processes of a comparison read."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from transformer.tasks.training import DRAWN, LOSSES, check_no_links
 from transformer.train import LOG, TrainingConfig, read_log
 
 SHOWN = 12  # held-out translations in the table
-PICTURED = 36  # characters of a phrase that a picture has room for
+PICTURED = 36  # maximum characters of a phrase in a picture
 PICTURES = ("svg", "png", "dot")
 
 

@@ -3,8 +3,8 @@
 Each sequence is some random tokens, none twice, and then the same tokens again. How many there are differs from
 sequence to sequence, so no fixed distance helps: to know what comes next, a model must find where the present token
 stood before, and read the token *after* it. That takes two layers. In the first, a head lets each position know the
-token before it; in the second, the *induction head* looks for the position that knows the present token as the one
-before. A single layer can only guess among the tokens it has seen.
+token before it; in the second, the *induction head* attends to the position whose previous token is the present one.
+A single layer can only guess among the tokens it has seen.
 
 The attention weights identify it: the induction score of a head is the mean weight on the token after the
 previous occurrence of the present one. Olsson et al., 2022: "In-context Learning and Induction Heads".

@@ -1,4 +1,4 @@
-"""Work along rows: softmax, losses, norms, activations, dropout, look-ups."""
+"""Row-wise benchmarks: softmax, losses, norms, activations, dropout, embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the GPT of the benchmarks is, whatever framework runs it: sizes, weights, data, and how much work a step is.
+"""The GPT of the benchmarks, for all frameworks: sizes, weights, data, and operations of a step.
 
 The network is nanoGPT's: learned positions, pre-norm blocks, one projection for queries, keys and values, exact GELU,
 and the token embedding used again, transposed, as the head.

@@ -79,7 +79,7 @@ def _named(model: Path, out: Path, **changes: Any) -> Path:
     return out
 
 
-def test_evaluate_opens_no_file_that_a_strangers_directory_names(
+def test_evaluate_opens_no_file_that_an_untrusted_directory_names(
     folder: Path, translator: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"

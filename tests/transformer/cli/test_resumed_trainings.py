@@ -39,7 +39,7 @@ def test_a_killed_training_that_is_resumed_has_the_weights_of_one_that_was_not_k
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
 
 
-def test_ctrl_c_leaves_a_usable_model_and_says_how_to_go_on(folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_usable_model_and_prints_how_to_resume(folder: Path, tmp_path: Path) -> None:
     data = folder / "pairs.tsv.gz"
     command = command_line("train", "translate", "--data", data, "--out", tmp_path / "m", *TINY, "--steps", 100_000)
     status, rest = run_until(command, signal.SIGINT, "step 1/")
@@ -174,7 +174,7 @@ def test_a_training_writes_nothing_through_a_link_out_of_its_directory(
     assert [path.name for path in out.iterdir()] == [name]
 
 
-def test_a_log_of_somebody_else_is_not_written_over_without_being_asked(folder: Path, tmp_path: Path) -> None:
+def test_an_existing_log_is_not_overwritten_by_default(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "log.jsonl").write_text("mine")
     arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / "m", *TINY)

@@ -1,4 +1,4 @@
-"""Beam search against trying every text."""
+"""Beam search against exhaustive search."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_prompt_is_read_once_a_sentence_and_sentences_leave_when_they_are_do
     assert max(model.rows_read) <= 6 and model.rows_read[-1] == 3
 
 
-def test_however_many_tokens_end_a_text_all_beams_go_on() -> None:
+def test_all_beams_continue_with_any_number_of_end_tokens() -> None:
     class Watched(TableModel):
         def logits(self, tokens: Sequence[int]) -> Array:
             said.append(tuple(tokens[1:]))

@@ -1,4 +1,4 @@
-"""Key-value caches: a step at a time gives what the whole sequence gives, whatever the model is made of."""
+"""Key-value caches: step-by-step results equal those of the whole sequence, for every configuration."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def export(
         program = Program(sizes, run)
     if unread := [name for place, name in enumerate(names) if Input(place) not in program.read]:
         raise ValueError(
-            f"function: no operation reads {', '.join(unread)}; what NumPy makes of an input is not seen by the engine"
+            f"function: no operation reads {', '.join(unread)}; the engine does not see NumPy's computations"
         )
     return _written(program, names, given, output_names, type(function).__name__)
 

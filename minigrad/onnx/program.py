@@ -66,7 +66,7 @@ class Program:
                 pairs = enumerate(zip(expected, found, strict=False))
                 number = next((n for n, (a, b) in pairs if a != b), min(len(expected), len(found)))
                 raise ValueError(
-                    f"function: at the sizes {sizes} it does something else than at {self._sizes.runs[0]} (from step "
+                    f"function: at the sizes {sizes} it runs other operations than at {self._sizes.runs[0]} (from step "
                     f"{number} on, {len(found)} steps instead of {len(expected)}): it branches or loops by a dynamic "
                     "size or by values"
                 )

@@ -86,7 +86,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         if args.data is None:
             _check_named_files(args.model, before.data)
         if before.held_out_digests is None and not args.all:
-            console.say(f"{args.model / TASK} does not note which examples were held out; they are drawn anew")
+            console.say(f"{args.model / TASK} does not list the held-out examples; they are drawn again")
     useless = [name for name in OPTIONS if getattr(args, name) is not None and name not in task.options]
     if not isinstance(task, TextToText):
         useless += given(args, SEARCH)
@@ -115,9 +115,7 @@ def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any
     missing = sum(name not in present for name in digests)
     if args.all:
         if digests and not missing and len(present) > len(digests):
-            console.say(
-                "these data hold the examples that were held out of the training, and so also what it learned from"
-            )
+            console.say("these data contain the held-out examples of the training, and so also its training examples")
         return examples.train
     asked = [name for name in SPLIT if getattr(args, name) is not None]
     if asked and (args.data is None or not missing):

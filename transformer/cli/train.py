@@ -14,7 +14,7 @@ from transformer.tasks import TASKS, train
 
 
 def add_train(commands: Any) -> None:
-    text = "Train a model, and write it to a directory with a log of each step and checkpoints to resume from."
+    text = "Train a model. Its directory also gets a log of each step and checkpoints to resume from."
     parser = add_command(commands, "train", _run_train, text)
     tasks = parser.add_subparsers(title="tasks", dest="task", required=True, metavar="TASK", parser_class=Parser)
     for task in TASKS.values():

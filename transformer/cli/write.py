@@ -69,7 +69,7 @@ def _sources(args: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def add_generate(commands: Any) -> None:
-    text = "Go on with a text. It appears as it is written."
+    text = "Continue a text. The output is streamed."
     parser = add_command(commands, "generate", _run_generate, text)
     add_model(parser)
     parser.add_argument("--prompt", default="\n", metavar="TEXT", help="prompt to continue (default: a newline)")

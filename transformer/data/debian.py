@@ -184,7 +184,7 @@ def _unpacked(path: Path) -> str:
     try:
         text = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path}: damaged ({error}); delete it, and it is fetched anew") from None
+        raise ValueError(f"{path}: damaged ({error}); delete it to fetch it again") from None
     return characters(text)
 
 

@@ -171,7 +171,7 @@ class GenerationConfig:
             ValueError: a value is not allowed.
         """
         if unknown := sorted(choices.keys() - ALLOWED.keys()):
-            raise TypeError(f"{unknown[0]}: not a choice of decoding; those are {', '.join(ALLOWED)}")
+            raise TypeError(f"{unknown[0]}: not a generation setting; those are {', '.join(ALLOWED)}")
         given = {name: value for name, value in choices.items() if value is not None}
         most = given.get("max_new_tokens")
         if self.min_new_tokens is not None and "min_new_tokens" not in given and isinstance(most, int):

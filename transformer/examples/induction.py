@@ -2,7 +2,7 @@
 
 Each sequence is some random tokens, none twice, and then the same tokens again. How many there are differs from
 sequence to sequence, so no fixed distance helps: to know what comes next, a model must find where the present token
-stood before, and read the token *after* it. That takes two layers. In the first, a head lets each position know the
+occurred before, and read the token *after* it. That takes two layers. In the first, a head gives each position the
 token before it; in the second, the *induction head* attends to the position whose previous token is the present one.
 A single layer can only guess among the tokens it has seen.
 

@@ -94,7 +94,7 @@ class Snapshot:
         if name not in self.members or _is(self.members[name], self.contents.get(name)):
             return None
         found = "damaged, or changed by another program" if name in self.contents else "missing"
-        return f"{found} since it was saved, as {COMMIT} tells; without that file the directory is read as it is"
+        return f"{found} since it was saved, according to {COMMIT}; without that file the directory is read as it is"
 
 
 def read_snapshot(directory: Path, names: Iterable[str]) -> Snapshot:

@@ -102,11 +102,11 @@ def _train(
     for note in examples.notes:
         reporter.say(note)
     training = settings.training
-    going_on = resume and Checkpoint.exists(directory)
-    if resume and not going_on:
+    resumed = resume and Checkpoint.exists(directory)
+    if resume and not resumed:
         _check_not_begun(directory)
-    with reporter.doing("learning tokens"):
-        tokenizer = _tokenizer_of(directory) if going_on else None  # without a checkpoint it is an earlier model's
+    with reporter.doing("training the tokenizer"):
+        tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
         tokenizer = tokenizer or task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
@@ -140,7 +140,7 @@ def _train(
         settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
         held=True,
     )
-    if going_on:
+    if resumed:
         trainer.resume()
     count = len(examples.train)
     reporter.say(
@@ -170,7 +170,7 @@ def _train(
         if not trainer.finished:
             reporter.say(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
-                "--resume goes on"
+                "--resume continues"
                 if trainer.steps_made
                 else "stopped before the first step; nothing was learned"
             )

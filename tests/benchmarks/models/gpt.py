@@ -83,5 +83,5 @@ def batch(size: GPTSize) -> tuple[Array, Array]:
 
 
 def prompt(size: GPTSize, rows: int) -> Array:
-    """The beginnings (rows, T / 4) that decoding goes on from."""
+    """Prompts (rows, T / 4) of decoding."""
     return np.random.default_rng(SEED).integers(0, size.vocabulary, (rows, size.context // 4))

@@ -34,7 +34,7 @@ def test_a_killed_training_that_is_resumed_has_the_weights_of_one_that_was_not_k
 
     status, _ = run_until(command_line(*arguments("killed")), signal.SIGKILL, "step 1/")
     assert status == -signal.SIGKILL
-    assert "--resume goes on" not in run(*arguments("killed"), "--resume").err
+    assert "--resume continues" not in run(*arguments("killed"), "--resume").err
     run(*arguments("whole"))
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
 
@@ -44,7 +44,7 @@ def test_ctrl_c_leaves_a_usable_model_and_prints_how_to_resume(folder: Path, tmp
     command = command_line("train", "translate", "--data", data, "--out", tmp_path / "m", *TINY, "--steps", 100_000)
     status, rest = run_until(command, signal.SIGINT, "step 1/")
     assert status == cli.INTERRUPTED
-    assert "stopped after step" in rest and "--resume goes on" in rest and "Traceback" not in rest
+    assert "stopped after step" in rest and "--resume continues" in rest and "Traceback" not in rest
     assert run("translate", "--model", tmp_path / "m", "1 and 2").out.count("\n") == 1
 
 

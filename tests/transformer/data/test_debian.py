@@ -270,5 +270,5 @@ def test_a_damaged_cache_is_named(apt: FakeApt) -> None:
     summaries()
     path = debian.folder() / "Translation-en.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"Translation-en\.gz: damaged .*; delete it, and it is fetched anew"):
+    with pytest.raises(ValueError, match=r"Translation-en\.gz: damaged .*; delete it to fetch it again"):
         summaries()

@@ -56,7 +56,7 @@ def test_a_long_text_is_waited_for_where_the_length_penalty_makes_it_the_best() 
     """The likely end at once is not the best text: per token, the sure words that follow it are likelier."""
     model = TableModel(vocab_size=3)
     model.table[:] = np.log([0.6, 0.4, 1e-9])  # after token 1: an end, or
-    model.table[:, 2] = np.log([1e-9, 1e-9, 1.0])  # token 2 goes on for ever
+    model.table[:, 2] = np.log([1e-9, 1e-9, 1.0])  # token 2 never ends
     model.table[:, 1] = np.log([0.5, 0.1, 0.4])
     sure = {"max_new_tokens": 8, "num_beams": 2, "length_penalty": 1.0}
     assert generate(model, [[1]], **sure)[0].ids == [2] * 8

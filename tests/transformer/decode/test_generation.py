@@ -181,7 +181,7 @@ def test_bad_arguments_say_what_is_allowed(model: TableModel, arguments: dict[st
 
 
 def test_bad_inputs_say_what_is_allowed(model: TableModel) -> None:
-    with pytest.raises(TypeError, match="beams: not a choice of decoding; those are max_new_tokens, "):
+    with pytest.raises(TypeError, match="beams: not a generation setting; those are max_new_tokens, "):
         generate(model, [[1]], beams=3)
     with pytest.raises(TypeError, match="input_ids: expected integers, got float64"):
         generate(model, [[1.0]])

@@ -162,7 +162,7 @@ def transduce(
         split_special_tokens: read the name of a special token in a source as ordinary text: see
             :meth:`Tokenizer.encode <transformer.Tokenizer.encode>`.
         advance: called with the number of texts that each batch has finished.
-        choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own. Where neither limits
+        choices: settings of :class:`~transformer.decode.GenerationConfig`, over the model's. Where neither limits
             the length, a target may have 50 tokens more than its batch's longest source.
 
     Returns:

@@ -66,7 +66,7 @@ def vjp(function: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, 
 
     Args:
         function: from trees of tensors to a tree of tensors.
-        primals: where to differentiate; floating.
+        primals: the arguments to differentiate at; floating.
         has_aux: the function returns a pair, the second of which is passed on and not differentiated.
 
     Returns:
@@ -110,7 +110,7 @@ def value_and_grad(
 
     Args:
         function: from trees of tensors to a scalar.
-        argnums: which positional arguments to differentiate by.
+        argnums: the positional arguments to differentiate with respect to.
         has_aux: the function returns a pair, the second of which is passed on and not differentiated.
 
     Returns:
@@ -238,7 +238,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any], has
 
     Args:
         function: from trees of tensors to a tree of tensors.
-        primals: where to differentiate, a tuple or list with one for each argument; floating.
+        primals: the arguments to differentiate at, a tuple or list with one for each; floating.
         tangents: the directions, trees like ``primals``.
         has_aux: the function returns a pair, the second of which is passed on and not differentiated.
 

@@ -50,7 +50,7 @@ def sized(arrays: Sequence[Array], sizes: Sizes) -> Sized:
 
     Args:
         arrays: as they were in each run; not all alike.
-        sizes: what was different between the runs.
+        sizes: the sizes of the runs.
 
     Raises:
         ValueError: the arrays differ in more than their size, or it is not known how large they can become.

@@ -278,7 +278,7 @@ def arange(
 
     Args:
         start: the first value; the only argument is the stop, and the first value is 0.
-        stop: where to end.
+        stop: the end, excluded.
         step: the distance, not 0.
         dtype: the dtype wanted.
         device: "cpu" or None.
@@ -312,7 +312,7 @@ def linspace(
     Args:
         start: the first value; a tensor, of any shape, has a gradient.
         stop: the last, or with ``endpoint=False`` the one after it; the same.
-        num: how many.
+        num: the number of values.
         dtype: the dtype wanted.
         device: "cpu" or None.
         endpoint: include ``stop``.

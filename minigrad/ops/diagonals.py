@@ -69,7 +69,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: npt.DT
 
     Args:
         x: (…, M, …, N, …).
-        offset, axis1, axis2: which diagonal.
+        offset, axis1, axis2: the diagonal, see :func:`diagonal`.
         dtype: of the sum. By default that of ``x``, but booleans and small integers add up as int64 (or uint64).
 
     Example:

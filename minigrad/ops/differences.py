@@ -67,7 +67,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
     Args:
         y: the values of the function.
-        x: where they were taken: of the shape of ``y``, or of the length of the axis.
+        x: the sample points, of the shape of ``y``, or of the length of the axis.
         dx: their distance, where ``x`` is not given.
         axis: the axis.
 
@@ -127,7 +127,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     )
     if len(shape_of(spacing)):
         inside = (before * right + behind * left) / (left + right)
-    else:  # what is in the middle does not count
+    else:  # the middle has no effect
         inside = subtract(sliced(f, axis, 2, None), sliced(f, axis, None, -2)) / (2 * spacing)
     first, last = sliced(slopes, axis, 0, 1), sliced(slopes, axis, -1, None)
     if edge_order == 2:
@@ -140,7 +140,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     """Linear interpolation of the points (xp, fp) at ``x``; differentiable in all three.
 
     Args:
-        x: where, any shape.
+        x: the coordinates to evaluate at, any shape.
         xp: the points' coordinates, one-dimensional and increasing.
         fp: the points' values, of the shape of ``xp``.
         left, right: the value before the first and behind the last point; by default the first and last value.

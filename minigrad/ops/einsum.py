@@ -33,7 +33,7 @@ def einsum(*operands: Any, optimize: bool | str | Sequence[Any] = True) -> Any:
             by a list of integers, and at last the result's, ``einsum(a, [0, 1], b, [1, 2], [0, 2])``. ``...`` stands
             for axes that are not named and broadcast. An index that one array has twice picks its diagonal. Without
             ``->`` the result has the indices that occur once, in alphabetical order.
-        optimize: how three arrays or more are paired up, in the words of ``numpy.einsum_path``: True or "greedy",
+        optimize: the contraction order of three arrays or more, as in ``numpy.einsum_path``: True or "greedy",
             "optimal", or a path. False goes from left to right.
 
     Raises:

@@ -60,7 +60,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
 
     Args:
         arrays: of one shape but for their sizes along ``axis``; their dtypes are promoted.
-        axis: where to join; None flattens them first.
+        axis: the axis to join along; None flattens them first.
 
     Raises:
         ValueError: there are no arrays, or their shapes do not fit.

@@ -78,7 +78,7 @@ def primitive(
         dtypes: promotion of the inputs. ``"keep"``: none. ``"numeric"``: they are brought to one dtype.
             ``"floating"``: and that one is floating.
         view: the result may share its input's memory.
-        batching: how the arguments are fitted to a batch of examples, see :mod:`minigrad.ops.batching`.
+        batching: the batching rule, see :mod:`minigrad.ops.batching`.
     """
 
     def define(function: Callable[..., Any]) -> Primitive:

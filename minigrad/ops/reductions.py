@@ -150,7 +150,7 @@ def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = 
 
     Args:
         x: any shape.
-        axis: what to average over.
+        axis: the axes to average over.
         weights: of the shape of ``x``, or of its one ``axis`` only; None for the mean.
         keepdims: leave the axes in place, with size 1.
     """

@@ -162,7 +162,7 @@ def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
     Args:
         x: any shape.
         source: one axis or several different ones.
-        destination: where each of them goes.
+        destination: the new position of each of them.
 
     Raises:
         ValueError: an axis repeats or is out of bounds, or the two are not equally many.

@@ -33,7 +33,7 @@ def graph(
     Args:
         output_or_module: a computed tensor, a sequence of them, or a module, which is then run.
         inputs: the arguments of the module.
-        depth: how many levels of modules to open below the outermost; deeper ones are drawn closed. By default as many
+        depth: number of levels of modules to open below the outermost; deeper ones are drawn closed. By default as many
             as fit on a page.
         backward: also differentiate, and draw what that records in a second ink.
         name: the title.

@@ -68,7 +68,7 @@ class _Folder:
         self.left_out: set[Edge] = set()
         self.repeats: dict[Item, Repeat] = {}
         self.content: dict[Item, list[Vertex]] = defaultdict(list)
-        self.children: dict[Block | None, dict[Item, None]] = defaultdict(dict)  # what stands directly in a box
+        self.children: dict[Block | None, dict[Item, None]] = defaultdict(dict)  # direct items of a box
         self.incoming: dict[Vertex, list[Edge]] = defaultdict(list)
         self.outgoing: dict[Vertex, list[Edge]] = defaultdict(list)
         order = in_order(picture)

@@ -184,7 +184,7 @@ class Tokenizer:
 
         Args:
             ids: as they arrive.
-            before: what they follow: with text before it, a token may begin with a space that it lacks as the first.
+            before: the preceding ids: after text, a token may begin with a space that it lacks as the first.
 
         Example:
             >>> tokenizer = Tokenizer.train(["a b"], 259)

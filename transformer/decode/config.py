@@ -77,7 +77,7 @@ class GenerationConfig:
     renormalize_logits: bool = False  # beams are compared by probabilities that add up to 1 again
     # the model's own
     use_cache: bool = True
-    pad_token_id: int | None = None  # what is padding where no attention_mask says so, unless texts end with it
+    pad_token_id: int | None = None  # padding in the absence of an attention_mask, unless texts end with it
     bos_token_id: int | None = None  # not used here: a text begins with its prompt
     decoder_start_token_id: int | None = None
 
@@ -95,21 +95,21 @@ class GenerationConfig:
             )
 
     def __repr__(self) -> str:
-        return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in self._choices().items())})"
+        return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in self._changed_settings().items())})"
 
-    def _choices(self) -> dict[str, Any]:
+    def _changed_settings(self) -> dict[str, Any]:
         """Settings that differ from the defaults."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {field.name: _of_file(value) for field, value in values if value != field.default}
 
     def to_json(self) -> str:
         """Content of ``generation_config.json``: settings that were made, and those that Hugging Face would add."""
-        choices = self._choices()
+        settings = self._changed_settings()
         if self.num_beams > 1:
-            choices["early_stopping"] = _of_file(self.early_stopping)
+            settings["early_stopping"] = _of_file(self.early_stopping)
         if self.do_sample:
-            choices["top_k"] = _of_file(self.top_k) or 0
-        return json.dumps(choices, indent=2) + "\n"
+            settings["top_k"] = _of_file(self.top_k) or 0
+        return json.dumps(settings, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> GenerationConfig:
@@ -117,10 +117,10 @@ class GenerationConfig:
 
         As in ``transformers``, a value of sampling or of beams that is not allowed is an error only where these are
         used, a negative special token is none, and ``force_bos_token_to_be_generated`` in ``config.json`` forces
-        ``bos_token_id``. Values of null, and names that are no choices of decoding, are passed over.
+        ``bos_token_id``. Values of null, and other names, are ignored.
 
         Warns:
-            UserWarning: of each setting, by its name, that there is none of here and that would change the text.
+            UserWarning: for each unsupported setting that would change the text, with its name.
 
         Raises:
             ValueError: it is not a JSON object, or a value is not allowed in any mode.
@@ -145,7 +145,7 @@ class GenerationConfig:
             values[name] = _without_negatives(name, values[name])
         least, most = values.get("min_new_tokens"), values.get("max_new_tokens")
         if isinstance(least, int) and isinstance(most, int) and least > most > 0:
-            values["min_new_tokens"] = most  # as Hugging Face does
+            values["min_new_tokens"] = most  # the maximum prevails
         known = {name: _tupled(value) for name, value in values.items() if name in ALLOWED and value is not None}
         refused = {name: Refused(known[name]) for name in MODE if name in known and not ALLOWED[name][1](known[name])}
         return cls(**{**known, **refused})
@@ -154,25 +154,25 @@ class GenerationConfig:
         """Refuse values of a file that are invalid in the mode that it uses.
 
         Raises:
-            ValueError: naming the first of them.
+            ValueError: with the first of them.
         """
         modes = _modes({"do_sample": self.do_sample, "num_beams": self.num_beams})
         for name, mode in MODE.items():
             if isinstance(value := getattr(self, name), Refused) and mode in modes:
                 _check(name, value.value)
 
-    def override(self, choices: Mapping[str, Any]) -> GenerationConfig:
+    def override(self, settings: Mapping[str, Any]) -> GenerationConfig:
         """Copy with other settings; one that is None is ignored.
 
-        A greatest length is also the least one where that was greater.
+        A maximum length below the minimum lowers the minimum, too.
 
         Raises:
-            TypeError: a name is no choice of decoding.
+            TypeError: a name is not a generation setting.
             ValueError: a value is not allowed.
         """
-        if unknown := sorted(choices.keys() - ALLOWED.keys()):
+        if unknown := sorted(settings.keys() - ALLOWED.keys()):
             raise TypeError(f"{unknown[0]}: not a generation setting; those are {', '.join(ALLOWED)}")
-        given = {name: value for name, value in choices.items() if value is not None}
+        given = {name: value for name, value in settings.items() if value is not None}
         most = given.get("max_new_tokens")
         if self.min_new_tokens is not None and "min_new_tokens" not in given and isinstance(most, int):
             given["min_new_tokens"] = min(self.min_new_tokens, max(most, 0))
@@ -189,7 +189,7 @@ class GenerationConfig:
 
 
 SAMPLING, BEAMS, ANY = "sampling", "beams", "any"  # modes
-MODE = {  # in which a choice counts; those that are not here count always
+MODE = {  # the mode in which a setting applies; others always apply
     **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), SAMPLING),
     **dict.fromkeys(("early_stopping", "length_penalty", "length_penalty_form"), BEAMS),
 }
@@ -250,7 +250,7 @@ def _check(name: str, value: Any) -> None:
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
 
 
-Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words and as a test
+Rule = tuple[str, Callable[[Any], bool]]  # allowed values, as text and as a predicate
 
 
 def _is_integer(value: Any) -> bool:

@@ -33,7 +33,7 @@ def generate(
             ``pad_token_id``, or else the model's. An id that also begins or ends texts is no padding.
         config: generation settings; by default ``model.generation``.
         tokenizer: turns ids into text, for ``stop_strings`` and the hypotheses' ``text``.
-        overrides: choices of :class:`~transformer.decode.GenerationConfig` that go before ``config``'s; one that is
+        overrides: settings of :class:`~transformer.decode.GenerationConfig` that override ``config``; one that is
             None counts as not given.
 
     Returns:
@@ -41,8 +41,8 @@ def generate(
         begin with the best.
 
     Raises:
-        TypeError: a choice is unknown, or ``input_ids`` are no integers.
-        ValueError: a choice is not allowed, choices contradict each other, or the model returns no usable logits.
+        TypeError: a setting is unknown, or ``input_ids`` are no integers.
+        ValueError: a setting is invalid, settings contradict each other, or the model returns invalid logits.
 
     A step costs the model's for the rows that still grow (times ``num_beams``) and O(rows · V) for the choice, sorting
     with ``top_p`` only.

@@ -28,7 +28,7 @@ from transformer.json_object import json_object
 
 COMMIT, PENDING = ".commit.json", ".pending-"
 NAMES = ".commit"  # of an earlier version: names of files with pending contents
-LEFT = (PENDING, "..commit.", "..pending-")  # what temporary names begin with, those of an earlier version included
+LEFT = (PENDING, "..commit.", "..pending-")  # prefixes of temporary names, also of an earlier version
 CHECKPOINT = "checkpoint"  # the only subfolder with members
 NAME = rf"({CHECKPOINT}/)?[^./\\\0][^/\\\0]*"  # of a member
 ATTEMPTS = 1000  # to read between two changes

@@ -45,7 +45,7 @@ def continuation(
         prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
         max_new_tokens: at most; None: as the model says, or 200.
         split_special_tokens: read the name of a special token in the prompt as ordinary text.
-        choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own.
+        choices: settings of :class:`~transformer.decode.GenerationConfig` that override the model's own.
 
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.

@@ -49,7 +49,7 @@ class Examples(Generic[Example]):
 
     train: Sequence[Example]
     held_out: Sequence[Example]
-    notes: tuple[str, ...] = ()  # what was left out, and why
+    notes: tuple[str, ...] = ()  # omitted examples, with the reason
 
 
 def digest(example: str | tuple[str, ...]) -> str:
@@ -162,7 +162,7 @@ class Task(ABC, Generic[Example]):
         Args:
             model: of the class ``model``.
             tokenizer: the model's.
-            examples: to compare with.
+            examples: the held-out examples.
             choices: of :class:`~transformer.decode.GenerationConfig`, where it writes.
             progress: called with the number of finished examples or batches.
         """

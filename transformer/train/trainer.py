@@ -55,7 +55,7 @@ class Trainer:
         data: the training data, epoch after epoch.
         config: the training configuration.
         held_out: batches to evaluate with every ``config.evaluate_every`` steps: its epoch 0.
-        directory: where to write ``log.jsonl`` and ``checkpoint/``; made when missing. None writes nothing. No second
+        directory: for ``log.jsonl`` and ``checkpoint/``, created if missing. None writes nothing. No second
             training may write there meanwhile.
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.

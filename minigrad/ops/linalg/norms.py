@@ -189,7 +189,7 @@ def cond(x: Any, /, p: MatrixOrder | None = None) -> Tensor:
 
     Args:
         x: (…, M, N), square unless ``p`` is None, 2 or -2. Integers become float32.
-        p: which norm, see :func:`matrix_norm`. None and 2 divide the largest singular value by the smallest, -2 the
+        p: the order, see :func:`matrix_norm`. None and 2 divide the largest singular value by the smallest, -2 the
             smallest by the largest.
 
     Returns:

@@ -93,8 +93,8 @@ class Architecture(NamedTuple):
     """Model class of a family, and ours."""
 
     kind: str  # the name of our class
-    stem: str = ""  # what our names lack at their beginning, to be those of the family's table
-    bare: bool = False  # whether their names lack the family's prefix
+    stem: str = ""  # prefix of the family's names that our names lack
+    bare: bool = False  # True if their names lack the family's prefix
 
 
 @dataclass

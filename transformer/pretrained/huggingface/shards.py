@@ -22,7 +22,7 @@ def read_weights(directory: Path, contents: Mapping[str, bytes]) -> Arrays:
     Where both are there, the index is of an earlier model.
 
     Args:
-        directory: where the files that the index names are.
+        directory: the directory of the files that the index names.
         contents: of these two files, if they are there.
 
     Raises:

@@ -47,7 +47,7 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: 
         return x
     parts = [part if part is x or part.ndim else _slice_of(part, x, axis) for part in given if part is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
-    for _ in range(min(n, x.shape[axis])):  # nothing is left then
+    for _ in range(min(n, x.shape[axis])):  # the result is empty then
         later, earlier = sliced(x, axis, 1, None), sliced(x, axis, None, -1)
         x = not_equal(later, earlier) if x.dtype.kind == "b" else subtract(later, earlier)
     return x

@@ -142,15 +142,15 @@ def _live(total: int, every: int, example: Example) -> Display:
     """Live panel, redrawn as the metrics change."""
     progress = Progress(TextColumn("[bold]training"), BarColumn(bar_width=24), MofNCompleteColumn(), console=err)
     task = progress.add_task("", total=total)
-    said: tuple[Text, ...] = ()
+    sample: tuple[Text, ...] = ()
     with Live(progress, console=err, refresh_per_second=4) as live:
 
         def show(figures: _Figures) -> None:
-            nonlocal said
+            nonlocal sample
             progress.update(task, completed=figures.number)
             if example is not None and (figures.number % every == 0 or figures.number == total):
-                said = (sample_text(example()),)
-            live.update(Group(progress, Text("  ".join(figures.parts())), *said))
+                sample = (sample_text(example()),)
+            live.update(Group(progress, Text("  ".join(figures.parts())), *sample))
 
         yield show
 
@@ -162,8 +162,8 @@ def _lines(total: int, every: int, example: Example) -> Display:
     waiting: _Figures | None = None
 
     def write(figures: _Figures) -> None:
-        said = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
-        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + said, file=sys.stderr, flush=True)
+        sample = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
+        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + sample, file=sys.stderr, flush=True)
 
     def show(figures: _Figures) -> None:
         nonlocal printed, waiting

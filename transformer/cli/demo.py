@@ -115,22 +115,22 @@ def run(config: DemoConfig, settings: Settings) -> None:
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
     ]
     save_loss_curve(read_log(config.out / "model" / LOG, most=DRAWN)[1], config.out / LOSSES)
-    picture = draw_attention(trained.model, trained.tokenizer, _telling(rows))
+    picture = draw_attention(trained.model, trained.tokenizer, _example_for_picture(rows))
     for suffix in PICTURES:
         picture.save(config.out / f"attention.{suffix}")
     console.out.print(console.translations_table(rows[:SHOWN]))  # after all is saved, as the pipe may be closed
     console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report.line}")
     console.out.print(f"{time.perf_counter() - start:.0f} seconds in all\n")
-    _say_where(config.out, rows[0][0])
+    _print_paths(config.out, rows[0][0])
 
 
-def _telling(rows: list[tuple[str, str, str]]) -> str:
+def _example_for_picture(rows: list[tuple[str, str, str]]) -> str:
     """Example for the picture: the longest source among the first exact translations that fits."""
     exact = [source for source, reference, translation in rows[:100] if translation == reference]
     return max((source for source in exact if len(source) <= PICTURED), key=len, default=rows[0][0])
 
 
-def _say_where(out: Path, sentence: str) -> None:
+def _print_paths(out: Path, sentence: str) -> None:
     """Print the paths of the files, and three commands that work as printed."""
     started = Path(sys.argv[0])
     command = f"{shlex.quote(sys.executable)} -m transformer" if started.suffix == ".py" else shlex.quote(str(started))

@@ -74,7 +74,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     if args.all and args.data is None:
         raise ValueError("all: expected --data beside it, as the model has learned from the data of its training")
     if args.all:
-        args.held_out = 0  # nothing is divided off
+        args.held_out = 0  # no split
     complete = args.task is not None and args.data is not None and args.held_out is not None
     if complete and not (args.model / TASK).exists():
         task, choice = TASKS[args.task], choice_of(args)

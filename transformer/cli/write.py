@@ -91,8 +91,8 @@ def _run_generate(args: argparse.Namespace) -> None:
         raise ValueError(f"{useless[0]}: changes nothing beside --greedy; expected none")
     if args.greedy:
         choices = {**choices, "do_sample": False, "num_beams": 1}
-    elif any(name in choices for name in OF_CHANCE) or not _says_how(model.generation):
-        usual = {} if _says_how(model.generation) else _unsaid(model.generation)
+    elif any(name in choices for name in OF_CHANCE) or not _chooses_strategy(model.generation):
+        usual = {} if _chooses_strategy(model.generation) else _default_sampling(model.generation)
         choices = {"do_sample": True, "num_beams": 1, **usual, **choices}
     split = not args.special_tokens
     pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, split_special_tokens=split, **choices)
@@ -100,12 +100,12 @@ def _run_generate(args: argparse.Namespace) -> None:
     _print_pieces([args.prompt, first], pieces)
 
 
-def _says_how(generation: GenerationConfig) -> bool:
+def _chooses_strategy(generation: GenerationConfig) -> bool:
     """True if a model's directory chooses the decoding strategy: sampling, beams or greedy."""
     return generation.do_sample is not None or generation.num_beams > 1
 
 
-def _unsaid(generation: GenerationConfig) -> dict[str, Any]:
+def _default_sampling(generation: GenerationConfig) -> dict[str, Any]:
     """Default sampling settings, except those that the directory gives."""
     own = vars(GenerationConfig())
     return {name: value for name, value in DEFAULT_SAMPLING.items() if getattr(generation, name) == own[name]}

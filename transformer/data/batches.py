@@ -59,7 +59,7 @@ class PairBatches:
 
     Args:
         pairs: source and target ids, each ended by the end of the sequence.
-        tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair goes alone.
+        tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair is a separate batch.
         pad_id: padding of the inputs.
         bos_id: start token of the decoder.
         seed: of the order.
@@ -109,7 +109,7 @@ class SequenceBatches:
 
     Args:
         sequences: ids, at least two each.
-        tokens: padded positions of a batch, at most; a longer sequence goes alone.
+        tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         pad_id: padding of the inputs, at their ends.
         seed: of the order.
         prompts: length of each sequence's prompt, which is not predicted.
@@ -250,7 +250,7 @@ class MaskedBatches:
 
     Args:
         sequences: ids.
-        tokens: padded positions of a batch, at most; a longer sequence goes alone.
+        tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         vocab_size: all ids are below it.
         mask_id: the mask token.
         pad_id: padding of the inputs.

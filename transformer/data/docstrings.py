@@ -45,7 +45,7 @@ def docstrings(library: str | os.PathLike[str] | None = None) -> list[Pair]:
             if (pair := _pair(docstring)) is not None:
                 pairs.setdefault(pair[0], pair)
     if not pairs:
-        raise FileNotFoundError(f"{root}: no Python sources with docstrings; give a corpus of your own instead")
+        raise FileNotFoundError(f"{root}: no Python sources with docstrings; use another corpus instead")
     return list(pairs.values())
 
 

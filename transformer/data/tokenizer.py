@@ -54,7 +54,7 @@ class Tokenizer:
             raise
         except BaseException as error:  # the library raises nothing narrower, and its panics are no Exception
             raise ValueError(f"not a valid tokenizer ({error})") from None
-        self._tokenizer.no_padding()  # batches are padded later, and nothing is cut off silently
+        self._tokenizer.no_padding()  # batches are padded later, and nothing is truncated silently
         self._tokenizer.no_truncation()
         self.special_names = self._played_by(names or {})
         ids = {role: self._tokenizer.token_to_id(token) for role, token in self.special_names.items()}

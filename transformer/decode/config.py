@@ -29,8 +29,8 @@ class GenerationConfig:
     """Settings of :func:`~transformer.decode.generate`, named as in Hugging Face's ``generation_config.json``.
 
     A setting means the same as there; ``length_penalty_form`` and ``seed`` are additions. Where none is
-    made nothing is cut, unlike there: the limit is the model's positions, not 20 tokens; sampling is from all tokens,
-    not the 50 likeliest; and a beam search goes on while it can still find a better text. A file that asks for sampling
+    made the limits differ: texts have up to the model's positions, not 20 tokens; sampling is from all tokens,
+    not the 50 likeliest; and a beam search continues while a better text is possible. A file that sets sampling
     or for beams means the last two as they are there.
 
     Lists become tuples.

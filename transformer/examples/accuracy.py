@@ -20,8 +20,8 @@ def accuracy(model: nn.Module, batches: Iterable[Batch]) -> float:
     right, targets = 0, 0
     with model.evaluating(), mg.no_grad():
         for batch in batches:
-            said = np.asarray(model(*batch.inputs).data).argmax(-1)
-            right += int(np.count_nonzero((said == batch.labels) & (batch.labels != IGNORED)))
+            predicted = np.asarray(model(*batch.inputs).data).argmax(-1)
+            right += int(np.count_nonzero((predicted == batch.labels) & (batch.labels != IGNORED)))
             targets += batch.targets
     if not targets:
         raise ValueError("batches: expected labels, got batches with nothing to predict")

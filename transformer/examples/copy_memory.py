@@ -78,7 +78,7 @@ def recall(model: nn.Module, data: CopyMemory) -> float:
     right = count = 0
     with model.evaluating(), mg.no_grad():
         for batch in data.epoch(0):
-            said = model(*batch.inputs).data[:, -SYMBOLS:].argmax(-1)
-            right += int((said == batch.labels[:, -SYMBOLS:]).sum())
-            count += said.size
+            predicted = model(*batch.inputs).data[:, -SYMBOLS:].argmax(-1)
+            right += int((predicted == batch.labels[:, -SYMBOLS:]).sum())
+            count += predicted.size
     return right / count

@@ -210,8 +210,8 @@ def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | No
 def _started(config: TransformerConfig, generation: GenerationConfig) -> TransformerConfig:
     """Configuration with the start token that only the generation settings may name."""
     before = config.start_id
-    said = [generation.decoder_start_token_id, before, generation.bos_token_id]
-    start = next((token for token in said if token is not None), None)
+    candidates = [generation.decoder_start_token_id, before, generation.bos_token_id]
+    start = next((token for token in candidates if token is not None), None)
     if start == before or not config.is_encoder_decoder:
         return config
     return dataclasses.replace(config, decoder_start_id=start)

@@ -131,9 +131,9 @@ def write_snapshot(
     """Replace files of a directory atomically. Other files of the previous snapshot remain part of it.
 
     Args:
-        directory: made when missing. Another writer to it is waited for.
-        contents: names and contents, each asked for when the one before is written; None where a file shall be there no
-            longer. A name may be that of a file in the checkpoint's folder: ``checkpoint/state.json``.
+        directory: created if missing. Blocks while another process writes to it.
+        contents: names and contents, generated lazily, one at a time; None removes a file. A name may be that of a file
+            in the checkpoint's folder: ``checkpoint/state.json``.
         appended: files that were appended to in their places, and how far they belong to this snapshot.
 
     Raises:

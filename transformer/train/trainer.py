@@ -89,7 +89,7 @@ class Trainer:
         held: bool = False,
     ) -> None:
         if config.patience is not None and held_out is None:
-            raise ValueError("held_out: expected data, as patience waits for its loss to fall")
+            raise ValueError("held_out: expected data, as patience needs its loss")
         if held_out is not None and config.evaluate_every is None:
             raise ValueError("evaluate_every: expected a number of steps, as there is held-out data")
         self.model, self.data, self.config, self.held_out = model, data, config, held_out

@@ -77,7 +77,7 @@ def det(x: Array, /) -> Array:
 
 
 # With x = U diag(s) Vᵀ, det(x + E) = ± det(diag(s) + F), where F = Uᵀ E V. Its derivatives in F are products of the
-# singular values that are left when one or two of them are taken out: nothing is divided.
+# singular values that are left when one or two of them are taken out: no division.
 
 
 @primitive(batching=aligned)

@@ -101,7 +101,7 @@ def test_a_source_that_is_all_padding_is_an_error() -> None:
 
 
 def test_a_model_without_a_start_token_cannot_begin() -> None:
-    with pytest.raises(ValueError, match=r"bos_id: this model does not say"):
+    with pytest.raises(ValueError, match=r"bos_id: this model has no start token"):
         RecurrentTranslator(config("GRU", bos_id=None)).begin(SOURCES)
 
 

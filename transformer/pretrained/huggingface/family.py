@@ -172,20 +172,20 @@ class Family:
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
         fields = dict(self.constants)
-        said: dict[str, str] = {}
+        named: dict[str, str] = {}
         differences: list[str] = []
         for setting in self.settings:
             value = setting.read(settings)
             if setting.ours in TRAINING and not _is_usable(setting.ours, value):
                 differences.append(f"{setting.theirs} is {value!r}")
                 value = DEFAULTS[setting.ours]
-            if setting.ours not in said:
-                said[setting.ours], fields[setting.ours] = setting.theirs, value
+            if setting.ours not in named:
+                named[setting.ours], fields[setting.ours] = setting.theirs, value
             elif value != (first := fields[setting.ours]):
-                difference = f"{said[setting.ours]}, {first!r}, got {value!r}"
+                difference = f"{named[setting.ours]}, {first!r}, got {value!r}"
                 if setting.ours not in TRAINING:
                     raise ValueError(f"{setting.theirs}: models here have one value for it and {difference}")
-                differences.append(f"{setting.theirs} is {value!r}, and here that of {said[setting.ours]}, {first!r}")
+                differences.append(f"{setting.theirs} is {value!r}, and here that of {named[setting.ours]}, {first!r}")
         for name in (name for name in fields if name.endswith("_id")):
             fields[name] = _token(fields[name], fields["vocab_size"])
         if fields.get("decoder_start_id") == fields["bos_id"]:
@@ -194,20 +194,20 @@ class Family:
             return TransformerConfig(**fields), list(dict.fromkeys(differences))  # some settings have several fields
         except ValueError as error:
             name, _, rest = str(error).partition(":")
-            raise ValueError(f"{said.get(name, name)}:{rest}") from None
+            raise ValueError(f"{named.get(name, name)}:{rest}") from None
 
     def write(self, config: TransformerConfig) -> Settings | None:
         """Write ``config.json`` for a configuration; None where the family cannot express it exactly."""
-        said = config
+        compared = config
         if config.is_encoder_decoder:  # other programs do not default to the start of texts
-            said = dataclasses.replace(config, decoder_start_id=config.start_id)
+            compared = dataclasses.replace(config, decoder_start_id=config.start_id)
         try:
-            settings = {setting.theirs: setting.write(said) for setting in self.settings}
+            settings = {setting.theirs: setting.write(compared) for setting in self.settings}
             read = self.read(settings)
         except ValueError:
             return None
-        start = None if said.decoder_start_id == said.bos_id else said.decoder_start_id
-        return settings if read == dataclasses.replace(said, decoder_start_id=start) else None
+        start = None if compared.decoder_start_id == compared.bos_id else compared.decoder_start_id
+        return settings if read == dataclasses.replace(compared, decoder_start_id=start) else None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Canonical names of a file's arrays, as in the family's table, without buffers.

@@ -124,7 +124,7 @@ def check_device(device: Any) -> None:
 
 
 class NamespaceInfo:
-    """What the Array API standard lets a library say of itself."""
+    """Namespace info of the Array API standard."""
 
     def capabilities(self) -> dict[str, Any]:
         """Optional features of the standard that are supported."""
@@ -150,5 +150,5 @@ class NamespaceInfo:
 
 
 def __array_namespace_info__() -> NamespaceInfo:
-    """What the Array API standard lets a library say of itself."""
+    """Namespace info of the Array API standard."""
     return NamespaceInfo()

@@ -99,7 +99,7 @@ class Report:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What ran: processor, threads, and the versions of everything that took part."""
+    """Machine: processor, threads, and versions."""
     versions = {"python": platform.python_version()}
     for package in ("minigrad", "numba", *dict.fromkeys(FRAMEWORKS.values())):
         try:
@@ -192,7 +192,7 @@ def _missed(text: str, missed: bool) -> str:
 
 
 def _scarce(limits: Limits, measurement: Measurement) -> str:
-    """Which of the machine's limits a job meets first."""
+    """Limit of the machine that bounds a job."""
     job = measurement.job
     return "FMA" if job.flops / limits.flops >= job.bytes / limits.copy else "copy"
 

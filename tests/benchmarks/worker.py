@@ -45,7 +45,7 @@ class Server:
         return self._seconds
 
     def results(self, job: Job) -> dict[str, Array]:
-        """What the job gives from its start, as arrays."""
+        """Results of the job from its start, as arrays."""
         return self._build(job, job.checked_with).results()
 
     def run(self, function: str, *arguments: Any) -> Any:

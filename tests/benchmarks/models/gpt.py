@@ -32,7 +32,7 @@ class GPTSize:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of parameters."""
         block = 12 * self.width**2 + 13 * self.width
         return self.layers * block + (self.vocabulary + self.context + 2) * self.width
 

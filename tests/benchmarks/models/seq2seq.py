@@ -35,7 +35,7 @@ class Seq2SeqSize:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of parameters."""
         encoder = 12 * self.width**2 + 13 * self.width
         decoder = 16 * self.width**2 + 19 * self.width
         return self.layers * (encoder + decoder) + self.vocabulary * self.width

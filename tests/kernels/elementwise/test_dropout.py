@@ -19,7 +19,7 @@ def kept(seed: int, p: float = 0.5, shape: tuple[int, ...] = SHAPE) -> np.ndarra
 
 
 def deviation(signs: np.ndarray) -> float:
-    """How many standard deviations the mean of independent fair signs would be from 0."""
+    """Deviation of the mean of independent fair signs from 0, in standard deviations."""
     return abs(float(signs.mean())) * math.sqrt(signs.size)
 
 

@@ -25,7 +25,7 @@ def arguments(kind, size, dtype, rng):
 
 
 def forward(kind, arrays, reverse=False):
-    """What the kernel gives: all hidden states first, and then what its backward pass wants."""
+    """Results of the kernel: all hidden states, then the inputs of its backward pass."""
     arrays = [arrays[0].copy(), *arrays[1:]]
     if kind == "lstm":
         return kernels.lstm(*arrays, reverse)

@@ -161,7 +161,7 @@ class GenerationConfig:
             if isinstance(value := getattr(self, name), Refused) and mode in modes:
                 _check(name, value.value)
 
-    def override(self, settings: Mapping[str, Any]) -> GenerationConfig:
+    def override(self, choices: Mapping[str, Any]) -> GenerationConfig:
         """Copy with other settings; one that is None is ignored.
 
         A maximum length below the minimum lowers the minimum, too.
@@ -170,9 +170,9 @@ class GenerationConfig:
             TypeError: a name is not a generation setting.
             ValueError: a value is not allowed.
         """
-        if unknown := sorted(settings.keys() - ALLOWED.keys()):
+        if unknown := sorted(choices.keys() - ALLOWED.keys()):
             raise TypeError(f"{unknown[0]}: not a generation setting; those are {', '.join(ALLOWED)}")
-        given = {name: value for name, value in settings.items() if value is not None}
+        given = {name: value for name, value in choices.items() if value is not None}
         most = given.get("max_new_tokens")
         if self.min_new_tokens is not None and "min_new_tokens" not in given and isinstance(most, int):
             given["min_new_tokens"] = min(self.min_new_tokens, max(most, 0))

@@ -21,8 +21,8 @@ _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> _Any:
-    if name in __all__ and name not in ("engine", "kernels"):  # which stand below the operations
-        for floor in ("minigrad.autograd", "minigrad.numpy_protocol"):  # which give tensors the last of their methods
+    if name in __all__ and name not in ("engine", "kernels"):  # modules below the operations
+        for floor in ("minigrad.autograd", "minigrad.numpy_protocol"):  # modules that add methods to tensors
             _import_module(floor)
     value = globals()[name] = _load(name)
     return value

@@ -1,4 +1,4 @@
-"""The dtypes a tensor can have, what can be asked about them, and the constants of the Array API standard."""
+"""Dtypes of tensors, their inspection functions, and the constants of the Array API standard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __array_api_version__ = "2024.12"  # the edition of the standard that this packa
 
 
 class FloatInfo(NamedTuple):
-    """The limits of a floating dtype."""
+    """Machine limits of a floating dtype."""
 
     bits: int
     eps: float
@@ -35,7 +35,7 @@ class FloatInfo(NamedTuple):
 
 
 class IntegerInfo(NamedTuple):
-    """The limits of an integer dtype."""
+    """Machine limits of an integer dtype."""
 
     bits: int
     max: int
@@ -44,12 +44,12 @@ class IntegerInfo(NamedTuple):
 
 
 def _dtype(x: Any) -> DType:
-    """The dtype of an array, or the one that is meant."""
+    """Dtype of an array, or the dtype itself."""
     return np.dtype(x if isinstance(x, type) else getattr(x, "dtype", x))
 
 
 def finfo(type: Any, /) -> FloatInfo:
-    """The limits of a floating dtype, or of that of a tensor.
+    """Machine limits of a floating dtype, or of a tensor's dtype.
 
     Raises:
         TypeError: it is not a floating dtype.
@@ -69,7 +69,7 @@ def finfo(type: Any, /) -> FloatInfo:
 
 
 def iinfo(type: Any, /) -> IntegerInfo:
-    """The limits of an integer dtype, or of that of a tensor.
+    """Machine limits of an integer dtype, or of a tensor's dtype.
 
     Raises:
         TypeError: it is not an integer dtype.
@@ -82,7 +82,7 @@ def iinfo(type: Any, /) -> IntegerInfo:
 
 
 def isdtype(dtype: Any, kind: Any) -> builtins.bool:
-    """Whether a dtype is of a kind.
+    """True if a dtype is of the given kind.
 
     Args:
         dtype: a dtype.
@@ -93,12 +93,12 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
 
 
 def can_cast(from_: Any, to: Any, /) -> builtins.bool:
-    """Whether every value of a dtype, or of a tensor's, has its like in another dtype."""
+    """True if every value of a dtype, or of a tensor's dtype, can be represented in another dtype."""
     return builtins.bool(np.can_cast(_dtype(from_), np.dtype(to)))
 
 
 def result_type(*arrays_and_dtypes: Any) -> DType:
-    """The dtype of what is computed from these tensors, dtypes and Python numbers.
+    """Result dtype of type promotion among tensors, dtypes and Python numbers.
 
     Floats win over integers and keep their size (as in PyTorch, other than in NumPy); numbers adapt to arrays.
 
@@ -118,37 +118,37 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
 
 
 def check_device(device: Any) -> None:
-    """ValueError unless the device is the CPU, or None for the default one."""
+    """Raise ValueError unless the device is the CPU, or None for the default one."""
     if device not in (None, "cpu"):
         raise ValueError(f"device: expected 'cpu', got {device!r}")
 
 
 class NamespaceInfo:
-    """What the Array API standard lets a library say of itself."""
+    """Namespace info of the Array API standard."""
 
     def capabilities(self) -> dict[str, Any]:
-        """What it can do that not every library can."""
+        """Optional features of the standard that are supported."""
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
 
     def default_device(self) -> Literal["cpu"]:
-        """Where arrays live unless told otherwise."""
+        """Default device."""
         return "cpu"
 
     def devices(self) -> list[str]:
-        """Where arrays can live."""
+        """Available devices."""
         return ["cpu"]
 
     def default_dtypes(self, *, device: Literal["cpu"] | None = None) -> dict[str, DType]:
-        """The dtypes of what is created without one."""
+        """Default dtypes of created arrays."""
         check_device(device)
         return {"real floating": float32, "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Literal["cpu"] | None = None, kind: Any = None) -> dict[str, DType]:
-        """The dtypes there are, or those of a kind (see :func:`isdtype`), by name."""
+        """Supported dtypes, or those of a kind (see :func:`isdtype`), by name."""
         check_device(device)
         return {dtype.name: dtype for dtype in ALL if kind is None or isdtype(dtype, kind)}
 
 
 def __array_namespace_info__() -> NamespaceInfo:
-    """What the Array API standard lets a library say of itself."""
+    """Namespace info of the Array API standard."""
     return NamespaceInfo()

@@ -1,4 +1,4 @@
-"""Tensors to files and back, as safetensors: plain data that cannot run code when read.
+"""Serialization of tensors as safetensors: plain data that cannot run code when read.
 
 Files are written beside their destination and renamed into place, so that a crash leaves what was there before.
 """
@@ -31,7 +31,7 @@ else:
 
 
 def save(tensors: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write named tensors to a safetensors file, replacing it only once the new one is complete.
+    """Write named tensors to a safetensors file, replaced only once the new one is complete.
 
     An earlier file keeps its permissions and its owner, and a symbolic link its place; a new file has those permissions
     that the umask leaves.
@@ -62,13 +62,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def to_bytes(tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> bytes:
-    """Named tensors in the safetensors format, with remarks for other readers."""
+    """Serialize named tensors in the safetensors format, with metadata for other readers."""
     arrays = {name: as_array(value).copy(order="C") for name, value in tensors.items()}
     return bytes(safetensors.numpy.save(arrays, metadata))
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
-    """The named tensors of the safetensors format, in the order of their names. Half-precision floats (F16, BF16)
+    """Deserialize the named tensors of a safetensors file, sorted by name. Half-precision floats (F16, BF16)
     become float32.
 
     Raises:
@@ -99,14 +99,14 @@ def _array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file for reading. A pipe or a device in its place, which may never end, is not waited for.
+    """Open a regular file for reading; a pipe or a device, which may never end, is an error.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is a directory, a pipe, a device or a loop of links.
     """
     try:
-        # Without O_NONBLOCK a pipe would be waited for.
+        # Without O_NONBLOCK, opening a pipe would block.
         descriptor = os.open(path, os.O_RDONLY | _flags("O_CLOEXEC", "O_BINARY", "O_NONBLOCK"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
@@ -129,7 +129,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -140,10 +140,10 @@ def read_file(path: Path) -> bytes:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write one file; what was there before stays until the new content is on disk.
+    """Replace a file atomically: the old content stays until the new content is on disk.
 
     A file that was there keeps its permissions and its owner, and a symbolic link its place: what it points to is
-    replaced. A new file has the permissions that the umask leaves. What a killed process left behind is cleared away.
+    replaced. A new file has the permissions that the umask leaves. Temporary files of killed processes are removed.
     """
     named, path = path, Path(os.path.realpath(path))
     if not path.parent.is_dir():
@@ -153,11 +153,11 @@ def replace_file(path: Path, content: bytes) -> None:
         if not (stat.S_ISFIFO(before.st_mode) or stat.S_ISCHR(before.st_mode)):
             kind = "a directory" if path.is_dir() else "a loop of links" if path.is_symlink() else "a device"
             raise ValueError(f"{named}: expected a file to write, found {kind}")
-        with open(path, "wb", buffering=0) as file:  # a terminal, a pipe: nothing there to be kept
+        with open(path, "wb", buffering=0) as file:  # a terminal, a pipe: no old content to preserve
             write_whole(file, content, named)
         return
     temporary = path.with_name(f".{path.name}.pending")
-    with _claimed(temporary) as file:
+    with _locked_temporary(temporary) as file:
         try:
             if before is not None:
                 keep_access(file.fileno(), before)
@@ -171,7 +171,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def write_whole(file: BinaryIO | io.FileIO, content: bytes, path: Path) -> None:
-    """Write to an unbuffered file, which may take less at once; an error of the disk names the path."""
+    """Write all bytes to an unbuffered file, in several calls if need be; errors name the path."""
     rest = memoryview(content)
     with naming(path):
         while rest:
@@ -180,7 +180,7 @@ def write_whole(file: BinaryIO | io.FileIO, content: bytes, path: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have the errors of the operating system, such as that of a full disk, say which file they are about."""
+    """Add the file's path to errors of the operating system, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -190,12 +190,12 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def lock(descriptor: int, *, wait: bool = True) -> None:
-    """Hold an open file or directory until it is closed, the process ends, or is killed.
+    """Lock an open file or directory until it is closed or the process ends.
 
-    Where the system or the file system has no such locks, it is held without one.
+    Without effect where the system or the file system has no such locks.
 
     Raises:
-        BlockingIOError: another one holds it, and ``wait`` is false.
+        BlockingIOError: another process or file holds the lock, and ``wait`` is false.
     """
     if fcntl is None:
         return
@@ -209,15 +209,15 @@ def lock(descriptor: int, *, wait: bool = True) -> None:
 
 
 def unlock(descriptor: int) -> None:
-    """Let go of an open file or directory: closing it does not, where a forked process has it open, too."""
+    """Unlock an open file or directory: closing it does not where a forked process has it open, too."""
     if fcntl is not None:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 @contextmanager
-def _claimed(temporary: Path) -> Iterator[io.FileIO]:
-    """A new file of this name, whose writer holds its lock: one without is a killed writer's, and removed."""
+def _locked_temporary(temporary: Path) -> Iterator[io.FileIO]:
+    """Create a locked file of this name; an unlocked one was left by a killed writer and is removed."""
     while True:
         try:
             created = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _flags("O_CLOEXEC", "O_BINARY"), 0o666)
@@ -241,7 +241,7 @@ def _claimed(temporary: Path) -> Iterator[io.FileIO]:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """True if an open file is still the one that has this name."""
+    """True if an open file still has this name."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
@@ -249,7 +249,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def keep_access(descriptor: int, before: os.stat_result) -> None:
-    """Give a new file the owner and the permissions of the one it replaces, as far as the system allows."""
+    """Copy owner and permissions of the replaced file to the new one, as far as the system allows."""
     if sys.platform == "win32":
         return
     now = os.fstat(descriptor)
@@ -260,5 +260,5 @@ def keep_access(descriptor: int, before: os.stat_result) -> None:
 
 
 def _flags(*names: str) -> int:
-    """Flags of ``os.open`` that not every system has."""
+    """Flags of ``os.open``, without those that the system lacks."""
     return reduce(or_, (getattr(os, name, 0) for name in names))

@@ -56,7 +56,7 @@ __all__ = [
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    """The diagonals of matrices (…, M, N), of the last two axes; :func:`minigrad.diagonal` takes the first two.
+    """Diagonals of matrices (…, M, N), over the last two axes; :func:`minigrad.diagonal` takes the first two.
 
     Example:
         >>> import minigrad as mg
@@ -67,5 +67,5 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: npt.DTypeLike | None = None) -> Any:
-    """The sums (…) of the diagonals of matrices (…, M, N); for ``dtype`` see :func:`minigrad.trace`."""
+    """Traces (…) of matrices (…, M, N), over the last two axes; for ``dtype`` see :func:`minigrad.trace`."""
     return diagonals.trace(x, offset, axis1=-2, axis2=-1, dtype=dtype)

@@ -1,7 +1,7 @@
 """NumPy's protocols: ``np.sin(t)`` and ``np.concatenate([t, a])`` give tensors, with gradients; tensors are arrays.
 
-NumPy asks the tensor (``__array_ufunc__``, NEP 13; ``__array_function__``, NEP 18), which looks for the function of the
-same meaning in this package and passes the arguments that say something by their names. Where there is none, or it
+NumPy asks the tensor (``__array_ufunc__``, NEP 13; ``__array_function__``, NEP 18), which finds the function of the
+same meaning in this package and passes the arguments that are not defaults by name. Where there is none, or it
 lacks one of the arguments, NumPy's own function gets plain arrays, unless a gradient would be lost.
 """
 
@@ -33,7 +33,7 @@ from minigrad.ops.shape import moveaxis, transpose
 
 Function = Callable[..., Any]
 
-# NumPy's and SciPy's functions that this package calls otherwise; None where its own means another thing
+# NumPy's and SciPy's functions that have another name here; None where that name means something else
 NAMES: dict[str, str | None] = {
     **{"gammaln": "lgamma", "psi": "digamma", "expit": "sigmoid", "log_expit": "log_sigmoid"},
     **{"asanyarray": "asarray", "identity": "eye", "fix": "trunc", "real_if_close": "real"},
@@ -47,19 +47,19 @@ METHODS = {
     "accumulate": {"add": "cumsum", "multiply": "cumprod"},
 }
 KEYWORDS = {"ddof": "correction", "a_min": "min", "a_max": "max", "rcond": "rtol", "M": "n_cols"}
-# Arguments that say how to compute, not what. A sort is always stable here.
+# Arguments that do not affect the result. A sort is always stable here.
 HINTS = {"kind", "overwrite_input", "subok"}
 OF_UFUNCS = inspect.signature(
     lambda *inputs, out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True, **others: None
 )
-# What tells or keeps something that has no gradient anyway
+# Functions that inspect or store arrays, where no gradient is expected
 GRADIENT_FREE = {
     *("array2string", "array_equiv", "array_repr", "array_str", "bitwise_count", "common_type", "diag_indices_from"),
     *("einsum_path", "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal", "isrealobj", "lexsort"),
     *("matrix_rank", "may_share_memory", "min_scalar_type", "nanargmax", "nanargmin", "save", "savetxt", "savez"),
     *("savez_compressed", "shares_memory", "tril_indices_from", "triu_indices_from"),
 }
-# What changes its first argument, and what to do to a tensor instead
+# Functions that change their first argument, and the alternative for a tensor
 ASSIGN = "assign to the tensor, as in x[index] = values"
 WRITERS = dict.fromkeys(("copyto", "fill_diagonal", "place", "put", "putmask"), ASSIGN) | {
     "at": "use index_add or scatter_add"
@@ -67,29 +67,29 @@ WRITERS = dict.fromkeys(("copyto", "fill_diagonal", "place", "put", "putmask"), 
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
-    """NumPy's changes the array itself."""
+    """In-place ``put_along_axis``, as NumPy's."""
     arr[...] = put_along_axis(arr, indices, values, axis)
 
 
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
-    """NumPy's lets the vectors lie along different axes."""
+    """``cross`` with NumPy's separate axes for the vectors."""
     if axis is not None:
         axisa = axisb = axisc = axis
     return moveaxis(cross(moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)), -1, axisc)
 
 
 def _shifted(x: Any, axes: Any, places: Callable[[int], int]) -> Any:
-    """NumPy's move the zero frequency between the first place and the middle."""
+    """``fftshift`` and ``ifftshift``: move the zero frequency between the start and the middle."""
     axes = tuple(range(x.ndim)) if axes is None else axis_indices(axes, x.ndim, "axes", repeated=True)
     return roll(x, tuple(places(x.shape[axis]) for axis in axes), axes)
 
 
 def _qr(a: Any, mode: Any = "reduced") -> Any:
-    """NumPy's also gives R alone."""
+    """``qr`` with NumPy's mode for R alone."""
     return linalg.qr(a).R if mode == "r" else linalg.qr(a, mode)
 
 
-# What need not be computed; the operations themselves ask for it often
+# Functions of shapes only, which the operations call often
 FACTS: dict[Function, Function] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
@@ -115,7 +115,7 @@ SPECIAL: dict[Function, Function] = {
 
 
 def array_namespace(self: Tensor, *, api_version: str | None = None) -> ModuleType:
-    """This package, whose functions are those of the Array API standard."""
+    """Array API namespace: this package."""
     namespace = sys.modules["minigrad"]
     if api_version not in (None, *SUPPORTED):
         raise ValueError(f"api_version: expected one of {', '.join(SUPPORTED)}, got {api_version!r}")
@@ -126,7 +126,7 @@ SUPPORTED = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """NEP 13: what NumPy's element-by-element functions do on tensors."""
+    """``__array_ufunc__`` (NEP 13): NumPy's ufuncs on tensors."""
     called = method == "__call__"
     name = ufunc.__name__ if called else METHODS.get(method, {}).get(ufunc.__name__)
     function = None if name is None else _counterpart("numpy", name)
@@ -139,13 +139,13 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
 
 
 def _module_of(ufunc: np.ufunc) -> str:
-    """The public name of an element-by-element function, which does not know it itself."""
+    """Public module of a ufunc, which does not record it itself."""
     modules = ((name, sys.modules.get(name)) for name in ("numpy", "scipy.special"))
     return next((name for name, module in modules if getattr(module, ufunc.__name__, None) is ufunc), "ufunc")
 
 
 def array_function(self: Tensor, func: Function, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """NEP 18: what NumPy's other functions do on tensors."""
+    """``__array_function__`` (NEP 18): NumPy's other functions on tensors."""
     fact = FACTS.get(func)
     if fact is not None:
         return fact(*args, **kwargs)
@@ -154,7 +154,7 @@ def array_function(self: Tensor, func: Function, types: Any, args: Any, kwargs: 
 
 
 def _counterpart(module: str, name: str) -> Function | None:
-    """Our function of the same meaning, if there is one."""
+    """Equivalent function of this package, if there is one."""
     minigrad = sys.modules["minigrad"]
     namespace = {"numpy": minigrad, "numpy.lib.stride_tricks": minigrad, "numpy.linalg": linalg}.get(module)
     ours = NAMES.get(name, name)
@@ -164,7 +164,7 @@ def _counterpart(module: str, name: str) -> Function | None:
 def _call(
     label: str, func: Function, signature: inspect.Signature, function: Function | None, args: Any, kwargs: Any
 ) -> Any:
-    """Our function if it takes what was asked for, otherwise NumPy's ``func`` on plain arrays."""
+    """Dispatch a call: to this package's function if it takes the arguments, else to NumPy's on plain arrays."""
     required, options = _bind(signature, args, kwargs)
     lacking = [] if function is None else [name for name in options if name not in _signature(function).parameters]
     if function is not None and not lacking:
@@ -184,7 +184,7 @@ def _call(
 
 
 def _bind(signature: inspect.Signature, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
-    """What a call of NumPy's function says: what it requires, by place, and the rest by our names, but for defaults."""
+    """Bind a call's arguments: required ones by position, others by this package's names, defaults omitted."""
     required: list[Any] = []
     options: dict[str, Any] = {}
     for name, value in signature.bind(*args, **kwargs).arguments.items():
@@ -217,7 +217,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _plain(value: Any) -> Any:
-    """A tensor's array, which cannot be written to: a change that the tensor does not know of would spoil gradients."""
+    """Read-only array of a tensor: an untracked write would make gradients wrong."""
     if not isinstance(value, Tensor):
         return value
     array = as_array(value).view()
@@ -240,12 +240,12 @@ def _dlpack(
     dl_device: tuple[int, int] | None = None,
     copy: bool | None = None,
 ) -> Any:
-    """The memory for another library, without a copy unless one is asked for (the Array API's DLPack protocol)."""
+    """``__dlpack__``: export the memory to another library, without a copy unless requested."""
     return self.numpy().__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
 
 def _to_device(self: Tensor, device: str, /, *, stream: None = None) -> Tensor:
-    """The tensor itself: there is one device, "cpu".
+    """Return the tensor itself: the only device is "cpu".
 
     Raises:
         ValueError: another device, or a stream, is asked for.

@@ -1,4 +1,4 @@
-"""Optional dependencies: loaded when used, named in the error when missing, with the extra that installs them."""
+"""Optional imports: loaded when used; a missing one is an error that names the extra that installs it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ DISTRIBUTION = "minigrad-transformer"  # as package indexes know it; the package
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra."""
+    """Install command of an extra."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def missing(package: str, extra: str) -> ModuleNotFoundError:
-    """The error for a package that an extra installs."""
+    """Error for a missing package that an extra installs."""
     return ModuleNotFoundError(f"{package} is not installed; it comes with: {install_command(extra)}", name=package)
 
 

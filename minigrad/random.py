@@ -1,6 +1,6 @@
-"""Random numbers from explicit generators, with a global default that :func:`manual_seed` resets.
+"""Random number generators, with a global default that :func:`manual_seed` resets.
 
-Same seed, same numbers. A generator's state can be read and put back, so that a training run resumes exactly.
+The same seed gives the same numbers. A generator's state can be saved and restored, so that a run resumes exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minigrad.engine.tensor import Shape, Tensor
 
 
 class Generator:
-    """A stream of random numbers.
+    """Random number generator.
 
     Args:
         seed: an integer ≥ 0; None takes fresh entropy from the system.
@@ -35,7 +35,7 @@ class Generator:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where the stream stands: JSON-ready, to be assigned back later."""
+        """State of the generator: JSON-ready, restored by assignment."""
         state = self.numpy.bit_generator.state
         return {"words": [int(word) for word in state["state"]["state"]], **{k: state[k] for k in _SPARE}}
 
@@ -52,7 +52,7 @@ _SPARE = ("has_uint32", "uinteger")  # half of a 64-bit draw kept for the next 3
 
 
 class _DefaultGenerator(Generator):
-    """The stream that draws come from when none is named: each thread has its own, so that none disturbs another's.
+    """Default generator, separate for each thread.
 
     A thread's stream starts where the main thread's did when that was last seeded.
     """
@@ -82,7 +82,7 @@ default_generator = _DefaultGenerator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Restart this thread's default generator from ``seed`` and return it."""
+    """Seed this thread's default generator and return it."""
     default_generator.seed(seed)
     return default_generator
 
@@ -101,7 +101,7 @@ def _numpy(generator: Generator | None) -> np.random.Generator:
 
 @contextmanager
 def watch_draws() -> Iterator[_Draws]:
-    """Note each generator that is drawn from, and its state before the first draw."""
+    """Record the generators that are drawn from, each with its state before the first draw."""
     draws: _Draws = {}
     token = _watched.set((*_watched.get(), draws))
     try:
@@ -112,7 +112,7 @@ def watch_draws() -> Iterator[_Draws]:
 
 @contextmanager
 def replay(draws: _Draws) -> Iterator[None]:
-    """Draw the numbers that were noted again; afterwards the generators go on where they were."""
+    """Replay recorded draws; afterwards the generators continue from their current state."""
     now = {generator: generator.state for generator in draws}
     for generator, state in draws.items():
         generator.state = state
@@ -130,7 +130,7 @@ def uniform(
     dtype: npt.DTypeLike | None = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform on [low, high)."""
+    """Uniform random numbers in [low, high)."""
     draws = _numpy(generator).random(shape, np.dtype(dtype or default_float))  # type: ignore[arg-type]
     return Tensor(np.asarray(float(low) + (float(high) - float(low)) * draws))
 
@@ -142,21 +142,21 @@ def normal(
     dtype: npt.DTypeLike | None = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with the given mean and standard deviation."""
+    """Normal random numbers with the given mean and standard deviation."""
     draws = _numpy(generator).standard_normal(shape, np.dtype(dtype or default_float))  # type: ignore[arg-type]
     return Tensor(np.asarray(float(mean) + float(std) * draws))
 
 
 def randint(low: int, high: int, shape: int | Shape, generator: Generator | None = None) -> Tensor:
-    """Integers, uniform on [low, high)."""
+    """Uniform random integers in [low, high)."""
     return Tensor(np.asarray(_numpy(generator).integers(low, high, shape)))
 
 
 def permutation(count: int, generator: Generator | None = None) -> Tensor:
-    """The integers 0 to count - 1 in random order."""
+    """Random permutation of the integers 0 to count - 1."""
     return Tensor(_numpy(generator).permutation(count))
 
 
 def draw_seed(generator: Generator | None = None) -> int:
-    """A seed of [0, 2**63) for random numbers that are computed from it, such as what dropout drops."""
+    """Random seed in [0, 2**63) for counter-based random numbers, such as dropout masks."""
     return int(_numpy(generator).integers(0, 1 << 63))

@@ -1,4 +1,4 @@
-"""The house: floors, imports that run downwards only, and an engine that stays small.
+"""Architecture: floors, imports that run downwards only, and the size of the engine.
 
 ``pytest tests/test_architecture.py`` prints the lines of code of each floor, without blanks, comments and docstrings.
 """

@@ -195,7 +195,7 @@ def _sample(xp: ModuleType, dtype: str) -> Any:
 
 
 def _compare(call: Callable[[ModuleType], Any], exact: bool = False) -> bool:
-    """Whether the reference allows the call; then the result is the same here."""
+    """Compare with the reference, if it allows the call; returns True if so."""
     with np.errstate(all="ignore"):
         try:
             expected = call(strict)
@@ -525,7 +525,7 @@ def test_arrays_are_exchanged_by_dlpack(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])
-def test_finfo_tells_about_floats(name: str) -> None:
+def test_finfo_of_floats(name: str) -> None:
     for given_ in (getattr(mg, name), mg.ones(1, dtype=getattr(mg, name))):
         found, expected = mg.finfo(given_), np.finfo(name)
         assert found.dtype == getattr(mg, name)
@@ -537,7 +537,7 @@ def test_finfo_tells_about_floats(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in DTYPES if "int" in name])
-def test_iinfo_tells_about_integers(name: str) -> None:
+def test_iinfo_of_integers(name: str) -> None:
     for given_ in (getattr(mg, name), mg.ones(1, dtype=getattr(mg, name))):
         found, expected = mg.iinfo(given_), np.iinfo(name)
         assert found.dtype == getattr(mg, name)
@@ -546,7 +546,7 @@ def test_iinfo_tells_about_integers(name: str) -> None:
             assert getattr(found, attribute) == getattr(expected, attribute)
 
 
-def test_the_namespace_tells_what_it_can_do() -> None:
+def test_the_namespace_info_has_the_capabilities() -> None:
     info = mg.__array_namespace_info__()
     assert info.capabilities() == {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
     assert info.default_device() == "cpu"

@@ -1,4 +1,4 @@
-"""Your own operations, recomputation, and finding what first went wrong."""
+"""Custom functions, checkpointing, and anomaly detection."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_function_works_in_transforms() -> None:
     )
 
 
-def test_a_backward_that_returns_what_it_saved_lets_nobody_write_to_it() -> None:
+def test_a_saved_tensor_returned_by_backward_is_read_only() -> None:
     class Half(Function):
         @staticmethod
         def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -280,7 +280,7 @@ def test_a_checkpointed_function_may_update_running_statistics() -> None:
     assert x.grad is not None
 
 
-def test_a_checkpoint_that_does_something_else_the_second_time_is_an_error() -> None:
+def test_a_checkpoint_that_runs_other_operations_the_second_time_is_an_error() -> None:
     steps = iter([1, 2])
 
     def f(x: Tensor) -> Tensor:
@@ -289,7 +289,7 @@ def test_a_checkpoint_that_does_something_else_the_second_time_is_an_error() -> 
         return x
 
     y = checkpoint(f, mg.ones(1).requires_grad_())
-    with pytest.raises(RuntimeError, match="something else"):
+    with pytest.raises(RuntimeError, match="other operations"):
         y.backward()
 
 
@@ -491,7 +491,7 @@ def test_a_checkpointed_module_moves_its_running_averages_once() -> None:
         np.testing.assert_array_equal(checkpointed.state_dict()[name].numpy(), value.numpy())
 
 
-def test_what_a_checkpointed_function_makes_and_changes_for_itself_stays_changed() -> None:
+def test_in_place_changes_of_tensors_made_in_a_checkpoint_are_kept() -> None:
     calls = mg.zeros(())
 
     def f(x: mg.Tensor) -> mg.Tensor:

@@ -1,4 +1,4 @@
-"""The benchmarks' own correctness: what they compare, count and report. How fast anything is, no test says."""
+"""The benchmarks' own correctness: comparisons, counts and reports. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Scripted:
 
 
 def quiet(words: str) -> None:
-    """Nobody needs to be told."""
+    """Silent progress."""
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_a_framework_that_fails_leaves_the_others_going() -> None:
     assert measurement.ratio("jax") == (2.0, 2.0, 2.0)
 
 
-def test_what_takes_long_is_measured_by_its_first_call() -> None:
+def test_slow_jobs_are_measured_by_their_first_call() -> None:
     asked: list[str] = []
     measurement = measure(dataclasses.replace(TINY, once=True), [Scripted(OURS, asked, 0.5)], QUICK, quiet)
     assert asked == ["minigrad prepare"]
@@ -173,7 +173,7 @@ def test_integers_agree_exactly_or_not_at_all() -> None:
     assert disagreement(tokens, {"tokens": np.array([1, 3])}, terms=1) == "tokens: 50.0% of the integers differ"
 
 
-def test_what_cancels_is_compared_with_what_it_is_made_of() -> None:
+def test_cancelling_sums_are_compared_relative_to_their_terms() -> None:
     large, noise = np.full(3, 2.0, np.float32), np.full(3, 1e-13, np.float32)
     assert disagreement({"x": large, "bias": noise}, {"x": large, "bias": -noise}, terms=4) is None
     assert disagreement({"bias": noise}, {"bias": -noise}, terms=4) is not None

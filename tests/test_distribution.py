@@ -22,7 +22,7 @@ SOURCES = [path for package in ("minigrad", "transformer", "tests") for path in 
 
 
 def test_the_distribution_has_its_own_name() -> None:
-    """The packages' names are somebody else's on the index: nothing here may tell anyone to install those."""
+    """The packages' names belong to others on the index: no text may recommend to install those."""
     assert PROJECT["name"] == DISTRIBUTION
     others = re.compile(rf"pip install [^\n]*?['\" ](?!{DISTRIBUTION}\b)(minigrad|transformers?)\b(?![-_/.])")
     for path in (*PAGES, *SOURCES):

@@ -1,4 +1,4 @@
-"""What can be asked about dtypes: the Array API's answers, with PyTorch's promotion of integers beside floats."""
+"""Dtype inspection: the Array API's functions, with PyTorch's promotion of integers beside floats."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def test_an_inner_derivative_does_not_confuse_its_variable_with_an_outer_one() -
     assert jvp(lambda x: x * jvp(lambda y: x + y, (1.0,), (1.0,))[1], (1.0,), (1.0,))[1] == 1
 
 
-def test_derivatives_are_recorded_for_somebody_outside_and_only_then() -> None:
+def test_derivatives_are_recorded_only_if_differentiated_outside() -> None:
     w = mg.tensor(2.0, requires_grad=True)
     slope = grad(lambda x: x**3 * w)(mg.tensor(2.0))
     assert autograd.grad(slope, w) == (12,)
@@ -226,13 +226,13 @@ def test_a_pullback_inside_a_later_transform_is_differentiated_and_leaves_no_gra
     assert grad(lambda u: (pullback(u)[0] ** 2 * w).sum())(mg.tensor(B)).requires_grad
 
 
-def test_only_the_gradients_that_somebody_can_differentiate_are_recorded() -> None:
+def test_only_the_gradients_that_can_be_differentiated_are_recorded() -> None:
     w = mg.tensor(2.0, requires_grad=True)
     found = grad(lambda d: d["a"] ** 2 + d["b"] ** 2 * w)({"a": 1.0, "b": 1.0})
     assert not found["a"].requires_grad and found["b"].requires_grad
 
 
-def test_what_an_auxiliary_result_needs_is_not_freed() -> None:
+def test_the_graph_of_an_auxiliary_result_is_not_freed() -> None:
     w = mg.tensor(2.0, requires_grad=True)
 
     def f(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,7 +247,7 @@ def test_what_an_auxiliary_result_needs_is_not_freed() -> None:
 def test_an_inner_derivative_does_not_walk_the_history_of_what_it_is_given() -> None:
     given = mg.tensor(3.0, requires_grad=True) * 1.0
     assert given.node is not None
-    given.node.inputs = None  # type: ignore[assignment]  # whoever looks behind it fails
+    given.node.inputs = None  # type: ignore[assignment]  # traversal beyond it fails
     assert grad(lambda x: x**3)(given) == 27
     assert vjp(lambda x: x**3, given)[1](1.0) == (27,)
     assert jvp(lambda x: x**3 * given, (given,), (1.0,))[1] == 81
@@ -286,7 +286,7 @@ def test_nested_vmaps_take_axes_from_anywhere(rng: np.random.Generator) -> None:
     assert tree({"x": mg.ones((2, 5))}, 3.0)["y"].shape == (5, 2)
 
 
-def test_a_vmap_that_looks_at_values_runs_example_by_example() -> None:
+def test_a_vmap_that_branches_on_values_runs_example_by_example() -> None:
     found = vmap(lambda x: x * 2 if x > 0 else -x)(mg.tensor([1.0, -2.0, 3.0]))
     assert found.tolist() == [2, 2, 6]
     assert vmap(grad(lambda x: x * x if float(x) > 2 else x))(mg.tensor([1.0, 3.0])).tolist() == [1, 6]
@@ -300,19 +300,19 @@ def test_an_example_by_example_run_matches_results_by_key() -> None:
 def test_random_draws_are_shared_by_the_examples_in_either_way_of_running() -> None:
     own = Generator(7)
 
-    def drawn(look: bool) -> tuple[Any, Any]:
+    def drawn(branches: bool) -> tuple[Any, Any]:
         mg.manual_seed(3)
         own.state = Generator(7).state
 
         def f(x: Tensor) -> Tensor:
             early = normal(())
-            if look and x > 1:
-                pass  # this question makes it run example by example
+            if branches and x > 1:
+                pass  # the branch makes it run example by example
             return x * early + 0.0 * normal((), generator=own)
 
         return vmap(f)(mg.tensor([1.0, 2.0, 3.0])).tolist(), (normal(()).item(), normal((), generator=own).item())
 
-    together, alone = drawn(look=False), drawn(look=True)
+    together, alone = drawn(branches=False), drawn(branches=True)
     assert together == alone
     np.testing.assert_allclose(together[0], np.array([1, 2, 3]) * together[0][0], rtol=1e-6)
 
@@ -322,19 +322,19 @@ def test_changes_in_place_stay_with_the_example() -> None:
         x[0] = 5.0
         return x * 2 if x.sum() > 6 else x
 
-    for look in (True, False):
+    for branches in (True, False):
         x = mg.zeros((2, 2))
         x[1] = 2.0
         given = x.tolist()
-        found = vmap(f if look else lambda x: x.__setitem__(0, 5.0) or x * 1)(x)
-        assert found.tolist() == ([[5, 0], [10, 4]] if look else [[5, 0], [5, 2]])
+        found = vmap(f if branches else lambda x: x.__setitem__(0, 5.0) or x * 1)(x)
+        assert found.tolist() == ([[5, 0], [10, 4]] if branches else [[5, 0], [5, 2]])
         assert x.tolist() == given
 
 
-@pytest.mark.parametrize("look", [False, True])
-def test_out_axes_none_gives_a_result_that_is_the_same_for_all_examples(look: bool) -> None:
+@pytest.mark.parametrize("branches", [False, True])
+def test_out_axes_none_gives_a_result_that_is_the_same_for_all_examples(branches: bool) -> None:
     def f(x: Tensor) -> dict[str, Any]:
-        return {"own": x * 2 if not look or x > 0 else x, "same": (constant, 3)}
+        return {"own": x * 2 if not branches or x > 0 else x, "same": (constant, 3)}
 
     constant = mg.tensor([1.0, 2.0])
     found = vmap(f, out_axes={"own": 0, "same": (None, None)})(mg.tensor([1.0, 2.0]))

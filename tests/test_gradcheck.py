@@ -1,4 +1,4 @@
-"""The gradient check itself: it passes what is right and names what is wrong."""
+"""Gradient check: right derivatives pass, wrong ones are named."""
 
 from __future__ import annotations
 

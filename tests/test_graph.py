@@ -1,4 +1,4 @@
-"""Recording, the backward sweep, hooks, and freeing."""
+"""Recording, the backward pass, hooks, and freeing."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_retain_grad_is_idempotent_and_shares_no_buffer() -> None:
         mg.ones(1).retain_grad()
 
 
-def test_what_a_hook_returns_must_be_a_gradient_of_the_same_kind() -> None:
+def test_a_hooks_result_must_be_a_gradient_of_the_same_kind() -> None:
     for wrong, error in ((np.ones(2), TypeError), (mg.ones((7, 2), dtype=mg.float64), ValueError)):
         x = _leaf([1.0, 2.0])
         x.register_hook(lambda g, wrong=wrong: wrong)

@@ -1,4 +1,4 @@
-"""Changing tensors in place: as NumPy does while nothing is recorded, as a step of the graph while something is."""
+"""In-place changes: as in NumPy without recording, as a step of the graph with it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_recorded_updates_have_the_derivatives_of_the_plain_operators() -> None:
     assert gradcheck(updated, [np.array([0.3, 1.0]), np.array([2.0, -1.0])], order=2)
 
 
-def test_what_was_computed_before_a_recorded_change_keeps_its_derivative() -> None:
+def test_results_computed_before_a_recorded_change_keep_their_derivative() -> None:
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     y = x * 3
     z = y * y
@@ -207,7 +207,7 @@ def test_a_parameter_has_a_buffer_of_its_own() -> None:
         assert parameter.grad is not None and parameter.grad.tolist() == [2, 2]
 
 
-def test_what_vmap_returns_is_nobody_elses() -> None:
+def test_results_of_vmap_do_not_share_memory() -> None:
     x = mg.ones(2)
     for f in (lambda a: a, lambda a: mg.zeros(2)):
         result = mg.func.vmap(f)(x)

@@ -1,4 +1,4 @@
-"""Tensors and files: what is saved is read back to the bit, and what was there stays until the new content is whole."""
+"""Serialization: tensors are read back to the bit, and files are replaced atomically."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_saving_to_a_device_leaves_it_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
-def test_what_is_no_file_is_neither_read_nor_written_nor_waited_for(tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "folder").mkdir()
@@ -113,14 +113,14 @@ def test_what_is_no_file_is_neither_read_nor_written_nor_waited_for(tmp_path: Pa
         mg.load(tmp_path / "nothing")
 
 
-def test_what_a_killed_writer_left_is_cleared_away_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_writers_are_removed_and_those_of_running_ones_are_not(tmp_path: Path) -> None:
     path, temporary = tmp_path / "a", tmp_path / ".a.pending"
     temporary.write_bytes(b"left")
     temporary.chmod(0o600)
     io.replace_file(path, b"one")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
     assert path.stat().st_mode & 0o077
-    with io._claimed(temporary) as living:
+    with io._locked_temporary(temporary) as living:
         other = threading.Thread(target=io.replace_file, args=(path, b"two"))
         other.start()
         living.write(b"three")

@@ -1,4 +1,4 @@
-"""What only shows after many steps or with several threads: memory, and runs that disturb each other."""
+"""Long runs and threads: memory, and independence of parallel runs."""
 
 from __future__ import annotations
 

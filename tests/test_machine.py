@@ -16,7 +16,7 @@ Array = np.ndarray
 
 
 class Reference:
-    """A value that knows what it was computed from. Its derivative walks every path to every leaf, one by one."""
+    """Reference value with its inputs. Its derivative walks every path to every leaf, one by one."""
 
     def __init__(self, value: Any, parents: list[tuple[Reference, Callable[[Array], Any], list[Reference]]]) -> None:
         self.value = np.array(value, np.float64)
@@ -40,7 +40,7 @@ class Reference:
         return made
 
     def broken(self) -> bool:
-        """Whether a derivative from here needs what is freed, or has been changed."""
+        """True if a derivative from here needs freed or changed data."""
         return any(
             vertex.freed or any(needed.version != stamp for needed, stamp in needs)
             for vertex in self.history()

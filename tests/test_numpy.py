@@ -245,7 +245,7 @@ def test_arguments_mean_what_they_mean_to_numpy(call: str, requires_grad: bool) 
 
 
 @pytest.mark.parametrize(("call", "name"), UNKNOWN.items())
-def test_what_has_no_counterpart_gives_arrays_unless_a_gradient_would_be_lost(call: str, name: str) -> None:
+def test_functions_without_a_counterpart_give_arrays_unless_a_gradient_would_be_lost(call: str, name: str) -> None:
     result = run(call, mg.tensor(X))
     assert not isinstance(result, Tensor)
     np.testing.assert_array_equal(result, run(call, X))
@@ -283,7 +283,7 @@ def test_arrays_are_written_to_unless_a_gradient_would_be_lost(call: str) -> Non
 
 
 @pytest.mark.parametrize("call", FACTS)
-def test_what_has_no_gradient_is_told_of_tensors_that_require_one(call: str) -> None:
+def test_functions_without_gradients_work_on_tensors_that_require_one(call: str) -> None:
     np.testing.assert_array_equal(run(call, mg.tensor(X, requires_grad=True)), run(call, X))
 
 

@@ -1,4 +1,4 @@
-"""Tensors: how they are made, shown, and given back to NumPy."""
+"""Tensors: creation, repr, and conversion to NumPy."""
 
 from __future__ import annotations
 

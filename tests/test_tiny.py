@@ -1,4 +1,4 @@
-"""The whole idea in ten seconds: run it before each commit. A test a floor, from the tensor to the picture."""
+"""Smoke tests of ten seconds, to run before each commit: one for each floor, from the tensor to the picture."""
 
 from __future__ import annotations
 

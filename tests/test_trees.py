@@ -1,4 +1,4 @@
-"""Trees: taken apart, put together, and compared."""
+"""Trees: flattened, rebuilt, and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation of a model's texts: exact match, BLEU and ROUGE, with signatures that make them comparable."""
+"""Evaluation of generated texts: exact match, BLEU and ROUGE, with sacreBLEU's signature."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ MORE_THAN_SOURCE = 50  # tokens that a text may be longer than its source. "Atte
 
 @dataclass(frozen=True)
 class Score:
-    """The result of comparing translations with references."""
+    """Scores of translations against references."""
 
     count: int
     exact: int  # translations equal to their reference, to the character
     bleu: float  # sacreBLEU, 0 to 100
-    signature: str  # sacreBLEU's account of how it was computed
+    signature: str  # sacreBLEU's signature
 
     @property
     def exact_match(self) -> float:
-        """The share of exact translations, 0 to 1."""
+        """Exact match ratio, 0 to 1."""
         return self.exact / max(self.count, 1)
 
 
 def score(translations: Sequence[str], references: Sequence[str]) -> Score:
-    """Compare detokenized translations with references, one each. Post, 2018, for the BLEU.
+    """Score detokenized translations against references, one each. BLEU: Post, 2018.
 
     BLEU is sacreBLEU's, as its signature says. Its tokens are ``zh`` for Chinese, ``ja-mecab`` for Japanese where MeCab
     is installed, characters for other scripts without spaces between words, and else ``13a``; where no reference has
@@ -87,7 +87,7 @@ def rouge(summaries: Sequence[str], references: Sequence[str]) -> dict[str, floa
 
 
 class Words:
-    """Words for ROUGE: runs of letters, digits and the marks on them, English ones stemmed."""
+    """Word tokenizer for ROUGE: runs of letters, digits and their marks, English words stemmed."""
 
     def __init__(self) -> None:
         self._stem = require("nltk.stem.porter", "text").PorterStemmer().stem
@@ -98,7 +98,7 @@ class Words:
 
 
 class _Apart(dict[int, str]):
-    """For ``str.translate``: spaces for what is in no word, and around each letter of scripts without spaces."""
+    """Table for ``str.translate``: spaces for non-word characters, and around letters of scripts without spaces."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -111,7 +111,7 @@ _APART = _Apart()
 
 
 def script(texts: Sequence[str]) -> str:
-    """The script of most letters, if without spaces between words: ``"han"``, ``"kana"`` or ``"other"``; else ``""``.
+    """Script of most letters, if it has no spaces between words: ``"han"``, ``"kana"`` or ``"other"``; else ``""``.
 
     Example:
         >>> script(["你好，世界"]), script(["こんにちは世界"]), script(["สวัสดี"]), script(["Hello 世界"])
@@ -129,7 +129,7 @@ def script(texts: Sequence[str]) -> str:
 
 
 def _script(character: str) -> str | None:
-    """The name in ``script`` of a letter's script, where it puts no spaces between words."""
+    """Script of a letter, as named by :func:`script`, if it has no spaces between words."""
     block = unicodedata.name(character, "").partition(" ")[0]
     return UNSPACED.get(block)
 
@@ -152,17 +152,17 @@ def transduce(
     advance: Callable[[int], None] | None = None,
     **choices: Any,
 ) -> list[str]:
-    """Write the target of each source, be it a translation or a summary, in batches of similar length.
+    """Transduce: generate the target of each source, a translation or a summary, in batches of similar length.
 
     Args:
         model, tokenizer: as trained together.
         sources: texts, read as lines of a corpus: in Unicode NFC, on one line, without white space around.
-        batch_size: texts written at once.
-        cut: leave out the end of a source that is longer than the model can read, instead of refusing it.
-        split_special_tokens: whether the name of a special token in a source is ordinary text: see
+        batch_size: texts generated at once.
+        cut: truncate a source that is longer than the model can read, instead of raising an error.
+        split_special_tokens: read the name of a special token in a source as ordinary text: see
             :meth:`Tokenizer.encode <transformer.Tokenizer.encode>`.
-        advance: told how many texts each batch has finished.
-        choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own. Where neither limits
+        advance: called with the number of texts that each batch has finished.
+        choices: settings of :class:`~transformer.decode.GenerationConfig`, over the model's. Where neither limits
             the length, a target may have 50 tokens more than its batch's longest source.
 
     Returns:

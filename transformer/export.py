@@ -1,4 +1,4 @@
-"""A model as an ONNX file, for other runtimes."""
+"""ONNX export of models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TARGETS = {0: "batch", 1: "target_length"}
 
 
 def export_onnx(model: PretrainedModel, path: str | os.PathLike[str]) -> None:
-    """Write a model in evaluation mode, for any batch and any length up to ``max_length``.
+    """Export a model in evaluation mode to ONNX, for any batch size and any length up to ``max_length``.
 
     The inputs are ``input_ids`` and ``attention_mask`` (1 at tokens, 0 at padding); for a :class:`Transformer` also
     ``decoder_input_ids``, and for an encoder with token types ``token_type_ids``. The output is ``logits``, or

@@ -1,4 +1,4 @@
-"""JSON objects, read or refused with a message that says what came instead."""
+"""JSON objects: parsing, with errors that name the type that came instead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The JSON object that a text holds.
+    """Parse a JSON object.
 
     Raises:
         ValueError: it holds something else.

@@ -1,4 +1,4 @@
-"""Derivatives in PyTorch's words: :func:`backward`, :func:`grad`, hooks, and your own :class:`Function`."""
+"""Automatic differentiation with PyTorch's names: :func:`backward`, :func:`grad`, hooks, custom :class:`Function`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _several(tensors: Any) -> list[Any]:
 
 
 def _cotangents(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
-    """What each output's gradient starts from: as given, or 1 for a scalar."""
+    """Initial gradient of each output: as given, or 1 for a scalar."""
     if len(given) != len(outputs):
         raise ValueError(f"grad_outputs: expected one for each of the {len(outputs)} outputs, got {len(given)}")
     cotangents = []
@@ -52,11 +52,11 @@ def _cotangents(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
 def backward(
     tensors: Tensors, gradients: Any = None, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
-    """Add the gradient of the tensors to ``grad`` of every leaf they were computed from.
+    """Accumulate the gradients of the tensors into ``grad`` of every leaf they were computed from.
 
     Args:
         tensors: one or several outputs.
-        gradients: for each, what to start from: an array of its shape; may be left out for scalars.
+        gradients: for each, its initial gradient, an array of its shape; may be omitted for scalars.
         retain_graph: keep the graph for another backward pass; defaults to ``create_graph``.
         create_graph: record the derivatives too, so that they can be differentiated.
 
@@ -85,12 +85,12 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of the outputs with respect to the inputs, leaves or not; ``grad`` attributes stay as they are.
+    """Gradients of the outputs with respect to the inputs, leaves or not; ``grad`` attributes are unchanged.
 
     Args:
         outputs: one or several tensors.
         inputs: one or several tensors that require a gradient.
-        grad_outputs: for each output, what to start from; may be left out for scalars.
+        grad_outputs: for each output, its initial gradient; may be omitted for scalars.
         retain_graph: keep the graph for another pass; defaults to ``create_graph``.
         create_graph: record the derivatives too, so that they can be differentiated.
         allow_unused: give None for an input that the outputs do not depend on, instead of an error.

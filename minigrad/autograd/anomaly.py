@@ -1,4 +1,4 @@
-"""Finding the operation that first made a NaN or an infinity."""
+"""Anomaly detection: the operation that first produced a NaN or an infinity."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class detect_anomaly(Observer):
-    """While this context is active, the first NaN or infinity is an error that names the operation and your line.
+    """Anomaly detection as a context: the first NaN or infinity is an error that names the operation and source line.
 
     Forward: an operation with finite inputs gave a result that is not. Backward: a derivative is not finite though
-    everything that came into it was; the line is that of the forward operation. Every result is looked at, so use it
+    everything that came into it was; the line is that of the forward operation. Every result is checked, so use it
     for debugging only.
 
     Raises:
-        RuntimeError: in the block, where the number was made.
+        RuntimeError: in the block, where the value was computed.
 
     Example:
         >>> import minigrad as mg
@@ -50,9 +50,9 @@ class detect_anomaly(Observer):
         self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
     ) -> None:
         for result in results:
-            made = _made(result.data, values)
-            if made is not None:
-                raise RuntimeError(f"detect_anomaly: '{op.name}' made {made} at {_line()}")
+            kind = _new_nonfinite(result.data, values)
+            if kind is not None:
+                raise RuntimeError(f"detect_anomaly: '{op.name}' made {kind} at {_line()}")
             if result.node is not None:
                 result.node.metadata = {**(result.node.metadata or {}), "line": _line()}
 
@@ -60,16 +60,16 @@ class detect_anomaly(Observer):
         line = (node.metadata or {}).get("line")
         where = f"ran at {line}" if line else "was recorded outside of detect_anomaly"
         for position, gradient in enumerate(gradients):
-            made = _made(gradient, cotangents)
-            if made is not None:
+            kind = _new_nonfinite(gradient, cotangents)
+            if kind is not None:
                 raise RuntimeError(
-                    f"detect_anomaly: the derivative of '{node.name}' is {made} for input {position}; the operation "
+                    f"detect_anomaly: the derivative of '{node.name}' is {kind} for input {position}; the operation "
                     f"{where}"
                 )
 
 
 def _line() -> str:
-    """The innermost line of code outside this package that is running."""
+    """Source line of the innermost stack frame outside this package."""
     frame = sys._getframe(1)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
@@ -78,8 +78,8 @@ def _line() -> str:
     return f"{file}:{number}" + (f": {text}" if text else "")
 
 
-def _made(value: Any, sources: Sequence[Any]) -> str | None:
-    """ "nan" if there is one and none in the sources, "an infinity" if there is one and the sources are all finite."""
+def _new_nonfinite(value: Any, sources: Sequence[Any]) -> str | None:
+    """New non-finite value: "nan" if no source has one, "inf" or "-inf" if all sources are finite, else None."""
     numbers, given = _floats(value), [_floats(source) for source in sources]
     if np.isnan(numbers).any() and not any(np.isnan(source).any() for source in given):
         return "nan"
@@ -89,7 +89,7 @@ def _made(value: Any, sources: Sequence[Any]) -> str | None:
 
 
 def _floats(value: Any) -> Array:
-    """The floating numbers of a tensor, array or number; nothing for all else."""
+    """Floating-point values of a tensor, array or number; none for anything else."""
     data = value.data if isinstance(value, Tensor) else value
     array = data.values() if isinstance(data, Tracer) else np.asarray(data)
     return array if array.dtype.kind == "f" else np.empty(0)

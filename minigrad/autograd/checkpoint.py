@@ -1,4 +1,4 @@
-"""Activation checkpointing: keep a function's inputs only, and compute the rest again when the derivative needs it.
+"""Activation checkpointing: save a function's inputs only, and recompute intermediate values in the backward pass.
 
 Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016.
 """
@@ -18,7 +18,7 @@ from minigrad.random import Generator, replay, watch_draws
 
 
 def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """``function(*args, **kwargs)``, of which the graph keeps no intermediate values.
+    """Checkpoint a call: ``function(*args, **kwargs)`` without saved intermediate values.
 
     The first derivative that needs one runs the function again, with the same random draws, so that values and
     gradients are those of the plain call; what it changes in place, as batch norm its running averages, stays as the
@@ -26,7 +26,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     derivatives can be differentiated again.
 
     Raises:
-        RuntimeError: in the backward pass, if the function did something else the second time, or a tensor that it
+        RuntimeError: in the backward pass, if the function ran other operations the second time, or a tensor that it
             read was changed in place in between.
 
     Example:
@@ -46,13 +46,13 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 class _Trace(Observer):
-    """What a function does: its operations on what values, and what their nodes would keep."""
+    """Trace of a function: its operations, their inputs, and the values that their nodes would save."""
 
     def __init__(self) -> None:
         self.steps: list[Any] = []
         self.storages: dict[int, Storage] = {}
         self.changed: dict[int, Storage] = {}
-        self.kept: list[SavedValues] = []
+        self.saved: list[SavedValues] = []
 
     def forward(
         self, op: Operation, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any], results: list[Tensor]
@@ -65,12 +65,12 @@ class _Trace(Observer):
         self.changed[id(tensor.storage)] = tensor.storage
 
     def save(self, values: SavedValues) -> Callable[[], SavedValues]:
-        self.kept.append(values)
+        self.saved.append(values)
         return lambda: values
 
 
 class _Rerun(_Trace):
-    """The same once more, for the values only: what the function changes in place outside changes once, not twice."""
+    """Recomputation: the trace of the second run; in-place changes to outside tensors are not applied again."""
 
     def __init__(self, changed: dict[int, Storage]) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class _Rerun(_Trace):
 
 
 def _fingerprint(value: Any) -> Any:
-    """Of a tensor its kind, for changes to it are counted; of other values what they are."""
+    """Signature of a value: shape and dtype of a tensor, a checksum of an array, else its ``repr``."""
     if isinstance(value, Tensor):
         return value.shape, value.dtype
     if isinstance(value, np.ndarray):
@@ -97,7 +97,7 @@ def _fingerprint(value: Any) -> Any:
 
 
 class _Segment(_Trace):
-    """A stretch of the graph whose nodes have given away what they should keep."""
+    """Checkpointed segment of the graph: its nodes' saved values are released until the backward pass."""
 
     def __init__(self, run: Callable[[], Any]) -> None:
         super().__init__()
@@ -105,24 +105,24 @@ class _Segment(_Trace):
         self.count = 0
         self.draws: dict[Generator, Any] = {}
         self.stamps: list[tuple[Storage, int]] = []
-        self.found: dict[int, SavedValues] = {}
+        self.recomputed: dict[int, SavedValues] = {}
 
     def save(self, values: SavedValues) -> Callable[[], SavedValues]:
         number, self.count = self.count, self.count + 1
         return lambda: self.recall(number)
 
     def finish(self, draws: dict[Generator, Any]) -> None:
-        """The function has run: what it read must not change from now on."""
+        """End the forward run: record the versions of the tensors that it read."""
         self.draws = draws
         self.stamps = [(storage, storage.version) for storage in self.storages.values()]
 
     def recall(self, number: int) -> SavedValues:
-        if number not in self.found:
+        if number not in self.recomputed:
             self.compute()
-        return self.found.pop(number)
+        return self.recomputed.pop(number)
 
     def compute(self) -> None:
-        """Run the function again, and catch what its nodes keep this time."""
+        """Rerun the function and capture the values that its nodes save."""
         if any(storage.version != stamp for storage, stamp in self.stamps):
             raise RuntimeError("checkpoint: a tensor that the function reads was changed in place before backward")
         again = _Rerun(self.changed)
@@ -132,8 +132,8 @@ class _Segment(_Trace):
         finally:
             again.undo_changes()
         if again.steps != self.steps:
-            raise RuntimeError("checkpoint: the function did something else when it was run again for the derivative")
-        self.found = dict(enumerate(again.kept))
+            raise RuntimeError("checkpoint: the function ran other operations when it was run again for the derivative")
+        self.recomputed = dict(enumerate(again.saved))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""An operation of your own, in PyTorch's form: a class with a forward and a backward that share a context."""
+"""Custom autograd functions, as in PyTorch: a class whose forward and backward share a context."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minigrad.engine.tensor import Node, Tensor, Tracer, as_array, serials
 
 
 class Context:
-    """What a function's forward hands to its backward: saved tensors, and any attribute that you set."""
+    """Context shared by forward and backward: saved tensors, and any attribute set on it."""
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
@@ -23,16 +23,16 @@ class Context:
         self.constant: tuple[Tensor, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs and results for the backward, watched for changes in place; others belong in attributes."""
+        """Save inputs and results for the backward, checked for in-place changes; other values go in attributes."""
         self.saved_tensors = tensors
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Results that have no gradient."""
+        """Mark results that have no gradient."""
         self.constant = tensors
 
 
 class Function:
-    """An operation with its own derivative.
+    """Custom operation with its own derivative.
 
     Subclass it with two static methods. ``forward(ctx, *args)`` computes with tensors (nothing is recorded) and
     returns a tensor or a tuple of them; alternatively ``forward(*args)`` and ``setup_context(ctx, inputs, output)``.
@@ -91,14 +91,14 @@ class Function:
         given = list(out) if several else [out]
         if not all(isinstance(result, Tensor) for result in given):
             raise TypeError(f"{cls.__name__}.forward: expected tensors as results")
-        results = [result.detach() for result in given]  # an argument, or a tensor from outside, keeps its own history
+        results = [result.detach() for result in given]  # an argument, or a tensor from outside, keeps its own graph
         if any(needs):
             _record(cls, ctx, args, needs, given, results)
         return tuple(results) if several else results[0]
 
 
 class _Applied:
-    """The operation behind one call, as graphs and sweeps see it."""
+    """Operation of one call, as the graph and the backward pass use it."""
 
     decomposition: Callable[..., Any] | None = None
 
@@ -110,7 +110,7 @@ class _Applied:
         self.inputs = tuple(names if function.setup_context is not None else names[1:])
 
     def backward(self, node: Node, cotangents: Sequence[Any], needs: tuple[bool, ...]) -> list[Any]:
-        """The gradients of the arguments: tensors if the cotangents are, and arrays otherwise."""
+        """Gradients of the arguments: tensors if the cotangents are tensors, else arrays."""
         saved = node.recall()
         recording = is_grad_enabled()
         with derivative_on_arrays(False):
@@ -141,8 +141,8 @@ class _Applied:
     def _recorded_backward(self, given: Sequence[Tensor]) -> list[Any]:
         """Gradients that can be differentiated.
 
-        They are linear in what backward is given, so each that is not 0 must have been computed from it: that is
-        traced, and so is what has no history of its own, for as long as it takes to see.
+        They are linear in the cotangents, so each that is not 0 must have been computed from them: that is
+        traced, by cotangents that require a gradient for the time of the check.
 
         Raises:
             RuntimeError: a gradient was computed by other means, so that its derivative would be lost.
@@ -157,13 +157,13 @@ class _Applied:
             for gradient, value in zip(found, probe, strict=True):
                 if gradient is not None and not _is_recorded(gradient) and np.any(as_array(value)):
                     raise RuntimeError(
-                        f"{self.name}.backward: cannot be differentiated, for it does not compute its result from what "
-                        "it is given by recorded operations, as when it works on .detach() or .numpy()"
+                        f"{self.name}.backward: cannot be differentiated, as it does not compute its result from its "
+                        "arguments by recorded operations, as when it works on .detach() or .numpy()"
                     )
-        return [g.detach() if _is_recorded(g) and not _leads_on(g, first, ends) else g for g in found]
+        return [g.detach() if _is_recorded(g) and not _depends_on_more(g, first, ends) else g for g in found]
 
     def _restored(self, node: Node, data: Any, source: Any) -> Tensor:
-        """A saved tensor with its history: an argument's, or as a result of this node."""
+        """Saved tensor with its graph: an argument's, or as a result of this node."""
         if source is None:
             return Tensor(data)
         return connected(data, (node, source) if isinstance(source, int) else source)
@@ -187,7 +187,7 @@ class _Applied:
                 f"got {tensor.shape}"
             )
         tensor = unbroadcast(tensor, shape, node.dtypes[position])
-        return tensor if on_tensors else read_only(tensor.data).data  # it may be a tensor that somebody holds
+        return tensor if on_tensors else read_only(tensor.data).data  # the caller may hold this tensor
 
 
 def _record(
@@ -207,7 +207,7 @@ def _record(
         if result.dtype.kind == "f" and not any(original is constant for constant in ctx.constant):
             result.set_history(node, index)
     saved = [_as_result(tensor, given, results) for tensor in ctx.saved_tensors]
-    # The node must not hold itself, so its own results are known by number.
+    # The node must not refer to itself (a cycle), so its own results are referred to by index.
     node.params["sources"] = tuple(
         None if t is None or not t.requires_grad else t.index if t.node is node else t.edge for t in saved
     )
@@ -222,8 +222,8 @@ def _is_recorded(gradient: Any) -> bool:
     return isinstance(gradient, Tensor) and gradient.requires_grad
 
 
-def _leads_on(tensor: Tensor, first: int, ends: set[int]) -> bool:
-    """True if a tensor was computed from something else than the ends, by nodes from a serial number on."""
+def _depends_on_more(tensor: Tensor, first: int, ends: set[int]) -> bool:
+    """True if a tensor depends on anything but the given ends, through nodes from a serial number on."""
     stack, seen = [tensor.edge[0]], set(ends)
     while stack:
         vertex = stack.pop()
@@ -237,5 +237,5 @@ def _leads_on(tensor: Tensor, first: int, ends: set[int]) -> bool:
 
 
 def _as_result(tensor: Tensor | None, given: Sequence[Tensor], results: Sequence[Tensor]) -> Tensor | None:
-    """A saved result under the history that it has outside."""
+    """Saved result connected to this node's graph."""
     return next((result for original, result in zip(given, results, strict=True) if original is tensor), tensor)

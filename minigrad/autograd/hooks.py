@@ -1,4 +1,4 @@
-"""Hooks on gradients, and gradients kept for computed tensors."""
+"""Gradient hooks, and retained gradients of non-leaf tensors."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class HookHandle:
 
 
 def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
-    """Call ``hook(gradient)`` whenever the tensor's gradient has been computed.
+    """Register a backward hook: ``hook(gradient)`` is called whenever the tensor's gradient has been computed.
 
-    What the hook returns, unless None, takes the gradient's place.
+    The hook's return value, unless None, replaces the gradient.
 
     Returns:
         A handle; ``handle.remove()`` takes the hook off again.
@@ -51,9 +51,9 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
 
 
 def retain_grad(tensor: Tensor) -> None:
-    """Fill ``grad`` of a computed tensor too, as leaves have it filled."""
+    """Retain ``grad`` of a non-leaf tensor."""
     if not tensor.requires_grad:
         raise RuntimeError("retain_grad: this tensor does not require a gradient")
     if tensor.node is not None:
-        # Weakly, for a node must not keep its own result alive.
+        # A weak reference: a node must not keep its own result alive.
         tensor.node.retained = {**(tensor.node.retained or {}), tensor.index: weakref.ref(tensor)}

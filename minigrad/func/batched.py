@@ -1,4 +1,4 @@
-"""Batched array: all examples of a batch, under the shape of one; the tracer of :func:`minigrad.func.vmap`.
+"""Batched array: all examples of a batch under the shape of one, the tracer of :func:`minigrad.func.vmap`.
 
 Operations on it run on whole batches, by their rules in :mod:`minigrad.ops.batching`. What all examples share enters
 by an explicit broadcast, :func:`share`, whose derivative sums over the examples.
@@ -21,7 +21,7 @@ from minigrad.ops.batching import batching_rules
 
 
 class Level:
-    """One vmap under way: how many examples it has. Levels are ordered by their start."""
+    """Level of a running vmap, with its batch size. Levels are ordered by their start."""
 
     __slots__ = ("live", "serial", "size")
 
@@ -37,11 +37,11 @@ class Level:
 
 
 class BatchError(TypeError):
-    """The values of a batched tensor were asked for, but each of its examples has its own."""
+    """Error: code needs the values of a batched tensor, which differ between its examples."""
 
 
 class Batched(Tracer):
-    """Array with hidden vmap axes: it shows one example's shape and keeps all examples.
+    """Array with hidden vmap axes: it has one example's shape and holds all examples.
 
     ``array`` has a leading axis for each of ``levels``, in their order, and behind them the axes of an example. It is
     of size 1 where the examples of a level are all the same.
@@ -78,7 +78,7 @@ class Batched(Tracer):
         return self.array
 
     def check_live(self) -> None:
-        """Refuse examples that have left their vmap.
+        """Raise an error for examples outside of their vmap.
 
         Raises:
             RuntimeError: a vmap that this is a batch of has ended.
@@ -90,9 +90,9 @@ class Batched(Tracer):
             )
 
     def refuse(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise an error: there is no one value to give."""
+        """Raise an error: a batched tensor has no single value."""
         self.check_live()
-        raise BatchError("vmap: this code needs the values of one example, but is given a whole batch")
+        raise BatchError("vmap: this code needs the values of one example, but got a whole batch")
 
     __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = item = tolist = refuse
 
@@ -103,7 +103,7 @@ class Batched(Tracer):
 
     @classmethod
     def apply(cls, op: Operation, args: tuple[Any, ...], values: list[Any], params: dict[str, Any]) -> Any:
-        """Run an operation over all examples of the vmaps under way; a fused one in terms of its parts."""
+        """Run an operation over all examples of the running vmaps; a fused one through its decomposition."""
         assert isinstance(op, Primitive)
         if isinstance(op, _OnBatches):
             return op.wrap(args, values, params, op.forward(*values, **params))
@@ -134,7 +134,7 @@ class Batched(Tracer):
 
     @classmethod
     def align(cls, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Arguments among which those that are recorded are batches of all the levels."""
+        """Align arguments: those that are recorded become batches of all the levels."""
         if not is_grad_enabled() or not any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
             return args
         levels = _levels([arg.data for arg in args if isinstance(arg, Tensor)])
@@ -150,9 +150,9 @@ class Batched(Tracer):
 
 
 def _levels(values: Sequence[Any]) -> list[Level]:
-    """The levels of all the values together, in their order."""
+    """Levels of all the values, sorted."""
     batches = [value for value in values if isinstance(value, Batched)]
-    if not in_backward_pass():  # which may come after a vmap, and sums over its examples
+    if not in_backward_pass():  # a backward pass may run after the vmap, and sums over its examples
         for value in batches:
             value.check_live()
     return sorted({level for value in batches for level in value.levels})
@@ -163,7 +163,7 @@ def _each(function: Callable[[Any], Any], results: Any) -> Any:
 
 
 def _spread(value: Any, levels: Sequence[Level]) -> Any:
-    """An array with a leading axis for each of the levels: of its own examples, or of size 1."""
+    """Array with a leading axis for each of the levels, of size 1 where it is not batched."""
     if isinstance(value, Batched):
         own = iter(value.array.shape)
         lead = [next(own) if level in value.levels else 1 for level in levels]
@@ -174,7 +174,7 @@ def _spread(value: Any, levels: Sequence[Level]) -> Any:
 
 
 def _one_by_one(forward: Callable[..., Any], arrays: list[Any], levels: Sequence[Level], params: dict[str, Any]) -> Any:
-    """The forward for each example on its own, the results stacked."""
+    """Loop over the examples: the forward for each, the results stacked."""
     sizes = tuple(level.size for level in levels)
     whole = [
         np.broadcast_to(array, sizes + array.shape[len(sizes) :]) if isinstance(array, np.ndarray) else array
@@ -198,16 +198,16 @@ def _one_by_one(forward: Callable[..., Any], arrays: list[Any], levels: Sequence
     )
 
 
-# The ways into and out of a batch see the batched data itself.
+# Entering and leaving a batch works on the batched data itself.
 
 
 class _OnBatches(Primitive):
-    """An operation that is no map over the examples."""
+    """Operation on the batch itself, not a map over the examples."""
 
 
 @_OnBatches
 def enter_batch(x: Any, /, level: Level) -> Any:
-    """Each row of ``x`` becomes an example."""
+    """Enter a batch: each row of ``x`` becomes an example."""
     if isinstance(x, Batched):
         depth = len(x.levels)
         levels = tuple(sorted((*x.levels, level)))
@@ -217,7 +217,7 @@ def enter_batch(x: Any, /, level: Level) -> Any:
 
 @_OnBatches
 def leave_batch(x: Any, /, level: Level) -> Any:
-    """Each example becomes a row, in memory of its own; values that are the same for all examples are repeated."""
+    """Leave a batch: each example becomes a row of a new array; values shared by all examples are repeated."""
     if not isinstance(x, Batched):
         return np.array(np.broadcast_to(x, (level.size, *x.shape)))
     rest = tuple(other for other in x.levels if other is not level)
@@ -229,14 +229,14 @@ def leave_batch(x: Any, /, level: Level) -> Any:
 
 @_OnBatches
 def share(x: Any, /, levels: tuple[Level, ...]) -> Any:
-    """The same values for all examples of some levels: a broadcast, without a copy."""
+    """Broadcast over the examples of some levels, without a copy."""
     every = tuple(sorted((*(x.levels if isinstance(x, Batched) else ()), *levels)))
     return Batched(_spread(x, every), every)
 
 
 @_OnBatches
 def sum_examples(x: Any, /, levels: tuple[Level, ...]) -> Any:
-    """The sum over all examples of some levels."""
+    """Sum over the examples of some levels."""
     if not isinstance(x, Batched):
         return x * np.asarray(math.prod(level.size for level in levels), x.dtype)
     every = tuple(sorted({*x.levels, *levels}))
@@ -249,7 +249,7 @@ def sum_examples(x: Any, /, levels: tuple[Level, ...]) -> Any:
 
 
 def _unshare(g: Any, levels: tuple[Level, ...]) -> Any:
-    """Once a vmap has ended, the gradients of its examples add up; until then each example has its own."""
+    """Vector-Jacobian product of :func:`share`: a sum over the examples once their vmap has ended."""
     ended = tuple(level for level in levels if not level.live)
     return sum_examples(g, ended) if ended else g
 

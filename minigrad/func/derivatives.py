@@ -1,4 +1,4 @@
-"""Derivatives as functions of functions, in JAX's words: each takes a function and returns one.
+"""Derivative transforms with JAX's names: each takes a function and returns one.
 
 Arguments and results are trees: tensors (or arrays, or numbers) in any nesting of tuples, lists and dicts. The
 transforms compose: inside another transform, a backward pass or a recorded computation, derivatives are recorded too.
@@ -17,7 +17,7 @@ from minigrad.engine.backward import backward_pass
 from minigrad.engine.grad_mode import enable_grad, is_grad_enabled
 from minigrad.engine.primitive import independent
 from minigrad.engine.tensor import Tensor
-from minigrad.func.lift import Variables
+from minigrad.func.lift import LiftedInputs
 from minigrad.func.trees import Build, flatten, leaves_like, structure
 from minigrad.func.vmap import vmap
 from minigrad.ops.creation import asarray, eye, ones_like, zeros, zeros_like
@@ -32,22 +32,22 @@ Function = Callable[..., Any]
 
 def _gradients(
     outputs: Sequence[Tensor],
-    variables: Sequence[Tensor],
+    inputs: Sequence[Tensor],
     cotangents: Sequence[Tensor],
     retain_graph: bool,
     create_graph: bool,
 ) -> list[Tensor]:
-    """uᵀJ for each variable; zeros where nothing depends on it. No variable depends on another."""
+    """Vector-Jacobian products uᵀJ for each input; zeros where unused. No input depends on another."""
     pairs = [(y, u) for y, u in zip(outputs, cotangents, strict=True) if y.requires_grad]
     found = backward_pass(
         [y for y, _ in pairs],
         [u for _, u in pairs],
-        variables,
+        inputs,
         retain_graph=retain_graph,
         create_graph=create_graph,
         cut=True,
     )
-    return [zeros_like(x) if g is None else g for g, x in zip(found, variables, strict=True)]
+    return [zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
 def _check_shapes(argument: str, given: Sequence[Any], expected: Sequence[Tensor]) -> None:
@@ -62,11 +62,11 @@ def _check_sequence(argument: str, given: Any) -> None:
 
 
 def vjp(function: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The value of a function, and the function that takes a cotangent u to uᵀJ.
+    """Vector-Jacobian product: the value of a function, and the pullback that takes a cotangent u to uᵀJ.
 
     Args:
         function: from trees of tensors to a tree of tensors.
-        primals: where to differentiate; floating.
+        primals: the arguments to differentiate at; floating.
         has_aux: the function returns a pair, the second of which is passed on and not differentiated.
 
     Returns:
@@ -83,8 +83,8 @@ def vjp(function: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, 
         >>> pullback(mg.tensor(2.0))
         (tensor(2.),)
     """
-    variables = Variables(primals, "primals")
-    value, aux = variables.call(function, has_aux)
+    lifted = LiftedInputs(primals, "primals")
+    value, aux = lifted.call(function, has_aux)
     outputs = [asarray(leaf) for leaf in flatten(value)[0]]
     expected = structure(value)
 
@@ -92,25 +92,25 @@ def vjp(function: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, 
         given = leaves_like(cotangents, expected, "cotangents")
         _check_shapes("cotangents", given, outputs)
         given = [asarray(u, y.dtype) for u, y in zip(given, outputs, strict=True)]
-        along_variables = any(u.requires_grad for u in given)  # perhaps of a transform younger than this one
-        create_graph = is_grad_enabled() and (along_variables or variables.recorded(outputs))
+        along_inputs = any(u.requires_grad for u in given)  # perhaps of a transform younger than this one
+        create_graph = is_grad_enabled() and (along_inputs or lifted.recorded(outputs))
         if create_graph:
-            variables.show_to_running()
-        gradients = variables.build(_gradients(outputs, variables.tensors, given, True, create_graph))
-        return gradients if along_variables else variables.result(gradients)
+            lifted.register_with_running()
+        gradients = lifted.build(_gradients(outputs, lifted.tensors, given, True, create_graph))
+        return gradients if along_inputs else lifted.result(gradients)
 
-    value = variables.result(value)
-    return (value, pullback, variables.result(aux)) if has_aux else (value, pullback)
+    value = lifted.result(value)
+    return (value, pullback, lifted.result(aux)) if has_aux else (value, pullback)
 
 
 def value_and_grad(
     function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False
 ) -> Function:
-    """A function that gives both the value of a scalar function and its gradient.
+    """Value and gradient of a scalar function, as a function of its arguments.
 
     Args:
         function: from trees of tensors to a scalar.
-        argnums: which positional arguments to differentiate by.
+        argnums: the positional arguments to differentiate with respect to.
         has_aux: the function returns a pair, the second of which is passed on and not differentiated.
 
     Returns:
@@ -131,24 +131,24 @@ def value_and_grad(
     @functools.wraps(function)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         partial, primals = _fix_others(function, chosen, args, kwargs)
-        variables = Variables(primals, f"argnums {argnums}")
-        value, aux = variables.call(partial, has_aux)
+        lifted = LiftedInputs(primals, f"argnums {argnums}")
+        value, aux = lifted.call(partial, has_aux)
         output = asarray(value)
         if output.size != 1 or output.dtype.kind != "f":
             raise TypeError(
                 f"function: expected a floating scalar to differentiate, got {output.dtype} of shape {output.shape}"
             )
-        recorded = variables.recorded([output, *flatten(aux)[0]])
+        recorded = lifted.recorded([output, *flatten(aux)[0]])
         seed = [ones_like(output)]
-        found = _gradients([output], variables.tensors, seed, retain_graph=recorded, create_graph=recorded)
-        value, aux, gradients = (variables.result(tree) for tree in (output, aux, variables.build(found)))
+        found = _gradients([output], lifted.tensors, seed, retain_graph=recorded, create_graph=recorded)
+        value, aux, gradients = (lifted.result(tree) for tree in (output, aux, lifted.build(found)))
         return (value, aux) if has_aux else value, gradients if several else gradients[0]
 
     return differentiated
 
 
 def _chosen(argnums: SupportsIndex | Sequence[SupportsIndex]) -> tuple[bool, tuple[int, ...]]:
-    """Whether several arguments are differentiated by, and which."""
+    """Differentiated arguments: True if ``argnums`` is a sequence, and their positions."""
     if isinstance(argnums, Sequence):
         return True, tuple(map(operator.index, argnums))
     return False, (operator.index(argnums),)
@@ -161,7 +161,7 @@ def _with_aux(result: Any, has_aux: bool) -> Any:
 def _fix_others(
     function: Function, argnums: Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Function, list[Any]]:
-    """The function of the chosen arguments alone, and these."""
+    """Partial application: the function of the chosen arguments alone, and these arguments."""
     wrong = [n for n in argnums if not -len(args) <= n < len(args)]
     if wrong:
         raise ValueError(f"argnums: got {wrong[0]}, but there are {len(args)} positional arguments")
@@ -178,7 +178,7 @@ def _fix_others(
 
 
 def grad(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False) -> Function:
-    """A function that gives the gradient of a scalar function; see :func:`value_and_grad`.
+    """Gradient of a scalar function, as a function of its arguments; see :func:`value_and_grad`.
 
     Returns:
         A function of the same arguments that gives the gradient, or ``(gradient, auxiliary)``.
@@ -202,43 +202,43 @@ def grad(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 
 
 
 def _linearized(function: Function, primals: Sequence[Any], has_aux: bool = False) -> tuple[Any, Function, Any]:
-    """The value of a function, the function that takes tangents v to Jv, and the auxiliary result."""
-    variables = Variables(primals, "primals")
-    value, aux = variables.call(function, has_aux)
+    """Linearization: the value of a function, the function that takes tangents v to Jv, and the auxiliary result."""
+    lifted = LiftedInputs(primals, "primals")
+    value, aux = lifted.call(function, has_aux)
     leaves, build = flatten(value)
     outputs = [asarray(leaf) for leaf in leaves]
     with enable_grad():
         cotangents = [independent(zeros_like(y)) if y.dtype.kind == "f" else zeros_like(y) for y in outputs]
-        products = _gradients(outputs, variables.tensors, cotangents, retain_graph=True, create_graph=True)
+        products = _gradients(outputs, lifted.tensors, cotangents, retain_graph=True, create_graph=True)
     moving = [u for u in cotangents if u.requires_grad]
 
     expected = structure(tuple(primals))
 
     def pushforward(tangents: Any) -> Any:
         directions = leaves_like(tangents, expected, "tangents")
-        _check_shapes("tangents", directions, variables.tensors)
+        _check_shapes("tangents", directions, lifted.tensors)
         with enable_grad():
             along = [
                 sum_of(product * asarray(v, product.dtype)) for product, v in zip(products, directions, strict=True)
             ]
-        create_graph = variables.recorded(along)
+        create_graph = lifted.recorded(along)
         seeds = [ones_like(y) for y in along]
         found = iter(_gradients(along, moving, seeds, retain_graph=True, create_graph=create_graph))
-        return variables.result(build([next(found) if u.requires_grad else u for u in cotangents]))
+        return lifted.result(build([next(found) if u.requires_grad else u for u in cotangents]))
 
-    return variables.result(value), pushforward, variables.result(aux)
+    return lifted.result(value), pushforward, lifted.result(aux)
 
 
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:
-    """The value of a function and its Jacobian-vector product.
+    """Jacobian-vector product: the value of a function, and Jv for tangents v.
 
     The product uᵀJ is linear in the cotangent u, so differentiating it with respect to u along v gives Jv: two
-    reverse sweeps make one forward one, and no operation needs a second rule (Townsend, "A new trick for calculating
+    backward passes make one forward pass, and no operation needs a second rule (Townsend, "A new trick for calculating
     Jacobian vector products", 2017).
 
     Args:
         function: from trees of tensors to a tree of tensors.
-        primals: where to differentiate, a tuple or list with one for each argument; floating.
+        primals: the arguments to differentiate at, a tuple or list with one for each; floating.
         tangents: the directions, trees like ``primals``.
         has_aux: the function returns a pair, the second of which is passed on and not differentiated.
 
@@ -265,12 +265,12 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any], has
 
 
 def _basis(leaf: Tensor) -> Tensor:
-    """The unit directions of a tensor's space: (size, *shape)."""
+    """Standard basis of a tensor's space: (size, *shape)."""
     return reshape(eye(leaf.size, dtype=leaf.dtype), (leaf.size, *leaf.shape))
 
 
 def _along_basis(product: Function, leaves: Sequence[Tensor], build: Build) -> list[list[Tensor]]:
-    """The leaves of a linear function's result for the unit directions of each leaf of its argument."""
+    """Leaves of a linear function's results along the standard basis of each leaf of its argument."""
     found = []
     for position, leaf in enumerate(leaves):
 
@@ -290,7 +290,7 @@ def _parts(tree: Any) -> tuple[list[Tensor], Build]:
 
 
 def jacrev(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False) -> Function:
-    """A function that gives the Jacobian, a row for each element of the result: all rows in one reverse sweep.
+    """Jacobian by reverse mode: a row for each element of the result, all rows in one backward pass.
 
     Cheaper than :func:`jacfwd` for functions with fewer results than variables.
 
@@ -312,10 +312,10 @@ def jacrev(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] 
         partial, primals = _fix_others(function, chosen, args, kwargs)
         value, pullback, aux = vjp(lambda *x: _with_aux(partial(*x), has_aux), *primals, has_aux=True)
         outputs, build = _parts(value)
-        variables, build_primals = _parts(tuple(primals))
+        inputs, build_primals = _parts(tuple(primals))
         rows = _along_basis(pullback, outputs, build)
         blocks = [
-            [reshape(block, (*y.shape, *x.shape)) for block, x in zip(row, variables, strict=True)]
+            [reshape(block, (*y.shape, *x.shape)) for block, x in zip(row, inputs, strict=True)]
             for y, row in zip(outputs, rows, strict=True)
         ]
         trees = [build_primals(row) for row in blocks]
@@ -326,7 +326,7 @@ def jacrev(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] 
 
 
 def jacfwd(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False) -> Function:
-    """A function that gives the Jacobian, a column for each element of the argument: all columns in one sweep.
+    """Jacobian by forward mode: a column for each element of the argument, all columns in one pass.
 
     Cheaper than :func:`jacrev` for functions with more results than variables; the Jacobian is laid out alike.
     """
@@ -337,12 +337,12 @@ def jacfwd(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] 
         partial, primals = _fix_others(function, chosen, args, kwargs)
         value, pushforward, aux = _linearized(lambda *x: _with_aux(partial(*x), has_aux), primals, has_aux=True)
         outputs, build = _parts(value)
-        variables, build_primals = _parts(tuple(primals))
-        columns = _along_basis(pushforward, variables, build_primals)
+        inputs, build_primals = _parts(tuple(primals))
+        columns = _along_basis(pushforward, inputs, build_primals)
         blocks = [
             [
                 reshape(moveaxis(column[i], 0, -1), (*y.shape, *x.shape))
-                for column, x in zip(columns, variables, strict=True)
+                for column, x in zip(columns, inputs, strict=True)
             ]
             for i, y in enumerate(outputs)
         ]
@@ -356,7 +356,7 @@ def jacfwd(function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] 
 def hessian(
     function: Function, argnums: SupportsIndex | Sequence[SupportsIndex] = 0, has_aux: bool = False
 ) -> Function:
-    """A function that gives the Hessian of a scalar function: forward over reverse, all columns at once.
+    """Hessian of a scalar function: forward over reverse, all columns at once.
 
     Returns:
         A function of the same arguments that gives ``H`` or ``(H, auxiliary)``.
@@ -371,7 +371,7 @@ def hessian(
 
 
 def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product Hv of a scalar function's Hessian with a vector, at the cost of a few gradients.
+    """Hessian-vector product Hv of a scalar function, at the cost of a few gradients.
 
     Args:
         function: from trees of tensors to a scalar.

@@ -13,11 +13,11 @@ from minigrad.func.trees import flatten, map_leaves
 from minigrad.ops.creation import asarray
 
 
-class Variables:
-    """The leaves of some arguments as nodes at which the derivative with respect to them stops.
+class LiftedInputs:
+    """Inputs lifted to leaf nodes, at which the derivative with respect to them stops.
 
     The node of what already requires a gradient has that as its input, so that transforms nest. The other nodes have
-    no input: a graph that comes from such nodes only is of no use to anybody outside, whichever transforms made them.
+    no input: a graph that comes from such nodes only is not needed outside, whichever transforms made them.
     """
 
     def __init__(self, trees: Sequence[Any], argument: str) -> None:
@@ -35,7 +35,7 @@ class Variables:
         return alias(tensor) if tensor.requires_grad and self.outer else independent(tensor)
 
     def call(self, function: Callable[..., Any], has_aux: bool) -> tuple[Any, Any]:
-        """The function's value and its auxiliary result, with recording on."""
+        """Call the function with recording on: its value and its auxiliary result."""
         token = _running.set((*_running.get(), self))
         try:
             with enable_grad():
@@ -49,17 +49,17 @@ class Variables:
             raise TypeError("has_aux: the function must return a pair (value, auxiliary)")
         return result
 
-    def show_to_running(self) -> None:
-        """Let the transforms that run now know this one's graph, which their own goes through, as no outer one."""
+    def register_with_running(self) -> None:
+        """Register this transform's graph with the running ones: it is part of theirs, not an outer graph."""
         for transform in _running.get():
             transform.before |= {self.span, *self.before}
 
     def recorded(self, outputs: Iterable[Any], useless: set[int] | None = None) -> bool:
-        """Whether somebody outside may differentiate the outputs: they come from a leaf or from an outer graph.
+        """True if the outputs may be differentiated outside: they come from a leaf or from an outer graph.
 
-        The search is depth first and ends at the first sign. Nodes are numbered in the order in which they are made,
-        so those older than these variables belong to an outer graph, which is not entered: the cost grows with the
-        operations of this transform, not with the history of what it was given.
+        The search is depth first and ends at the first such node. Nodes are numbered in the order of their creation,
+        so those older than these inputs belong to an outer graph, which is not entered: the cost grows with the
+        operations of this transform, not with the graph of its inputs.
         """
         stack = [y.edge[0] for y in outputs if isinstance(y, Tensor) and y.requires_grad] if self.outer else []
         seen = set(useless or ())
@@ -78,8 +78,8 @@ class Variables:
         return node.serial < self.first and not any(node.serial in span for span in self.before)
 
     def result(self, tree: Any) -> Any:
-        """A result as it leaves the transform: each tensor recorded only if that can matter outside."""
-        useless: set[int] = set()  # vertices known to come from no outer graph
+        """Result of the transform: each tensor stays recorded only if it may be differentiated outside."""
+        useless: set[int] = set()  # nodes known not to come from an outer graph
 
         def leaving(leaf: Any) -> Any:
             recorded = isinstance(leaf, Tensor) and leaf.requires_grad
@@ -88,4 +88,4 @@ class Variables:
         return map_leaves(leaving, tree)
 
 
-_running: ContextVar[tuple[Variables, ...]] = ContextVar("running", default=())
+_running: ContextVar[tuple[LiftedInputs, ...]] = ContextVar("running", default=())

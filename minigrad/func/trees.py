@@ -1,4 +1,4 @@
-"""Trees: tensors (or arrays, or numbers) in any nesting of tuples, lists and dicts; None is a tree without leaves."""
+"""Trees (pytrees): tensors, arrays or numbers in nested tuples, lists and dicts; None is a tree without leaves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAF = _Leaf()
 
 
 def flatten(tree: Any) -> tuple[list[Any], Build]:
-    """The leaves of a tree, and the function that puts others in their places."""
+    """Flatten a tree: its leaves, and the function that rebuilds the tree from others."""
     if isinstance(tree, dict):
         keys = list(tree)
         leaves, build = flatten([tree[key] for key in keys])
@@ -44,7 +44,7 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def structure(tree: Any) -> Any:
-    """A tree without its values, to compare and to print: lists and tuples are alike, and so are dicts of any order."""
+    """Tree structure without values, for comparison and messages: lists equal tuples, dicts of any order are equal."""
     if isinstance(tree, dict):
         return {key: structure(part) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):
@@ -53,7 +53,7 @@ def structure(tree: Any) -> Any:
 
 
 def leaves_like(tree: Any, expected: Any, argument: str) -> list[Any]:
-    """The leaves of a tree in the order of those of another, whose structure it must have.
+    """Leaves of a tree in the order of another tree's, whose structure it must have.
 
     Raises:
         ValueError: the structures differ.

@@ -1,4 +1,4 @@
-"""Functions over a batch of examples, from functions of one: on the whole batch at once, or example by example."""
+"""Vectorization: functions of one example mapped over a batch, at once or example by example."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OfLeaves = Callable[[Sequence[Any]], Any]
 
 
 def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
-    """A function over a batch of examples, from a function of one.
+    """Vectorizing map: a function over a batch of examples, from a function of one.
 
-    Operations run on the whole batch at once (:mod:`minigrad.ops.batching`). A function that looks at values, as in
+    Operations run on the whole batch at once (:mod:`minigrad.ops.batching`). A function that branches on values, as in
     ``if x > 0``, cannot: it runs example by example. Random draws are shared by the examples of a batch.
 
     Args:
@@ -79,7 +79,7 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
 
 
 def _spread(prefix: Any, tree: Any, argument: str) -> list[Any]:
-    """One axis for each leaf of a tree, from a tree that may stop at a whole branch."""
+    """Expand a prefix tree: one axis for each leaf of the full tree."""
     if prefix is None or isinstance(prefix, int):
         return [prefix] * len(flatten(tree)[0])
     if isinstance(prefix, dict) and isinstance(tree, dict) and prefix.keys() == tree.keys():
@@ -90,7 +90,7 @@ def _spread(prefix: Any, tree: Any, argument: str) -> list[Any]:
 
 
 def _at_once(function: OfLeaves, rows: list[Any], mapped_over: list[bool], size: int, out_axes: Any) -> Any:
-    """The function on the whole batch."""
+    """Run the function on the whole batch."""
     level = Level(size)
 
     def left(result: Any, axis: int | None) -> Any:
@@ -116,15 +116,15 @@ def _example_by_example(
     out_axes: Any,
     draws: dict[Generator, dict[str, Any]],
 ) -> Any:
-    """The function for each example on its own, the results stacked; ``draws`` are those of the first, for all."""
+    """Loop over the examples, the results stacked; all of them repeat the random ``draws`` of the first."""
 
     def of_example(i: int) -> Any:
         for generator, state in draws.items():
             generator.state = state
-        # Copies, for what the function changes in place are its own examples.
+        # Copies: the function may change its examples in place.
         return function([getitem(x, i).copy() if each else x for x, each in zip(rows, mapped_over, strict=True)])
 
-    def joined(results: Sequence[Any], axis: int | None) -> Any:
+    def combined(results: Sequence[Any], axis: int | None) -> Any:
         if axis is not None:
             return moveaxis(stack([asarray(result) for result in results]), 0, axis)
         first, *others = (np.asarray(asarray(result).data) for result in results)
@@ -136,7 +136,7 @@ def _example_by_example(
     expected, (_, build) = structure(results[0]), flatten(results[0])
     columns = zip(*(leaves_like(result, expected, "results of the examples") for result in results), strict=True)
     axes = _spread(out_axes, results[0], "out_axes")
-    return build([joined(*pair) for pair in zip(columns, axes, strict=True)])
+    return build([combined(*pair) for pair in zip(columns, axes, strict=True)])
 
 
 def _depends_on_the_example() -> ValueError:

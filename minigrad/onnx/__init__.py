@@ -1,4 +1,4 @@
-"""Export to ONNX, from the engine's own record of what a function does. Needs the extra ``onnx``.
+"""ONNX export, from the operations that the engine records. Needs the extra ``onnx``.
 
 :func:`export` runs the function at several sizes (:mod:`~minigrad.onnx.recording`), reads the runs side by side as one
 program (:mod:`~minigrad.onnx.program`), in which what depends on the sizes is a formula

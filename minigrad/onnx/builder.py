@@ -1,4 +1,4 @@
-"""An ONNX graph in the making: nodes, constants, and sizes computed from the inputs' shapes."""
+"""ONNX graph builder: nodes, constants, and sizes computed from the inputs' shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPSET = 20  # the first with Gelu
 
 
 def load_onnx() -> Any:
-    """The ``onnx`` package.
+    """Import the ``onnx`` package.
 
     Raises:
         ModuleNotFoundError: it is not installed; the message says how to install it.
@@ -30,7 +30,7 @@ def load_onnx() -> Any:
 
 
 class Value(NamedTuple):
-    """A result in the graph."""
+    """Value of the graph: the result of a node."""
 
     name: str
     shape: Shape
@@ -38,7 +38,7 @@ class Value(NamedTuple):
 
 
 class Builder:
-    """Collects the parts of one graph.
+    """Builder of one graph.
 
     ``scope`` is the dotted name of the module to which the nodes that come next belong.
     """
@@ -72,11 +72,11 @@ class Builder:
         return self._onnx.helper.make_tensor_value_info(name, self._type(dtype), sizes)
 
     def node(self, kind: str, *inputs: str | None, **attributes: Any) -> str:
-        """A node with one result, which is returned. An input that is left out is None."""
+        """Add a node with one result, which is returned. An omitted input is None."""
         return self.nodes(kind, 1, *inputs, **attributes)[0]
 
     def nodes(self, kind: str, results: int, *inputs: str | None, **attributes: Any) -> list[str]:
-        """A node with several results; one that is there already serves again."""
+        """Add a node with several results, or reuse an equal one."""
         key = (kind, inputs, *((name, str(value)) for name, value in attributes.items()))
         if key not in self._written:
             self._written[key] = self._new_nodes(kind, results, inputs, attributes)
@@ -94,7 +94,7 @@ class Builder:
         return names
 
     def constant(self, value: Any, dtype: npt.DTypeLike, name: str | None = None) -> str:
-        """An array in the file: once, however often it is used."""
+        """Constant of the graph, stored once."""
         array = np.asarray(value, dtype)
         key = name or (array.dtype, array.shape, array.tobytes())
         if key not in self._initializers:
@@ -113,7 +113,7 @@ class Builder:
     # Sizes
 
     def size(self, size: Size) -> str:
-        """(1,) int64: a size."""
+        """Size as (1,) int64."""
         if isinstance(size, int):
             return self.constant([size], np.int64)
         return reduce(partial(self.node, "Add"), [self._product(names, factor) for names, factor in size.terms])
@@ -128,14 +128,14 @@ class Builder:
         return self.node("Shape", name, start=axis, end=axis + 1)
 
     def sizes(self, sizes: Iterable[Size]) -> str:
-        """(N,) int64: a shape, or several places."""
+        """Sizes as (N,) int64: a shape, or several positions."""
         given = list(sizes)
         if all(isinstance(size, int) for size in given):
             return self.constant(given, np.int64)
         return self.node("Concat", *map(self.size, given), axis=0)
 
     def scalar(self, size: Size) -> str:
-        """() int64: a size."""
+        """Size as () int64."""
         if isinstance(size, int):
             return self.constant(size, np.int64)
         return self.node("Squeeze", self.size(size), self.constant([0], np.int64))
@@ -143,7 +143,7 @@ class Builder:
     # Shapes
 
     def reshape(self, name: str, old: Shape, new: Shape) -> str:
-        """The same elements in another shape, said as plainly as possible."""
+        """Reshape, with constant sizes where possible."""
         if old == new:
             return name
         if _without_ones(old) == _without_ones(new):
@@ -169,18 +169,18 @@ class Builder:
         aligned = (1,) * (len(new) - len(old)) + old
         if aligned == new and len(old) == len(new):
             return name
-        # Where nothing is stretched, 1 will do: ONNX broadcasts both ways.
+        # Where nothing is broadcast, 1 is enough: ONNX broadcasts both ways.
         return self.node("Expand", name, self.sizes(1 if a == b else b for a, b in zip(aligned, new, strict=True)))
 
     def slice(self, name: str, bounds: Sequence[tuple[int, Size, Size, int]]) -> str:
-        """Part of an array: an axis, where to start and to stop, and the step, for each axis that is cut."""
+        """Slice an array: (axis, start, stop, step) for each sliced axis."""
         if not bounds:
             return name
         axes, starts, stops, steps = zip(*bounds, strict=True)
         places = self.sizes(starts), self.sizes(stops), self.constant(axes, np.int64), self.constant(steps, np.int64)
         return self.node("Slice", name, *places)
 
-    # Constants whose size is that of an input
+    # Constants of an input's size
 
     def sized(self, of: Sized) -> str:
         if isinstance(of, Corner):
@@ -197,10 +197,10 @@ class Builder:
         return self.node("GreaterOrEqual", self.node("Unsqueeze", last, self.constant([1], np.int64)), columns)
 
     def _places(self, size: Size) -> str:
-        """(N,): 0 to N - 1."""
+        """Positions (N,): 0 to N - 1."""
         return self.node("Range", self.scalar(0), self.scalar(size), self.scalar(1))
 
-    # The whole
+    # The model
 
     def finish(self, name: str) -> onnx.ModelProto:
         helper = self._onnx.helper

@@ -1,4 +1,4 @@
-"""One call of an operation with its arguments in the graph, and how rows of the table read it."""
+"""Operation call with its arguments in the graph, as the operator table reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigrad.onnx.sizes import Formula
 
 @dataclass(frozen=True)
 class Operation:
-    """One call with its arguments in the graph: values, numbers, or None."""
+    """Operation call with its arguments in the graph: values, numbers, or None."""
 
     arguments: tuple[Value | Formula | int | float | None, ...]
     promoted: np.dtype[Any] | None
@@ -29,7 +29,7 @@ Row = Callable[[Builder, Operation], str | list[str]]
 
 
 def operand(b: Builder, call: Operation, place: int, dtype: npt.DTypeLike | None = None) -> str:
-    """An argument in the dtype wanted, or in that of all arguments together."""
+    """Argument in the given dtype, or in the promoted dtype of all arguments."""
     argument = call.arguments[place]
     wanted = np.dtype(dtype or call.promoted or call.dtypes[0])
     if isinstance(argument, Value):
@@ -51,10 +51,10 @@ def shape_of(call: Operation, place: int) -> Shape:
 
 
 def whole(b: Builder, call: Operation) -> str:
-    """The first argument, in its own dtype."""
+    """First argument, in its own dtype."""
     return operand(b, call, 0, call.dtypes[0])
 
 
 def plain(kind: str, dtype: npt.DTypeLike | None = None, **attributes: Any) -> Row:
-    """The same in ONNX, on arguments of one dtype."""
+    """ONNX operator of the same meaning, on arguments of one dtype."""
     return lambda b, call: b.node(kind, *operands(b, call, dtype), **attributes)

@@ -1,4 +1,4 @@
-"""Arrays that a function makes with NumPy, of a size that differs from run to run."""
+"""Constant arrays that a function makes with NumPy, of a size that differs from run to run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shape = tuple[Size, ...]
 
 @dataclass(frozen=True)
 class Progression:
-    """(N,): ``start``, ``start + step``, …: positions."""
+    """Arithmetic progression (N,): ``start``, ``start + step``, …, as of positions."""
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -26,7 +26,7 @@ class Progression:
 
 @dataclass(frozen=True)
 class Triangle:
-    """(M, N) booleans: True on and below a diagonal: a causal mask."""
+    """Triangular booleans (M, N): True on and below a diagonal, as of a causal mask."""
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -35,7 +35,7 @@ class Triangle:
 
 @dataclass(frozen=True)
 class Corner:
-    """The first elements along each axis of a larger array: a table of positions."""
+    """Leading slice of a larger array along each axis, as of a table of positions."""
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -46,11 +46,11 @@ Sized = Progression | Triangle | Corner
 
 
 def sized(arrays: Sequence[Array], sizes: Sizes) -> Sized:
-    """What one array is in general, of which the runs made different ones.
+    """Symbolic form of an array that has another size in each run.
 
     Args:
         arrays: as they were in each run; not all alike.
-        sizes: what was different between the runs.
+        sizes: the sizes of the runs.
 
     Raises:
         ValueError: the arrays differ in more than their size, or it is not known how large they can become.

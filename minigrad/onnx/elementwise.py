@@ -1,4 +1,4 @@
-"""Rows of the table for arithmetic, comparisons and functions of numbers, element by element."""
+"""ONNX operators for elementwise arithmetic, comparisons and functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def negated(kind: str) -> Row:
 
 
 def chain(*kinds: str) -> Row:
-    """One function after the other."""
+    """Composition of functions, applied in order."""
 
     def write(b: Builder, call: Operation) -> str:
         name = operand(b, call, 0)
@@ -27,7 +27,7 @@ def chain(*kinds: str) -> Row:
 
 
 def with_number(kind: str, number: float, *, before: str = "", after: str = "", reverse: bool = False) -> Row:
-    """A number and a function: ``log(x + 1)``, ``exp(x) - 1``, ``2 ** x``."""
+    """Function with a constant: ``log(x + 1)``, ``exp(x) - 1``, ``2 ** x``."""
 
     def write(b: Builder, call: Operation) -> str:
         x = operand(b, call, 0)
@@ -40,7 +40,7 @@ def with_number(kind: str, number: float, *, before: str = "", after: str = "", 
 
 
 def truth(kind: str, of_numbers: str) -> Row:
-    """On booleans an operation of logic, where arithmetic would not be defined."""
+    """Logical operator on booleans, where ONNX has no arithmetic."""
     return lambda b, call: b.node(kind if call.dtypes[0] == np.bool_ else of_numbers, *operands(b, call))
 
 
@@ -97,7 +97,7 @@ def _log_sigmoid(b: Builder, call: Operation) -> str:
 
 
 def _real(b: Builder, call: Operation) -> str:
-    """The argument of a predicate that ONNX has for floating numbers only."""
+    """Argument of a predicate that ONNX has for floating numbers only."""
     floating = call.promoted is not None and call.promoted.kind == "f"
     return operand(b, call, 0, call.promoted if floating else np.float32)
 

@@ -1,4 +1,4 @@
-"""From a function of tensors to an ONNX model."""
+"""ONNX export of a function of tensors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def export(
     output_names: Sequence[str] | None = None,
     max_sizes: Mapping[str, int] | None = None,
 ) -> onnx.ModelProto:
-    """A module, or a function of tensors, as an ONNX model (opset 20), from what the engine does when it runs.
+    """Export a module, or a function of tensors, as an ONNX model (opset 20), from the operations that run.
 
     The function is run several times, on examples of different sizes; what stays the same is the program, and what
     differs must follow from the sizes. Integer and boolean inputs are inputs of the model like all others. A module is
@@ -91,13 +91,13 @@ def export(
         program = Program(sizes, run)
     if unread := [name for place, name in enumerate(names) if Input(place) not in program.read]:
         raise ValueError(
-            f"function: no operation reads {', '.join(unread)}; what NumPy makes of an input is not seen by the engine"
+            f"function: no operation reads {', '.join(unread)}; the engine does not see NumPy's computations"
         )
     return _written(program, names, given, output_names, type(function).__name__)
 
 
 def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
-    """Write a model to a file, replacing it only once the new one is complete.
+    """Write a model to a file, replaced only once the new one is complete.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -105,13 +105,13 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     replace_file(Path(path), model.SerializeToString())
 
 
-# What was asked for
+# Arguments
 
 
 def _input_names(
     function: Callable[..., Any], arrays: Sequence[Array | None], names: Sequence[str] | None
 ) -> list[str]:
-    """A name for each input that is not left out."""
+    """Names of the inputs that are not omitted."""
     given = [place for place, array in enumerate(arrays) if array is not None]
     if names is None:
         signature = inspect.signature(function.forward if isinstance(function, Module) else function)
@@ -125,7 +125,7 @@ def _input_names(
 
 
 def _axes(names: Sequence[str], given: Sequence[Array], dynamic: Mapping[str, Axes] | Sequence[Axes]) -> list[Axes]:
-    """The dynamic axes of each input."""
+    """Dynamic axes of each input."""
     by_name = dynamic if isinstance(dynamic, Mapping) else dict(zip(names, dynamic, strict=False))
     if not isinstance(dynamic, Mapping) and len(dynamic) > len(names):
         raise ValueError(f"dynamic: expected at most {len(names)} inputs' axes, got {len(dynamic)}")
@@ -140,7 +140,7 @@ def _axes(names: Sequence[str], given: Sequence[Array], dynamic: Mapping[str, Ax
 
 
 def _resized(example: Array, axes: Axes, sizes: Mapping[str, int], random: np.random.Generator) -> Tensor:
-    """An input of the sizes wanted, of the values in the example in an order that is another in each run."""
+    """Example input resized, with the example's values in another order in each run."""
     shape = [sizes[axes[axis]] if axis in axes else size for axis, size in enumerate(example.shape)]
     values = random.permutation(np.unique(example) if example.size else np.zeros(1, example.dtype))
     return Tensor(random.permutation(np.resize(values, math.prod(shape))).reshape(shape))

@@ -1,4 +1,4 @@
-"""How each operation of the engine is written in ONNX: one table, by the operation's name.
+"""Operator table: the ONNX form of each operation of the engine, by its name.
 
 To add an operation, add a row: a function of the graph under construction and the call, which returns the name of the
 result (or a list of them). An operation that has a composed definition needs none: it is written as its parts.

@@ -1,4 +1,4 @@
-"""Several runs of one function at different sizes, read side by side as one program for all sizes."""
+"""Symbolic program: several runs of one function at different sizes, merged into one for all sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Argument = Input | Result | Constant | Sized | Formula | int | float | None
 
 
 class Params(dict[str, Any]):
-    """An operation's own parameters, compared when they are asked for: what nobody needs may differ."""
+    """Parameters of an operation, compared on access: those that are not used may differ."""
 
     def __init__(self, compare: Callable[[str], Any]) -> None:
         self._compare = compare
@@ -26,7 +26,7 @@ class Params(dict[str, Any]):
 
 
 class Call(NamedTuple):
-    """One operation at any size."""
+    """Operation call at any size."""
 
     op: str
     arguments: tuple[Argument, ...]
@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 
 class Program:
-    """What all runs of a function have in common.
+    """Program that all runs of a function have in common.
 
     Args:
         sizes: the runs' sizes.
@@ -66,7 +66,7 @@ class Program:
                 pairs = enumerate(zip(expected, found, strict=False))
                 number = next((n for n, (a, b) in pairs if a != b), min(len(expected), len(found)))
                 raise ValueError(
-                    f"function: at the sizes {sizes} it does something else than at {self._sizes.runs[0]} (from step "
+                    f"function: at the sizes {sizes} it runs other operations than at {self._sizes.runs[0]} (from step "
                     f"{number} on, {len(found)} steps instead of {len(expected)}): it branches or loops by a dynamic "
                     "size or by values"
                 )
@@ -80,7 +80,7 @@ class Program:
         return Call(first.op, arguments, first.dtype, params, shapes, first.dtypes, first.scope)
 
     def _argument(self, where: str, operands: Sequence[Operand]) -> Argument:
-        """What a step reads, or what is given back."""
+        """Argument of a step, or output of the program."""
         first = operands[0]
         if isinstance(first, (int, float)):
             found: Argument = self._param(f"a number in {where}", operands)
@@ -103,7 +103,7 @@ class Program:
         return tuple(self._param(f"a shape of {where}", numbers) for numbers in _across(shapes))
 
     def _param(self, what: str, values: Sequence[Any]) -> Any:
-        """One value for all sizes: what does not depend on them stays what it is."""
+        """Parameter at any size: a formula, or the value itself where it is constant."""
         first = values[0]
         if isinstance(first, (tuple, list)) and len({len(value) for value in values}) == 1:
             return tuple(self._param(what, parts) for parts in _across(values))
@@ -123,7 +123,7 @@ class Program:
 
 
 def _across(rows: Iterable[Sequence[Any]]) -> Iterable[tuple[Any, ...]]:
-    """The first items of all rows, then the second ones, and so on."""
+    """Transpose of rows: the first items of all, then the second ones, and so on."""
     return zip(*rows, strict=True)
 
 
@@ -134,7 +134,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _needed(trace: Trace) -> list[int]:
-    """The steps that the outputs depend on, in their order."""
+    """Live steps: those that the outputs depend on, in their order."""
     needed: set[int] = set()
     stack: list[Source | Any] = list(trace.outputs)
     while stack:

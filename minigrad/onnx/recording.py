@@ -1,4 +1,4 @@
-"""What a function does, operation by operation, whether or not anything requires a gradient."""
+"""Trace recording: the operations of a function, also without gradients."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from minigrad.func.trees import flatten
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of the function, by its number."""
+    """Function argument, by its index."""
 
     position: int
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an earlier step gave."""
+    """Result of an earlier step."""
 
     step: int
     index: int
@@ -32,7 +32,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """An array that no step computed: a parameter, which has a name, or one that the function made with NumPy."""
+    """Constant array: a parameter, which has a name, or one that the function made with NumPy."""
 
     array: Array
     name: str | None
@@ -43,7 +43,7 @@ Operand = Source | int | float | None
 
 
 class Step(NamedTuple):
-    """One operation, as it was called."""
+    """Operation call of a trace."""
 
     op: str
     operands: tuple[Operand, ...]
@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """One run of a function."""
+    """Trace of one run of a function."""
 
     inputs: tuple[Shape, ...]
     steps: list[Step]
@@ -63,7 +63,7 @@ class Trace(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """Where an array comes from, for as long as it lives and is not changed."""
+    """Origin of an array, valid while it lives and is not changed."""
 
     array: weakref.ref[Array]
     source: Source
@@ -72,11 +72,11 @@ class _Known(NamedTuple):
 
 
 class Recorder(Observer):
-    """Writes down the steps of a function while it runs: an observer.
+    """Observer that records the steps of a running function.
 
     Args:
         names: the names of parameters and buffers, by the identity of their arrays.
-        written: the names of operations to be kept as they are; the others are opened into what they are composed of.
+        written: the names of operations to be kept; the others are replaced by their decomposition.
     """
 
     def __init__(self, names: Mapping[int, str], written: Container[str]) -> None:
@@ -86,7 +86,7 @@ class Recorder(Observer):
         self._known: dict[int, _Known] = {}
 
     def run(self, function: Callable[..., Any], arguments: Sequence[Tensor | None]) -> Trace:
-        """Call the function and return what it did."""
+        """Run the function and return its trace."""
         given = [argument for argument in arguments if argument is not None]
         for position, argument in enumerate(given):
             self._know(argument, Input(position))
@@ -167,7 +167,7 @@ def _watched_by(recorder: Recorder) -> Iterator[None]:
 
 
 def _labels(scope: Scope | None) -> list[str]:
-    """The modules under way, from the outermost to the innermost."""
+    """Names of the running modules, from the outermost to the innermost."""
     labels: list[str] = []
     while scope is not None:
         labels.insert(0, scope.label)

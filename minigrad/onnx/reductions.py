@@ -1,4 +1,4 @@
-"""Rows of the table for what combines elements: softmax and norms, products, reductions and scans."""
+"""ONNX operators for softmax and norms, products, reductions and scans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad.onnx.calls import Operation, Row, operand, operands, plain, shape_
 
 
 def softmax(kind: str, of_nothing: float) -> Row:
-    """ONNX's gives NaN for rows of nothing but -inf: there is nothing to attend to."""
+    """Softmax with zeros for rows of nothing but -inf, where ONNX's gives NaN."""
 
     def write(b: Builder, call: Operation) -> str:
         dtype, axis = call.dtypes[0], call.params["axis"]
@@ -46,7 +46,7 @@ def _vecdot(b: Builder, call: Operation) -> str:
 
 
 def reduction(kind: str, *through: npt.DTypeLike) -> Row:
-    """Over some axes or all; ``through``: the dtypes that the argument is brought to, where not to the result's."""
+    """Reduction over some axes or all; ``through``: the dtypes to cast the argument to, other than the result's."""
 
     def write(b: Builder, call: Operation) -> str:
         axis, ndim, result = call.params["axis"], len(shape_of(call, 0)), call.dtypes[0]

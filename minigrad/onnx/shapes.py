@@ -1,4 +1,4 @@
-"""Rows of the table for what moves elements about: shapes, joining and splitting, and picking."""
+"""ONNX operators for shapes, joining and splitting, and indexing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def triangle(upper: int) -> Row:
     return write
 
 
-# Picking
+# Indexing
 
 
 def _getitem(b: Builder, call: Operation) -> str:
@@ -132,7 +132,7 @@ SHAPES: dict[str, Row] = {
     "pad": _pad,
     "tril": triangle(upper=0),
     "triu": triangle(upper=1),
-    # picking
+    # indexing
     "getitem": _getitem,
     "take": _take,
     "embedding": _take,

@@ -1,4 +1,4 @@
-"""Sizes that differ from run to run, as formulas in the names of the dynamic axes."""
+"""Symbolic sizes: formulas in the names of the dynamic axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Formula:
-    """A sum of products of sizes: ``{("batch", "length"): 4, (): 1}`` means 4 · batch · length + 1."""
+    """Formula of sizes, a sum of products: ``{("batch", "length"): 4, (): 1}`` means 4 · batch · length + 1."""
 
     terms: tuple[tuple[tuple[str, ...], int], ...]
 
@@ -36,7 +36,7 @@ Size = int | Formula
 
 
 class Sizes:
-    """The dynamic axes, and their sizes in the runs that are compared.
+    """Dynamic axes, and their sizes in the runs that are compared.
 
     In the first run all sizes are small; then there is one run for each axis in which it alone is larger, which tells
     what depends on it and how; then all are larger still, and at last those that the caller limits are as large as they
@@ -47,7 +47,7 @@ class Sizes:
         largest: the largest size by name, where there is one.
 
     Raises:
-        ValueError: a largest size has the name of no axis, or leaves too little room.
+        ValueError: a largest size has the name of no axis, or is too small.
     """
 
     def __init__(self, names: Sequence[str], largest: Mapping[str, int]) -> None:
@@ -57,7 +57,7 @@ class Sizes:
         self.largest = largest
         self.runs = [small]
         self.runs += [{**small, name: 3 + count + place} for place, name in enumerate(names)]
-        # The distances differ, so that what is halved, say, does not look like a straight line.
+        # The distances differ, so that a halved size, say, is not taken for a linear one.
         self.runs.append({name: 4 + 3 * count + place for place, name in enumerate(names)})
         for name, size in largest.items():
             if name not in names:
@@ -68,7 +68,7 @@ class Sizes:
             self.runs.append({**small, **largest})
 
     def formula(self, numbers: Sequence[int]) -> Size | None:
-        """What gives these numbers in the runs: a product of sizes or a sum of their multiples; else None."""
+        """Formula that gives these numbers in the runs: a product of sizes or a sum of their multiples; else None."""
         first = int(numbers[0])
         if all(number == first for number in numbers):
             return first

@@ -1,4 +1,4 @@
-"""NumPy's older names for what the Array API standard calls otherwise."""
+"""Aliases: NumPy's older names of functions that the Array API standard renamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments: axes, sizes, numbers and sequences of arrays, checked in one way, with errors that name them."""
+"""Argument validation: axes, sizes, numbers and sequences of arrays, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigrad.engine.tensor import Tensor
 
 
 def as_integer(value: Any, name: str) -> int:
-    """A Python or NumPy integer as Python's.
+    """Convert a Python or NumPy integer to ``int``.
 
     Raises:
         TypeError: it is something else, a boolean among others.
@@ -28,7 +28,7 @@ def as_integer(value: Any, name: str) -> int:
 
 
 def as_number(value: Any, name: str) -> Any:
-    """A real number, of Python's or NumPy's.
+    """Check for a real number of Python or NumPy.
 
     Raises:
         TypeError: it is something else.
@@ -39,7 +39,7 @@ def as_number(value: Any, name: str) -> Any:
 
 
 def as_truth(value: Any, name: str) -> bool:
-    """A boolean, or a number in its place.
+    """Convert a boolean, or a number that stands for one, to ``bool``.
 
     Raises:
         TypeError: it is something else.
@@ -50,7 +50,7 @@ def as_truth(value: Any, name: str) -> bool:
 
 
 def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
-    """A size, or sizes, as a tuple of Python's integers.
+    """Convert a size, or sizes, to a tuple of ``int``.
 
     Raises:
         TypeError: a size is no integer.
@@ -61,7 +61,7 @@ def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
 
 
 def axis_index(axis: Any, ndim: int, name: str = "axis") -> int:
-    """An axis counted from the front.
+    """Normalize an axis: counted from the front.
 
     Raises:
         TypeError: it is no integer.
@@ -74,7 +74,7 @@ def axis_index(axis: Any, ndim: int, name: str = "axis") -> int:
 
 
 def axis_indices(axes: Any, ndim: int, name: str = "axis", *, repeated: bool = False) -> tuple[int, ...]:
-    """One axis or several, counted from the front.
+    """Normalize one axis or several: counted from the front.
 
     Raises:
         TypeError: one is no integer.
@@ -89,7 +89,7 @@ def axis_indices(axes: Any, ndim: int, name: str = "axis", *, repeated: bool = F
 
 
 def check_axis(axis: Any, ndim: int, several: bool) -> None:
-    """Refuse what NumPy would refuse without naming the argument: no integers, and those that C cannot count to.
+    """Check an axis: values that NumPy refuses without naming the argument, non-integers and those beyond C's range.
 
     Raises:
         TypeError: an axis is no integer.
@@ -104,12 +104,12 @@ MOST_AXES = 64  # of an array of NumPy
 
 
 def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """The axes that a reduction collapses: all for None; a number's own axis 0 or -1 is none."""
+    """Reduced axes: all for None; a scalar's axis 0 or -1 is none."""
     return tuple(range(ndim)) if axis is None else axis_indices(axis, max(ndim, 1))[:ndim]
 
 
 def all_beside(arrays: Any, name: str = "arrays") -> list[Any]:
-    """Several arguments of one kind, tensors and arrays as they are, each of the others as an array beside them."""
+    """Promote several arguments: tensors and arrays unchanged, each of the others as an array of a matching dtype."""
     if not isinstance(arrays, Iterable):
         raise TypeError(f"{name}: expected a sequence of arrays, got {type(arrays).__name__}")
     arrays = list(arrays)
@@ -119,6 +119,6 @@ def all_beside(arrays: Any, name: str = "arrays") -> list[Any]:
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape of a tensor, an array, or what an array can be made of."""
+    """Shape of a tensor, an array, or an array-like."""
     shape: tuple[int, ...] = x.shape if isinstance(x, (Tensor, np.ndarray)) else np.shape(x)
     return shape

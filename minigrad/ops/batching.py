@@ -1,4 +1,4 @@
-"""Batching rules: an operation's arguments with leading axes for a batch of examples that its caller does not see.
+"""Batching rules: an operation's arguments with leading batch axes that its caller does not see.
 
 Under :func:`minigrad.func.vmap` an operation with a rule runs on all examples at once:
 
@@ -23,7 +23,7 @@ BatchingRule = Callable[[list[Any], int, dict[str, Any]], tuple[list[Any], dict[
 
 
 def aligned(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """For inputs that broadcast against each other, element by element or over all but the last axes.
+    """Batching rule for inputs that broadcast against each other, over all or all but the last axes.
 
     Axes of size 1 after the batch bring all examples to the same number of dimensions.
     """
@@ -37,7 +37,7 @@ def aligned(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list
 
 
 def along_axis(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """For inputs of one shape and a parameter ``axis``: an integer, a tuple, or None for all axes of the example."""
+    """Batching rule for inputs of one shape and a parameter ``axis``: an integer, a tuple, or None for all axes."""
     axis = params["axis"]
     if len(arrays) > 1:
         lead = np.broadcast_shapes(*(array.shape[:depth] for array in arrays))

@@ -1,4 +1,4 @@
-"""Comparisons, predicates, logic and bits, element by element, and choosing by what they tell."""
+"""Elementwise comparisons, predicates, logical and bitwise functions, and selection by a condition."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ bitwise_right_shift = binary(np.right_shift, "bitwise_right_shift")
 
 @primitive(batching=aligned)
 def isclose(a: Array, b: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
-    """Whether |a - b| ≤ atol + rtol · |b|; NaN is close to NaN only with ``equal_nan``."""
+    """True where |a - b| ≤ atol + rtol · |b|; NaN is close to NaN only with ``equal_nan``."""
     return np.isclose(a, b, rtol, atol, equal_nan)
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
-    """Whether all elements are close in the sense of :func:`isclose`."""
+    """True if all elements are close in the sense of :func:`isclose`."""
     return bool(np.allclose(beside((b,), a, "a"), beside((a,), b, "b"), rtol, atol, equal_nan))
 
 
 def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
-    """Whether two arrays have the same shape and the same elements."""
+    """True if two arrays have the same shape and the same elements."""
     equal_nan = as_truth(equal_nan, "equal_nan")
     return bool(np.array_equal(beside((b,), a, "a"), beside((a,), b, "b"), equal_nan))
 
@@ -81,7 +81,7 @@ _where.name = "where"
 
 
 def where(condition: Any, x1: Any = None, x2: Any = None, /) -> Any:
-    """``x1`` where the condition holds, ``x2`` elsewhere; the branch not taken gets a gradient of 0.
+    """Elements of ``x1`` where the condition holds, of ``x2`` elsewhere; the branch not taken gets a gradient of 0.
 
     With the condition alone, the positions where it holds: :func:`nonzero`.
 
@@ -98,12 +98,12 @@ def where(condition: Any, x1: Any = None, x2: Any = None, /) -> Any:
 
 
 def nonzero(x: Any, /) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero: for each axis of ``x`` an int64 array of its indices."""
+    """Indices of the non-zero elements: an int64 array for each axis of ``x``."""
     return tuple(Tensor(indices) for indices in np.nonzero(as_array(x)))
 
 
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
-    """Of the choices the first whose condition holds, element by element; ``default`` where none does.
+    """Elementwise selection: the first of the choices whose condition holds; ``default`` where none does.
 
     Raises:
         ValueError: the lists are empty or differ in length.
@@ -121,5 +121,5 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 
 def no_slope(g: Any) -> Any:
-    """The gradient of steps and plateaus: zeros, also where a cotangent is infinite or NaN."""
+    """Zero gradient of piecewise constant functions, also where a cotangent is infinite or NaN."""
     return _where(False, g, 0)

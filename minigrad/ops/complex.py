@@ -17,19 +17,19 @@ angle.__doc__ = "The angle in the complex plane: 0 for positive numbers, π for 
 
 
 def real(x: Any, /) -> Any:
-    """The real part: ``x`` itself."""
+    """Real part: ``x`` itself."""
     return as_operand(x)
 
 
 def conj(x: Any, /) -> Any:
-    """The complex conjugate: ``x`` itself."""
+    """Complex conjugate: ``x`` itself."""
     return as_operand(x)
 
 
 def imag(x: Any, /) -> Any:
-    """Not there: the standard defines it for complex numbers only.
+    """Imaginary part: an error, as the standard defines it for complex numbers only.
 
     Raises:
         TypeError: always.
     """
-    raise TypeError(f"x: imag is for complex numbers, which there are none of; got {as_operand(x).dtype}")
+    raise TypeError(f"x: imag is for complex numbers, which are not supported; got {as_operand(x).dtype}")

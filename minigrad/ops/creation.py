@@ -1,4 +1,4 @@
-"""New tensors. The default float dtype is float32; the only device is "cpu"."""
+"""Creation functions. The default float dtype is float32; the only device is "cpu"."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _check_device(device: Any) -> None:
 
 
 def _real(dtype: npt.DTypeLike | None, default: npt.DTypeLike = default_float) -> np.dtype[Any]:
-    """A dtype asked for, or the default."""
+    """Validated dtype, or the default."""
     return supported(default if dtype is None else dtype)
 
 
@@ -51,12 +51,12 @@ def _real(dtype: npt.DTypeLike | None, default: npt.DTypeLike = default_float) -
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A new leaf holding a copy of ``data``.
+    """New leaf tensor with a copy of ``data``.
 
     Args:
         data: a number, nested lists, an ndarray, a tensor. Python floats become float32; arrays keep their dtype.
         dtype: the dtype to convert to.
-        requires_grad: whether to record operations on it.
+        requires_grad: record operations on it.
 
     Raises:
         TypeError: the data is not boolean, integer, float32 or float64.
@@ -82,7 +82,7 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
 def asarray(
     obj: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None, copy: bool | None = None
 ) -> Tensor:
-    """``obj`` as a tensor, sharing memory where possible; a tensor of the right dtype is returned as it is.
+    """Convert ``obj`` to a tensor, sharing memory where possible; a tensor of the right dtype is returned unchanged.
 
     Args:
         obj: a number, nested lists, an ndarray, a tensor, or what has NumPy's array protocols, buffers or DLPack.
@@ -121,7 +121,7 @@ def asarray(
 
 
 def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = None) -> Tensor:
-    """A tensor that shares the memory of another library's array.
+    """Tensor that shares the memory of another library's array.
 
     Args:
         x: anything with ``__dlpack__`` and ``__dlpack_device__``, on the CPU.
@@ -143,11 +143,11 @@ def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = 
     return sharing(as_array(np.from_dlpack(x, copy=copy), name="x"), x)
 
 
-# Of one value
+# Constant tensors
 
 
 def empty(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
-    """Uninitialised values; float32 unless a dtype is given.
+    """Uninitialised tensor; float32 unless a dtype is given.
 
     Example:
         >>> import minigrad as mg
@@ -159,7 +159,7 @@ def empty(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Dev
 
 
 def zeros(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
-    """Zeros; float32 unless a dtype is given.
+    """Tensor of zeros; float32 unless a dtype is given.
 
     Example:
         >>> import minigrad as mg
@@ -171,7 +171,7 @@ def zeros(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Dev
 
 
 def ones(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
-    """Ones; float32 unless a dtype is given.
+    """Tensor of ones; float32 unless a dtype is given.
 
     Example:
         >>> import minigrad as mg
@@ -185,7 +185,7 @@ def ones(shape: int | Shape, dtype: npt.DTypeLike | None = None, *, device: Devi
 def full(
     shape: int | Shape, fill_value: Any, dtype: npt.DTypeLike | None = None, *, device: Device | None = None
 ) -> Tensor:
-    """One value everywhere; its kind decides the dtype (float32 for a Python float) unless one is given.
+    """Tensor filled with one value, which decides the dtype (float32 for a Python float) unless one is given.
 
     Args:
         shape: a size or a shape.
@@ -213,24 +213,24 @@ def _shape_and_dtype(x: Any, dtype: npt.DTypeLike | None) -> tuple[Shape, np.dty
 
 
 def empty_like(x: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
-    """Uninitialised values of the shape (and dtype) of ``x``."""
+    """Uninitialised tensor of the shape (and dtype) of ``x``."""
     return empty(*_shape_and_dtype(x, dtype), device=device)
 
 
 def zeros_like(x: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
-    """Zeros of the shape (and dtype) of ``x``."""
+    """Tensor of zeros of the shape (and dtype) of ``x``."""
     return zeros(*_shape_and_dtype(x, dtype), device=device)
 
 
 def ones_like(x: Any, /, dtype: npt.DTypeLike | None = None, *, device: Device | None = None) -> Tensor:
-    """Ones of the shape (and dtype) of ``x``."""
+    """Tensor of ones of the shape (and dtype) of ``x``."""
     return ones(*_shape_and_dtype(x, dtype), device=device)
 
 
 def full_like(
     x: Any, /, fill_value: Any, dtype: npt.DTypeLike | None = None, *, device: Device | None = None
 ) -> Tensor:
-    """One value everywhere, with the shape (and dtype) of ``x``. See :func:`full`."""
+    """Tensor filled with one value, of the shape (and dtype) of ``x``. See :func:`full`."""
     shape, dtype = _shape_and_dtype(x, dtype)
     return full(shape, fill_value, dtype, device=device)
 
@@ -243,7 +243,7 @@ def eye(
     dtype: npt.DTypeLike | None = None,
     device: Device | None = None,
 ) -> Tensor:
-    """Ones on the k-th diagonal (above the main one if positive), zeros elsewhere; float32 unless a dtype is given.
+    """Identity matrix, or ones on the k-th diagonal (above the main one if positive); float32 unless a dtype is given.
 
     Example:
         >>> import minigrad as mg
@@ -254,7 +254,7 @@ def eye(
     _check_device(device)
     n_rows = as_integer(n_rows, "n_rows")
     n_cols = n_rows if n_cols is None else as_integer(n_cols, "n_cols")
-    k = max(-n_rows, min(as_integer(k, "k"), n_cols))  # NumPy cannot count to any number
+    k = max(-n_rows, min(as_integer(k, "k"), n_cols))  # NumPy's integers are limited
     return Tensor(np.eye(n_rows, n_cols, k, _real(dtype)))
 
 
@@ -274,11 +274,11 @@ def arange(
     *,
     device: Device | None = None,
 ) -> Tensor:
-    """Values from start up to, but without, stop, ``step`` apart; int64, or float32 as soon as one of them is a float.
+    """Evenly spaced values in [start, stop), ``step`` apart; int64, or float32 if one of them is a float.
 
     Args:
-        start: the first value; with nothing after it the stop, and the first is 0.
-        stop: where to end.
+        start: the first value; the only argument is the stop, and the first value is 0.
+        stop: the end, excluded.
         step: the distance, not 0.
         dtype: the dtype wanted.
         device: "cpu" or None.
@@ -307,15 +307,15 @@ def linspace(
     device: Device | None = None,
     endpoint: bool = True,
 ) -> Tensor:
-    """``num`` evenly spaced values from start to stop; float32 unless a dtype is given.
+    """Evenly spaced values, ``num`` of them, from start to stop; float32 unless a dtype is given.
 
     Args:
         start: the first value; a tensor, of any shape, has a gradient.
         stop: the last, or with ``endpoint=False`` the one after it; the same.
-        num: how many.
+        num: the number of values.
         dtype: the dtype wanted.
         device: "cpu" or None.
-        endpoint: whether ``stop`` is one of the values.
+        endpoint: include ``stop``.
 
     Example:
         >>> import minigrad as mg
@@ -331,7 +331,7 @@ def linspace(
 
 
 def _between(start: Any, stop: Any, weights: Array, dtype: npt.DTypeLike | None) -> Tensor:
-    """Values from one tensor to another, (count, *shape): both have a gradient."""
+    """Interpolated values from one tensor to another, (count, *shape); differentiable in both."""
     ends = add(start, multiply(subtract(stop, start), 1.0))  # their common shape and dtype
     column = weights.astype(ends.dtype).reshape(-1, *(1,) * ends.ndim)
     values = add(multiply(1 - column, start), multiply(column, stop))
@@ -339,7 +339,7 @@ def _between(start: Any, stop: Any, weights: Array, dtype: npt.DTypeLike | None)
 
 
 def meshgrid(*arrays: Any, indexing: Literal["xy", "ij"] = "xy") -> list[Any]:
-    """The coordinates of every point of a grid, from those along each of its axes.
+    """Coordinate grids from the coordinates along each axis.
 
     Args:
         arrays: vectors, or numbers.

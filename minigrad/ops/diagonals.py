@@ -1,4 +1,4 @@
-"""Diagonals and their sums."""
+"""Diagonals and traces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 def _per_example(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The batching rule of functions of a pair of axes."""
+    """Batching rule of functions of a pair of axes."""
     axes = {name: params[name] + depth * (params[name] >= 0) for name in ("axis1", "axis2")}
     if "shape" in params:
         axes["shape"] = (*arrays[0].shape[:depth], *params["shape"])
@@ -28,7 +28,7 @@ def _per_example(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple
 
 @primitive(view=True, batching=_per_example)
 def diagonal(x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """The elements of ``x`` whose index along ``axis2`` is that along ``axis1`` plus ``offset``.
+    """Diagonal of ``x``: the elements whose index along ``axis2`` is that along ``axis1`` plus ``offset``.
 
     Args:
         x: (…, M, …, N, …), any dtype.
@@ -51,7 +51,7 @@ def diagonal(x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ar
 
 @primitive(batching=_per_example)
 def _put_diagonal(g: Array, /, offset: int, axis1: int, axis2: int, shape: Shape) -> Array:
-    """Zeros of ``shape`` with ``g`` on a diagonal."""
+    """Transpose of :func:`diagonal`: zeros of ``shape`` with ``g`` on a diagonal."""
     out = np.zeros(shape, g.dtype)
     view = np.diagonal(out, offset, axis1, axis2)
     view.setflags(write=True)  # NumPy gives it read-only
@@ -65,11 +65,11 @@ _put_diagonal.name = "put_diagonal"
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: npt.DTypeLike | None = None) -> Any:
-    """The sum along a diagonal, see :func:`diagonal`.
+    """Trace: the sum along a diagonal, see :func:`diagonal`.
 
     Args:
         x: (…, M, …, N, …).
-        offset, axis1, axis2: which diagonal.
+        offset, axis1, axis2: the diagonal, see :func:`diagonal`.
         dtype: of the sum. By default that of ``x``, but booleans and small integers add up as int64 (or uint64).
 
     Example:

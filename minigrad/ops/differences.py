@@ -1,4 +1,4 @@
-"""Functions known at points along an axis: differences, slopes, integrals, interpolation, convolution."""
+"""Numerical calculus along an axis: differences, gradients, integrals, interpolation, convolution."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Mode = Literal["full", "same", "valid"]
 
 
 def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Any:
-    """Each element minus the one before it along ``axis``, ``n`` times over; of booleans, whether they differ.
+    """Differences of neighbouring elements along ``axis``, ``n`` times; of booleans, True where they differ.
 
     Args:
         x: at least one axis.
-        n: how often.
-        axis: along which.
-        prepend, append: what to put before and behind ``x`` first; numbers stand for a slice of them.
+        n: the order of the difference.
+        axis: the axis.
+        prepend, append: values before and after ``x``; numbers are broadcast.
 
     Example:
         >>> import minigrad as mg
@@ -47,7 +47,7 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: 
         return x
     parts = [part if part is x or part.ndim else _slice_of(part, x, axis) for part in given if part is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
-    for _ in range(min(n, x.shape[axis])):  # nothing is left then
+    for _ in range(min(n, x.shape[axis])):  # the result is empty then
         later, earlier = sliced(x, axis, 1, None), sliced(x, axis, None, -1)
         x = not_equal(later, earlier) if x.dtype.kind == "b" else subtract(later, earlier)
     return x
@@ -58,18 +58,18 @@ def _slice_of(number: Any, x: Any, axis: int) -> Any:
 
 
 def _along(values: Any, axis: int, ndim: int) -> Any:
-    """A one-dimensional array lying along one of ``ndim`` axes; anything else as it is."""
+    """Reshape a one-dimensional array along one of ``ndim`` axes; anything else is unchanged."""
     return reshape(values, tuple(-1 if i == axis else 1 for i in range(ndim))) if len(shape_of(values)) == 1 else values
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    """The integral along ``axis`` by the trapezoidal rule.
+    """Trapezoidal integral along ``axis``.
 
     Args:
         y: the values of the function.
-        x: where they were taken: of the shape of ``y``, or of the length of the axis.
+        x: the sample points, of the shape of ``y``, or of the length of the axis.
         dx: their distance, where ``x`` is not given.
-        axis: along which.
+        axis: the axis.
 
     Example:
         >>> import minigrad as mg
@@ -83,12 +83,12 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 
 def gradient(f: Any, *varargs: Any, axis: int | tuple[int, ...] | None = None, edge_order: int = 1) -> Any:
-    """The slope of a function known at points: central differences inside, one-sided ones at the edges.
+    """Numerical gradient of sampled values: central differences inside, one-sided ones at the edges.
 
     Args:
         f: the values, at least ``edge_order + 1`` along each axis.
         varargs: the distance of the points, or their coordinates; one for all axes or one for each; 1 by default.
-        axis: along which; all by default.
+        axis: the axes; all by default.
         edge_order: 1 or 2, how accurate the edges are.
 
     Returns:
@@ -127,7 +127,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     )
     if len(shape_of(spacing)):
         inside = (before * right + behind * left) / (left + right)
-    else:  # what is in the middle does not count
+    else:  # the middle has no effect
         inside = subtract(sliced(f, axis, 2, None), sliced(f, axis, None, -2)) / (2 * spacing)
     first, last = sliced(slopes, axis, 0, 1), sliced(slopes, axis, -1, None)
     if edge_order == 2:
@@ -137,10 +137,10 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
-    """The piecewise linear function through the points (xp, fp) at ``x``; differentiable in all three.
+    """Linear interpolation of the points (xp, fp) at ``x``; differentiable in all three.
 
     Args:
-        x: where, any shape.
+        x: the coordinates to evaluate at, any shape.
         xp: the points' coordinates, one-dimensional and increasing.
         fp: the points' values, of the shape of ``xp``.
         left, right: the value before the first and behind the last point; by default the first and last value.
@@ -168,7 +168,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
 
 @primitive(dtypes="numeric")
 def _convolve(a: Array, v: Array, /, valid: bool) -> Array:
-    """All sums of products as ``v`` slides backwards over ``a``, or those where it covers only elements of ``a``."""
+    """Convolution by windows: at every overlap of ``a`` and ``v``, or only where ``v`` lies within ``a``."""
     return np.convolve(a, v, "valid" if valid else "full")
 
 
@@ -180,7 +180,7 @@ _convolve.name = "convolve"
 
 
 def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
-    """The discrete convolution of two one-dimensional arrays, cₖ = Σ aᵢ vₖ₋ᵢ.
+    """Discrete convolution of two one-dimensional arrays, cₖ = Σ aᵢ vₖ₋ᵢ.
 
     Args:
         a, v: one-dimensional, not empty.
@@ -206,6 +206,6 @@ def convolve(a: Any, v: Any, /, mode: Mode = "full") -> Any:
 
 
 def correlate(a: Any, v: Any, /, mode: Mode = "valid") -> Any:
-    """The cross-correlation of two one-dimensional arrays, cₖ = Σ aᵢ₊ₖ vᵢ; modes as in :func:`convolve`."""
+    """Cross-correlation of two one-dimensional arrays, cₖ = Σ aᵢ₊ₖ vᵢ; modes as in :func:`convolve`."""
     a, v = as_operands(a=a, v=v)
     return flip(correlate(v, a, mode)) if v.size > a.size else convolve(a, flip(v), mode)

@@ -1,4 +1,4 @@
-"""Einstein's summation: any number of operands, contracted two at a time by the matrix product."""
+"""Einstein summation: any number of operands, contracted two at a time by the matrix product."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Labels = tuple[Label, ...]
 
 
 def einsum(*operands: Any, optimize: bool | str | Sequence[Any] = True) -> Any:
-    """Products of elements whose indices agree, summed over the indices that the result does not have.
+    """Einstein summation: products of elements, summed over the indices that the result does not have.
 
     Args:
         operands: the subscripts and the arrays they belong to, ``einsum("ij,jk->ik", a, b)``; or every array followed
             by a list of integers, and at last the result's, ``einsum(a, [0, 1], b, [1, 2], [0, 2])``. ``...`` stands
             for axes that are not named and broadcast. An index that one array has twice picks its diagonal. Without
             ``->`` the result has the indices that occur once, in alphabetical order.
-        optimize: how three arrays or more are paired up, in the words of ``numpy.einsum_path``: True or "greedy",
+        optimize: the contraction order of three arrays or more, as in ``numpy.einsum_path``: True or "greedy",
             "optimal", or a path. False goes from left to right.
 
     Raises:
@@ -63,7 +63,7 @@ def einsum(*operands: Any, optimize: bool | str | Sequence[Any] = True) -> Any:
 
 
 def _parse(operands: Sequence[Any]) -> tuple[list[Any], list[Labels], Labels]:
-    """The arrays, the labels of their axes, and those of the result; axes under an ellipsis are called …, -2, -1."""
+    """Parse the arguments: arrays, labels of their axes, labels of the result; axes of an ellipsis are …, -2, -1."""
     if not operands:
         raise ValueError("einsum: expected subscripts and arrays, got nothing")
     if isinstance(operands[0], str):
@@ -90,7 +90,7 @@ def _parse(operands: Sequence[Any]) -> tuple[list[Any], list[Labels], Labels]:
 
 
 def _letters(text: str) -> tuple[Any, ...]:
-    """The indices in one operand's subscripts."""
+    """Indices of one operand's subscripts."""
     before, dots, after = text.partition("...")
     if not (before + after).isalpha() and before + after:
         raise ValueError(f"einsum: expected letters and at most one '...' as an array's subscripts, got {text!r}")
@@ -98,7 +98,7 @@ def _letters(text: str) -> tuple[Any, ...]:
 
 
 def _numbers(part: Sequence[Any]) -> tuple[Any, ...]:
-    """The indices in one operand's list."""
+    """Indices of one operand's list."""
     if not isinstance(part, Sequence) or not all(
         label is ... or (isinstance(label, int) and label >= 0) for label in part
     ):
@@ -107,7 +107,7 @@ def _numbers(part: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _expand(part: tuple[Any, ...], ndim: int) -> Labels:
-    """One label for each axis."""
+    """Expand an ellipsis: one label for each axis."""
     named = len(part) - part.count(...)
     if named > ndim or (named < ndim and ... not in part):
         text = "".join("..." if label is ... else str(label) for label in part)
@@ -117,7 +117,7 @@ def _expand(part: tuple[Any, ...], ndim: int) -> Labels:
 
 
 def _sizes(arrays: Sequence[Any], labels: Sequence[Labels]) -> dict[Label, int]:
-    """The size of each index; 1 stretches to that of another array."""
+    """Size of each index; 1 broadcasts to that of another array."""
     sizes: dict[Label, int] = {}
     for x, of in zip(arrays, labels, strict=True):
         own: dict[Label, int] = {}
@@ -132,14 +132,14 @@ def _sizes(arrays: Sequence[Any], labels: Sequence[Labels]) -> dict[Label, int]:
 
 
 def _without_stretching(x: Any, labels: Labels, sizes: dict[Label, int]) -> tuple[Any, Labels]:
-    """Without the axes of size 1 that other arrays stretch: the products broadcast over what they do not have."""
+    """Drop the axes of size 1 that broadcast to other arrays'; the products broadcast over missing axes."""
     stretched = [axis for axis, label in enumerate(labels) if x.shape[axis] != sizes[label]]
     rest = tuple(label for axis, label in enumerate(labels) if axis not in stretched)
     return (squeeze(x, tuple(stretched)) if stretched else x), rest
 
 
 def _without_repeats(x: Any, labels: Labels) -> tuple[Any, Labels]:
-    """The diagonal of every index that occurs twice."""
+    """Take the diagonal of every repeated index."""
     for label in [label for label, count in Counter(labels).items() for _ in range(count - 1)]:
         first = labels.index(label)
         second = labels.index(label, first + 1)
@@ -149,7 +149,7 @@ def _without_repeats(x: Any, labels: Labels) -> tuple[Any, Labels]:
 
 
 def _path(labels: Sequence[Labels], result: Labels, sizes: dict[Label, int], optimize: Any) -> Sequence[Sequence[int]]:
-    """Which operands to contract, step after step; each step's result becomes the last operand."""
+    """Contraction path: the operands of each step, whose result becomes the last operand."""
     if len(labels) < 3 or optimize is False:
         return [range(len(labels))]
     numbers = {label: number for number, label in enumerate(sizes)}
@@ -161,7 +161,7 @@ def _path(labels: Sequence[Labels], result: Labels, sizes: dict[Label, int], opt
 
 
 def _sum(x: Any, labels: Labels, keep: set[Label]) -> tuple[Any, Labels]:
-    """The sum over the indices that are not kept."""
+    """Sum over the indices that are not kept."""
     axes = tuple(axis for axis, label in enumerate(labels) if label not in keep)
     if not axes:
         return x, labels
@@ -171,7 +171,7 @@ def _sum(x: Any, labels: Labels, keep: set[Label]) -> tuple[Any, Labels]:
 
 
 def _contract(a: Any, of_a: Labels, b: Any, of_b: Labels, keep: set[Label]) -> tuple[Any, Labels]:
-    """The product of two arrays, summed over the indices that are not kept."""
+    """Contract two arrays: their product, summed over the indices that are not kept."""
     a, of_a = _sum(a, of_a, keep.union(of_b))
     b, of_b = _sum(b, of_b, keep.union(of_a))
     batch = tuple(label for label in of_a if label in of_b and label in keep)

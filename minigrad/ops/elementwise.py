@@ -1,4 +1,4 @@
-"""Arithmetic and functions of real numbers, element by element: each a row of a table, forward beside derivative.
+"""Elementwise arithmetic and functions of real numbers, each a row of a table: forward beside derivative.
 
 At singular points PyTorch's convention holds: ``abs``, ``relu`` and ``hypot`` have derivative 0 at 0, ties of
 ``maximum`` and ``minimum`` share the gradient evenly, ``clip`` passes it at its bounds.
@@ -50,21 +50,21 @@ reciprocal = floating(np.reciprocal, "reciprocal", lambda g, out: -g * out * out
 
 
 def _pow_base(g: Any, a: Any, b: Any) -> Any:
-    """b · aᵇ⁻¹; 0 where b = 0, for any a."""
+    """Derivative of pow by its base: b · aᵇ⁻¹; 0 where b = 0, for any a."""
     if isinstance(b, (int, float)):
         return g * (b * pow(a, b - 1)) if b else no_slope(g)
     return g * (b * pow(where(logical_and(b == 0, logical_not(abs(a) > 0)), 1, a), b - 1))
 
 
 def _pow_exponent(g: Any, out: Any, a: Any, b: Any) -> Any:
-    """aᵇ · log a; 0 where a = 0 and b ≥ 0."""
+    """Derivative of pow by its exponent: aᵇ · log a; 0 where a = 0 and b ≥ 0."""
     if isinstance(a, (int, float)) and a:
         return g * (out * float(np.log(a)))
     zero = (a == 0) & (b >= 0)
     return g * where(zero, 0, out * log(where(zero, 1, a)))
 
 
-# The operator, for it knows shortcuts for exponents such as 2 that np.power does not.
+# The operator: it has shortcuts for exponents such as 2 that np.power lacks.
 pow: Primitive = binary(operator.pow, "pow", _pow_base, _pow_exponent)
 pow.__doc__ = (
     """``a`` to the power of ``b``. Integers to negative integers are an error: their results are no integers."""
@@ -72,14 +72,14 @@ pow.__doc__ = (
 
 
 def float_power(x1: Any, x2: Any, /) -> Any:
-    """``x1`` to the power of ``x2``, computed in float64 whatever they are."""
+    """Power ``x1 ** x2``, always computed in float64."""
     return pow(astype(x1, float64), astype(x2, float64))
 
 
 @primitive(dtypes="floating", batching=aligned)
 def lerp(start: Array, end: Array, weight: Array, /) -> Array:
-    """``start + weight · (end - start)``, exactly ``start`` at weight 0 and ``end`` at 1, infinite ones too."""
-    with np.errstate(invalid="ignore"):  # of infinities that cancel out, in places where they are not asked for
+    """Linear interpolation ``start + weight · (end - start)``, exact at weights 0 and 1, also of infinite values."""
+    with np.errstate(invalid="ignore"):  # of infinities that cancel out, in elements that are not selected
         step = end - start
         between = np.where(np.abs(weight) < 0.5, start + weight * step, end - step * (1 - weight))
     return np.where((weight == 0) | (start == end), start, np.where(weight == 1, end, between))
@@ -124,13 +124,13 @@ copysign = binary(np.copysign, "copysign", lambda g, a, out: g * (sign(a) * sign
 
 
 def _relu(x: Array) -> Array:
-    """The positive part, max(x, 0)."""
+    """ReLU: max(x, 0)."""
     return kernels.relu(x) if x.dtype.kind == "f" else np.maximum(x, 0)
 
 
 @primitive(batching=aligned)
 def _relu_vjp(h: Array, y: Array, /) -> Array:
-    """``h`` where the result y is not 0."""
+    """ReLU's derivative: ``h`` where the result y is not 0."""
     return kernels.relu_backward(*np.broadcast_arrays(h, y))
 
 
@@ -139,7 +139,7 @@ relu = unary(_relu, "relu", lambda g, out: _relu_vjp(g, out))
 
 
 def _over_length(g: Any, side: Any, out: Any) -> Any:
-    """The slope of a hypotenuse, side / length; 0 at length 0."""
+    """Derivative of hypot, side / length; 0 at length 0."""
     return where(out == 0, 0, g * (side / where(out == 0, 1, out)))
 
 
@@ -167,7 +167,7 @@ _clip.name = "clip"
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
-    """Values limited to [min, max]; the gradient passes inside and at the bounds, and to a bound that was put in place.
+    """Clip values to [min, max]; the gradient passes inside and at the bounds, else to the bound that replaced a value.
 
     Args:
         x: any shape.
@@ -185,7 +185,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 @primitive(dtypes="numeric", batching=aligned)
 def nan_to_num(x: Array, /, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
-    """NaN and infinities replaced: by 0 and the dtype's largest and smallest numbers unless others are given."""
+    """Replace NaN and infinities, by 0 and the dtype's largest and smallest numbers unless others are given."""
     return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
@@ -196,7 +196,7 @@ nan_to_num.vjp(x=lambda g, x: where(isfinite(x), g, 0))
 
 @primitive(dtypes="numeric", batching=aligned)
 def round(x: Array, /, decimals: int = 0) -> Array:
-    """The nearest number with so many decimals, of two equally near the even one; integers remain as they are."""
+    """Round to a number of decimals, halves to even; integers are unchanged."""
     return np.round(x, decimals) if x.dtype.kind == "f" or decimals < 0 else x.copy()
 
 
@@ -212,13 +212,13 @@ nextafter = binary(np.nextafter, "nextafter", lambda g: g, no_slope, "floating")
 
 
 def _sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x)."""
+    """Logistic sigmoid, 1 / (1 + e^-x)."""
     return kernels.sigmoid(x)
 
 
 @primitive(batching=aligned)
 def _sigmoid_vjp(h: Array, y: Array, /) -> Array:
-    """h · y · (1 - y)."""
+    """Sigmoid's derivative, h · y · (1 - y)."""
     return kernels.sigmoid_backward(*np.broadcast_arrays(h, y))
 
 
@@ -226,19 +226,19 @@ _sigmoid_vjp.vjp(h=lambda g, y: _sigmoid_vjp(g, y), y=lambda g, h, y: g * h * (1
 
 
 def _softplus(x: Array) -> Array:
-    """log(1 + e^x)."""
+    """Softplus, log(1 + e^x)."""
     result: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
     return result
 
 
 def _log_sigmoid(x: Array) -> Array:
-    """log(1 / (1 + e^-x)) = -log(1 + e^-x)."""
+    """Log-sigmoid, log(1 / (1 + e^-x)) = -log(1 + e^-x)."""
     result: Array = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
     return result
 
 
 def _ahead(a: Any, b: Any) -> Any:
-    """a - b, and 0 between equal infinities."""
+    """Difference a - b, 0 between equal infinities."""
     return where((a == b) & isinf(a), 0, a - b)
 
 
@@ -290,7 +290,7 @@ rad2deg = floating(np.rad2deg, "rad2deg", lambda g: g * (180 / math.pi))
 
 
 def _over_square_of_length(g: Any, side: Any, a: Any, b: Any) -> Any:
-    """g · side / (a² + b²); 0 at the origin, where the angle has no slope."""
+    """Derivative of atan2, g · side / (a² + b²); 0 at the origin."""
     length = hypot(a, b)
     length = where(length == 0, 1, length)
     return g * (side / length) / length
@@ -308,7 +308,7 @@ atan2 = binary(
 
 
 def astype(x: Any, dtype: npt.DTypeLike, /, *, copy: bool = True, device: Literal["cpu"] | None = None) -> Tensor:
-    """``x`` with another dtype; gradients return in the dtype of ``x``.
+    """Cast ``x`` to another dtype; gradients are cast back to the dtype of ``x``.
 
     Args:
         x: an array of any shape.

@@ -1,4 +1,4 @@
-"""What an index is made of: a view, and integer arrays to pick by along some of its axes."""
+"""Index parsing: an index as a view, and integer arrays that index some of its axes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.engine.tensor import Array, Shape, Tensor, as_array
 
 
 class Parts(NamedTuple):
-    """An index as a view, and integer arrays to pick by along some axes of that view."""
+    """Parsed index: a view, and integer arrays that index some axes of that view."""
 
     view: tuple[Any, ...]
     axes: list[int]
@@ -20,7 +20,7 @@ class Parts(NamedTuple):
 
 
 def is_basic(index: Any) -> bool:
-    """Whether the index is made of integers, slices, ``None`` and ``...`` only: it selects a view."""
+    """True for basic indexing: integers, slices, ``None`` and ``...`` only, which select a view."""
     for part in index if isinstance(index, tuple) else (index,):
         if not (part is None or part is ... or isinstance(part, (slice, int, np.integer))) or isinstance(part, bool):
             return False
@@ -28,14 +28,14 @@ def is_basic(index: Any) -> bool:
 
 
 def plain_index(index: Any) -> Any:
-    """An index as NumPy understands it, with arrays in the place of tensors and lists."""
+    """NumPy's form of an index, with arrays instead of tensors and lists."""
     if isinstance(index, tuple):
         return tuple(plain_index(part) for part in index)
     return as_array(_as_index(index)) if isinstance(index, (Tensor, list)) else index
 
 
 def parse(index: Any, shape: Shape) -> Parts:
-    """An index that is not basic, in its parts.
+    """Parse an advanced index.
 
     Raises:
         IndexError: it has more parts than ``shape``, a mask has another shape, or something is not an index.
@@ -76,14 +76,14 @@ def _is_array(part: Any) -> bool:
 
 
 def _axes_used(part: Any) -> int:
-    """How many axes of the indexed array a part of the index takes."""
+    """Number of axes of the indexed array that a part of the index takes."""
     if part is None or part is ...:
         return 0
     return part.ndim if _is_array(part) and part.dtype.kind == "b" else 1
 
 
 def _where_true(mask: Any, shape: Shape, axis: int) -> list[Array]:
-    """The positions along each of its axes at which a mask holds."""
+    """Positions where a mask is True, along each of its axes."""
     if mask.dtype.kind != "b":
         raise IndexError(f"expected integers, slices, ..., None, or integer or boolean arrays, got {mask.dtype}")
     if any(given not in (size, 0) for given, size in zip(mask.shape, shape, strict=True)):  # as in NumPy
@@ -92,7 +92,7 @@ def _where_true(mask: Any, shape: Shape, axis: int) -> list[Array]:
 
 
 def as_integers(indices: Any, name: str = "indices") -> Any:
-    """Indices as a tensor or an array, its values still unseen.
+    """Indices as a tensor or an array of integers; values are not checked.
 
     Raises:
         TypeError: they are not integers.

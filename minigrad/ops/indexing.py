@@ -1,6 +1,6 @@
-"""Picking elements and writing to them, by NumPy's rules for an index.
+"""Indexing and index assignment, by NumPy's rules.
 
-Slices, integers, ``None`` and ``...`` select a view. Everything else comes down to picking along one axis: boolean
+Slices, integers, ``None`` and ``...`` select a view. Everything else reduces to indexing along one axis: boolean
 masks become the positions where they hold, and several integer arrays become positions along the axes they index,
 taken as one. So there are few derivatives here: those of a view, of picking along an axis, and of writing.
 Where an index repeats, gradients add up, and the last write counts.
@@ -32,13 +32,13 @@ __all__ = [
 
 
 def _whole(arrays: list[Any], depth: int) -> list[Any]:
-    """Arrays with all examples, also where they share one."""
+    """Arrays expanded to all examples, also where they share one."""
     lead = np.broadcast_shapes(*(array.shape[:depth] for array in arrays if isinstance(array, np.ndarray)))
     return [np.broadcast_to(a, lead + a.shape[depth:]) if isinstance(a, np.ndarray) else a for a in arrays]
 
 
 def _view_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The index and the shape are those of one example, behind the axes of the batch."""
+    """Batching rule of a view: index and shape are those of one example, behind the axes of the batch."""
     arrays = _whole(arrays, depth)
     index = params["index"] if isinstance(params["index"], tuple) else (params["index"],)
     params = {**params, "index": (*(slice(None),) * depth, *index)}
@@ -54,7 +54,7 @@ def _getitem(x: Array, /, index: Any) -> Array:
 
 @primitive(batching=_view_examples)
 def _put(g: Array, /, index: Any, shape: Shape) -> Array:
-    """Zeros of ``shape`` with ``g`` at ``index``: the transpose of a view."""
+    """Transpose of a view: zeros of ``shape`` with ``g`` at ``index``."""
     out = np.zeros(shape, g.dtype)
     out[index] = g
     return out
@@ -62,7 +62,7 @@ def _put(g: Array, /, index: Any, shape: Shape) -> Array:
 
 @primitive(batching=_view_examples)
 def _assign(x: Array, value: Array, /, index: Any) -> Array:
-    """A copy of ``x`` with ``value``, of the shape that the view has, at ``index``."""
+    """Copy of ``x`` with ``value``, of the view's shape, at ``index``."""
     out = np.array(x)
     out[index] = value
     return out
@@ -84,7 +84,7 @@ def _own_indices(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple
 
 
 def _own_or_shared_indices(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Indices that all examples share only go along an axis further behind."""
+    """Batching rule of indexing: shared indices apply to a later axis, others to each example."""
     *values, indices = arrays
     if all(size == 1 for size in indices.shape[:depth]):
         return [*values, indices.reshape(indices.shape[depth:])], {**params, "axis": params["axis"] + depth}
@@ -92,14 +92,14 @@ def _own_or_shared_indices(arrays: list[Any], depth: int, params: dict[str, Any]
 
 
 def _in_each_example(indices: Array, batch: int) -> tuple[Array, ...]:
-    """An index that picks along the axis behind those of the batch, for each example by its own indices."""
+    """Index along the axis behind those of the batch, with each example's own indices."""
     examples: tuple[Array, ...] = np.indices(indices.shape[:batch], sparse=True)
     return (*(grid.reshape(grid.shape + (1,) * (indices.ndim - batch)) for grid in examples), indices)
 
 
 def _pick(x: Array, indices: Array, axis: int, batch: int) -> Array:
     indices = indices.astype(np.int64, copy=False)
-    if x.size and not batch:  # NumPy's take is fast, but does not look at indices where there is nothing to pick
+    if x.size and not batch:  # NumPy's take is fast, but does not check indices of an empty array
         return np.take(x, indices, axis)
     rows = np.moveaxis(x, batch + axis, batch)[_in_each_example(indices, batch)]
     count = indices.ndim - batch
@@ -108,13 +108,13 @@ def _pick(x: Array, indices: Array, axis: int, batch: int) -> Array:
 
 @primitive(batching=_own_or_shared_indices)
 def _take(x: Array, indices: Array, /, axis: int, batch: int = 0) -> Array:
-    """x (…, N, …) picked at indices (I) gives (…, I, …). ``batch`` leading axes belong to both."""
+    """Index x (…, N, …) at indices (I): (…, I, …). ``batch`` leading axes belong to both."""
     return _pick(x, indices, axis, batch)
 
 
 @primitive(batching=_own_or_shared_indices)
 def add_at(g: Array, indices: Array, /, axis: int, size: int, batch: int = 0) -> Array:
-    """g (…, I, …) added into (…, size, …) zeros at indices (I): the transpose of picking."""
+    """Transpose of indexing: g (…, I, …) added into (…, size, …) zeros at indices (I)."""
     indices = indices.astype(np.int64, copy=False)
     count = indices.ndim - batch
     rows = np.moveaxis(g, range(batch + axis, batch + axis + count), range(batch, batch + count))
@@ -127,7 +127,7 @@ def add_at(g: Array, indices: Array, /, axis: int, size: int, batch: int = 0) ->
         places = np.where(indices < 0, indices + size, indices).reshape(-1)
         kernels.add_rows(flat, places, np.ascontiguousarray(rows).reshape(places.size, flat.shape[1]))
         if not axis and len(others) == 1:
-            return flat  # no view: the backward sweep hands it on without a copy
+            return flat  # no view: the backward pass takes it without a copy
         out = flat.reshape(size, *others)
     return np.moveaxis(out, batch, batch + axis)
 
@@ -150,7 +150,7 @@ _take_rows.name = "embedding"
 
 
 def take_rows(x: Any, indices: Any) -> Any:
-    """Rows of a (count, D) matrix at integer ``indices`` of any shape: an embedding look-up, ``(*indices.shape, D)``.
+    """Embedding lookup: rows of a (count, D) matrix at integer ``indices`` of any shape, ``(*indices.shape, D)``.
 
     Raises:
         TypeError: ``indices`` are not integers.
@@ -191,7 +191,7 @@ def _take_along_axis(x: Array, indices: Array, /, axis: int) -> Array:
 
 @primitive(batching=along_axis)
 def _add_along_axis(g: Array, indices: Array, /, axis: int, size: int) -> Array:
-    """Zeros, ``size`` of them along ``axis``, with ``g`` added at ``indices``."""
+    """Transpose of :func:`take_along_axis`: ``g`` added at ``indices`` into zeros, ``size`` of them along ``axis``."""
     shape = list(np.broadcast_shapes(g.shape, indices.shape))
     g, indices = np.broadcast_to(g, shape), np.broadcast_to(indices.astype(np.int64, copy=False), shape)
     shape[axis] = size
@@ -212,12 +212,12 @@ _add_along_axis.name = "add_along_axis"
 
 
 def take_along_axis(x: Any, /, indices: Any, axis: int = -1) -> Any:
-    """Elements picked along one axis, by indices of their own at every place of the others.
+    """Elements along one axis, at separate indices for every position of the other axes.
 
     Args:
         x: any shape.
         indices: integers, with as many dimensions as ``x``; shapes broadcast but for ``axis``.
-        axis: the axis to pick along.
+        axis: the axis to index.
 
     Raises:
         TypeError: ``indices`` are not integers.
@@ -246,7 +246,7 @@ def take_along_axis(x: Any, /, indices: Any, axis: int = -1) -> Any:
 
 @primitive(batching=aligned)
 def _positions(*indices: Array, sizes: tuple[int, ...]) -> Array:
-    """Positions along several axes as positions along those axes taken as one."""
+    """Flat positions along several axes merged into one."""
     total: Any = 0
     for place, (index, size) in enumerate(zip(indices, sizes, strict=True)):
         lowest, highest = (index.min(), index.max()) if index.size else (0, -1)
@@ -260,7 +260,7 @@ def _positions(*indices: Array, sizes: tuple[int, ...]) -> Array:
 
 
 def getitem(x: Any, index: Any, /) -> Any:
-    """``x[index]`` by NumPy's rules; the parts of the index may also be tensors.
+    """Indexing ``x[index]`` by NumPy's rules; the parts of the index may also be tensors.
 
     Raises:
         IndexError: an index is out of bounds, or does not fit the shape of ``x``.
@@ -293,7 +293,7 @@ def getitem(x: Any, index: Any, /) -> Any:
 
 @primitive(batching=_own_indices)
 def _write(x: Array, value: Array, positions: Array, /, batch: int = 0) -> Array:
-    """A copy of x (N) with value (I) at positions (I)."""
+    """Copy of x (N) with value (I) at positions (I)."""
     out = np.array(x)
     out[_in_each_example(positions, batch)] = value
     return out
@@ -301,7 +301,7 @@ def _write(x: Array, value: Array, positions: Array, /, batch: int = 0) -> Array
 
 @primitive(batching=_own_indices)
 def _is_last(positions: Array, /, count: int, batch: int = 0) -> Array:
-    """Which of several writes to one of ``count`` places is the last."""
+    """True for the last of several writes to the same of ``count`` positions."""
     writers = np.zeros((*positions.shape[:batch], count), np.int64)
     order = np.arange(math.prod(positions.shape[batch:])).reshape(positions.shape[batch:])
     index = _in_each_example(positions, batch)
@@ -317,13 +317,13 @@ _write.name = "setitem"
 
 
 def write_at(x: Any, positions: Any, value: Any) -> Any:
-    """A copy of ``x`` with ``value`` at positions in the flattened ``x``; it is broadcast to their shape."""
+    """Copy of ``x`` with ``value``, broadcast to their shape, at positions in the flattened ``x``."""
     value = in_dtype_of(x, value)
     return reshape(_write(flatten(x), _shaped(value, shape_of(positions)), positions), shape_of(x))
 
 
 def setitem(x: Any, index: Any, value: Any, /) -> Any:
-    """A copy of ``x`` with ``x[index] = value``. Where the index repeats, the last write counts.
+    """Index assignment: a copy of ``x`` with ``x[index] = value``. Where the index repeats, the last write counts.
 
     Args:
         x: any shape and dtype.
@@ -346,7 +346,7 @@ def setitem(x: Any, index: Any, value: Any, /) -> Any:
 
 
 def in_dtype_of(x: Any, value: Any) -> Any:
-    """What is written to ``x``; a Python integer outside the dtype's range is an error."""
+    """Cast a value to the dtype of ``x``; a Python integer outside the dtype's range is an error."""
     dtype = (x if isinstance(x, Tensor) else as_array(x)).dtype
     if not isinstance(value, (Tensor, np.ndarray)):
         return np.asarray(value, dtype)
@@ -354,7 +354,7 @@ def in_dtype_of(x: Any, value: Any) -> Any:
 
 
 def _shaped(value: Any, shape: Shape) -> Any:
-    """A value broadcast to a shape; axes of size 1 that it has in front are left out, as NumPy's assignment does."""
+    """Broadcast a value to a shape; leading axes of size 1 are dropped, as in NumPy's assignment."""
     extra = max(len(shape_of(value)) - len(shape), 0)
     if extra and set(shape_of(value)[:extra]) == {1}:
         value = reshape(value, shape_of(value)[extra:])

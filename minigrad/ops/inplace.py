@@ -1,7 +1,7 @@
-"""Changing a tensor in place: by assignment, or by ``+=`` and the like.
+"""In-place operations: assignment, and ``+=`` and the like.
 
 Without recording, the buffer itself is written to, as in NumPy: views see the change, and graphs that still need the
-old values say so at backward. While gradients are recorded, the tensor gets a new buffer and a new place in the graph
+old values raise an error at backward. While gradients are recorded, the tensor gets new storage and a new graph node
 instead; what was computed from it before keeps the old values and its right derivatives.
 """
 
@@ -21,7 +21,7 @@ from minigrad.ops.indexing import getitem, setitem
 
 
 def assign(target: Tensor, index: Any, value: Any) -> None:
-    """``target[index] = value``; the value is cast to the target's dtype and broadcast.
+    """Assignment ``target[index] = value``; the value is cast to the target's dtype and broadcast.
 
     Raises:
         RuntimeError: it would be recorded, and the target is a leaf that requires a gradient, or shows the elements of
@@ -40,7 +40,7 @@ def assign(target: Tensor, index: Any, value: Any) -> None:
 
 
 def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
-    """The in-place form of a binary operation."""
+    """In-place form of a binary operation."""
 
     def update(target: Tensor, other: Any) -> Tensor:
         result = operation(target, other)
@@ -60,14 +60,14 @@ def updated(operation: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], 
 
 
 def _is_functional(target: Tensor, value: Any) -> bool:
-    """True if the change must be a step of the graph, or of a tracer's, rather than of the memory."""
+    """True if the change must be recorded in the graph, or by a tracer, instead of written to memory."""
     if isinstance(target.data, Tracer) or (isinstance(value, Tensor) and isinstance(value.data, Tracer)):
         return True
     return is_grad_enabled() and (target.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
 
 
 def _replace(target: Tensor, result: Tensor) -> None:
-    """Put the target in the result's place in the graph; if it shows part of another tensor, that one too."""
+    """Give the target the result's node in the graph; if it is a view of another tensor, update that one too."""
     if target.node is None and target.requires_grad and is_grad_enabled():
         raise RuntimeError(
             "in place: this leaf requires a gradient, so its change would be lost; change it under no_grad(), or a copy"
@@ -84,7 +84,7 @@ def _replace(target: Tensor, result: Tensor) -> None:
             "in place: this tensor is a reshaped or transposed view of another one, which would not see the recorded "
             "change; change that one, or a copy"
         )
-    target.storage.replaced = True  # views that were taken of it are left behind
+    target.storage.replaced = True  # earlier views of it become stale
     _become(target, result)
 
 

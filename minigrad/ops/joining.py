@@ -1,4 +1,4 @@
-"""Arrays joined into one, and one array split into several."""
+"""Joining and splitting arrays."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def _concat_vjp(g: Any, shapes: Sequence[Shape], axis: int) -> list[Any]:
 
 
 def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
-    """The arrays joined along an axis.
+    """Concatenate arrays along an axis.
 
     Args:
         arrays: of one shape but for their sizes along ``axis``; their dtypes are promoted.
-        axis: where to join; None flattens them first.
+        axis: the axis to join along; None flattens them first.
 
     Raises:
         ValueError: there are no arrays, or their shapes do not fit.
@@ -77,7 +77,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
 
 
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
-    """Arrays of one shape joined along a new axis.
+    """Stack arrays of one shape along a new axis.
 
     Raises:
         ValueError: there are no arrays, or their shapes differ.
@@ -97,12 +97,12 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
 
 
 def _listed(results: Any) -> Sequence[Any]:
-    """What a function of one or several arrays returned, as a sequence."""
+    """Sequence of arrays from a single array or several."""
     return results if isinstance(results, (tuple, list)) else [results]
 
 
 def hstack(arrays: Sequence[Any], /) -> Any:
-    """The arrays side by side: joined along axis 1, vectors along axis 0.
+    """Stack arrays horizontally: along axis 1, vectors along axis 0.
 
     Example:
         >>> import minigrad as mg
@@ -114,7 +114,7 @@ def hstack(arrays: Sequence[Any], /) -> Any:
 
 
 def vstack(arrays: Sequence[Any], /) -> Any:
-    """The arrays one below the other, vectors as rows: joined along axis 0.
+    """Stack arrays vertically: along axis 0, vectors as rows.
 
     Example:
         >>> import minigrad as mg
@@ -126,12 +126,12 @@ def vstack(arrays: Sequence[Any], /) -> Any:
 
 
 def dstack(arrays: Sequence[Any], /) -> Any:
-    """The arrays one behind the other: joined along axis 2, see :func:`atleast_3d`."""
+    """Stack arrays in depth: along axis 2, see :func:`atleast_3d`."""
     return concat(_listed(atleast_3d(*all_beside(arrays))), axis=2)
 
 
 def column_stack(arrays: Sequence[Any], /) -> Any:
-    """The arrays side by side, vectors as columns.
+    """Stack arrays horizontally, vectors as columns.
 
     Example:
         >>> import minigrad as mg
@@ -143,7 +143,7 @@ def column_stack(arrays: Sequence[Any], /) -> Any:
 
 
 def append(x: Any, /, values: Any, axis: int | None = None) -> Any:
-    """``values`` joined to the end of ``x`` along an axis; both are flattened when it is None.
+    """Append ``values`` to ``x`` along an axis; both are flattened when it is None.
 
     Example:
         >>> import minigrad as mg
@@ -167,7 +167,7 @@ _unstack.name = "unstack"
 
 
 def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
-    """The arrays that make up ``x`` along an axis, which they lack.
+    """Unstack ``x`` along an axis: a tuple of arrays without it.
 
     Example:
         >>> import minigrad as mg
@@ -189,17 +189,17 @@ _split.name = "split"
 
 
 def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
-    """``x`` cut into pieces along an axis, which need not be of one size.
+    """Split ``x`` along an axis into parts, which may differ in size.
 
     Args:
         x: at least one axis.
-        indices_or_sections: how many pieces (the first are longer by one where they do not fit evenly), or where to
+        indices_or_sections: the number of parts (the first are longer by one if it does not divide evenly), or where to
             cut, ascending.
         axis: the axis to cut.
 
     Raises:
         TypeError: places or their number are not integers.
-        ValueError: no pieces are asked for, or the places do not ascend.
+        ValueError: the number of parts is below 1, or the places do not ascend.
 
     Example:
         >>> import minigrad as mg
@@ -221,11 +221,11 @@ def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int =
 
 
 def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
-    """``x`` cut into pieces along an axis, of one size if their number is given. See :func:`array_split`.
+    """Split ``x`` along an axis, into parts of one size if their number is given. See :func:`array_split`.
 
     Raises:
         TypeError: places or their number are not integers.
-        ValueError: the pieces would be of different sizes.
+        ValueError: the parts would differ in size.
 
     Example:
         >>> import minigrad as mg
@@ -240,17 +240,17 @@ def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) ->
 
 
 def hsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
-    """``x`` cut into pieces side by side: along axis 1, a vector along axis 0."""
+    """Split ``x`` horizontally: along axis 1, a vector along axis 0."""
     return split(x, indices_or_sections, axis=min(1, len(shape_of(x)) - 1))
 
 
 def vsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
-    """``x`` (at least 2-d) cut into pieces one below the other: along axis 0."""
+    """Split ``x`` (at least 2-d) vertically: along axis 0."""
     return _split_matrix(x, indices_or_sections, 0)
 
 
 def dsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> list[Any]:
-    """``x`` (at least 3-d) cut into pieces one behind the other: along axis 2."""
+    """Split ``x`` (at least 3-d) in depth: along axis 2."""
     return _split_matrix(x, indices_or_sections, 2)
 
 

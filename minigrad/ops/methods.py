@@ -1,4 +1,4 @@
-"""Operators and methods of tensors: the operations of this floor, hung on the class when the floor is loaded."""
+"""Operators and methods of tensors: the operations of this package, added to the class on import."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _reflected(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
 
 
 def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function, which binds to the instance as an operation object would not."""
+    """Wrap an operation object in a plain function, which binds to the instance."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         return operation(self, *args, **kwargs)
@@ -42,7 +42,7 @@ def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _deferring(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """An operator that leaves the work to the other operand where that has arrays within, as labelled arrays do."""
+    """Deferring operator: leaves the work to another operand that wraps arrays, as labelled arrays do."""
 
     def operator(self: Tensor, other: Any) -> Any:
         kind = type(other)
@@ -86,7 +86,7 @@ _UNARY: dict[str, Callable[..., Any]] = {
     "invert": comparisons.bitwise_invert,
     "getitem": indexing.getitem,
 }
-# A family of operations, and which of them are methods too
+# Families of operations, and the names of those that are also methods
 _METHODS: dict[ModuleType, str] = {
     reductions: "sum prod mean var std max min argmax argmin any all logsumexp",
     scans: "cumsum cumprod",
@@ -122,7 +122,7 @@ def _reshape(self: Tensor, *sizes: Any) -> Any:
 
 
 def _copy(self: Tensor) -> Tensor:
-    """The same values in a buffer of their own; the gradient passes."""
+    """Copy with its own memory; differentiable."""
     return elementwise.astype(self, self.dtype, copy=True)
 
 

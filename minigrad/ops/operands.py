@@ -1,6 +1,6 @@
-"""Arguments of composed functions as tensors: one rule for all of them.
+"""Operand conversion: arguments of composite functions as tensors.
 
-A composed function looks at its arguments' shapes before any operation sees them, so it brings them to tensors itself.
+A composite function needs its arguments' shapes before it calls an operation, so it converts them to tensors itself.
 Python's numbers, in nested lists too, then take the precision of the tensors beside them.
 """
 
@@ -19,7 +19,7 @@ from minigrad.ops.joining import stack
 
 
 def as_operand(x: Any, name: str = "x", others: tuple[Any, ...] = ()) -> Any:
-    """``x`` as something with a shape and operators: a tensor, but plain inside a first-order derivative.
+    """Convert ``x`` to an operand with a shape and operators: a tensor, or an array inside a first-order derivative.
 
     Args:
         x: a tensor, an array, a number, or nested lists, which may contain tensors that stay connected to the graph.
@@ -37,7 +37,7 @@ def as_operand(x: Any, name: str = "x", others: tuple[Any, ...] = ()) -> Any:
 
 
 def as_operands(*optional: str, **given: Any) -> tuple[Any, ...]:
-    """All arguments of a function as operands, by name; those that are ``optional`` may be None and stay it.
+    """Convert all arguments of a function to operands, by name; those that are ``optional`` may be None.
 
     Raises:
         TypeError: an argument has no numbers, or a dtype that tensors cannot have; the message names it.
@@ -56,7 +56,7 @@ def holds_tensors(obj: Any) -> bool:
 
 
 def sharing(array: Array, source: Any) -> Tensor:
-    """A tensor of an array that may be somebody else's."""
+    """Tensor that shares an array owned by others."""
     result = Tensor(array)
     if array is source or array.base is not None:
         result.storage.foreign = True
@@ -64,7 +64,7 @@ def sharing(array: Array, source: Any) -> Tensor:
 
 
 def as_floats(*optional: str, **given: Any) -> tuple[Any, ...]:
-    """:func:`as_operands`, with integers and booleans as floats, so that sums and differences of them do not wrap."""
+    """Floating operands: :func:`as_operands` with integers and booleans as floats, so that arithmetic does not wrap."""
     operands = as_operands(*optional, **given)
     floats = {x.dtype for x in operands if x is not None and x.dtype.kind == "f"}
     dtype = np.result_type(*floats) if floats else default_float

@@ -1,4 +1,4 @@
-"""Elements repeated: around the edges, in copies, or in overlapping windows; and elements rolled round."""
+"""Padding, repetition, sliding windows and rolling."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MODES = {
 }
 
 
-# Around the edges
+# Padding
 
 
 def _pad_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -56,14 +56,14 @@ _pad.name = "pad"
 
 
 def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    """``x`` with elements added around it.
+    """Pad ``x`` along its axes.
 
     Args:
         x: any shape.
-        pad_width: how many elements: ((before, after), …) for each axis, or (before, after) or a number for all axes.
+        pad_width: numbers of elements: ((before, after), …) for each axis, or (before, after) or a number for all axes.
         mode: ``"constant"``; ``"edge"`` or ``"replicate"``: the outermost elements; ``"reflect"``: mirrored at them;
             ``"symmetric"``: mirrored behind them; ``"wrap"`` or ``"circular"``: those of the other end.
-        constant_values: what to add in the mode ``"constant"``, in the forms of ``pad_width``.
+        constant_values: the values of the mode ``"constant"``, in the forms of ``pad_width``.
 
     Raises:
         ValueError: the mode is unknown, a width is negative, or an empty axis has nothing to repeat.
@@ -83,17 +83,17 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
         raise ValueError(f"mode: expected 'constant' or one of {', '.join(_MODES)}, got {mode!r}")
     for axis, (width, size) in enumerate(zip(widths, shape, strict=True)):
         if width != (0, 0):
-            # Padding picks elements, so padded positions say which.
+            # Padding is indexing: the positions are padded, then taken.
             x = take(x, np.pad(np.arange(size), width, _MODES[mode]), axis=axis)  # type: ignore[call-overload]
-    return reshape(x, shape_of(x))  # a tensor also where nothing was to be added
+    return reshape(x, shape_of(x))  # a tensor also if the widths are 0
 
 
 def _pairs(given: Any, ndim: int) -> tuple[tuple[Any, Any], ...]:
-    """A (before, after) for each axis."""
+    """Widths (before, after) for each axis."""
     return tuple((before, after) for before, after in np.broadcast_to(np.asarray(given), (ndim, 2)).tolist())
 
 
-# Round
+# Rolling
 
 
 @primitive(batching=along_axis)
@@ -106,11 +106,11 @@ _roll.name = "roll"
 
 
 def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
-    """``x`` with its elements moved along an axis; what falls off at one end returns at the other.
+    """Roll the elements of ``x`` along an axis; those beyond one end reappear at the other.
 
     Args:
         x: any shape.
-        shift: by how many places, towards the end if positive.
+        shift: the number of positions, towards the end if positive.
         axis: one axis or several, with a shift for each or one for all. None: as if flattened.
 
     Raises:
@@ -128,16 +128,16 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None
     return _roll(x, tuple(shifts.tolist()), tuple(places.tolist()))
 
 
-# In copies
+# Repetition
 
 
 def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Any:
-    """Each element of ``x`` several times, one after the other.
+    """Repeat each element of ``x``.
 
     Args:
         x: any shape.
-        repeats: how often: a number, or integers, one for each element along ``axis``.
-        axis: along which axis; None flattens ``x`` first.
+        repeats: the number of repetitions, or integers, one for each element along ``axis``.
+        axis: the axis; None flattens ``x`` first.
 
     Raises:
         ValueError: ``repeats`` are negative or not as many as the elements.
@@ -162,11 +162,11 @@ def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Any:
 
 
 def tile(x: Any, /, reps: int | Sequence[int]) -> Any:
-    """Copies of ``x`` side by side.
+    """Tile: repeat the whole of ``x`` along its axes.
 
     Args:
         x: any shape.
-        reps: how many copies along each of the last axes; more of them than axes add axes in front.
+        reps: the number of copies along each of the last axes; more of them than axes add axes in front.
 
     Example:
         >>> import minigrad as mg
@@ -185,7 +185,7 @@ def tile(x: Any, /, reps: int | Sequence[int]) -> Any:
     return reshape(copies, tuple(math.prod(pair) for pair in zip(counts, shape, strict=True)))
 
 
-# In windows
+# Windows
 
 
 @primitive(view=True, batching=along_axis)
@@ -195,7 +195,7 @@ def _windows(x: Array, /, window: Shape, axis: tuple[int, ...]) -> Array:
 
 @primitive(batching=along_axis)
 def _add_windows(g: Array, /, window: Shape, axis: tuple[int, ...]) -> Array:
-    """Overlapping windows added up where they stood: the transpose of taking them."""
+    """Overlap-add: the transpose of taking sliding windows."""
     places = g.shape[: g.ndim - len(window)]
     shape = list(places)
     for size, along in zip(window, axis, strict=True):
@@ -216,7 +216,7 @@ _add_windows.name = "add_windows"
 
 
 def sliding_window_view(x: Any, window_shape: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
-    """All windows of a size in ``x``, as a view.
+    """Sliding windows of a size in ``x``, as a view.
 
     Args:
         x: any shape.
@@ -244,7 +244,7 @@ def sliding_window_view(x: Any, window_shape: int | Sequence[int], axis: int | S
 
 
 def unfold(x: Any, axis: int, size: int, step: int = 1) -> Any:
-    """Windows of a size along one axis, their starts ``step`` apart: PyTorch's ``Tensor.unfold``.
+    """Sliding windows along one axis, their starts ``step`` apart: PyTorch's ``Tensor.unfold``.
 
     Returns:
         The axes of ``x``, with the windows along ``axis`` and the elements of a window along an axis at the end. A

@@ -1,4 +1,4 @@
-"""Operations of this floor: the engine's, with a batching rule, and with errors that name the parameter to blame.
+"""Primitive operations: the engine's, with a batching rule and errors that name the invalid parameter.
 
 See :mod:`minigrad.engine.primitive` for how an operation is defined.
 """
@@ -24,10 +24,10 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 
 
 class _Checked(Primitive):
-    """An operation whose parameters are checked by their annotations."""
+    """Operation whose parameters are checked against their annotations."""
 
     def check(self, params: dict[str, Any]) -> None:
-        """Word an error on demand: that a parameter is not what its annotation says.
+        """Check parameters against their annotations.
 
         Raises:
             TypeError: one is not; the message names it.
@@ -40,7 +40,7 @@ class _Checked(Primitive):
 
 
 class _AlongAxis(_Checked):
-    """An operation with a parameter ``axis``, which is checked before NumPy takes True for 1."""
+    """Operation with a parameter ``axis``, which is checked before NumPy takes True for 1."""
 
     def __init__(self, forward: Callable[..., Any], dtypes: Promotion, view: bool) -> None:
         super().__init__(forward, dtypes, view)
@@ -71,14 +71,14 @@ def primitive(
     view: bool = False,
     batching: BatchingRule | None = None,
 ) -> Primitive | Callable[[Callable[..., Any]], Primitive]:
-    """Make an operation of a function of arrays.
+    """Define an operation from a function of arrays.
 
     Args:
         forward: arrays in, array (or a tuple of arrays, or :class:`WithResiduals`) out.
         dtypes: promotion of the inputs. ``"keep"``: none. ``"numeric"``: they are brought to one dtype.
             ``"floating"``: and that one is floating.
         view: the result may share its input's memory.
-        batching: how the arguments are fitted to a batch of examples, see :mod:`minigrad.ops.batching`.
+        batching: the batching rule, see :mod:`minigrad.ops.batching`.
     """
 
     def define(function: Callable[..., Any]) -> Primitive:

@@ -1,4 +1,4 @@
-"""Products: sums of elementwise products over shared axes. All of them come down to one matrix product."""
+"""Matrix and tensor products, all of them in terms of one matrix product."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _vecdot.vjp(a=lambda g, b: expand_dims(g, -1) * b, b=lambda g, a: expand_dims(g,
 
 
 def matmul(x1: Any, x2: Any, /) -> Any:
-    """The matrix product over the last two axes: ``(…, M, K) @ (…, K, N)`` gives ``(…, M, N)``.
+    """Matrix product over the last two axes: ``(…, M, K) @ (…, K, N)`` gives ``(…, M, N)``.
 
     Leading axes broadcast. A 1-d operand is a row on the left and a column on the right, and its axis disappears from
     the result. float32 and float64 run on this package's own kernel, transposed operands without a copy.
@@ -78,7 +78,7 @@ def matmul(x1: Any, x2: Any, /) -> Any:
 
 
 def tensordot(x1: Any, x2: Any, /, axes: int | Sequence[Any] = 2) -> Any:
-    """The sum of products over some axes of ``x1`` and ``x2``.
+    """Tensor contraction: the sum of products over some axes of ``x1`` and ``x2``.
 
     Args:
         x1, x2: arrays of any shape.
@@ -107,7 +107,7 @@ def tensordot(x1: Any, x2: Any, /, axes: int | Sequence[Any] = 2) -> Any:
             raise ValueError(f"axes: expected 0 to {min(map(len, shapes))} for shapes {shapes}, got {axes}")
         left, right = tuple(range(len(shapes[0]) - axes, len(shapes[0]))), tuple(range(axes))
     if [shapes[0][a] for a in left] != [shapes[1][a] for a in right]:
-        raise ValueError(f"axes: those of {shapes[0]} and {shapes[1]} that are to meet differ, got {axes}")
+        raise ValueError(f"axes: the contracted axes of {shapes[0]} and {shapes[1]} differ, got {axes}")
     free = [[a for a in range(len(shape)) if a not in met] for shape, met in zip(shapes, (left, right), strict=True)]
     rows, columns = ([shape[a] for a in rest] for shape, rest in zip(shapes, free, strict=True))
     inner = math.prod(shapes[0][a] for a in left)
@@ -151,7 +151,7 @@ def dot(x1: Any, x2: Any, /) -> Any:
 
 
 def inner(x1: Any, x2: Any, /) -> Any:
-    """The sum over the last axes: ``(…, N)`` and ``(***, N)`` give ``(…, ***)``; a number multiplies."""
+    """Inner product over the last axes: ``(…, N)`` and ``(***, N)`` give ``(…, ***)``; a number multiplies."""
     x1, x2 = as_operands(x1=x1, x2=x2)
     if not x1.ndim or not x2.ndim:
         return multiply(x1, x2)
@@ -159,19 +159,19 @@ def inner(x1: Any, x2: Any, /) -> Any:
 
 
 def vdot(x1: Any, x2: Any, /) -> Any:
-    """The dot product of all elements, in their order: both operands are flattened first."""
+    """Dot product of all elements: both operands are flattened first."""
     x1, x2 = as_operands(x1=x1, x2=x2)
     return tensordot(flatten(x1), flatten(x2), axes=1)
 
 
 def outer(x1: Any, x2: Any, /) -> Any:
-    """Every element of ``x1`` times every element of ``x2``: (M,) and (N,) give (M, N). Others are flattened first."""
+    """Outer product: (M,) and (N,) give (M, N). Other shapes are flattened first."""
     x1, x2 = as_operands(x1=x1, x2=x2)
     return multiply(expand_dims(flatten(x1), 1), flatten(x2))
 
 
 def kron(x1: Any, x2: Any, /) -> Any:
-    """The Kronecker product: every element of ``x1`` replaced by itself times ``x2``.
+    """Kronecker product: every element of ``x1`` replaced by itself times ``x2``.
 
     Axes are aligned at the last; (M, N) and (P, Q) give (M · P, N · Q).
 
@@ -191,7 +191,7 @@ def kron(x1: Any, x2: Any, /) -> Any:
 
 
 def cross(x1: Any, x2: Any, /, axis: int = -1) -> Any:
-    """The cross products of the 3-vectors along ``axis``; the other axes broadcast.
+    """Cross products of the 3-vectors along ``axis``; the other axes broadcast.
 
     Raises:
         ValueError: an operand does not have size 3 along ``axis``.
@@ -210,5 +210,5 @@ def cross(x1: Any, x2: Any, /, axis: int = -1) -> Any:
 
 
 def _next(x: Any) -> Any:
-    """Each component's successor, the first one after the last."""
+    """Cyclic shift: each component's successor, the first one after the last."""
     return concat([x[..., 1:], x[..., :1]], axis=-1)

@@ -1,4 +1,4 @@
-"""Operations that collapse axes. ``axis`` is None (all), an integer, or a tuple of integers."""
+"""Reductions over axes. ``axis`` is None (all), an integer, or a tuple of integers."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ Axis = int | tuple[int, ...] | None
 
 
 def _axis(x: Array, axis: Axis) -> Axis:
-    """The axis as NumPy understands it for numbers too."""
+    """Axis for NumPy, also of scalars."""
     return axis if x.ndim else reduced_axes(axis, 0)
 
 
 def _kept(shape: Shape, axis: Axis) -> Shape:
-    """The shape of a reduction with ``keepdims=True``."""
+    """Shape of a reduction with ``keepdims=True``."""
     axes = reduced_axes(axis, len(shape))
     return tuple(1 if i in axes else size for i, size in enumerate(shape))
 
 
 def _count(shape: Shape, axis: Axis) -> int:
-    """How many elements are collapsed into one."""
+    """Number of elements reduced to one."""
     return math.prod(shape[a] for a in reduced_axes(axis, len(shape)))
 
 
 def _stretch(g: Any, shape: Shape, axis: Axis) -> Any:
-    """The cotangent of a reduction, repeated over the axes that it collapsed."""
+    """Broadcast the cotangent of a reduction over the reduced axes."""
     return spread(g, reduced_axes(axis, len(shape)), shape)
 
 
 def _order(shape: Shape, axis: Axis) -> tuple[int, ...]:
-    """The axes with those to be collapsed at the end."""
+    """Order of the axes with the reduced ones at the end."""
     axes = reduced_axes(axis, len(shape))
     return tuple(i for i in range(len(shape)) if i not in axes) + axes
 
 
 def _rows(x: Any, axis: Axis) -> Any:
-    """``x`` with the axes to be collapsed merged into one last axis."""
+    """Reshape ``x`` with the reduced axes merged into one last axis."""
     lead = tuple(size for i, size in enumerate(x.shape) if i not in reduced_axes(axis, x.ndim))
     return reshape(permute_dims(x, _order(x.shape, axis)), (*lead, _count(x.shape, axis)))
 
@@ -70,7 +70,7 @@ def _rows(x: Any, axis: Axis) -> Any:
 
 @primitive(batching=along_axis)
 def sum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Array:
-    """The sum over ``axis``; booleans and small integers add up as int64 or uint64 unless a dtype is given.
+    """Sum over ``axis``; booleans and small integers add up as int64 or uint64 unless a dtype is given.
 
     Example:
         >>> import minigrad as mg
@@ -82,7 +82,7 @@ def sum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DT
 
 @primitive(batching=along_axis)
 def prod(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Array:
-    """The product over ``axis``, dtypes as in :func:`sum`; derivatives are exact with zeros in it, to any order."""
+    """Product over ``axis``, dtypes as in :func:`sum`; derivatives are exact with zeros in it, to any order."""
     return np.prod(x, axis=_axis(x, axis), keepdims=keepdims, dtype=dtype)
 
 
@@ -107,11 +107,11 @@ def _logsumexp(x: Array, /, axis: Axis, keepdims: bool) -> Array:
 
 
 _logsumexp.name = "logsumexp"
-_logsumexp.vjp(x=lambda g, x, axis: reshape(g, _kept(x.shape, axis)) * _shares(x, axis))
+_logsumexp.vjp(x=lambda g, x, axis: reshape(g, _kept(x.shape, axis)) * _softmax_weights(x, axis))
 
 
 def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log Σ exp(x) over ``axis``, without overflow; -inf for nothing but -inf, where the gradient is 0.
+    """Log-sum-exp over ``axis``, without overflow; -inf where all elements are -inf, with a gradient of 0.
 
     With ``keepdims`` a scalar counts as a vector of one element, as in SciPy.
     """
@@ -122,12 +122,12 @@ def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
     return _logsumexp(flatten(x), 0, keepdims)
 
 
-def _shares(x: Any, axis: Axis) -> Any:
-    """e^x / Σ e^x: of an infinite sum the infinite terms have 1 each, of an empty one all have 0."""
+def _softmax_weights(x: Any, axis: Axis) -> Any:
+    """Softmax weights e^x / Σ e^x: 1 for infinite terms of an infinite sum, 0 where the sum is zero."""
     if not x.size:
         return x
     axes = reduced_axes(axis, x.ndim)
-    top = max(x.detach() if isinstance(x, Tensor) else x, axis=axes, keepdims=True)  # the shares do not depend on it
+    top = max(x.detach() if isinstance(x, Tensor) else x, axis=axes, keepdims=True)  # the weights do not depend on it
     infinite = isinf(top)
     terms = where(infinite, x == np.inf, exp(where(infinite, -np.inf, x - where(infinite, 0, top))))
     return terms / where(infinite, 1, sum(terms, axis=axes, keepdims=True))
@@ -138,7 +138,7 @@ def _shares(x: Any, axis: Axis) -> Any:
 
 @primitive(dtypes="floating", batching=along_axis)
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The mean over ``axis``; of integers in float32."""
+    """Mean over ``axis``; of integers in float32."""
     return np.mean(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
@@ -146,13 +146,13 @@ mean.vjp(x=lambda g, x_shape, axis: _stretch(g / builtins.max(_count(x_shape, ax
 
 
 def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = False) -> Any:
-    """The mean over ``axis``, each element counting as much as its weight: Σ w·x / Σ w.
+    """Weighted average over ``axis``: Σ w·x / Σ w.
 
     Args:
         x: any shape.
-        axis: what to average over.
+        axis: the axes to average over.
         weights: of the shape of ``x``, or of its one ``axis`` only; None for the mean.
-        keepdims: whether the axes remain, with size 1.
+        keepdims: leave the axes in place, with size 1.
     """
     if weights is None:
         return mean(x, axis=axis, keepdims=keepdims)
@@ -168,21 +168,21 @@ def average(x: Any, /, axis: Axis = None, weights: Any = None, keepdims: bool = 
 
 
 def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The variance over ``axis``: the sum of squared deviations, divided by (count - correction)."""
+    """Variance over ``axis``: the sum of squared deviations, divided by (count - correction)."""
     correction, keepdims = as_number(correction, "correction"), as_truth(keepdims, "keepdims")
     squares = square(subtract(x, mean(x, axis=axis, keepdims=True)))
     return sum(squares, axis=axis, keepdims=keepdims) / builtins.max(_count(shape_of(x), axis) - correction, 0)
 
 
 def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The standard deviation over ``axis``: the square root of :func:`var`, with a gradient of 0 where it is 0."""
+    """Standard deviation over ``axis``: the square root of :func:`var`, with a gradient of 0 where it is 0."""
     variance = var(x, axis, correction, keepdims)
     none = variance == 0
     return where(none, 0, sqrt(where(none, 1, variance)))
 
 
 def median(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The middle value over ``axis``, or the mean of the two; NaN where any is."""
+    """Median over ``axis``, the mean of the two middle values where there are two; NaN where any element is."""
     (x,) = as_floats(x=x)
     rows = sort(_rows(x, axis), axis=-1)
     count = rows.shape[-1]
@@ -190,7 +190,7 @@ def median(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
     return _finished(middle, rows, x.shape, axis, keepdims)
 
 
-# Between two elements, at which place in their order to read
+# Position between two sorted elements
 _PLACES: dict[str, Callable[[Any], Any]] = {
     "linear": lambda place: place,
     "lower": floor,
@@ -201,18 +201,18 @@ _PLACES: dict[str, Callable[[Any], Any]] = {
 
 
 def quantile(x: Any, q: Any, /, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
-    """The value below which the part ``q`` of the elements over ``axis`` lies; NaN where any element is.
+    """Quantile ``q`` of the elements over ``axis``; NaN where any element is.
 
     Args:
         x: any shape, not empty.
         q: numbers in [0, 1], any shape; their axes come first in the result. Differentiable too.
-        axis: what to collapse.
-        keepdims: whether the axes remain, with size 1.
-        method: what to make of a place between two elements: ``"linear"`` interpolates, ``"lower"``, ``"higher"`` and
+        axis: the axes to reduce.
+        keepdims: leave the axes in place, with size 1.
+        method: the value between two elements: ``"linear"`` interpolates, ``"lower"``, ``"higher"`` and
             ``"nearest"`` take one of them, ``"midpoint"`` their mean.
 
     Raises:
-        ValueError: ``q`` is outside [0, 1], or there is nothing to collapse.
+        ValueError: ``q`` is outside [0, 1], or there are no elements.
 
     Example:
         >>> import minigrad as mg
@@ -238,17 +238,17 @@ def quantile(x: Any, q: Any, /, axis: Axis = None, keepdims: bool = False, *, me
 
 
 def percentile(x: Any, q: Any, /, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
-    """:func:`quantile`, with ``q`` in percent."""
+    """Percentile: :func:`quantile`, with ``q`` in percent."""
     return quantile(x, _exact(q) / 100, axis, keepdims, method=method)
 
 
 def _exact(q: Any) -> Any:
-    """A share as float64, for the place in a long array that it means."""
+    """Quantile level as float64, exact enough for positions in long arrays."""
     return astype(q if hasattr(q, "dtype") else np.asarray(q, np.float64), float64)
 
 
 def _finished(values: Any, rows: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
-    """What was found in sorted rows, where NaN stands last: NaN if there is one, and the axes kept if wished."""
+    """Result of sorted rows: NaN if a row has one (it is last), with the axes restored for ``keepdims``."""
     if rows.dtype.kind == "f" and rows.shape[-1]:
         last = rows[..., -1]
         values = where(isnan(last), last, values)
@@ -260,7 +260,7 @@ def _finished(values: Any, rows: Any, shape: Shape, axis: Axis, keepdims: bool) 
 
 
 def _evenly(g: Any, out: Any, x: Any, axis: Axis) -> Any:
-    """The cotangent of max or min: ties share it evenly; if the result is NaN, those which made it so."""
+    """Gradient of max or min: ties share it evenly; if the result is NaN, the NaN elements do."""
     kept = _kept(x.shape, axis)
     chosen = (x == reshape(out, kept)) | (x != x)
     return where(chosen, reshape(g, kept) / sum(chosen, axis=axis, keepdims=True), 0)
@@ -268,13 +268,13 @@ def _evenly(g: Any, out: Any, x: Any, axis: Axis) -> Any:
 
 @primitive(batching=along_axis)
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest value over ``axis``; ties share the gradient evenly."""
+    """Maximum over ``axis``; ties share the gradient evenly."""
     return np.max(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 @primitive(batching=along_axis)
 def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest value over ``axis``; ties share the gradient evenly."""
+    """Minimum over ``axis``; ties share the gradient evenly."""
     return np.min(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
@@ -284,7 +284,7 @@ amax, amin = max, min
 
 
 def ptp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The largest value minus the smallest over ``axis``."""
+    """Range (peak to peak) over ``axis``: the maximum minus the minimum."""
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
 
 
@@ -311,57 +311,57 @@ def _position(find: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
 
 
 def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The int64 index of the first largest value over ``axis``, or in the flattened array."""
+    """Index (int64) of the first maximum over ``axis``, or in the flattened array."""
     return _position(_argmax, x, axis, keepdims)
 
 
 def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The int64 index of the first smallest value over ``axis``, or in the flattened array."""
+    """Index (int64) of the first minimum over ``axis``, or in the flattened array."""
     return _position(_argmin, x, axis, keepdims)
 
 
-# Truth
+# Logical reductions
 
 
 @primitive(batching=along_axis)
 def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether any element over ``axis`` is true."""
+    """True if any element over ``axis`` is true."""
     return np.any(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 @primitive(batching=along_axis)
 def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether all elements over ``axis`` are true."""
+    """True if all elements over ``axis`` are true."""
     return np.all(x, axis=_axis(x, axis), keepdims=keepdims)
 
 
 @primitive(batching=along_axis)
 def count_nonzero(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """How many elements over ``axis`` are not zero, as int64."""
+    """Number of non-zero elements over ``axis``, as int64."""
     return np.asarray(np.count_nonzero(x, axis=_axis(x, axis), keepdims=keepdims), np.int64)
 
 
-# As if NaN were not there
+# Reductions that ignore NaN
 
 
 def nansum(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: npt.DTypeLike | None = None) -> Any:
-    """The sum of what is not NaN over ``axis``."""
+    """Sum over ``axis``, ignoring NaN."""
     return sum(where(isnan(x), 0, x), axis=axis, keepdims=keepdims, dtype=dtype)
 
 
 def nanmean(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The mean of what is not NaN over ``axis``; NaN where nothing is left."""
+    """Mean over ``axis``, ignoring NaN; NaN where all elements are."""
     (x,) = as_floats(x=x)
     return nansum(x, axis, keepdims) / sum(~isnan(x), axis=axis, keepdims=keepdims)
 
 
 def nanmax(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The largest value that is not NaN over ``axis``; NaN where nothing is left."""
+    """Maximum over ``axis``, ignoring NaN; NaN where all elements are."""
     return _without_nan(max, -np.inf, x, axis, keepdims)
 
 
 def nanmin(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The smallest value that is not NaN over ``axis``; NaN where nothing is left."""
+    """Minimum over ``axis``, ignoring NaN; NaN where all elements are."""
     return _without_nan(min, np.inf, x, axis, keepdims)
 
 

@@ -1,6 +1,6 @@
-"""Running sums, products and extremes along one axis.
+"""Scans: cumulative sums, products and extremes along one axis.
 
-The derivatives of running products are exact with any number of zeros in them, to any order: none of them divides. They
+Derivatives of cumulative products are exact with any number of zeros in them, to any order: none of them divides. They
 are linear recurrences, whose derivatives are linear recurrences again.
 """
 
@@ -29,17 +29,17 @@ __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "cummax", "
 
 
 def sliced(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    """``x[start:stop]`` along an axis."""
+    """Slice ``x[start:stop]`` along an axis."""
     return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
 
 
 def delayed(x: Any, axis: int, first: float) -> Any:
-    """Each element moved on by one place along an axis, ``first`` before them; the last one drops out."""
+    """Shift by one position along an axis, with ``first`` in front; the last element is dropped."""
     return concat((where(False, sliced(x, axis, 0, 1), first), sliced(x, axis, None, -1)), axis=axis)
 
 
 def _scan(scan: Any, x: Any, axis: int | None, **params: Any) -> Any:
-    """A scan along an axis, or of the flattened array; a scalar counts as a vector of one element, as in NumPy."""
+    """NumPy's axis rule: scan along an axis, or of the flattened array; a scalar counts as a vector of one element."""
     x = as_operand(x)
     if axis is None:
         return scan(flatten(x), 0, **params)
@@ -47,7 +47,7 @@ def _scan(scan: Any, x: Any, axis: int | None, **params: Any) -> Any:
 
 
 def _scan_as_torch(scan: Any, x: Any, axis: int, **params: Any) -> Any:
-    """A scan along an axis; that of a scalar is a scalar, as in PyTorch."""
+    """PyTorch's axis rule: a scan along an axis; that of a scalar is a scalar."""
     x = as_operand(x)
     return scan(x, axis, **params) if x.ndim else reshape(scan(flatten(x), axis, **params), ())
 
@@ -65,7 +65,7 @@ _cumsum.name = "cumsum"
 
 @primitive(batching=along_axis)
 def _linear_recurrence(b: Array, a: Array, /, axis: int, reverse: bool = False) -> Array:
-    """rᵢ = bᵢ + aᵢ rᵢ₋₁ along an axis, or its transpose sᵢ = bᵢ + aᵢ₊₁ sᵢ₊₁."""
+    """Linear recurrence rᵢ = bᵢ + aᵢ rᵢ₋₁ along an axis, or its transpose sᵢ = bᵢ + aᵢ₊₁ sᵢ₊₁."""
     return kernels.linear_recurrence(b, a, axis, reverse)
 
 
@@ -87,7 +87,7 @@ _cumprod.name = "cumprod"
 
 
 def cumsum(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
-    """Running sums along ``axis``, or of the flattened array. Booleans and small integers add up as int64 or uint64.
+    """Cumulative sums along ``axis``, or of the flattened array. Booleans and small integers add up as int64 or uint64.
 
     Example:
         >>> import minigrad as mg
@@ -98,14 +98,14 @@ def cumsum(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = Non
 
 
 def cumprod(x: Any, /, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
-    """Running products along ``axis``, or of the flattened array; derivatives are exact with zeros, to any order."""
+    """Cumulative products along ``axis``, or of the flattened array; derivatives are exact with zeros, to any order."""
     return _scan(_cumprod, x if dtype is None else astype(x, dtype), axis, dtype=dtype)
 
 
 def cumulative_sum(
     x: Any, /, *, axis: int | None = None, dtype: npt.DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
-    """Running sums along ``axis``; with ``include_initial``, after a first 0.
+    """Cumulative sums along ``axis``; with ``include_initial``, after a first 0.
 
     Raises:
         ValueError: ``axis`` is missing, and ``x`` has more than one.
@@ -116,7 +116,7 @@ def cumulative_sum(
 def cumulative_prod(
     x: Any, /, *, axis: int | None = None, dtype: npt.DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
-    """Running products along ``axis``; with ``include_initial``, after a first 1.
+    """Cumulative products along ``axis``; with ``include_initial``, after a first 1.
 
     Raises:
         ValueError: ``axis`` is missing, and ``x`` has more than one.
@@ -140,7 +140,7 @@ def _from_initial(scan: Any, axis: int | None, initial: int | None) -> Any:
 
 
 class Extremes(NamedTuple):
-    """Running extremes, and where each of them stands."""
+    """Cumulative maxima or minima, and their indices."""
 
     values: Any
     indices: Any
@@ -148,19 +148,19 @@ class Extremes(NamedTuple):
 
 @primitive(batching=along_axis)
 def _running_extreme(x: Array, /, axis: int, largest: bool) -> Array:
-    """The index of the latest largest (or smallest) element so far; a NaN outweighs everything."""
+    """Index of the latest maximum (or minimum) so far; NaN counts as the extreme."""
     extreme = (np.maximum if largest else np.minimum).accumulate(x, axis=axis)
     places = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis % x.ndim))
     return np.maximum.accumulate(np.where((x == extreme) | (x != x), places, 0), axis=axis)
 
 
 def cummax(x: Any, /, axis: int = -1) -> Extremes:
-    """Running maxima along ``axis`` and their int64 indices, of ties the latest (PyTorch's convention)."""
+    """Cumulative maxima along ``axis`` and their int64 indices, of ties the latest (PyTorch's convention)."""
     return _extremes(x, axis, True)
 
 
 def cummin(x: Any, /, axis: int = -1) -> Extremes:
-    """Running minima along ``axis`` and their int64 indices, of ties the latest (PyTorch's convention)."""
+    """Cumulative minima along ``axis`` and their int64 indices, of ties the latest (PyTorch's convention)."""
     return _extremes(x, axis, False)
 
 
@@ -182,7 +182,7 @@ def _logcumsumexp(x: Array, /, axis: int) -> Array:
 
 @_logcumsumexp.joint_vjp
 def _logcumsumexp_vjp(g: Any, x: Any, out: Any, axis: int) -> list[Any]:
-    # Of an infinite sum the infinite terms have 1 each, of an empty one all have 0.
+    # Weight 1 for infinite terms of an infinite sum, 0 where the sum is zero.
     infinite = isinf(out)
     top, carried, sums = _running_exponentials(where(x == np.inf, 0, x), axis)
     total = where(infinite, 1, sums)
@@ -192,8 +192,8 @@ def _logcumsumexp_vjp(g: Any, x: Any, out: Any, axis: int) -> list[Any]:
 
 
 def _running_exponentials(x: Any, axis: int) -> tuple[Any, Any, Any]:
-    """Running maxima, 0 in the place of infinite ones; running sums of exponentials relative to them; and between
-    these what a sum counts at the next place.
+    """Online log-sum-exp: cumulative maxima, 0 for infinite ones; cumulative sums of exponentials relative to them;
+    and between these the factor of a sum at the next position.
     """
     values = x.detach() if isinstance(x, Tensor) else x  # the sums are relative to the maxima, whatever they are
     extremes = take_along_axis(values, _running_extreme(values, axis, True), axis=axis)
@@ -207,12 +207,12 @@ _logcumsumexp.name = "logcumsumexp"
 
 
 def logcumsumexp(x: Any, /, axis: int = -1) -> Any:
-    """The logarithms of running sums of exponentials along ``axis``, without overflow."""
+    """Cumulative log-sum-exp along ``axis``, without overflow."""
     return _scan_as_torch(_logcumsumexp, x, axis)
 
 
 def product_of_others(x: Any, axis: int) -> Any:
-    """For each element the product of all others along an axis: of those before it times those behind it."""
+    """Product of all other elements along an axis, for each element: those before it times those after it."""
     before = delayed(_cumprod(x, axis), axis, 1)
     behind = flip(delayed(_cumprod(flip(x, axis), axis), axis, 1), axis)
     return before * behind

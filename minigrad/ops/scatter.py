@@ -1,4 +1,4 @@
-"""Values put at given indices, selected or replaced by a mask: each gives a new array and leaves ``x`` as it is."""
+"""Gather, scatter and masked functions: each returns a new array and leaves ``x`` unchanged."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ __all__ = [
 
 
 def _corner(x: Any, shape: Shape) -> Any:
-    """The first elements of ``x`` along each axis, as many as ``shape`` has."""
+    """Leading slice of ``x``, of the given shape."""
     return getitem(x, tuple(slice(size) for size in shape))
 
 
 def _check_fits(index: Any, shape: Shape, axis: int | None, names: str) -> None:
-    """An index has the dimensions of what it indexes, and no size that exceeds it but along ``axis``."""
+    """Check an index: as many dimensions as the indexed array, and no size that exceeds it but along ``axis``."""
     sizes = zip(index.shape, shape, strict=False)
     if index.ndim != len(shape) or any(a > b and place != axis for place, (a, b) in enumerate(sizes)):
         but = "" if axis is None else f" but for axis {axis}"
@@ -46,7 +46,7 @@ def _check_fits(index: Any, shape: Shape, axis: int | None, names: str) -> None:
 
 
 def put_along_axis(x: Any, /, indices: Any, values: Any, axis: int) -> Any:
-    """A copy of ``x`` with ``values`` at ``indices`` along one axis: what :func:`take_along_axis` picks is replaced.
+    """Copy of ``x`` with ``values`` at ``indices`` along one axis, the positions that :func:`take_along_axis` takes.
 
     Unlike NumPy's function of this name it leaves ``x`` as it is.
 
@@ -71,18 +71,18 @@ def put_along_axis(x: Any, /, indices: Any, values: Any, axis: int) -> Any:
 
 
 def _numbered(shape: Shape) -> Array:
-    """Every element's position."""
+    """Index array: every element's flat position."""
     return np.arange(math.prod(shape)).reshape(shape)
 
 
 def gather(x: Any, axis: int, index: Any) -> Any:
-    """Elements picked along one axis, of the shape of ``index``: PyTorch's ``gather``.
+    """Gather elements along one axis, in the shape of ``index``: PyTorch's ``gather``.
 
     ``out[i, j, k] = x[i, index[i, j, k], k]`` for axis 1 of 3.
 
     Args:
         x: any shape.
-        axis: the axis to pick along.
+        axis: the axis to index.
         index: integers, with as many dimensions as ``x``, and no larger than it along the other axes; or empty.
 
     Raises:
@@ -105,13 +105,13 @@ def gather(x: Any, axis: int, index: Any) -> Any:
 
 
 def _along(x: Any, axis: int, *others: Any) -> tuple[Any, ...]:
-    """Operands of at least 1 dimension, PyTorch's view of 0-d ones, and the axis as it is then."""
+    """Expand 0-d operands to 1 dimension, as PyTorch does, and normalize the axis."""
     x = atleast_1d(x)
     return x, axis_index(axis, len(shape_of(x))), *(atleast_1d(other) for other in others)
 
 
 def scatter(x: Any, axis: int, index: Any, src: Any) -> Any:
-    """A copy of ``x`` with ``src`` at ``index`` along one axis: PyTorch's ``scatter``.
+    """Scatter ``src`` into a copy of ``x`` at ``index`` along one axis: PyTorch's ``scatter``.
 
     ``out[i, index[i, j, k], k] = src[i, j, k]`` for axis 1 of 3. The last of several writes to one place counts, also
     in the derivative.
@@ -137,7 +137,7 @@ def scatter(x: Any, axis: int, index: Any, src: Any) -> Any:
 
 
 def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
-    """``x`` with ``src`` added at ``index`` along one axis; repeated indices add up. See :func:`scatter`.
+    """Scatter-add ``src`` to ``x`` at ``index`` along one axis; repeated indices add up. See :func:`scatter`.
 
     Example:
         >>> import minigrad as mg
@@ -151,7 +151,7 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
 
 
 def _positions_and_source(x: Any, axis: int, index: Any, src: Any) -> tuple[Any, Any]:
-    """Where in the flattened ``x`` to write, and what."""
+    """Positions in the flattened ``x``, and the values to write."""
     index, src = as_integers(index), as_operand(src, "src", (x,))
     positions = gather(_numbered(shape_of(x)), axis, index)
     if len(shape_of(src)):
@@ -161,7 +161,7 @@ def _positions_and_source(x: Any, axis: int, index: Any, src: Any) -> tuple[Any,
 
 
 def index_add(x: Any, axis: int, index: Any, source: Any, alpha: float = 1) -> Any:
-    """``x`` with ``alpha * source`` added at ``index`` along one axis; repeated indices add up.
+    """Indexed add: ``x`` with ``alpha * source`` added at ``index`` along one axis; repeated indices add up.
 
     Args:
         x: (…, N, …).
@@ -191,7 +191,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any, alpha: float = 1) -> A
 
 
 def index_fill(x: Any, axis: int, index: Any, value: Any) -> Any:
-    """A copy of ``x`` with one value at ``index`` along an axis.
+    """Copy of ``x`` with one value at ``index`` along an axis.
 
     Example:
         >>> import minigrad as mg
@@ -204,7 +204,7 @@ def index_fill(x: Any, axis: int, index: Any, value: Any) -> Any:
 
 
 def index_select(x: Any, axis: int, index: Any) -> Any:
-    """The slices of ``x`` at ``index``, (I,) integers, along an axis: (…, N, …) to (…, I, …)."""
+    """Slices of ``x`` at ``index``, (I,) integers, along an axis: (…, N, …) to (…, I, …)."""
     shape = shape_of(x)
     x, axis, index = _along(x, axis, as_integers(index))
     return take(x, index, axis=axis) if shape else reshape(take(x, index, axis=axis), ())
@@ -214,7 +214,7 @@ def index_select(x: Any, axis: int, index: Any) -> Any:
 
 
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    """``x`` with one value wherever the mask holds; the two broadcast.
+    """Copy of ``x`` with one value where the mask is True; the two broadcast.
 
     Args:
         x: any shape.
@@ -237,7 +237,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
 
 
 def masked_select(x: Any, mask: Any) -> Any:
-    """The elements of ``x`` where the mask holds, in one axis; the two broadcast.
+    """Elements of ``x`` where the mask is True, as a vector; the two broadcast.
 
     Raises:
         TypeError: the mask is not boolean.
@@ -269,7 +269,7 @@ _one_hot.name = "one_hot"
 
 
 def one_hot(indices: Any, num_classes: int = -1, *, dtype: npt.DTypeLike = np.int64) -> Any:
-    """A 1 at each index and zeros elsewhere: (…) integers give (…, num_classes).
+    """One-hot encoding: (…) integers give (…, num_classes).
 
     Args:
         indices: integers in [0, num_classes), any shape.

@@ -1,4 +1,4 @@
-"""Operations that rearrange elements without changing them; most results are views."""
+"""Shape manipulation; most results are views."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _reshape_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> 
 
 @primitive(view=True, batching=_reshape_examples)
 def reshape(x: Array, /, shape: int | Shape, copy: bool | None = None) -> Array:
-    """The same elements in another shape.
+    """Reshape ``x``; a view where possible.
 
     Args:
         x: any shape and dtype.
@@ -83,7 +83,7 @@ def _broadcast_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -
 
 @primitive(view=True, batching=_broadcast_examples)
 def broadcast_to(x: Array, /, shape: int | Shape) -> Array:
-    """``x`` repeated, without a copy, up to ``shape``.
+    """Broadcast ``x`` to ``shape``, without a copy.
 
     Raises:
         ValueError: ``x`` does not broadcast to that shape.
@@ -110,7 +110,7 @@ def _permute_examples(arrays: list[Any], depth: int, params: dict[str, Any]) -> 
 
 @primitive(view=True, batching=_permute_examples)
 def permute_dims(x: Array, /, axes: Sequence[int]) -> Array:
-    """``x`` with its axes in the order given.
+    """Permute the axes of ``x``.
 
     Raises:
         ValueError: ``axes`` is not a permutation of the axes of ``x``.
@@ -128,7 +128,7 @@ permute_dims.vjp(x=lambda g, axes: permute_dims(g, tuple(int(i) for i in np.args
 
 @primitive(view=True, batching=along_axis)
 def flip(x: Array, /, axis: int | tuple[int, ...] | None = None) -> Array:
-    """``x`` with the order of elements reversed along ``axis`` (all axes by default).
+    """Reverse the order of elements along ``axis`` (all axes by default).
 
     Example:
         >>> import minigrad as mg
@@ -145,7 +145,7 @@ flip.vjp(x=lambda g, axis: flip(g, axis=axis))
 
 
 def transpose(x: Any, /, *axes: Any) -> Any:
-    """``x`` with its axes permuted, or reversed when none are given.
+    """Transpose ``x``: its axes permuted, or reversed when none are given.
 
     Example:
         >>> import minigrad as mg
@@ -157,12 +157,12 @@ def transpose(x: Any, /, *axes: Any) -> Any:
 
 
 def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
-    """``x`` with axes moved to other places; the rest stay in their order.
+    """Move axes of ``x`` to new positions; the others keep their order.
 
     Args:
         x: any shape.
         source: one axis or several different ones.
-        destination: where each of them goes.
+        destination: the new position of each of them.
 
     Raises:
         ValueError: an axis repeats or is out of bounds, or the two are not equally many.
@@ -184,7 +184,7 @@ def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:
 
 
 def rollaxis(x: Any, /, axis: int, start: int = 0) -> Any:
-    """``x`` with one axis moved in front of another; NumPy's older :func:`moveaxis`.
+    """Move one axis of ``x`` in front of another; NumPy's older :func:`moveaxis`.
 
     Example:
         >>> import minigrad as mg
@@ -197,7 +197,7 @@ def rollaxis(x: Any, /, axis: int, start: int = 0) -> Any:
 
 
 def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
-    """``x`` with two axes exchanged.
+    """Swap two axes of ``x``.
 
     Example:
         >>> import minigrad as mg
@@ -211,7 +211,7 @@ def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
 
 
 def matrix_transpose(x: Any, /) -> Any:
-    """``x`` with its last two axes exchanged: (…, M, N) to (…, N, M).
+    """Transpose the last two axes of ``x``: (…, M, N) to (…, N, M).
 
     Example:
         >>> import minigrad as mg
@@ -228,7 +228,7 @@ def matrix_transpose(x: Any, /) -> Any:
 
 
 def expand_dims(x: Any, /, axis: Axes = 0) -> Any:
-    """``x`` with an axis of size 1 inserted at each position in ``axis``.
+    """Insert an axis of size 1 at each position in ``axis``.
 
     Example:
         >>> import minigrad as mg
@@ -242,7 +242,7 @@ def expand_dims(x: Any, /, axis: Axes = 0) -> Any:
 
 
 def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
-    """``x`` without the axes given, which must have size 1; by default without all axes of size 1.
+    """Remove the given axes, which must have size 1; by default all axes of size 1.
 
     Example:
         >>> import minigrad as mg
@@ -254,7 +254,7 @@ def squeeze(x: Any, /, axis: Axes | None = None) -> Any:
 
 
 def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Any:
-    """``x`` with the axes from start to end merged into one.
+    """Flatten the axes from start to end into one.
 
     Example:
         >>> import minigrad as mg
@@ -267,7 +267,7 @@ def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Any:
 
 
 def ravel(x: Any, /) -> Any:
-    """``x`` with all axes merged into one.
+    """Flatten all axes of ``x`` into one.
 
     Example:
         >>> import minigrad as mg
@@ -278,7 +278,7 @@ def ravel(x: Any, /) -> Any:
 
 
 def atleast_1d(*arrays: Any) -> Any:
-    """Each array with at least 1 axis; one array, or a tuple when several are given.
+    """Arrays with at least 1 axis; one array, or a tuple when several are given.
 
     Example:
         >>> import minigrad as mg
@@ -289,7 +289,7 @@ def atleast_1d(*arrays: Any) -> Any:
 
 
 def atleast_2d(*arrays: Any) -> Any:
-    """Each array with at least 2 axes: a vector becomes a row.
+    """Arrays with at least 2 axes: a vector becomes a row.
 
     Example:
         >>> import minigrad as mg
@@ -300,7 +300,7 @@ def atleast_2d(*arrays: Any) -> Any:
 
 
 def atleast_3d(*arrays: Any) -> Any:
-    """Each array with at least 3 axes: (N) becomes (1, N, 1), and (M, N) becomes (M, N, 1).
+    """Arrays with at least 3 axes: (N) becomes (1, N, 1), and (M, N) becomes (M, N, 1).
 
     Example:
         >>> import minigrad as mg
@@ -319,10 +319,10 @@ def _each(arrays: Sequence[Any], shape: Any) -> Any:
 
 
 def broadcast_shapes(*shapes: int | Shape) -> Shape:
-    """The shape to which all of these broadcast.
+    """Common shape of broadcasting.
 
     Raises:
-        ValueError: two of them do not fit.
+        ValueError: two of them do not broadcast.
 
     Example:
         >>> import minigrad as mg
@@ -333,7 +333,7 @@ def broadcast_shapes(*shapes: int | Shape) -> Shape:
 
 
 def broadcast_arrays(*arrays: Any) -> list[Any]:
-    """The arrays broadcast against each other, without copies.
+    """Broadcast arrays against each other, without copies.
 
     Example:
         >>> import minigrad as mg
@@ -348,17 +348,17 @@ def broadcast_arrays(*arrays: Any) -> list[Any]:
 
 
 def fliplr(x: Any, /) -> Any:
-    """``x`` with its columns (axis 1) in reverse order."""
+    """Flip left to right: reverse axis 1."""
     return flip(x, axis=1)
 
 
 def flipud(x: Any, /) -> Any:
-    """``x`` with its rows (axis 0) in reverse order."""
+    """Flip upside down: reverse axis 0."""
     return flip(x, axis=0)
 
 
 def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
-    """``x`` turned by 90°, ``k`` times, from the first of two axes towards the second.
+    """Rotate ``x`` by 90°, ``k`` times, from the first of two axes towards the second.
 
     Raises:
         ValueError: ``axes`` are not two different axes of ``x``.

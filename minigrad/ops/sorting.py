@@ -1,4 +1,4 @@
-"""Sorting, searching and sets."""
+"""Sorting, searching and set functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ += ["isin", "unique", "unique_all", "unique_counts", "unique_inverse", "
 def _argsorted(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     if not descending:
         return np.argsort(x, axis=axis, stable=stable)
-    # Backwards twice: equal elements remain in their order.
+    # Reversed twice, so that equal elements keep their order.
     return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, stable=stable), axis)
 
 
@@ -42,7 +42,7 @@ def _sort(x: Array, /, axis: int, descending: bool, stable: bool) -> Array:
 
 
 def _unsorted(g: Any, x: Any, axis: int, descending: bool) -> Any:
-    """The cotangent of a sorted array in the order of what was sorted, by the inverse permutation."""
+    """Gradient of a sort: the cotangent in the original order, by the inverse permutation."""
     places = _argsort(_argsort(x, axis, descending, True), axis, False, True)
     return take_along_axis(g, places, axis=axis)
 
@@ -52,7 +52,7 @@ _argsort.name, _sort.name = "argsort", "sort"
 
 
 def sort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The elements along ``axis`` (None: of the flattened array) in order; NaN comes last, or first if descending.
+    """Sort along ``axis`` (None: the flattened array); NaN comes last, or first if descending.
 
     Example:
         >>> import minigrad as mg
@@ -65,7 +65,7 @@ def sort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: boo
 
 
 def argsort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The int64 indices that put the elements along ``axis`` in order; ``stable`` keeps equal elements in theirs.
+    """Indices (int64) that sort along ``axis``; ``stable`` keeps the order of equal elements.
 
     A scalar counts as a vector of one element, as in NumPy.
     """
@@ -74,23 +74,23 @@ def argsort(x: Any, /, axis: int | None = -1, descending: bool = False, stable: 
 
 
 def _ordered(order: Any, x: Any, axis: int | None, descending: bool, stable: bool) -> Any:
-    """An order along an axis, or of the flattened array."""
+    """Sorting function along an axis, or of the flattened array."""
     return order(flatten(x), 0, descending, stable) if axis is None else order(x, axis, descending, stable)
 
 
 @primitive(batching=along_axis)
 def argpartition(x: Array, /, kth: int, axis: int = -1) -> Array:
-    """The int64 indices that put the ``kth`` smallest element in its place, smaller ones before, larger ones behind."""
+    """Indices (int64) that partition along ``axis`` around the ``kth`` smallest element."""
     return np.argpartition(x, kth, axis=axis)
 
 
 def partition(x: Any, /, kth: int, axis: int = -1) -> Any:
-    """The elements along ``axis`` with the ``kth`` smallest in its place, smaller ones before, larger ones behind."""
+    """Partition along ``axis``: the ``kth`` smallest element in its sorted place, smaller ones before, larger after."""
     return take_along_axis(x, argpartition(x, kth, axis), axis=axis)
 
 
 class TopK(NamedTuple):
-    """The k largest or smallest elements, and where they stand."""
+    """The k largest or smallest elements, and their indices."""
 
     values: Any
     indices: Any
@@ -98,7 +98,7 @@ class TopK(NamedTuple):
 
 @primitive(batching=along_axis)
 def _top_indices(x: Array, /, axis: int, k: int, largest: bool) -> Array:
-    """The indices of the k largest (or smallest) elements, in that order."""
+    """Indices of the k largest (or smallest) elements, in that order."""
     size = x.shape[axis]
     lowest = slice(size - k, None) if largest else slice(0, k)
     if 0 < k < size:
@@ -110,12 +110,12 @@ def _top_indices(x: Array, /, axis: int, k: int, largest: bool) -> Array:
 
 
 def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True, sorted: bool = True) -> TopK:
-    """The ``k`` largest (or smallest) elements along ``axis`` and their int64 indices.
+    """Top-k: the ``k`` largest (or smallest) elements along ``axis`` and their int64 indices.
 
     Args:
         x: at least one axis.
-        k: how many, at most the size of the axis.
-        axis: where to look.
+        k: the number of elements, at most the size of the axis.
+        axis: the axis to select along.
         largest: False for the smallest.
         sorted: they always come in order, the extreme one first; here for PyTorch's signature.
 
@@ -141,17 +141,17 @@ def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True, sorted: bool =
 
 
 def argwhere(x: Any, /) -> Tensor:
-    """The positions of the elements that are not zero: one row of int64 indices for each."""
+    """Indices of the non-zero elements: one row of int64 indices for each."""
     return Tensor(np.argwhere(as_array(x)))
 
 
 def flatnonzero(x: Any, /) -> Tensor:
-    """The int64 indices of the elements of the flattened array that are not zero."""
+    """Indices (int64) of the non-zero elements of the flattened array."""
     return nonzero(flatten(x))[0]
 
 
 def searchsorted(x1: Any, x2: Any, /, *, side: Literal["left", "right"] = "left", sorter: Any = None) -> Tensor:
-    """Where to insert ``x2``, of any shape, into the sorted one-dimensional ``x1`` to keep it in order, as int64.
+    """Insertion indices (int64) of ``x2``, of any shape, into the sorted one-dimensional ``x1``.
 
     Args:
         x1: sorted ascending, or by ``sorter``.
@@ -165,7 +165,7 @@ def searchsorted(x1: Any, x2: Any, /, *, side: Literal["left", "right"] = "left"
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
-    """The int64 index of the bin that each element falls into, for edges in order, ascending or descending."""
+    """Bin index (int64) of each element, for monotonic bin edges."""
     edges = _vector(beside((x,), bins, "bins"), "bins")
     return Tensor(np.asarray(np.digitize(beside((bins,), x, "x"), edges, right), np.int64))
 
@@ -186,7 +186,7 @@ _weights_by_value.name = "bincount"
 
 
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """How often each of 0, 1, 2, … is in ``x``, or the sum of the weights of its places.
+    """Counts of 0, 1, 2, … in ``x``, or the sums of their weights.
 
     Args:
         x: non-negative integers, one-dimensional.
@@ -203,7 +203,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 
 
 class UniqueAll(NamedTuple):
-    """The distinct values; where each first stands; which of them each element is; how often each occurs."""
+    """Unique values, their first indices, the inverse indices, and their counts."""
 
     values: Tensor
     indices: Tensor
@@ -212,36 +212,36 @@ class UniqueAll(NamedTuple):
 
 
 class UniqueCounts(NamedTuple):
-    """The distinct values, and how often each occurs."""
+    """Unique values and their counts."""
 
     values: Tensor
     counts: Tensor
 
 
 class UniqueInverse(NamedTuple):
-    """The distinct values, and which of them each element is."""
+    """Unique values and the inverse indices."""
 
     values: Tensor
     inverse_indices: Tensor
 
 
 def unique_all(x: Any, /) -> UniqueAll:
-    """The distinct values in order, where they stand and how often; every NaN is distinct."""
+    """Unique values, sorted, with first indices, inverse indices and counts; every NaN is distinct."""
     return UniqueAll(*map(Tensor, np.unique_all(as_array(x))))
 
 
 def unique_counts(x: Any, /) -> UniqueCounts:
-    """The distinct values in order, and how often each occurs; every NaN is distinct."""
+    """Unique values, sorted, and their counts; every NaN is distinct."""
     return UniqueCounts(*map(Tensor, np.unique_counts(as_array(x))))
 
 
 def unique_inverse(x: Any, /) -> UniqueInverse:
-    """The distinct values in order, and for each element of ``x`` the index of its value; every NaN is distinct."""
+    """Unique values, sorted, and the inverse indices of the elements of ``x``; every NaN is distinct."""
     return UniqueInverse(*map(Tensor, np.unique_inverse(as_array(x))))
 
 
 def unique_values(x: Any, /) -> Tensor:
-    """The distinct values in order; every NaN is distinct."""
+    """Unique values, sorted; every NaN is distinct."""
     return Tensor(np.unique(as_array(x), equal_nan=False))
 
 
@@ -254,7 +254,7 @@ def unique(
     *,
     equal_nan: bool = True,
 ) -> Any:
-    """The distinct values in order, or the distinct slices along ``axis``; NumPy's function, not differentiable.
+    """Unique values, sorted, or unique slices along ``axis``; NumPy's function, not differentiable.
 
     Returns:
         The values; in a tuple with the first indices, the inverse indices and the counts as far as they are wanted.
@@ -267,6 +267,6 @@ def unique(
 
 
 def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
-    """Whether each element of ``x1`` is (or with ``invert`` is not) among those of ``x2``."""
+    """True for elements of ``x1`` that are (or with ``invert`` are not) among those of ``x2``."""
     found = np.isin(beside((x2,), x1, "x1"), beside((x1,), x2, "x2"), assume_unique=assume_unique, invert=invert)
     return Tensor(np.asarray(found))

@@ -1,4 +1,4 @@
-"""Special functions, element by element: the error function's family, the gamma function's, and a few others.
+"""Special functions, elementwise: error functions, gamma functions, and a few others.
 
 All can be differentiated any number of times. Domains and values at poles are SciPy's.
 """
@@ -28,32 +28,32 @@ _SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
 
 
 def _erf(x: Array) -> Array:
-    """The error function, 2/√π ∫₀ˣ exp(-t²) dt."""
+    """Error function, 2/√π ∫₀ˣ exp(-t²) dt."""
     return kernels.erf(x)
 
 
 def _erfc(x: Array) -> Array:
-    """1 - erf(x), without loss where erf(x) is close to 1."""
+    """Complementary error function 1 - erf(x), accurate where erf(x) is close to 1."""
     return kernels.erfc(x)
 
 
 def _erfcx(x: Array) -> Array:
-    """exp(x²) · erfc(x), without overflow or loss."""
+    """Scaled complementary error function exp(x²) · erfc(x), without overflow."""
     return kernels.erfcx(x)
 
 
 def _erfinv(x: Array) -> Array:
-    """The inverse of ``erf``: ±inf at ±1, NaN beyond."""
+    """Inverse error function: ±inf at ±1, NaN beyond."""
     return kernels.erfinv(x)
 
 
 def _ndtr(x: Array) -> Array:
-    """The probability that a standard normal variable is at most x."""
+    """Standard normal cumulative distribution function."""
     return kernels.erfc(x * -math.sqrt(0.5)) / 2
 
 
 def _log_ndtr(x: Array) -> Array:
-    """The logarithm of ``ndtr``, exact far out on either side."""
+    """Logarithm of ``ndtr``, accurate in both tails."""
     scaled = x * math.sqrt(0.5)
     below = np.log(kernels.erfcx(np.maximum(-scaled, 0)) / 2) - scaled * scaled
     result: Array = np.where(x < -1, below, np.log1p(-kernels.erfc(np.maximum(scaled, -1)) / 2))
@@ -61,12 +61,12 @@ def _log_ndtr(x: Array) -> Array:
 
 
 def _lgamma(x: Array) -> Array:
-    """log |Γ(x)|; +inf at 0, -1, -2, …"""
+    """Log-gamma function log |Γ(x)|; +inf at 0, -1, -2, …"""
     return kernels.lgamma(x)
 
 
 def _digamma(x: Array) -> Array:
-    """The derivative of ``lgamma``, Γ'(x) / Γ(x); NaN at -1, -2, … and ∓inf at ±0."""
+    """Digamma function Γ'(x) / Γ(x), the derivative of ``lgamma``; NaN at -1, -2, … and ∓inf at ±0."""
     return kernels.digamma(x)
 
 
@@ -89,7 +89,7 @@ digamma: Primitive = floating(_digamma, "digamma", lambda g, x: g * _polygamma(x
 
 
 def polygamma(n: int, x: Any, /) -> Any:
-    """The n-th derivative of ``digamma`` at x, any shape.
+    """Polygamma function: the n-th derivative of ``digamma`` at x, any shape.
 
     Raises:
         TypeError: n is no integer.
@@ -107,7 +107,7 @@ def polygamma(n: int, x: Any, /) -> Any:
 
 @primitive(dtypes="floating", batching=aligned)
 def _sinc(x: Array, /, order: int = 0) -> Array:
-    """The derivative of some order of sin(πx) / (πx)."""
+    """Derivative of sinc, of any order."""
     return kernels.sinc_derivative(x, order) if order else np.sinc(x)
 
 
@@ -116,7 +116,7 @@ _sinc.name = "sinc"
 
 
 def sinc(x: Any, /) -> Any:
-    """sin(πx) / (πx), and 1 at 0."""
+    """Normalized sinc, sin(πx) / (πx), 1 at 0."""
     return _sinc(x)
 
 
@@ -126,17 +126,17 @@ _logit = floating(
 
 
 def logit(x: Any, /, eps: float | None = None) -> Any:
-    """log(x / (1 - x)), the inverse of ``sigmoid``; with ``eps``, x is first limited to [eps, 1 - eps]."""
+    """Logit, log(x / (1 - x)), the inverse of ``sigmoid``; with ``eps``, x is first clipped to [eps, 1 - eps]."""
     return _logit(x if eps is None else clip(x, eps, 1 - eps))
 
 
 def _logarithm_within_xlogy(a: Any, b: Any) -> Any:
-    """``b``, but 1 where a = 0 leaves nothing of its logarithm."""
+    """Safe argument of the logarithm: ``b``, but 1 where a = 0."""
     return where((a == 0) & (b <= 0), 1, b)
 
 
 def _xlogy(a: Array, b: Array) -> Array:
-    """a · log b, and 0 where a = 0 (but NaN where b is)."""
+    """Product a · log b, 0 where a = 0 (but NaN where b is)."""
     result: Array = a * np.log(np.where((a == 0) & (b == b), 1, b))
     return result
 

@@ -1,4 +1,4 @@
-"""Rows of tables: an element-by-element operation is a function of arrays, its name, and its derivative."""
+"""Tables of elementwise operations: a function of arrays, its name, and its derivative."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _BINARY = inspect.signature(lambda a, b, /: ...)
 def unary(
     forward: Callable[..., Any], name: str, vjp: Callable[..., Any] | None = None, dtypes: Promotion = "numeric"
 ) -> Primitive:
-    """An operation on one array, which keeps its dtype unless its values cannot."""
+    """Unary operation, which keeps the dtype of its array where the values allow."""
     return _row(forward, name, _UNARY, dtypes, x=vjp)
 
 
 def floating(forward: Callable[..., Any], name: str, vjp: Callable[..., Any] | None = None) -> Primitive:
-    """A function of the real numbers: integers become float32 first."""
+    """Unary floating-point operation: integers become float32 first."""
     return _row(forward, name, _UNARY, "floating", x=vjp)
 
 
@@ -34,7 +34,7 @@ def binary(
     b: Callable[..., Any] | None = None,
     dtypes: Promotion = "numeric",
 ) -> Primitive:
-    """An operation on two arrays that broadcast against each other."""
+    """Binary operation on two arrays that broadcast against each other."""
     return _row(forward, name, _BINARY, dtypes, a=a, b=b)
 
 
@@ -53,6 +53,6 @@ def _row(
 
 
 def _summary(forward: Callable[..., Any]) -> str | None:
-    """What a function says of itself; NumPy's say it after their signature, and much that does not hold here."""
+    """First docstring paragraph of a function; NumPy's ufuncs have it after their signature."""
     text = inspect.getdoc(forward)
     return text.split("\n\n")[1] if text and isinstance(forward, np.ufunc) else text

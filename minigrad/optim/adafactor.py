@@ -1,4 +1,4 @@
-"""Adafactor: Adam's scaling in the memory of rows and columns."""
+"""Adafactor: Adam's scaling with a factored second moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad.optim.optimizer import Optimizer, Parameters
 
 
 class Adafactor(Optimizer):
-    """Steps scaled by a running mean of g², of which a matrix keeps only the row and column means, and relative to the
+    """Adafactor: steps scaled by a factored running mean of g² (row and column means of a matrix), relative to the
     size of the parameter. Shazeer and Stern, 2018, algorithms 4 and 5, with PyTorch's arguments and defaults.
 
     Of a parameter with more than two axes the last two are factored; one with fewer keeps its full mean of g².
@@ -23,8 +23,8 @@ class Adafactor(Optimizer):
         beta2_decay: the new g² counts step^beta2_decay in the running mean, ≤ 0.
         eps: the smallest root mean square of gradients (None: the dtype's machine epsilon), and of a parameter.
         d: the largest root mean square of an update before it is scaled by the step size, ≥ 1.
-        weight_decay: the share of each parameter that ``lr`` times is taken away.
-        maximize: go up instead of down.
+        weight_decay: decoupled weight decay: ``lr`` times this part of each parameter is subtracted.
+        maximize: maximize the objective instead of minimizing it.
 
     Raises:
         ValueError: an option is out of its range.
@@ -89,7 +89,7 @@ class Adafactor(Optimizer):
 
 
 def _mean_square(gradient: Array, state: dict[str, Array], newest: float, floor: float) -> Array:
-    """The running mean of g²: as it is kept, or the product of its row and column means over the mean of all."""
+    """Running mean of g²: stored in full, or the product of its row and column means over the mean of all."""
     square = gradient * gradient
     if "square" in state:
         return _moved(state["square"], square, newest)
@@ -99,7 +99,7 @@ def _mean_square(gradient: Array, state: dict[str, Array], newest: float, floor:
 
 
 def _moved(mean: Array, new: Array, share: float) -> Array:
-    """A running mean, in place, of which what is new makes up a share."""
+    """Exponential moving average, in place."""
     mean += share * (new - mean)
     return mean
 

@@ -19,7 +19,7 @@ class AdamW(Optimizer):
         lr: the step size.
         betas: the decay rates of the running means of g and g².
         eps: added to the denominator.
-        weight_decay: the share of each parameter that ``lr`` times is taken away.
+        weight_decay: decoupled weight decay: ``lr`` times this part of each parameter is subtracted.
     """
 
     def __init__(

@@ -16,19 +16,19 @@ def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 
 def grad_norm(parameters: Iterable[Tensor]) -> float:
-    """The joint 2-norm of all gradients, added up in float64; parameters without one are passed over."""
+    """Total 2-norm of all gradients, accumulated in float64; parameters without a gradient are skipped."""
     arrays = [gradient.data for gradient in _gradients(parameters)]
     dtypes = {array.dtype for array in arrays}
     return math.sqrt(sum(kernels.squared_norm([a for a in arrays if a.dtype == dtype]) for dtype in dtypes))
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
-    """Scale all gradients together so that their joint 2-norm is at most ``max_norm``.
+    """Clip the total norm: scale all gradients so that their joint 2-norm is at most ``max_norm``.
 
     Args:
-        parameters: tensors whose ``grad`` is changed in place; those without one are passed over.
+        parameters: tensors whose ``grad`` is changed in place; those without one are skipped.
         max_norm: the limit, > 0.
-        error_if_nonfinite: refuse a norm that is NaN or infinite. Otherwise, as in PyTorch, a NaN norm makes every
+        error_if_nonfinite: raise if the norm is NaN or infinite. Otherwise, as in PyTorch, a NaN norm makes every
             gradient NaN, and an infinite one makes finite elements 0 and infinite ones NaN.
 
     Returns:
@@ -59,7 +59,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonf
 
 
 def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
-    """Limit every element of every gradient to [-clip_value, clip_value], in place."""
+    """Clip every element of every gradient to [-clip_value, clip_value], in place."""
     if not clip_value > 0:
         raise ValueError(f"clip_value: expected a positive number, got {clip_value}")
     for gradient in _gradients(parameters):

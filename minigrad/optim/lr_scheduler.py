@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a training, each with a linear warm-up.
+"""Learning-rate schedules with a linear warm-up.
 
 A schedule is a function from the step (1, 2, …) to a factor; :class:`LRScheduler` multiplies an optimizer's learning
 rate by it.
@@ -16,25 +16,25 @@ Schedule = Callable[[int], float]
 
 
 def noam(model_size: int, warmup: int) -> Schedule:
-    """d^-0.5 · min(step^-0.5, step · warmup^-1.5). Vaswani et al., 2017, equation 3; meant for ``lr=1``."""
+    """Noam: d^-0.5 · min(step^-0.5, step · warmup^-1.5). Vaswani et al., 2017, equation 3; meant for ``lr=1``."""
     _check(warmup)
     return lambda step: model_size**-0.5 * min(step**-0.5, step * warmup**-1.5)
 
 
 def inverse_sqrt(warmup: int) -> Schedule:
-    """Up to 1 over the warm-up, then falling as 1/√step: ``noam`` with its peak at 1."""
+    """Inverse square root decay: up to 1 over the warm-up, then 1/√step; ``noam`` with its peak at 1."""
     _check(warmup)
     return lambda step: min((warmup / step) ** 0.5, step / warmup)
 
 
 def cosine(warmup: int, total: int, final: float = 0.0) -> Schedule:
-    """Up to 1 over the warm-up, then half a cosine down to ``final`` at step ``total``. Loshchilov and Hutter, 2017."""
+    """Cosine decay: up to 1 over the warm-up, then down to ``final`` at step ``total``. Loshchilov and Hutter, 2017."""
     _check(warmup, total)
     return lambda step: _decaying(step, warmup, total, lambda t: final + (1 - final) * (1 + math.cos(math.pi * t)) / 2)
 
 
 def linear(warmup: int, total: int, final: float = 0.0) -> Schedule:
-    """Up to 1 over the warm-up, then straight down to ``final`` at step ``total``."""
+    """Linear decay: up to 1 over the warm-up, then down to ``final`` at step ``total``."""
     _check(warmup, total)
     return lambda step: _decaying(step, warmup, total, lambda t: 1 - (1 - final) * t)
 
@@ -47,12 +47,12 @@ def _check(warmup: int, total: int | None = None) -> None:
 
 
 def _decaying(step: int, warmup: int, total: int, decay: Callable[[float], float]) -> float:
-    """The warm-up, then ``decay`` of the share of the remaining steps that is over."""
+    """Warm-up, then ``decay`` of the elapsed part of the remaining steps."""
     return step / warmup if step < warmup else decay(min((step - warmup) / max(total - warmup, 1), 1.0))
 
 
 class LRScheduler:
-    """Sets an optimizer's learning rate to its initial value times ``schedule(step)``.
+    """Learning-rate scheduler: sets an optimizer's rate to its initial value times ``schedule(step)``.
 
     The first step's rate is set at once; call :meth:`step` after each step of the optimizer.
 
@@ -72,21 +72,21 @@ class LRScheduler:
         self.set(1)
 
     def set(self, step: int) -> None:
-        """Go to the rate of a step, counted from 1."""
+        """Set the rate of a step, counted from 1."""
         self.current = step
         for group, base in zip(self.optimizer.groups, self.base, strict=True):
             group["lr"] = base * self.schedule(step)
 
     def step(self) -> None:
-        """Go to the next step's rate."""
+        """Set the next step's rate."""
         self.set(self.current + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The step and the groups' initial rates, ready for JSON."""
+        """State for JSON: the step and the groups' initial rates."""
         return {"step": self.current, "base": list(self.base)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a saved step; the optimizer takes its rates.
+        """Restore a saved step and set the optimizer's rates.
 
         Raises:
             ValueError: it belongs to an optimizer with another number of groups.

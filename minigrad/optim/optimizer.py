@@ -1,4 +1,4 @@
-"""What all optimizers share: parameter groups, gradients, and a state that can be saved."""
+"""Optimizer base class: parameter groups, gradients, and a state that can be saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
 class Optimizer(ABC):
-    """The base of all optimizers.
+    """Base class of all optimizers.
 
     Args:
         params: tensors, or groups ``{"params": tensors, option: value, …}`` whose options replace the defaults.
@@ -48,11 +48,11 @@ class Optimizer(ABC):
         self.state: list[list[dict[str, Array]]] = [[{} for _ in group["params"]] for group in self.groups]
 
     def state_shapes(self, shape: Shape, options: dict[str, Any]) -> dict[str, Shape]:
-        """The named arrays to keep for a parameter of this shape in a group with these options; they begin as zeros."""
+        """Shapes of the state arrays, by name, of a parameter in a group with these options; they start as zeros."""
         return {}
 
     def _fit_state(self, state: dict[str, Array], value: Array, options: dict[str, Any]) -> None:
-        """Bring a parameter's state to what its options, its shape and its dtype ask for now."""
+        """Match a parameter's state to its current options, shape and dtype."""
         shapes = self.state_shapes(value.shape, options)
         for name in state.keys() - shapes.keys():
             del state[name]
@@ -75,14 +75,14 @@ class Optimizer(ABC):
         options: dict[str, Any],
         gradient_scale: float,
     ) -> None:
-        """Change the parameters of a group in place: each by its own number of steps, this one included.
+        """Update the parameters of a group in place, each with its own step count, this step included.
 
-        Gradients count ``gradient_scale`` times.
+        Gradients are multiplied by ``gradient_scale``.
         """
 
     @property
     def lr(self) -> float:
-        """The learning rate of the first group; assigning sets it for all."""
+        """Learning rate of the first group; assignment sets it for all."""
         return float(self.groups[0]["lr"])
 
     @lr.setter
@@ -91,10 +91,10 @@ class Optimizer(ABC):
             group["lr"] = value
 
     def step(self, gradient_scale: float = 1.0) -> None:
-        """Change every parameter that has a gradient.
+        """Update every parameter that has a gradient.
 
         Args:
-            gradient_scale: what each gradient counts, as from clipping by norm; the gradients themselves stay.
+            gradient_scale: a factor of all gradients, as from clipping by norm; ``grad`` itself is unchanged.
 
         Raises:
             ValueError: a gradient, or the state, has not the shape or dtype of its parameter.
@@ -118,18 +118,18 @@ class Optimizer(ABC):
             counts = [steps[place] for place in chosen]
             try:
                 self.update(values, gradients, [states[place] for place in chosen], counts, group, gradient_scale)
-            finally:  # an error may come when some are changed already
+            finally:  # an error may occur after some were updated
                 for place in chosen:
                     group["params"][place].storage.version += 1
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set all gradients to None."""
         for group in self.groups:
             for tensor in group["params"]:
                 tensor.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of a run to resume, by name: each parameter's ``steps``, the options of all ``groups``, all arrays.
+        """State of the optimizer by name: each parameter's ``steps``, the options of all ``groups``, all arrays.
 
         Numbers, options and lists of them are ready for JSON, everything else is an array and ready for
         :func:`minigrad.save`. The arrays share memory with the optimizer.
@@ -148,10 +148,10 @@ class Optimizer(ABC):
         return {"steps": [list(steps) for steps in self.steps], "groups": options, **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy a saved state back; the groups take its options, the learning rate among them.
+        """Restore a saved state, with the options of the groups, the learning rate among them.
 
         Raises:
-            ValueError: it belongs to other parameters or to another optimizer.
+            ValueError: the state belongs to other parameters or to another optimizer.
         """
         groups = state.get("groups", ())
         if [set(group) | {"params"} for group in groups] != [set(group) for group in self.groups]:

@@ -9,7 +9,7 @@ from minigrad.optim.optimizer import Optimizer, Parameters
 
 
 class SGD(Optimizer):
-    """``v ← momentum · v + g``; ``p ← p - lr · v``. Polyak, 1964; Nesterov's variant looks one step ahead.
+    """SGD with momentum: ``v ← momentum · v + g``; ``p ← p - lr · v``. Polyak, 1964; optionally Nesterov's.
 
     Example:
         >>> import minigrad as mg

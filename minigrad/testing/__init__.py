@@ -1,4 +1,4 @@
-"""Checks for your own operations: :func:`gradcheck`, and Hypothesis strategies in ``minigrad.testing.strategies``."""
+"""Tests for custom operations: :func:`gradcheck`, and Hypothesis strategies in ``minigrad.testing.strategies``."""
 
 from minigrad.testing.gradcheck import GradientError, gradcheck
 

@@ -1,4 +1,4 @@
-"""Derivatives against differences of function values."""
+"""Gradient checking against finite differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Function = Callable[..., Any]
 
 
 class GradientError(AssertionError):
-    """A derivative that disagrees with the function's own values."""
+    """Error: a derivative disagrees with the difference quotient."""
 
 
 def gradcheck(
@@ -30,7 +30,7 @@ def gradcheck(
     rtol: float = 1e-4,
     seed: int = 0,
 ) -> bool:
-    """Compare the derivatives of a function with central differences, in float64.
+    """Gradient check: compare the derivatives of a function with central differences, in float64.
 
     Each floating input is moved along one random direction v. Along it, the vector-Jacobian product uᵀJ (with a random
     u) must agree with the difference quotient of uᵀf, and the Jacobian-vector product Jv with that of f: a wrong
@@ -40,7 +40,7 @@ def gradcheck(
         fn: from tensors to a tensor, or a tuple of them. It must be smooth around the inputs.
         inputs: an array or a sequence of them. Floating ones are converted to float64 and differentiated.
         order: 1 for first derivatives; 2 checks the derivatives of the vector-Jacobian product too, and so on.
-        eps: how far to move, along a direction whose elements are about 1.
+        eps: the step, along a direction whose elements are about 1.
         atol, rtol: the tolerated difference is ``atol + rtol · |difference quotient|``.
         seed: of the random directions.
 
@@ -74,7 +74,7 @@ def gradcheck(
 
 
 class _Check:
-    """One function at one point, with a random cotangent for each output and a random tangent for each input."""
+    """Check of one function at one point, with a random cotangent for each output and tangent for each input."""
 
     def __init__(
         self, fn: Function, points: Sequence[Array], eps: float, atol: float, rtol: float, seed: int, title: str = ""
@@ -89,17 +89,17 @@ class _Check:
         self.cotangents = [self._direction(value) for value in self.values]
 
     def _direction(self, array: Array) -> Array:
-        """Elements of size 0.5 to 1.5 and random sign: none so small that an error along it would be hidden."""
+        """Random direction, elements of magnitude 0.5 to 1.5 and random sign, so that no element's error is hidden."""
         return self.rng.uniform(0.5, 1.5, array.shape) * self.rng.choice([-1.0, 1.0], array.shape)
 
     def outputs(self, *values: Any) -> list[Tensor]:
-        """The floating outputs of the function."""
+        """Floating outputs of the function."""
         result = self.fn(*values)
         results = list(result) if isinstance(result, (tuple, list)) else [result]
         return [value for value in results if value.dtype.kind == "f"]
 
     def vector_jacobian_product(self, *values: Tensor) -> tuple[Tensor, ...]:
-        """uᵀJ as a function of the inputs and of a cotangent u for each output: what the next order checks."""
+        """Vector-Jacobian product uᵀJ as a function of inputs and cotangents u, checked for the next order."""
         count = len(self.points)
         with enable_grad():
             pairs = zip(self.outputs(*values[:count]), values[count:], strict=True)
@@ -110,7 +110,7 @@ class _Check:
         return tuple(value for value in found if value is not None)
 
     def _quotient(self, moved: int, tangent: Array) -> list[Array]:
-        """(f(x + εv) - f(x - εv)) / 2ε for each output, moving one input along v."""
+        """Central difference (f(x + εv) - f(x - εv)) / 2ε of each output along direction v of one input."""
         values = []
         for sign in (1, -1):
             points = list(self.points)
@@ -160,7 +160,7 @@ class _Check:
             )
 
     def _name_element(self, i: int, gradient: Array) -> None:
-        """Try every element of an input and report the one that is most wrong."""
+        """Check every element of an input and report the largest error."""
         numeric = np.empty_like(gradient)
         for position in np.ndindex(gradient.shape):
             unit = np.zeros_like(gradient)
@@ -199,7 +199,7 @@ class _Check:
 
 
 def _likely_cause(analytic: Array, numeric: Array) -> str:
-    """What usually makes numbers differ in the way that these do."""
+    """Likely cause of the difference."""
     if np.isnan(analytic).any():
         return "the derivative divides by zero or takes a logarithm of it at this point"
     if np.isnan(numeric).any():

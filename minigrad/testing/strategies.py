@@ -31,24 +31,24 @@ INTEGERS: tuple[type[Any], ...] = tuple(
 
 
 def dtypes(kinds: str = "biuf") -> st.SearchStrategy[np.dtype[Any]]:
-    """Dtypes of the given NumPy kinds: b(oolean), i(nteger), u(nsigned), f(loating)."""
+    """Strategy for dtypes of the given NumPy kinds: b(oolean), i(nteger), u(nsigned), f(loating)."""
     return st.sampled_from([np.dtype(t) for t in (np.bool_, *INTEGERS, *FLOATS) if np.dtype(t).kind in kinds])
 
 
 def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4) -> st.SearchStrategy[Shape]:
-    """Shapes; ``min_side=0`` includes empty arrays."""
+    """Strategy for shapes; ``min_side=0`` includes empty arrays."""
     return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
 
 
 def broadcasting_shapes(count: int = 2, max_dims: int = 3, max_side: int = 4) -> st.SearchStrategy[tuple[Shape, ...]]:
-    """Several shapes that broadcast together."""
+    """Strategy for several shapes that broadcast together."""
     return hnp.mutually_broadcastable_shapes(
         num_shapes=count, min_dims=0, max_dims=max_dims, min_side=1, max_side=max_side
     ).map(lambda drawn: drawn.input_shapes)
 
 
 def axes(ndim: int, several: bool = True) -> st.SearchStrategy[int | tuple[int, ...] | None]:
-    """An axis of an array, positive or negative; with ``several`` also None and tuples of distinct axes."""
+    """Strategy for an axis, positive or negative; with ``several`` also None and tuples of distinct axes."""
     if not ndim:
         return st.none()
     one = st.integers(-ndim, ndim - 1)
@@ -62,7 +62,7 @@ def arrays(
     high: float = 2.0,
     distinct: float = 0.0,
 ) -> st.SearchStrategy[Array]:
-    """Arrays of numbers in [low, high], contiguous or not.
+    """Strategy for arrays of numbers in [low, high], contiguous or not.
 
     Args:
         shape: a shape or a strategy for one.
@@ -102,7 +102,7 @@ def _draw_array(
 
 
 def restride(draw: st.DrawFn, array: Array) -> Array:
-    """The same values in a drawn memory layout: contiguous, transposed, reversed, or every second element."""
+    """Copy in a drawn memory layout: contiguous, transposed, reversed, or every second element."""
     layout = draw(st.sampled_from(["C", "F", "reversed", "stepped"]))
     if layout == "C" or not array.ndim:
         return array

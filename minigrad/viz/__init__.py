@@ -1,6 +1,6 @@
-"""Pictures of the engine's real graph.
+"""Visualization of the recorded computation graph.
 
-:func:`graph` draws what was recorded. It goes through stages that also serve pictures of one's own: :func:`trace` reads
+:func:`graph` draws what was recorded. Its stages can also be used on their own: :func:`trace` reads
 the graph into a :class:`Picture`, :func:`close` and :func:`fold` make it smaller, :func:`to_dot` writes it, and a
 :class:`Graph` renders and saves.
 """

@@ -1,4 +1,4 @@
-"""How a picture looks: the palette, and the DOT document."""
+"""Styles and DOT output of a picture."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BOX_LINE = "#A9B6C1"
 SAVED = "#7F8C98"
 
 
-class Look(NamedTuple):
-    """How a kind of vertex is drawn, and what the legend calls it."""
+class Style(NamedTuple):
+    """Style of a kind of vertex, and its name in the legend."""
 
     fill: str
     line: str
@@ -37,21 +37,21 @@ class Look(NamedTuple):
     style: str = "rounded,filled"
 
 
-LOOKS: dict[Kind, Look] = {
-    "op": Look("#FFFFFF", FORWARD, "operation"),
-    "plumbing": Look("#F4F6F8", "#8593A0", "rearrangement"),
-    "module": Look("#CFE0F0", FORWARD, "module"),
-    "parameter": Look("#FBEBC8", "#A9781C", "parameter", style="filled"),
-    "input": Look("#D6EBDD", "#33785A", "data", style="filled"),
-    "constant": Look("#EDEAE4", "#7D766A", "constant", style="filled,dashed"),
-    "output": Look("#D6EBDD", "#33785A", "", style="filled"),
-    "figure": Look(PAPER, BOX_LINE, "", "plain", ""),
+STYLES: dict[Kind, Style] = {
+    "op": Style("#FFFFFF", FORWARD, "operation"),
+    "plumbing": Style("#F4F6F8", "#8593A0", "rearrangement"),
+    "module": Style("#CFE0F0", FORWARD, "module"),
+    "parameter": Style("#FBEBC8", "#A9781C", "parameter", style="filled"),
+    "input": Style("#D6EBDD", "#33785A", "data", style="filled"),
+    "constant": Style("#EDEAE4", "#7D766A", "constant", style="filled,dashed"),
+    "output": Style("#D6EBDD", "#33785A", "", style="filled"),
+    "figure": Style(PAPER, BOX_LINE, "", "plain", ""),
 }
-DERIVATIVE = Look("#FBE3DA", BACKWARD, "derivative")
+DERIVATIVE = Style("#FBE3DA", BACKWARD, "derivative")
 
 
 def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph:
-    """The picture as a DOT document, top to bottom."""
+    """Convert a picture to a DOT document, top to bottom."""
     document = graphviz.Digraph(
         "minigrad",
         graph_attr={
@@ -70,11 +70,11 @@ def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph
     )
     names = {vertex: f"v{number}" for number, vertex in enumerate(picture.vertices)}
     _draw_boxes(document, picture, names)
-    told: set[tuple[Vertex, Shape | None]] = set()
+    labelled: set[tuple[Vertex, Shape | None]] = set()
     for edge in picture.edges:
         # A tensor that goes several ways has its shape on the first of them.
-        _draw_edge(document, edge, names, (edge.tail, edge.shape) not in told)
-        told.add((edge.tail, edge.shape))
+        _draw_edge(document, edge, names, (edge.tail, edge.shape) not in labelled)
+        labelled.add((edge.tail, edge.shape))
     for row in picture.rows:
         _align(document, [names[vertex] for vertex in row])
     return document
@@ -88,7 +88,7 @@ def _align(document: graphviz.Digraph, names: Sequence[str]) -> None:
 
 
 def heading(title: str, subtitle: str, legend: str) -> str:
-    """The label above the picture, as an HTML-like table."""
+    """Label above the picture, as an HTML-like table."""
     wrapped = "<BR/>".join(map(escape, textwrap.wrap(title, TITLE_WIDTH) or [""]))
     lines = [f'<FONT POINT-SIZE="18"><B>{wrapped}</B></FONT>']
     if subtitle:
@@ -99,28 +99,28 @@ def heading(title: str, subtitle: str, legend: str) -> str:
 
 
 def _legend(picture: Picture) -> str:
-    """A cell for each kind of vertex that is in the picture, and for each ink."""
+    """Legend: a cell for each kind of vertex that is in the picture, and for each ink."""
     kinds = {vertex.kind for vertex in picture.vertices if not vertex.backward}
-    looks = [look for kind, look in LOOKS.items() if kind in kinds and look.legend]
+    styles = [style for kind, style in STYLES.items() if kind in kinds and style.legend]
     backward = any(vertex.backward for vertex in picture.vertices)
-    looks += [DERIVATIVE] if backward else []
+    styles += [DERIVATIVE] if backward else []
     arrows = ((FORWARD, "↓ forward"), (BACKWARD, "↑ backward"), (FAINT, "… saved for backward")) if backward else ()
-    cells = [_legend_cell(look) for look in looks]
+    cells = [_legend_cell(style) for style in styles]
     cells += [f'<TD><FONT COLOR="{ink}" POINT-SIZE="9">{text}</FONT></TD>' for ink, text in arrows]
-    letters = sum(len(look.legend) for look in looks) + sum(len(text) for _, text in arrows)
+    letters = sum(len(style.legend) for style in styles) + sum(len(text) for _, text in arrows)
     # A fixed size, or its cells would stretch below a long title.
     size = f'FIXEDSIZE="TRUE" WIDTH="{round(4.4 * letters) + 12 * len(cells)}" HEIGHT="28"'
     return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="5" {size}><TR>{"".join(cells)}</TR></TABLE>'
 
 
-def _legend_cell(look: Look) -> str:
-    style = ' STYLE="ROUNDED"' if "rounded" in look.style else ""
-    text = f'<FONT POINT-SIZE="9">{look.legend}</FONT>'
-    return f'<TD BORDER="1"{style} BGCOLOR="{look.fill}" COLOR="{look.line}">{text}</TD>'
+def _legend_cell(style: Style) -> str:
+    rounded = ' STYLE="ROUNDED"' if "rounded" in style.style else ""
+    text = f'<FONT POINT-SIZE="9">{style.legend}</FONT>'
+    return f'<TD BORDER="1"{rounded} BGCOLOR="{style.fill}" COLOR="{style.line}">{text}</TD>'
 
 
 def _draw_boxes(document: graphviz.Digraph, picture: Picture, names: Mapping[Vertex, str]) -> None:
-    """Clusters inside clusters. Inner ones are finished first, because a cluster is added when it is complete."""
+    """Nested clusters. Inner ones are finished first, because a cluster is added when it is complete."""
     clusters: dict[Block, graphviz.Digraph] = {}
     for number, block in enumerate(picture.blocks):
         cluster = graphviz.Digraph(f"cluster_{number}")
@@ -147,8 +147,8 @@ def _draw_boxes(document: graphviz.Digraph, picture: Picture, names: Mapping[Ver
 
 
 def _draw_vertex(where: graphviz.Digraph, vertex: Vertex, picture: Picture, names: Mapping[Vertex, str]) -> None:
-    look = DERIVATIVE if vertex.backward else LOOKS[vertex.kind]
-    attributes = {"shape": look.shape, "style": look.style, "fillcolor": look.fill, "color": look.line}
+    style = DERIVATIVE if vertex.backward else STYLES[vertex.kind]
+    attributes = {"shape": style.shape, "style": style.style, "fillcolor": style.fill, "color": style.line}
     if vertex.kind == "module":
         attributes["penwidth"] = "1.6"
     small = vertex.kind in ("plumbing", "constant")
@@ -157,7 +157,7 @@ def _draw_vertex(where: graphviz.Digraph, vertex: Vertex, picture: Picture, name
 
 
 def _title(item: Item, picture: Picture) -> str:
-    """Such as ``layers.0 … layers.5 · EncoderLayer × 6``."""
+    """Title of a block, such as ``layers.0 … layers.5 · EncoderLayer × 6``."""
     repeat = picture.repeats.get(item)
     name = item.label
     if repeat and repeat.last_label != name:
@@ -170,7 +170,7 @@ def _title(item: Item, picture: Picture) -> str:
 
 
 def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
-    """A title, and smaller lines below it."""
+    """Lines of a label: a title, and smaller lines below it."""
     first = f'<FONT POINT-SIZE="{size}">{escape(title)}</FONT>'
     below = "".join(f'<BR/><FONT POINT-SIZE="9" COLOR="{FAINT}">{escape(line)}</FONT>' for line in details)
     return f"<{first}{below}>"
@@ -183,14 +183,14 @@ def _draw_edge(document: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, st
     if edge.saved:
         document.edge(tail, head, color=SAVED, style="dotted", arrowhead="none", minlen="0", weight="0")
     elif edge.backward:
-        # Upside down: gradients flow up beside the values that flow down.
+        # Reversed: gradients flow up beside the values that flow down.
         document.edge(head, tail, label, color=BACKWARD, fontcolor=BACKWARD, dir="back", weight="2")
     elif edge.tail.kind in ("parameter", "constant"):  # their own lines give the shape
-        document.edge(tail, head, color=LOOKS[edge.tail.kind].line)
+        document.edge(tail, head, color=STYLES[edge.tail.kind].line)
     else:
         document.edge(tail, head, label, weight="4" if label else "1")
 
 
 def escape(text: str) -> str:
-    """Text for an HTML-like label; control characters, which XML does not allow, show as a replacement character."""
+    """Escape text for an HTML-like label; control characters, not allowed in XML, become a replacement character."""
     return html.escape(re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text))

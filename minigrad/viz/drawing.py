@@ -1,4 +1,4 @@
-"""The public entry: from a tensor or a module to a picture."""
+"""Graph drawing: the public entry, from a tensor or a module to a picture."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def graph(
     name: str | None = None,
     open_fused: bool = False,
 ) -> Graph:
-    """Draw the graph that the engine recorded: modules as nested boxes, operations, parameters, shapes on the edges.
+    """Computation graph of a tensor or a module: modules as nested boxes, operations, parameters, shapes on the edges.
 
     Args:
         output_or_module: a computed tensor, a sequence of them, or a module, which is then run.
-        inputs: what to call the module with.
-        depth: how many levels of modules to open below the outermost; deeper ones are drawn closed. By default as many
+        inputs: the arguments of the module.
+        depth: number of levels of modules to open below the outermost; deeper ones are drawn closed. By default as many
             as fit on a page.
         backward: also differentiate, and draw what that records in a second ink.
         name: the title.
@@ -68,7 +68,7 @@ def graph(
 
 
 def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool, open_fused: bool) -> Picture:
-    """Run the module and read what it recorded, without a box for the module itself: the whole picture is in it."""
+    """Run the module and trace it, without a box for the module itself, which is the whole picture."""
     names = _argument_names(module, len(inputs))
     arguments = [_recorded(value, name) for value, name in zip(inputs, names, strict=True)]
     outside = Scope("", "", None)
@@ -90,7 +90,7 @@ def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool, open_
 
 
 def _called_in(outside: Scope, tensor: Tensor) -> Scope | None:
-    """The outermost call, inside ``outside``, that computed a tensor."""
+    """Outermost module call, inside ``outside``, that computed a tensor."""
     call = tensor.node.scope if tensor.node else None
     while call is not None and call.parent is not outside:
         call = call.parent
@@ -98,14 +98,14 @@ def _called_in(outside: Scope, tensor: Tensor) -> Scope | None:
 
 
 def _argument_names(module: Module, count: int) -> list[str]:
-    """What ``forward`` calls its first arguments."""
+    """Names of the first arguments of ``forward``."""
     parameters = list(inspect.signature(module.forward).parameters.values())
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
     return names + [f"input {position}" for position in range(len(names), count)]
 
 
 def _recorded(value: Any, name: str) -> Any:
-    """A floating input as a tensor whose uses are recorded, so that the picture shows where it goes."""
+    """Floating input as a tensor that requires a gradient, so that its uses are recorded."""
     data = value.data if isinstance(value, Tensor) else value
     floating = isinstance(data, np.ndarray) and data.dtype.kind == "f"
     if not floating or (isinstance(value, Tensor) and value.requires_grad):
@@ -120,7 +120,7 @@ def _is_data(value: Any) -> bool:
 
 
 def _named_outputs(result: Any) -> list[tuple[str, Tensor]]:
-    """The tensors in a result, however nested, that have a graph."""
+    """Tensors of a nested result that have a graph."""
     found = [(name.removeprefix("."), tensor) for name, tensor in _tensors("", result)]
     recorded = [(name, tensor) for name, tensor in found if tensor.node is not None]
     if not found:
@@ -142,7 +142,7 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _fitted(whole: Picture, depth: int | None) -> Picture:
-    """Closed below ``depth`` and folded; by default as deep as stays readable."""
+    """Fit a picture: closed below ``depth`` and folded; by default as deep as stays readable."""
     deepest = max((level(block) for block in whole.blocks), default=0)
     best = None
     for opened in range(deepest + 1) if depth is None else [depth]:

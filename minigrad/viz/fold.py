@@ -1,4 +1,4 @@
-"""Making a picture small enough to read: modules closed below a depth, and one drawn for many that are alike."""
+"""Folding of pictures: modules closed below a depth, and repeated modules drawn once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad.viz.picture import Block, Edge, Item, Picture, Repeat, Vertex, cou
 
 
 def close(picture: Picture, closed: Callable[[Block], bool]) -> Picture:
-    """Draw each of the outermost boxes for which ``closed`` holds as one vertex, and its derivative as another."""
+    """Close boxes: each outermost one for which ``closed`` holds becomes one vertex, and its derivative another."""
     outermost: dict[Block | None, Block | None] = {None: None}
     for block in picture.blocks:  # outer ones first
         outermost[block] = outermost[block.parent] or (block if closed(block) else None)
@@ -43,17 +43,17 @@ def close(picture: Picture, closed: Callable[[Block], bool]) -> Picture:
 
 
 def _entering(edge: Edge, module: Block) -> Shape | None:
-    """The shape with which a tensor enters a module that may reshape it inside."""
+    """Shape of a tensor on entry to a module that may reshape it inside."""
     return next((shape for shape, block in edge.steps if block and module in block.ancestry()), edge.shape)
 
 
 def level(block: Block) -> int:
-    """How deep a box stands in others: 1 for the outermost."""
+    """Nesting level of a box: 1 for the outermost."""
     return len(block.ancestry())
 
 
 def fold(picture: Picture) -> Picture:
-    """Draw siblings of the same structure once: a chain of modules, or modules and operations side by side.
+    """Fold siblings of the same structure into one: a chain of modules, or parallel modules and operations.
 
     Items are alike when their operations, shapes, inner names and inner connections are. The edges into and out of all
     of them go into and out of the one that is drawn.
@@ -68,7 +68,7 @@ class _Folder:
         self.left_out: set[Edge] = set()
         self.repeats: dict[Item, Repeat] = {}
         self.content: dict[Item, list[Vertex]] = defaultdict(list)
-        self.children: dict[Block | None, dict[Item, None]] = defaultdict(dict)  # what stands directly in a box
+        self.children: dict[Block | None, dict[Item, None]] = defaultdict(dict)  # direct items of a box
         self.incoming: dict[Vertex, list[Edge]] = defaultdict(list)
         self.outgoing: dict[Vertex, list[Edge]] = defaultdict(list)
         order = in_order(picture)
@@ -104,7 +104,7 @@ class _Folder:
         return vertex
 
     def fold_siblings(self, items: list[Item]) -> list[Item]:
-        """Fold what stands directly in one box; return what is left."""
+        """Fold the direct items of one box; return the remaining ones."""
         alike: dict[Hashable, list[Item]] = defaultdict(list)
         for item in items:
             alike[self.likeness(item)].append(item)
@@ -126,12 +126,12 @@ class _Folder:
         return [item for item in items if self.content[item][0] not in self.stand_in]
 
     def likeness(self, item: Item) -> Hashable:
-        """Equal for items of the same structure; numbered names such as layers.0 and layers.1 count as equal."""
+        """Structure key, equal for items of the same structure; numbered names (layers.0, layers.1) are equal."""
         stem = re.sub(r"\.?\d+$", "", item.label)
         return stem, item.kind, tuple(sorted(self.signatures(item).values()))
 
     def signatures(self, item: Item) -> dict[Vertex, int]:
-        """For each vertex inside, a number for what it computes from what enters the item."""
+        """Signature of each vertex inside: a number for its computation from the item's inputs."""
         found: dict[Vertex, int] = {}
         depth = level(item) if isinstance(item, Block) else 0
         for vertex in self.content[item]:
@@ -144,7 +144,7 @@ class _Folder:
         return found
 
     def chains(self, group: list[Item]) -> list[list[Item]]:
-        """Runs in which each item uses a result of the one before."""
+        """Chains in which each item uses a result of the one before."""
         runs: list[list[Item]] = []
         for item in sorted(group, key=self.finished):
             inside = set(self.content[item])
@@ -156,7 +156,7 @@ class _Folder:
         return runs
 
     def finished(self, item: Item) -> int:
-        """When an item's result is there: that of its forward pass, if it has one."""
+        """Position at which an item's result is complete: that of its forward pass, if it has one."""
         forward = [vertex for vertex in self.content[item] if not vertex.backward]
         return self.position[(forward or self.content[item])[-1]]
 
@@ -167,7 +167,7 @@ class _Folder:
         return tails.difference(inside), heads.difference(inside)
 
     def keep_first(self, items: list[Item]) -> None:
-        """Draw only the first of several items that are alike."""
+        """Keep only the first of several equal items."""
         if len(items) == 1:
             return
         first = items[0]

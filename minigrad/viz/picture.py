@@ -1,4 +1,4 @@
-"""What a picture shows, before anyone has decided how it looks: vertices, edges, and the boxes they stand in."""
+"""Picture of a graph, without styles: vertices, edges, and nested boxes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Kind = Literal["op", "plumbing", "module", "parameter", "input", "constant", "ou
 
 @dataclass(eq=False)
 class Block:
-    """One call of a module: a box around what ran inside it."""
+    """Block: the box of one module call."""
 
-    label: str  # the attribute name under which the parent knows the module
+    label: str  # the module's attribute name in its parent
     kind: str  # its class
     parent: Block | None = None
     title_at: Literal["tl", "bl", "br"] = "tl"  # the corner of its title: top left, bottom left, bottom right
 
     def ancestry(self) -> list[Block]:
-        """From the outermost box to this one."""
+        """Enclosing boxes, from the outermost to this one."""
         path: list[Block] = []
         block: Block | None = self
         while block is not None:
@@ -33,15 +33,15 @@ class Block:
 
 @dataclass(eq=False)
 class Vertex:
-    """Something that is drawn: an operation, a closed module, a parameter, data."""
+    """Vertex: an operation, a closed module, a parameter, or data."""
 
     kind: Kind
     label: str
-    block: Block | None = None  # the innermost box it stands in
+    block: Block | None = None  # the innermost box around it
     details: tuple[str, ...] = ()  # further lines
     backward: bool = False  # part of a derivative
-    parameters: Mapping[int, int] = field(default_factory=dict)  # what it holds: identity to number of elements
-    module: Block | None = None  # the closed module that it stands for
+    parameters: Mapping[int, int] = field(default_factory=dict)  # parameters: identity to number of elements
+    module: Block | None = None  # the closed module
     html: str = ""  # the inside of an HTML-like label, for figures
 
 
@@ -50,7 +50,7 @@ Steps = tuple[tuple[Shape, Block | None], ...]  # a tensor's shapes on its way, 
 
 @dataclass(frozen=True)
 class Edge:
-    """A tensor on its way from the vertex that made it to one that uses it."""
+    """Edge: a tensor, from the vertex that computes it to one that uses it."""
 
     tail: Vertex
     head: Vertex
@@ -59,17 +59,17 @@ class Edge:
 
     @property
     def backward(self) -> bool:
-        """Whether a gradient flows along it."""
+        """True if a gradient flows along it."""
         return self.tail.backward
 
     @property
     def saved(self) -> bool:
-        """Whether it brings a value of the forward pass to a derivative."""
+        """True if it brings a value of the forward pass to a derivative."""
         return self.head.backward and not self.tail.backward
 
 
 class Repeat(NamedTuple):
-    """How many equal blocks or vertices the one that is drawn stands for."""
+    """Repetition: the number of equal blocks or vertices that one stands for."""
 
     times: int
     last_label: str
@@ -80,39 +80,39 @@ Item = Block | Vertex
 
 @dataclass(frozen=True)
 class Picture:
-    """Vertices, the edges between them, and which of them, or of their boxes, stand for several."""
+    """Picture: vertices, edges, and the repetitions of vertices and blocks."""
 
     vertices: list[Vertex]
     edges: list[Edge]
-    parameters: int = 0  # how many numbers are trained, each counted once
+    parameters: int = 0  # number of parameters, each counted once
     repeats: Mapping[Item, Repeat] = field(default_factory=dict)
     rows: Sequence[Sequence[Vertex]] = ()  # vertices to draw side by side, from left to right
 
     @property
     def blocks(self) -> list[Block]:
-        """Every box that something stands in, outer ones first."""
+        """All boxes, outer ones first."""
         found = (block for vertex in self.vertices if vertex.block for block in vertex.block.ancestry())
         return list(dict.fromkeys(found))
 
 
 def shape_text(shape: Shape) -> str:
-    """Such as ``2×8×128``."""
+    """Text of a shape, such as ``2×8×128``."""
     return "×".join(map(str, shape)) if shape else "scalar"
 
 
 def count_text(count: int) -> str:
-    """Such as ``66,048 parameters``."""
+    """Text of a parameter count, such as ``66,048 parameters``."""
     return f"{count:,} parameter{'' if count == 1 else 's'}"
 
 
 def merged(edges: Iterable[Edge]) -> list[Edge]:
-    """The edges without loops, and one for those that agree in ends and shape; saved values have their shape nearby."""
+    """Merge edges: no loops, and one edge for equal ends and shape; saved values have no shape of their own."""
     plain = (replace(edge, shape=None) if edge.saved else edge for edge in edges if edge.tail is not edge.head)
     return list(dict.fromkeys(plain))
 
 
 def common_block(blocks: Iterable[Block | None]) -> Block | None:
-    """The innermost box around all of them."""
+    """Innermost box around all of them."""
     paths = [block.ancestry() if block else [] for block in blocks]
     shared = None
     for level in zip(*paths, strict=False):
@@ -123,7 +123,7 @@ def common_block(blocks: Iterable[Block | None]) -> Block | None:
 
 
 def in_order(picture: Picture) -> list[Vertex]:
-    """The vertices, each after those it was computed from."""
+    """Topological order of the vertices."""
     before: dict[Vertex, list[Vertex]] = {vertex: [] for vertex in picture.vertices}
     for edge in picture.edges:
         if edge.head.kind not in ("parameter", "input"):  # gradients return there

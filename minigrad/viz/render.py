@@ -1,4 +1,4 @@
-"""From DOT to SVG, PNG and PDF: by Graphviz where its ``dot`` is installed, otherwise by graphviz-pure."""
+"""Rendering of DOT to SVG, PNG and PDF: by Graphviz where its ``dot`` is installed, otherwise by graphviz-pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FORMATS = (".svg", ".png", ".pdf", ".dot")
 PNG_DPI = "144"
 INSTALL = f"{install_command('draw')}, or your system's graphviz package"
 
-# Programs look for the first font that they have; these have the widths that the layout was computed with.
+# Programs use the first available font; these have the widths of the computed layout.
 FONTS = "Helvetica, Arial, Liberation Sans, Arimo, sans-serif"
 
 
 class Graph:
-    """A picture as a DOT document.
+    """Graphviz graph: a picture as a DOT document.
 
     Example:
         >>> import graphviz
@@ -35,11 +35,11 @@ class Graph:
         self._document = document
 
     def to_dot(self) -> str:
-        """The DOT source; needs no renderer."""
+        """DOT source; needs no renderer."""
         return str(self._document.source)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture in the format of the path's suffix, replacing the file only when it is complete.
+        """Save the picture in the format of the path's suffix; the file is replaced only when complete.
 
         Raises:
             ValueError: the suffix is not one of ``FORMATS``.
@@ -59,7 +59,7 @@ class Graph:
 
 
 def render(document: graphviz.Digraph, form: str) -> bytes:
-    """A DOT document as "svg", "png" or "pdf".
+    """Render a DOT document as "svg", "png" or "pdf".
 
     Raises:
         FileNotFoundError: nothing that renders (this format) is installed; the message says what to install.
@@ -81,7 +81,7 @@ def render(document: graphviz.Digraph, form: str) -> bytes:
 
 
 def _render_pure(source: str, form: str) -> bytes:
-    # Its place is known also where the environment was not activated.
+    # Found also where the environment was not activated.
     program = shutil.which("graphviz-pure") or shutil.which("graphviz-pure", path=sysconfig.get_path("scripts"))
     if program is None:
         raise FileNotFoundError(f"no Graphviz found to draw with; install {INSTALL}. A .dot file needs neither")

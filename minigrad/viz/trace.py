@@ -1,4 +1,4 @@
-"""From the engine's recorded graph to a picture: nothing is drawn that was not recorded."""
+"""Tracing: from the engine's recorded graph to a picture."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from minigrad.engine.tensor import Array, Node, Scope, Shape, Tensor, scope
 from minigrad.nn.module import Parameter
 from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
 
-# They move elements about and compute nothing: an edge whose shape changes says the same.
+# They rearrange elements and compute nothing: an edge whose shape changes shows the same.
 PLUMBING = frozenset({"reshape", "permute_dims", "broadcast_to", "astype", "alias"})
 SCALAR_TEXT = {"add": "+ {}", "subtract": "− {}", "multiply": "× {}", "divide": "÷ {}", "pow": "^ {}"}
 
 Key = tuple[int, int]  # the identity of a node or leaf, and which of its results
-Source = tuple[Vertex | Tensor, Steps]  # where a tensor comes from, and how it was reshaped on the way
+Source = tuple[Vertex | Tensor, Steps]  # the source of a tensor, and its reshapes on the way
 
 
 def trace(
@@ -33,15 +33,15 @@ def trace(
     opens: Callable[[Node], bool] = lambda node: False,
     backward: bool = False,
 ) -> Picture:
-    """Read the graph behind some tensors.
+    """Trace the graph of some tensors.
 
     Args:
         outputs: names and tensors that require a gradient.
         inputs: names and tensors at which to stop.
         data: names of arrays that were passed in; an operation that reads one shows it under its name.
         root: the call whose box is left out, because the whole picture is inside it.
-        keep: which reshapes and the like to draw; the others become part of an edge.
-        opens: which fused operations to draw as the operations that they stand for.
+        keep: the reshapes and the like to draw; the others become part of an edge.
+        opens: the fused operations to draw as their decomposition.
         backward: also differentiate the outputs with respect to all leaves, and read what that recorded.
     """
     tracer = _Tracer(inputs, data, root, keep, opens)
@@ -60,7 +60,7 @@ def trace(
 
 
 def _order(roots: Iterable[tuple[Any, int]], stops: Container[Key]) -> list[Any]:
-    """Nodes and leaves behind the roots, each after those it was computed from. Not recursive: graphs are deep."""
+    """Topological order of the nodes and leaves behind the roots. Not recursive: graphs are deep."""
     order: list[Any] = []
     seen: set[int] = set()
     stack = [(vertex, False) for vertex, index in roots if (id(vertex), index) not in stops]
@@ -78,7 +78,7 @@ def _order(roots: Iterable[tuple[Any, int]], stops: Container[Key]) -> list[Any]
 
 
 class _Tracer:
-    """The picture so far, and where in it each recorded result comes from."""
+    """Tracer: the picture under construction, and the vertex of each recorded result."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class _Tracer:
         self.sources: dict[Key, Source] = {}
         self.leaves: dict[Key, Vertex] = {}  # a leaf is drawn once in each box that uses it: (its identity, the box's)
         self.named: dict[str, Vertex] = {}
-        self.operations: dict[Vertex, list[str]] = {}  # what the vertex of a derivative stands for
+        self.operations: dict[Vertex, list[str]] = {}  # operations of a derivative's vertex
         self.derivatives: dict[int, Vertex] = {}
         self.sums: set[Vertex] = set()
         self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives
@@ -111,14 +111,14 @@ class _Tracer:
         return vertex
 
     def stop(self, tensor: Tensor, vertex: Vertex) -> None:
-        """What a tensor was computed from is not of interest."""
+        """Stop at a tensor: its own graph is not traced."""
         source, index = tensor.edge
         if (id(source), index) not in self.stops:
             self.stops[id(source), index] = self.draw(vertex)
             self.sources[id(source), index] = (vertex, ())
 
     def block(self, scope: Scope | None) -> Block | None:
-        """The box of a call, inside those of the calls around it."""
+        """Box of a call, inside those of the calls around it."""
         missing = []
         while scope is not None and scope is not self.root and id(scope) not in self.blocks:
             missing.append(scope)
@@ -129,7 +129,7 @@ class _Tracer:
         return block
 
     def add(self, node: Node) -> None:
-        """Draw a node of the forward graph."""
+        """Add a node of the forward graph."""
         if node.op.decomposition is not None and node.saved is not None and self.opens(node):
             self.add_parts(node)
             return
@@ -153,7 +153,7 @@ class _Tracer:
                 self.datum(name, value, vertex)
 
     def add_parts(self, node: Node) -> None:
-        """Draw what a fused operation stands for, between its inputs and its results."""
+        """Add the decomposition of a fused operation, between its inputs and its results."""
         results = _composed(node)
         self.kept_alive += results
         for part in _order((result.edge for result in results), {*self.stops, *self.sources}):
@@ -186,7 +186,7 @@ class _Tracer:
         self.edges.append(Edge(tail, head, shape, (*steps, (shape, block))))
 
     def leaf(self, tensor: Tensor, block: Block | None) -> Vertex:
-        """A parameter, beside the operations that use it; or a free tensor."""
+        """Vertex of a leaf: a parameter, in the box of the operations that use it, or a free tensor."""
         trained = isinstance(tensor, Parameter)
         block = block if trained else None
         key = (id(tensor), id(block))
@@ -204,8 +204,8 @@ class _Tracer:
         self.edges.append(Edge(tail, head, shape, ((shape, head.block),)))
 
     def datum(self, parameter: str, array: Array, head: Vertex) -> None:
-        """Integers that an operation reads: token ids, classes."""
-        # The engine keeps a copy of what it needs, where it cannot know of changes.
+        """Vertex of integer data that an operation reads: token ids, classes."""
+        # The engine saves a copy where it cannot detect changes.
         same = (name for name, given in self.data if np.may_share_memory(given, array) or np.array_equal(given, array))
         name = next(same, None)
         if name is None:
@@ -218,7 +218,7 @@ class _Tracer:
     # Derivatives
 
     def differentiate(self, outputs: Sequence[Tensor], forward: Sequence[Any]) -> None:
-        """Sweep backward with recording on; each derivative that was recorded becomes a vertex."""
+        """Backward pass with recording on; each recorded derivative becomes a vertex."""
         # They require a gradient themselves, so that derivatives of linear operations are recorded too.
         cotangents = [Tensor(np.ones(output.shape, output.dtype), requires_grad=True) for output in outputs]
         for cotangent in cotangents:
@@ -242,7 +242,7 @@ class _Tracer:
         if self.is_edge(node):
             self.pass_through(node, block)
             return
-        assert scope is not None  # the sweep records nothing outside of derivatives and sums of them
+        assert scope is not None  # the backward pass records only derivatives and sums of them
         vertex = self.derivatives.get(id(scope))
         if vertex is None:
             vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
@@ -253,7 +253,7 @@ class _Tracer:
         self.connect_inputs(node, vertex, block)
 
     def finish(self) -> None:
-        """What is known only at the end."""
+        """Complete the picture: edges and counts that are known only at the end."""
         summands: dict[Vertex, list[Block | None]] = {vertex: [] for vertex in self.sums}
         for graph_edge in self.edges:
             if graph_edge.head in summands and graph_edge.tail is not graph_edge.head:
@@ -269,7 +269,7 @@ class _Tracer:
 
 
 def _composed(node: Node) -> list[Tensor]:
-    """The results of a fused operation once more, in terms of other operations and where it was called."""
+    """Decomposition of a fused operation, computed in the scope where it was called."""
     saved = node.recall()
     inputs = [
         saved[name] if source is None else connected(saved[name], source)
@@ -286,7 +286,7 @@ def _composed(node: Node) -> list[Tensor]:
 
 
 def _derived_scope(scope: Scope | None) -> Scope | None:
-    """The outermost derivative that a node belongs to: those of composed operations nest."""
+    """Outermost derivative that a node belongs to: those of composite operations nest."""
     found = None
     while scope is not None:
         if scope.backward:
@@ -296,14 +296,14 @@ def _derived_scope(scope: Scope | None) -> Scope | None:
 
 
 def _derivative(scope: Scope, block: Block | None) -> Vertex:
-    """The vertex of a derivative, or of the sum over all uses of a tensor, which are added two at a time."""
+    """Vertex of a derivative, or of the sum over all uses of a tensor, which are added two at a time."""
     if scope.label == "sum":
         return Vertex("op", "add", None, ("gradients of all uses",), backward=True)
     return Vertex("op", f"∂ {scope.kind.strip('_')}", block, backward=True)
 
 
 def _summary(names: Sequence[str]) -> str:
-    """Such as ``2 matmul + sum``."""
+    """Summary of operations, such as ``2 matmul + sum``."""
     counts = Counter(names)
     if len(counts) > 3:
         return f"{len(names)} operations"
@@ -311,7 +311,7 @@ def _summary(names: Sequence[str]) -> str:
 
 
 def _scalars(node: Node) -> tuple[str, ...]:
-    """The plain numbers among a node's inputs, as far as they were kept for its derivative."""
+    """Scalar inputs of a node, as far as they were saved for its derivative."""
     saved = _saved(node)
     template = SCALAR_TEXT.get(node.op.name)
     values = [
@@ -323,7 +323,7 @@ def _scalars(node: Node) -> tuple[str, ...]:
 
 
 def _saved(node: Node) -> dict[str, Any]:
-    """What an operation kept for its derivative, by name."""
+    """Values that an operation saved for its derivative, by name."""
     return node.saved if isinstance(node.saved, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""Whether two frameworks computed the same: a benchmark of different results would compare nothing."""
+"""Agreement of results: only frameworks that compute the same are compared."""
 
 from __future__ import annotations
 

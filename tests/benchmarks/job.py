@@ -1,4 +1,4 @@
-"""What a benchmark is, and what it is measured by."""
+"""Benchmark jobs, goals and limits."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Job:
 
     @property
     def full_name(self) -> str:
-        """What it is called on the command line."""
+        """Name on the command line."""
         return f"{self.group}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What the jobs of a group should reach beside their peers.
+    """Goal of a group's jobs, relative to their peers.
 
     Args:
         ratios: for each peer, the least geometric mean of its time over ours.
@@ -95,5 +95,5 @@ class Limits(NamedTuple):
     copy: float
 
     def seconds(self, flops: float, traffic: float) -> float:
-        """How long work takes at least: that of the scarcer of the two."""
+        """Lower bound of the seconds: that of the scarcer limit."""
         return max(flops / self.flops, traffic / self.copy)

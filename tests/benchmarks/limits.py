@@ -1,4 +1,4 @@
-"""The machine's own limits: multiply-adds that never leave the registers, and copies that never meet a cache."""
+"""Machine limits: multiply-adds in registers, and copies beyond the caches."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls

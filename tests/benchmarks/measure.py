@@ -1,4 +1,4 @@
-"""Measuring a job: every framework in its own process, taking turns, A B A B."""
+"""Measurement of a job: every framework in its own process, alternating, A B A B."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Spread(tuple[float, float, float]):
 
 @dataclass
 class Side:
-    """What one framework showed in one job."""
+    """Measurements of one framework in one job."""
 
     rounds: list[float] = field(default_factory=list)  # the median seconds of a call, in each round
     first_call: float | None = None  # seconds, compilation included
@@ -67,7 +67,7 @@ class Measurement:
 
 
 class Asked(Protocol):
-    """What measuring needs of a worker."""
+    """Protocol of a measured worker."""
 
     framework: str
 
@@ -76,7 +76,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: rounds, and the seconds that a batch of calls should take."""
+    """Effort of measuring: rounds, and the target seconds of a batch of calls."""
 
     rounds: int = 7
     batch_seconds: float = 0.2

@@ -1,4 +1,4 @@
-"""How much memory this process holds, and held at most."""
+"""Current and peak memory of this process."""
 
 from __future__ import annotations
 

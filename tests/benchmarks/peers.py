@@ -1,4 +1,4 @@
-"""The frameworks there are, and a handle on the process that runs one."""
+"""Available frameworks, and worker processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def installed(framework: str) -> bool:
-    """Whether the package that a framework needs is there."""
+    """True if a framework's package is installed."""
     return find_spec(FRAMEWORKS[framework]) is not None
 
 

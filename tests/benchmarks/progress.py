@@ -1,4 +1,4 @@
-"""What is being measured right now, on standard error, once it takes longer than a moment."""
+"""Progress of the measurements on standard error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Progress:
         self._name = f"{self._number}/{self._total} {name}: "
 
     def tell(self, words: str) -> None:
-        """What is happening within it."""
+        """Activity within the benchmark."""
         if time.monotonic() < self._next:
             return
         if self._console.is_terminal:

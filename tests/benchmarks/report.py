@@ -99,7 +99,7 @@ class Report:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What ran: processor, threads, and the versions of everything that took part."""
+    """Machine: processor, threads, and versions."""
     versions = {"python": platform.python_version()}
     for package in ("minigrad", "numba", *dict.fromkeys(FRAMEWORKS.values())):
         try:
@@ -120,7 +120,7 @@ def _spread(spread: Spread | None) -> dict[str, float] | None:
 
 
 def save_json(report: Report, path: Path) -> None:
-    """Write all or nothing: a reader never meets half a file."""
+    """Save as JSON, atomically."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n")
     unfinished.replace(path)
@@ -192,7 +192,7 @@ def _missed(text: str, missed: bool) -> str:
 
 
 def _scarce(limits: Limits, measurement: Measurement) -> str:
-    """Which of the machine's limits a job meets first."""
+    """Limit of the machine that bounds a job."""
     job = measurement.job
     return "FMA" if job.flops / limits.flops >= job.bytes / limits.copy else "copy"
 

@@ -1,4 +1,4 @@
-"""The roofline plot: what each benchmark reached, under what the machine allows."""
+"""Roofline plot of the benchmarks, below the machine's limits."""
 
 from __future__ import annotations
 

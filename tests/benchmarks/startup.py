@@ -1,4 +1,4 @@
-"""Programs that time how long other processes take to start."""
+"""Startup times of processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def first_step(framework: str, size: str, cold: bool) -> Program:
 
 
 def _seconds(*arguments: str, settings: Mapping[str, str] | None = None) -> float:
-    """How long Python runs with these arguments."""
+    """Seconds of a Python process with these arguments."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, env={**os.environ, **(settings or {})})
     return time.perf_counter() - start

@@ -45,11 +45,11 @@ class Server:
         return self._seconds
 
     def results(self, job: Job) -> dict[str, Array]:
-        """What the job gives from its start, as arrays."""
+        """Results of the job from its start, as arrays."""
         return self._build(job, job.checked_with).results()
 
     def run(self, function: str, *arguments: Any) -> Any:
-        """Whatever a function of the framework's module returns."""
+        """Result of a function of the framework's module."""
         return getattr(self._framework, function)(*arguments)
 
     def peak_memory(self) -> int | None:

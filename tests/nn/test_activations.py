@@ -1,4 +1,4 @@
-"""Activations: their formulas, derivatives, and slopes where they have a kink."""
+"""Activations: formulas, derivatives, and subgradients at kinks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolutions of any geometry: values, derivatives, and what they are to each other."""
+"""Convolutions of any geometry: values, derivatives, and relations between them."""
 
 from __future__ import annotations
 
@@ -181,6 +181,6 @@ def test_convolutions_run_over_whole_vmaps(rng: np.random.Generator) -> None:
         (lambda x, w: F.conv_transpose2d(x, w.transpose(1, 0, 2, 3), padding=4), "padding: with .* cut off"),
     ],
 )
-def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
+def test_invalid_arguments_are_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((1, 2, 5, 5)), mg.ones((4, 2, 3, 3)))

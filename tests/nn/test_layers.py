@@ -1,4 +1,4 @@
-"""Layers: what they compute, hold, save and show."""
+"""Layers: outputs, parameters, state and repr."""
 
 from __future__ import annotations
 

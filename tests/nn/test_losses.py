@@ -1,4 +1,4 @@
-"""Losses: their formulas, reductions, what counts, and derivatives."""
+"""Losses: formulas, reductions, ignored elements, and derivatives."""
 
 from __future__ import annotations
 
@@ -239,6 +239,6 @@ def test_an_infinite_difference_has_the_slope_of_a_large_one(loss: Callable[...,
         (lambda: F.cosine_embedding_loss(mg.ones((2, 3)), mg.ones((2, 3)), 1), ValueError, "target: expected .N,."),
     ],
 )
-def test_what_does_not_fit_is_named(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_named(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()

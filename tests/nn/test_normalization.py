@@ -142,6 +142,6 @@ def test_empty_batches_are_normalized_to_empty_ones() -> None:
         (lambda x: nn.GroupNorm(3, 2), "num_groups: expected a divisor"),
     ],
 )
-def test_what_does_not_fit_is_named(call: Callable[[mg.Tensor], Any], message: str) -> None:
+def test_invalid_arguments_are_named(call: Callable[[mg.Tensor], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((4, 2, 3)))

@@ -106,6 +106,6 @@ def test_channel_dropout_drops_channels_as_a_whole(axes: int) -> None:
         (lambda x: F.bilinear(x, x, mg.ones((2, 2))), "weight: expected .out, M, N"),
     ],
 )
-def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
+def test_invalid_arguments_are_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((1, 2, 5, 5)))

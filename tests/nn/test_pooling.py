@@ -1,4 +1,4 @@
-"""Pooling: windows of any geometry, which element is chosen, and what counts in a mean."""
+"""Pooling: windows of any geometry, chosen elements, and counted elements of a mean."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def by_definition(x: np.ndarray, arguments: dict[str, Any], collapse: Any) -> np
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @given(data=st.data())
-def test_max_pooling_is_its_definition_and_tells_where_each_maximum_is(axes: int, data: st.DataObject) -> None:
+def test_max_pooling_is_its_definition_and_returns_the_indices(axes: int, data: st.DataObject) -> None:
     shape, arguments = data.draw(geometries(axes, dilated=True))
     x = np.random.default_rng(0).standard_normal(shape)
     expected = by_definition(x, arguments, lambda values, inside, counted: values.max(-1, initial=-np.inf))
@@ -165,7 +165,7 @@ def test_pooling_runs_over_whole_vmaps(rng: np.random.Generator) -> None:
         (lambda x: F.adaptive_avg_pool2d(x, -1), "output_size: expected integers ≥ 0"),
     ],
 )
-def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
+def test_invalid_arguments_are_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((1, 2, 5, 5)))
 

@@ -123,7 +123,7 @@ def test_settings_are_shown_and_checked() -> None:
         ([(7, 2, 3), (1, 2, 5)], r"state: expected the pair \(h_0, c_0\)"),
     ],
 )
-def test_what_does_not_fit_is_named(shapes: list[tuple[int, ...]], message: str) -> None:
+def test_invalid_arguments_are_named(shapes: list[tuple[int, ...]], message: str) -> None:
     x, *states = (np.zeros(shape, np.float32) for shape in shapes)
     with pytest.raises(ValueError, match=message):
         nn.LSTM(3, 5)(x, tuple(states) or None)

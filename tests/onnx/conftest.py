@@ -1,4 +1,4 @@
-"""What onnxruntime makes of an exported model."""
+"""Exported models run by onnxruntime."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def _derivative(x: Tensor) -> Tensor:
         (lambda x: 3, None),
     ],
 )
-def test_what_cannot_be_expressed_is_an_error_that_names_it(function: Any, message: str | None) -> None:
+def test_unsupported_functions_are_errors_that_name_the_cause(function: Any, message: str | None) -> None:
     with pytest.raises(TypeError if message is None else ValueError, match=message):
         mg.onnx.export(function, floats(4, 3), dynamic=LENGTH, input_names=["x"])
 

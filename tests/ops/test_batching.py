@@ -1,4 +1,4 @@
-"""Inside vmap these operations run once, on the whole batch, and give what they give example by example."""
+"""Batching rules: inside vmap operations run once on the whole batch, with the results of a loop over examples."""
 
 from __future__ import annotations
 

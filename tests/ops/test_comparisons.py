@@ -1,4 +1,4 @@
-"""Comparisons, predicates, logic, bits, and choosing."""
+"""Comparisons, predicates, logic, bits, and selection."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ COMPLEX: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("case", COMPLEX)
-def test_what_is_not_real_is_a_type_error(case: str) -> None:
+def test_data_that_is_not_real_is_a_type_error(case: str) -> None:
     with pytest.raises(TypeError, match=r"(dtype|obj|x): expected a (boolean, integer, float32|tensor, an array)"):
         COMPLEX[case]()
 

@@ -146,7 +146,7 @@ def test_vectors_of_equal_values_have_none() -> None:
     assert x.grad is not None and not np.isfinite(x.grad.numpy()).all()
 
 
-def test_what_does_not_depend_on_the_choice_of_vectors_has_the_right_gradient(rng: np.random.Generator) -> None:
+def test_functions_invariant_to_the_choice_of_vectors_have_the_right_gradient(rng: np.random.Generator) -> None:
     """Functions of the spectrum: the square root and the projection on the leading directions."""
 
     def root(x: Any) -> Any:

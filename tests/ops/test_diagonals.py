@@ -52,7 +52,7 @@ def test_traces_have_numpys_dtype(dtype: type) -> None:
     assert mg.trace(x, dtype=mg.int16).dtype == np.int16
 
 
-def test_what_has_no_diagonal_is_refused() -> None:
+def test_arrays_without_a_diagonal_are_refused() -> None:
     with pytest.raises(ValueError, match="two dimensions"):
         mg.diagonal(mg.ones(3))
     with pytest.raises(ValueError, match="cannot be the same"):

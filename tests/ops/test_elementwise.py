@@ -162,7 +162,7 @@ def test_every_operation_with_a_derivative_is_in_the_tables_above() -> None:
     assert known - {"where"} <= {*UNARY, *BINARY, *DIFFERENTLY_TESTED}
 
 
-def test_every_operation_says_what_it_does_and_nothing_of_numpys_parameters() -> None:
+def test_every_operation_has_a_docstring_without_numpys_parameters() -> None:
     for name in elementwise.__all__:
         text = getattr(mg, name).__doc__
         assert text and "out=" not in text and ">>> np." not in text, name
@@ -262,7 +262,7 @@ def test_lerp_reaches_its_end_exactly() -> None:
     np.testing.assert_array_equal(mg.lerp(start, end, 0.0).numpy(), start.numpy())
 
 
-def test_rounding_knows_decimals_and_leaves_integers_alone() -> None:
+def test_round_supports_decimals_and_leaves_integers_unchanged() -> None:
     np.testing.assert_allclose(mg.round(mg.tensor([1.25, -2.675]), 1).numpy(), [1.2, -2.7], rtol=1e-6)
     for function in (mg.round, mg.floor, mg.ceil, mg.trunc):
         assert function(mg.tensor([1, 2])).dtype == mg.int64
@@ -356,7 +356,7 @@ def test_all_tensors_are_real() -> None:
         mg.imag(x)
 
 
-def test_astype_copies_unless_told_otherwise_and_refuses_what_is_no_number() -> None:
+def test_astype_copies_by_default_and_refuses_dtypes_that_are_not_real() -> None:
     x = mg.ones(2)
     assert mg.astype(x, mg.float32, copy=False) is x
     assert mg.astype(x, mg.float32).data is not x.data

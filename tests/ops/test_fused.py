@@ -1,4 +1,4 @@
-"""Fused operations beside the operations that they stand for, above all where these have singular points."""
+"""Fused operations against their decompositions, above all at singular points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indices of every kind pick NumPy's elements; where they repeat, gradients add up and the last write counts."""
+"""Indexing: NumPy's elements for every index; where indices repeat, gradients add up and the last write counts."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_masks_with_axes_of_size_0_pick_nothing() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_index_or_out_of_bounds_is_an_index_error_as_in_numpy(index: Any) -> None:
+def test_invalid_indices_are_index_errors_as_in_numpy(index: Any) -> None:
     x = np.ones((2, 3))
     with pytest.raises(IndexError):
         x[index]

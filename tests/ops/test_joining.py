@@ -125,6 +125,6 @@ def test_append_flattens_unless_an_axis_is_given() -> None:
         (lambda: mg.dsplit(mg.ones((3, 3)), 3), "at least 3 dimensions, got 2"),
     ],
 )
-def test_what_cannot_be_joined_or_split_is_named(call: Callable[[], Any], message: str) -> None:
+def test_invalid_joins_and_splits_are_named(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

@@ -70,7 +70,7 @@ def test_matrix_norms_are_numpys_with_derivatives_that_agree_with_differences(
         ((2, 3), "fro", None),
     ],
 )
-def test_norm_tells_vectors_from_matrices_as_numpy_does(
+def test_norm_distinguishes_vectors_and_matrices_as_numpy_does(
     shape: tuple[int, ...], order: Any, axis: Any, rng: np.random.Generator
 ) -> None:
     x = rng.standard_normal(shape)

@@ -1,4 +1,4 @@
-"""Recurrences as operations: derivatives of any order, over batches of examples that the code does not see."""
+"""Recurrences as operations: derivatives of any order, also inside vmap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be given as an operation's derivative rule."""
+"""Validation of derivative rules."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def _index(data: st.DataObject, shape: tuple[int, ...], axis: int) -> Any:
 
 
 def _places(index: Any, axis: int) -> Any:
-    """Where in an array each element of an index points, one by one."""
+    """Position in an array of each element of an index, one by one."""
     for place in np.ndindex(index.shape):
         yield place, (*place[:axis], int(index[place]), *place[axis + 1 :])
 

@@ -1,4 +1,4 @@
-"""What is trained and how, in one file that all processes of a comparison read."""
+"""Training recipe, in one file that all processes of a comparison read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Recipe:
         self.training_config()  # an error comes before any work
 
     def model_config(self, tokenizer: Tokenizer) -> TransformerConfig:
-        """What the model is made of."""
+        """Model configuration."""
         return TransformerConfig(
             vocab_size=tokenizer.vocab_size,
             d_model=self.d_model,
@@ -59,7 +59,7 @@ class Recipe:
         )
 
     def training_config(self) -> TrainingConfig:
-        """How it is trained: beyond what is named here, as in the paper."""
+        """Training configuration; other settings are the paper's."""
         return TrainingConfig(steps=self.steps, schedule=self.schedule, warmup=self.warmup, lr=self.lr, seed=self.seed)
 
     def check_same(self, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""How good a trained model is, and a table of several."""
+"""Scores of a trained model, and a table of several."""
 
 from __future__ import annotations
 

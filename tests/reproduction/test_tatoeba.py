@@ -1,4 +1,4 @@
-"""The translator's comparison at a small size, and what it says of bad input."""
+"""The translator's comparison at a small size, and its errors."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_damaged_recipe_is_named(tmp_path: Path) -> None:
         Recipe.load(tmp_path)
 
 
-def test_a_training_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_training_that_fails_is_reported(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="minigrad: the training ended with status 1"):
         train_in_process("minigrad", tmp_path, 1)
 

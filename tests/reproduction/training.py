@@ -71,7 +71,7 @@ def train(framework: str, directory: Path, threads: int) -> None:
 
 
 def summary(steps: Sequence[Step]) -> dict[str, Any]:
-    """How a training went: its time, its tokens, and its loss, as means over some steps."""
+    """Summary of a training: time, tokens, and loss, as means over some steps."""
     steady = steps[1:] or steps  # the first step compiles or loads what the others use
     spans = [steps[start : start + OFTEN] for start in range(0, len(steps), OFTEN)]
     return {

@@ -1,4 +1,4 @@
-"""Values that no one means: one clear error each, at the command line one line and exit status 2."""
+"""Invalid values: one clear error each, at the command line one line and exit status 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of what models write, and the writing itself."""
+"""Evaluation of generated texts, and their generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a derivative, of random programs: nothing comes before what it was computed from."""
+"""Pictures of derivatives of random programs are acyclic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of real graphs: what is drawn, where, with which shapes."""
+"""Pictures of recorded graphs: vertices, boxes and shapes."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_one_module_called_repeatedly_is_folded(rows: mg.Tensor) -> None:
     assert Drawn(viz.graph(Recurrent(), rows)).clusters == ["step · Linear × 5"]
 
 
-def test_blocks_that_only_look_alike_stay_apart() -> None:
+def test_one_module_on_different_inputs_is_not_folded() -> None:
     layer = nn.Linear(8, 8)
     x, y = (mg.tensor(np.ones((4, 8), np.float32), requires_grad=True) for _ in range(2))
     drawn = Drawn(viz.graph(layer(x) * layer(y)))
@@ -284,7 +284,7 @@ def test_a_graph_is_recorded_inside_no_grad_too(rows: mg.Tensor) -> None:
 
 
 @pytest.mark.parametrize("thing", [3, "model", None, []])
-def test_what_is_neither_tensor_nor_module_is_refused(thing: object) -> None:
+def test_arguments_that_are_neither_tensor_nor_module_are_refused(thing: object) -> None:
     with pytest.raises(TypeError, match="expected a tensor, several, or a module"):
         viz.graph(thing)
 

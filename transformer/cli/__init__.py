@@ -21,13 +21,13 @@ from transformer.cli.write import add_generate, add_summarize, add_translate
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 COMMANDS = (add_demo, add_train, add_translate, add_summarize, add_generate, add_fill, add_evaluate, add_draw)
-INTERRUPTED = 130  # what shells report for Ctrl-C
+INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="transformer",
-        description="Train Transformers on this machine's CPU, use them, and look inside.",
+        description="Train Transformers on the CPU, run them, and inspect them.",
         epilog="start with:  transformer demo\nand then:    transformer COMMAND --help",
         formatter_class=Help,
     )
@@ -48,15 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
             args.run(args)
-            sys.stdout.flush()  # while an error can still be told
+            sys.stdout.flush()  # while errors can still be reported
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        console.discard_output()  # the reader has gone; there is nobody to tell
+        console.discard_output()  # the reader has closed the pipe
         return 0
     except BAD_INPUT as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"transformer {args.command}: error: {message}", file=sys.stderr)
-        console.discard_output()  # a disk that is full would be told of again at the end of the process
+        console.discard_output()  # otherwise a full disk would be reported again at exit
         return 2
     return 0

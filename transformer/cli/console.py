@@ -31,7 +31,7 @@ err = Console(stderr=True, highlight=False, markup=False)
 
 
 def prepare_output() -> None:
-    """Have both output streams, closed ones too, and let no character that they cannot express end the process."""
+    """Set up both output streams: replace closed ones and characters that they cannot encode."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -41,7 +41,7 @@ def prepare_output() -> None:
 
 
 def discard_output() -> None:
-    """Let what is still to be written go nowhere: its reader has gone, or its disk is full."""
+    """Discard pending output: the reader has closed the pipe, or the disk is full."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -51,14 +51,14 @@ def discard_output() -> None:
             os.close(nowhere)
 
 
-Example = Callable[[], Sample] | None  # to show as the model learns
+Example = Callable[[], Sample] | None  # shown during training
 
 PIPE_SECONDS = 10.0  # between the lines of progress in a pipe
 SMOOTHING = 0.98  # of the loss and speed shown: an average over the last fifty steps or so
 
 
 class _Average:
-    """An exponential moving average, corrected for its start."""
+    """Exponential moving average with bias correction."""
 
     def __init__(self) -> None:
         self._total = 0.0
@@ -75,7 +75,7 @@ class _Average:
 
 @dataclass(frozen=True)
 class _Figures:
-    """Figures to show after a step."""
+    """Metrics of a step to display."""
 
     number: int
     total: int
@@ -99,16 +99,16 @@ def watch(
     example: Example = None,
     every: int = 100,
 ) -> None:
-    """Run a training to its end and show how it goes: step, losses, learning rate, tokens/s, time left.
+    """Run a training and show its progress: step, losses, learning rate, tokens/s, time left.
 
     A terminal and a notebook (with ipywidgets) get a panel that changes in place, anything else a line now and then.
 
     Args:
         steps: a trainer, also one that goes on from a checkpoint.
-        total: how many steps it makes in all.
-        record: told each step as it is made.
-        example: what to show below the figures: a sentence as it is translated by now.
-        every: how many steps a live display waits before it asks for the example again.
+        total: the total number of steps.
+        record: called with each step.
+        example: text below the metrics: the current translation of a sentence.
+        every: steps between updates of the example in a live display.
     """
     loss, seconds, tokens = _Average(), _Average(), _Average()
     held_out: float | None = None
@@ -139,31 +139,31 @@ def _can_change_in_place() -> bool:
 
 @contextmanager
 def _live(total: int, every: int, example: Example) -> Display:
-    """A panel that is drawn anew as the figures change."""
+    """Live panel, redrawn as the metrics change."""
     progress = Progress(TextColumn("[bold]training"), BarColumn(bar_width=24), MofNCompleteColumn(), console=err)
     task = progress.add_task("", total=total)
-    said: tuple[Text, ...] = ()
+    sample: tuple[Text, ...] = ()
     with Live(progress, console=err, refresh_per_second=4) as live:
 
         def show(figures: _Figures) -> None:
-            nonlocal said
+            nonlocal sample
             progress.update(task, completed=figures.number)
             if example is not None and (figures.number % every == 0 or figures.number == total):
-                said = (sample_text(example()),)
-            live.update(Group(progress, Text("  ".join(figures.parts())), *said))
+                sample = (sample_text(example()),)
+            live.update(Group(progress, Text("  ".join(figures.parts())), *sample))
 
         yield show
 
 
 @contextmanager
 def _lines(total: int, every: int, example: Example) -> Display:
-    """A line for the first step, then one every few seconds, and one for the last step."""
+    """Progress lines: the first step, one every few seconds, and the last step."""
     printed = -math.inf
     waiting: _Figures | None = None
 
     def write(figures: _Figures) -> None:
-        said = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
-        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + said, file=sys.stderr, flush=True)
+        sample = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
+        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + sample, file=sys.stderr, flush=True)
 
     def show(figures: _Figures) -> None:
         nonlocal printed, waiting
@@ -178,13 +178,13 @@ def _lines(total: int, every: int, example: Example) -> Display:
 
 
 def say(text: str) -> None:
-    """A line on standard error, whole however long it is."""
+    """Print a line on standard error, without wrapping."""
     err.print(text, soft_wrap=True)
 
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Say what is being done: in a terminal until it is done, in a pipe as a line."""
+    """Show an activity: a spinner in a terminal, a line in a pipe."""
     if err.is_terminal:
         with err.status(Text(what)):  # brackets in a path are no markup
             yield
@@ -195,10 +195,10 @@ def doing(what: str) -> Iterator[None]:
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for work that is counted; a silent one in a pipe.
+    """Progress bar in a terminal; silent in a pipe.
 
     Yields:
-        A function to be told how many more are done.
+        A function that advances the bar by a count.
     """
     columns = (TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
     with Progress(*columns, TaskProgressColumn(), console=err, transient=True, disable=not err.is_terminal) as progress:
@@ -207,20 +207,20 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def sample_text(sample: Sample) -> Text:
-    """A held-out example and the model's answer as a line, green where the answer is the reference."""
+    """Sample line: a held-out example and the model's answer, green if it equals the reference."""
     ink = "green" if sample.written == sample.reference else "yellow"
     written = sample.written if sample.reference is None else clipped(sample.written, sample.reference)
     return Text.assemble(("held out  ", "bold"), sample.before, (written, ink), sample.after)
 
 
 def clipped(translation: str, reference: str) -> str:
-    """A translation, cut where an untrained model finds no end."""
+    """Truncate a long translation of an untrained model."""
     limit = 2 * len(reference) + 20
     return translation if len(translation) <= limit else translation[:limit] + "…"
 
 
 def translations_table(rows: Sequence[tuple[str, str, str]]) -> Table:
-    """Sources, references and translations side by side, with a mark at those that are exact."""
+    """Table of sources, references and translations, with a mark at exact matches."""
     table = Table(show_edge=False, pad_edge=False)
     for column in ("source", "reference", "translation", ""):
         table.add_column(column, overflow="fold")

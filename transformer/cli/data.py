@@ -1,4 +1,4 @@
-"""Data options: the examples to learn from, or to score."""
+"""Data options: the examples to train on, or to evaluate."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from transformer.tasks import DataChoice, Task
 from transformer.tasks.corpora import NAMES
 
-OPTIONS = {  # of a DataChoice beside its data, that a task may have
+OPTIONS = {  # fields of a DataChoice beside its data
     "reverse": "swap the two sides of pairs",
-    "split_seed": "which examples are held out (default: 0)",
-    "skip_bad": "leave bad lines out, and say how many",
+    "split_seed": "random seed of the held-out split (default: 0)",
+    "skip_bad": "skip bad lines, and report their number",
 }
 
 
 def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
-    """Add options for the examples; without a task the model's own training says."""
+    """Add data options; without a task their defaults are those of the model's training."""
     group = parser.add_argument_group("data")
     otherwise = "as in the model's training"
     names, unit, options = NAMES.get(task.name, "") if task else "", "examples", tuple(OPTIONS)
@@ -39,7 +39,7 @@ def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
         type=int,
         default=task.defaults.held_out if task else None,
         metavar="N",
-        help=f"{unit} to keep out of the training (default: {default})",
+        help=f"{unit} held out from training (default: {default})",
     )
     for name in options:
         option = f"--{name.replace('_', '-')}"

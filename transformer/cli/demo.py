@@ -1,4 +1,4 @@
-"""``transformer demo``: from nothing to a trained translator and a picture of its attention."""
+"""``transformer demo``: train a translator from scratch and draw its attention."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from transformer.tasks.training import DRAWN, LOSSES, check_no_links
 from transformer.train import LOG, TrainingConfig, read_log
 
 SHOWN = 12  # held-out translations in the table
-PICTURED = 36  # characters of a phrase that a picture has room for
+PICTURED = 36  # maximum characters of a phrase in a picture
 PICTURES = ("svg", "png", "dot")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Settings of the demo: its corpus, and the place of its results."""
+    """Demo settings: the corpus and the output directory."""
 
     source: str = "en"
     target: str = "de"
@@ -54,8 +54,8 @@ DEFAULTS = Defaults(
 
 def add_demo(commands: Any) -> None:
     text = (
-        "Train a translator of dates, numbers, names and units on this CPU and picture its attention. Takes some four "
-        "minutes on two cores. Needs no files: the phrases are those that the Unicode CLDR translates."
+        "Train a translator of dates, numbers, names and units on the CPU and draw its attention. Takes about four "
+        "minutes on two cores. Needs no files: the phrases are translations of the Unicode CLDR."
     )
     parser = add_command(commands, "demo", _run_demo, text)
     config = DemoConfig()
@@ -66,7 +66,7 @@ def add_demo(commands: Any) -> None:
         "--to", dest="target", default=config.target, metavar="LANG", help="language to translate into (default: de)"
     )
     parser.add_argument(
-        "--out", type=Path, default=config.out, metavar="DIR", help="where the results go (default: demo)"
+        "--out", type=Path, default=config.out, metavar="DIR", help="directory of the results (default: demo)"
     )
     parser.add_argument(
         "--count",
@@ -76,9 +76,9 @@ def add_demo(commands: Any) -> None:
         help=f"phrase pairs to generate (default: {config.count})",
     )
     parser.add_argument(
-        "--held-out", type=int, default=config.held_out, metavar="N", help="of these, for the test (default: 1000)"
+        "--held-out", type=int, default=config.held_out, metavar="N", help="held-out pairs among these (default: 1000)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
     add_settings(parser, DEFAULTS)
 
 
@@ -88,11 +88,11 @@ def _run_demo(args: argparse.Namespace) -> None:
 
 
 def run(config: DemoConfig, settings: Settings) -> None:
-    """Generate the corpus, train, evaluate, write the pictures, and say what to try next."""
+    """Run the demo: generate the corpus, train, evaluate, write the pictures, and suggest next commands."""
     start = time.perf_counter()
     if config.held_out < 1:
         raise ValueError(f"held_out: expected at least 1, got {config.held_out}")
-    require("matplotlib", "draw")  # what is missing is better known before the training than after it
+    require("matplotlib", "draw")  # check for missing packages before the training
     render(graphviz.Digraph(), "svg")
     config.out.mkdir(parents=True, exist_ok=True)
     check_no_links(config.out, LOSSES, *(f"attention.{suffix}" for suffix in PICTURES))
@@ -115,23 +115,23 @@ def run(config: DemoConfig, settings: Settings) -> None:
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
     ]
     save_loss_curve(read_log(config.out / "model" / LOG, most=DRAWN)[1], config.out / LOSSES)
-    picture = draw_attention(trained.model, trained.tokenizer, _telling(rows))
+    picture = draw_attention(trained.model, trained.tokenizer, _example_for_picture(rows))
     for suffix in PICTURES:
         picture.save(config.out / f"attention.{suffix}")
-    console.out.print(console.translations_table(rows[:SHOWN]))  # once all is saved, as its reader may have gone
+    console.out.print(console.translations_table(rows[:SHOWN]))  # after all is saved, as the pipe may be closed
     console.out.print(f"\n{len(rows):,} held-out phrases, none of them in the training: {report.line}")
     console.out.print(f"{time.perf_counter() - start:.0f} seconds in all\n")
-    _say_where(config.out, rows[0][0])
+    _print_paths(config.out, rows[0][0])
 
 
-def _telling(rows: list[tuple[str, str, str]]) -> str:
-    """The longest source among the first exact translations that still fits a picture."""
+def _example_for_picture(rows: list[tuple[str, str, str]]) -> str:
+    """Example for the picture: the longest source among the first exact translations that fits."""
     exact = [source for source, reference, translation in rows[:100] if translation == reference]
     return max((source for source in exact if len(source) <= PICTURED), key=len, default=rows[0][0])
 
 
-def _say_where(out: Path, sentence: str) -> None:
-    """Print the places of the files, and three commands that work as printed."""
+def _print_paths(out: Path, sentence: str) -> None:
+    """Print the paths of the files, and three commands that work as printed."""
     started = Path(sys.argv[0])
     command = f"{shlex.quote(sys.executable)} -m transformer" if started.suffix == ".py" else shlex.quote(str(started))
     model, phrase = shlex.quote(str(out / "model")), shlex.quote(sentence)

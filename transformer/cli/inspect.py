@@ -39,7 +39,7 @@ def add_fill(commands: Any) -> None:
     text = f"Fill in missing words. Each {PLACEHOLDER} of a text gets its likeliest tokens, with their probabilities."
     parser = add_command(commands, "fill", _run_fill, text)
     add_model(parser)
-    parser.add_argument("text", metavar="TEXT", help=f"a text with {PLACEHOLDER} in it")
+    parser.add_argument("text", metavar="TEXT", help=f"text with {PLACEHOLDER}")
     parser.add_argument("--count", type=int, default=5, metavar="N", help="candidates to list (default: 5)")
 
 
@@ -61,12 +61,12 @@ def _print_candidates(text: str, number: int, candidates: list[Candidate]) -> No
 
 
 def add_evaluate(commands: Any) -> None:
-    text = "Score a model on held-out examples. Which these are, the directory of a model trained here says."
+    text = "Evaluate a model on held-out examples. A model directory written by training names them."
     parser = add_command(commands, "evaluate", _run_evaluate, text)
     add_model(parser)
-    parser.add_argument("--task", choices=list(TASKS), help="what it is to do (default: what it was trained for)")
+    parser.add_argument("--task", choices=list(TASKS), help="task to evaluate (default: the task of its training)")
     group = add_data(parser, None)
-    group.add_argument("--all", action="store_true", help="score every example of --data: a test set of its own")
+    group.add_argument("--all", action="store_true", help="score every example of --data, as a separate test set")
     add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, None)
 
 
@@ -74,7 +74,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     if args.all and args.data is None:
         raise ValueError("all: expected --data beside it, as the model has learned from the data of its training")
     if args.all:
-        args.held_out = 0  # nothing is divided off
+        args.held_out = 0  # no split
     complete = args.task is not None and args.data is not None and args.held_out is not None
     if complete and not (args.model / TASK).exists():
         task, choice = TASKS[args.task], choice_of(args)
@@ -86,7 +86,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         if args.data is None:
             _check_named_files(args.model, before.data)
         if before.held_out_digests is None and not args.all:
-            console.say(f"{args.model / TASK} does not note which examples were held out; they are drawn anew")
+            console.say(f"{args.model / TASK} does not list the held-out examples; they are drawn again")
     useless = [name for name in OPTIONS if getattr(args, name) is not None and name not in task.options]
     if not isinstance(task, TextToText):
         useless += given(args, SEARCH)
@@ -103,7 +103,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
 
 
 def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any]) -> Sequence[Any]:
-    """The examples to score: those that the training held out, wherever they stand by now, or those of other data.
+    """Examples to score: those that the training held out, found by their digests, or those of other data.
 
     Raises:
         ValueError: they are not all there, or others of the training's data are asked for, which it learned from.
@@ -115,9 +115,7 @@ def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any
     missing = sum(name not in present for name in digests)
     if args.all:
         if digests and not missing and len(present) > len(digests):
-            console.say(
-                "these data hold the examples that were held out of the training, and so also what it learned from"
-            )
+            console.say("these data contain the held-out examples of the training, and so also its training examples")
         return examples.train
     asked = [name for name in SPLIT if getattr(args, name) is not None]
     if asked and (args.data is None or not missing):
@@ -134,7 +132,7 @@ def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any
 
 
 def _check_named_files(directory: Path, data: Sequence[str]) -> None:
-    """Refuse files that a directory names, unless a training of this user noted them, and they are files."""
+    """Refuse files that a directory names, unless a training of this user recorded them, and they are regular files."""
     if not (files := files_among(data)):
         return
     if not is_trusted(directory):
@@ -151,12 +149,12 @@ def add_draw(commands: Any) -> None:
     text = "Draw the attention of a text: the computation graph of one block with each head's weights."
     parser = add_command(commands, "draw", _run_draw, text)
     add_model(parser)
-    parser.add_argument("text", metavar="TEXT", help=f"what the model reads; for an encoder also with {PLACEHOLDER}")
+    parser.add_argument("text", metavar="TEXT", help=f"input text; for an encoder it may contain {PLACEHOLDER}")
     parser.add_argument(
-        "--target", metavar="TEXT", help="what an encoder-decoder writes (default: its own translation)"
+        "--target", metavar="TEXT", help="target text of an encoder-decoder (default: its own translation)"
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="an attention layer; a wrong name lists them (default: the last one)"
+        "--layer", metavar="NAME", help="attention layer; an unknown name lists them (default: the last one)"
     )
     parser.add_argument(
         "-o",
@@ -164,7 +162,7 @@ def add_draw(commands: Any) -> None:
         type=Path,
         default=Path("attention.svg"),
         metavar="FILE",
-        help=".svg, .png, .pdf or .dot, by its ending (default: attention.svg)",
+        help="output file: .svg, .png, .pdf or .dot (default: attention.svg)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Model option: the directory of the model to use."""
+"""Model option: the model directory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transformer.tasks import TASK, Task, read_task
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model directory")
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model directory")
 
 
 def load_for(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
-    """A model and its tokenizer, unless its directory says that it is made for another task."""
+    """Load a model and its tokenizer; an error if its directory names another task."""
     model, tokenizer = load(directory, task)
     purpose = read_task(directory)[0] if (directory / TASK).exists() else model.purpose
     if purpose not in (None, task.name):

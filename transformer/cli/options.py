@@ -1,4 +1,4 @@
-"""Command-line options from the fields of settings dataclasses, with a help text for each."""
+"""Command-line options generated from the fields of settings dataclasses, with help texts."""
 
 from __future__ import annotations
 
@@ -13,71 +13,71 @@ from transformer.train import OPTIMIZERS, SCHEDULES
 ARCHITECTURE = {
     "d_model": "width of the model",
     "num_heads": "attention heads",
-    "num_kv_heads": "heads of keys and values, each shared by several of the queries' (default: as many)",
-    "d_k": "width of a head (default: the model's, shared by the heads)",
+    "num_kv_heads": "key-value heads, each shared by several query heads (default: as many)",
+    "d_k": "width of a head (default: d-model / num-heads)",
     "d_ff": "width inside the feed-forward network",
-    "max_length": "positions: tokens of the longest text, or of the context",
-    "positions": "how tokens know where they stand",
+    "max_length": "maximum number of tokens of a text, or of the context",
+    "positions": "position encoding",
     "norm": "kind of normalisation",
     "norm_first": "normalise before each sublayer instead of after it",
-    "activation": "inside the feed-forward network",
-    "bias": "of linear layers and norms",
-    "window": "positions that self-attention looks back (default: all)",
-    "tie": "which of the source's, target's and output's matrices are one",
-    "dropout": "probability of dropping an element in training",
-    "attention_dropout": "probability of dropping an attention weight",
-    "layer_drop": "probability of leaving out a layer in training",
+    "activation": "activation of the feed-forward network",
+    "bias": "biases in linear layers and norms",
+    "window": "sliding window of self-attention, in positions (default: all)",
+    "tie": "shared matrices of source, target and output",
+    "dropout": "dropout probability",
+    "attention_dropout": "dropout probability of attention weights",
+    "layer_drop": "probability of skipping a layer in training",
     "scale_scores": "divide attention scores by the root of the head's width",
 }
 TRAINING = {
     "steps": "updates of the parameters",
-    "accumulate": "batches of a step, which count as one larger batch",
-    "optimizer": f"one of {', '.join(OPTIMIZERS)}",
-    "betas": "decay rates of Adam's means",
-    "weight_decay": "of matrices",
-    "schedule": f"of the learning rate: one of {', '.join(SCHEDULES)}",
-    "warmup": "steps until the learning rate's peak",
-    "lr": "peak of the learning rate (default: the paper's)",
-    "lr_factor": "multiplies the paper's peak",
-    "final_factor": "share of the peak that linear and cosine schedules end at",
+    "accumulate": "gradient accumulation: batches of a step",
+    "optimizer": f"optimizer: one of {', '.join(OPTIMIZERS)}",
+    "betas": "Adam's decay rates",
+    "weight_decay": "weight decay of matrices",
+    "schedule": f"learning-rate schedule: one of {', '.join(SCHEDULES)}",
+    "warmup": "warm-up steps of the learning rate",
+    "lr": "peak learning rate (default: the paper's)",
+    "lr_factor": "factor of the paper's peak",
+    "final_factor": "final learning rate of linear and cosine schedules, as a factor of the peak",
     "label_smoothing": "probability spread over wrong tokens",
-    "clip_norm": "limit on the gradients' joint norm",
+    "clip_norm": "limit on the total norm of the gradients",
     "clip_value": "limit on each element of the gradients (default: none)",
-    "precision": "float32 or bfloat16, of the weights as the model computes with them",
-    "seed": "of weights, dropout and the order of batches",
-    "evaluate_every": "steps from one evaluation on held-out examples to the next (default: never)",
-    "patience": "evaluations without improvement before it stops early (default: never)",
-    "average": "evaluations, the last ones, whose weights' mean is the result",
-    "checkpoint_every": "steps from one checkpoint to the next",
+    "precision": "precision of the weights in computations: float32 or bfloat16",
+    "seed": "random seed of weights, dropout and the order of batches",
+    "evaluate_every": "steps between evaluations on held-out examples (default: never)",
+    "patience": "early stopping after so many evaluations without improvement (default: never)",
+    "average": "weight averaging over the last evaluations",
+    "checkpoint_every": "steps between checkpoints",
 }
 SEARCH = {
-    "num_beams": "hypotheses to keep; 1 is greedy",
-    "length_penalty": "α that favours longer texts among beams",
+    "num_beams": "beam width; 1 is greedy",
+    "length_penalty": "length penalty α of the beam search",
     "length_penalty_form": "log P / length^α, or the paper's ((5 + length) / 6)^α",
-    "max_new_tokens": "longest text, in tokens (default: the model's, or 50 more than the longest source)",
-    "repetition_penalty": "above 1: what was said becomes less likely",
-    "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
+    "max_new_tokens": "maximum number of new tokens (default: the model's, or 50 more than the longest source)",
+    "repetition_penalty": "penalty of repeated tokens, above 1",
+    "no_repeat_ngram_size": "size of n-grams that may not repeat; 0 is off",
 }
 SAMPLING = {
-    "temperature": "below 1 bolder in the likely, above 1 more varied",
-    "top_k": "only the k likeliest tokens",
-    "top_p": "only the likeliest tokens that have this probability together",
-    "min_p": "only tokens with this share of the likeliest one's probability (default: off)",
-    "repetition_penalty": "above 1: what was said becomes less likely",
-    "no_repeat_ngram_size": "no so many tokens in a row twice; 0 is off",
-    "stop_strings": "end before the first of these (default: none)",
-    "seed": "the same seed writes the same text (default: another one each time)",
+    "temperature": "sampling temperature; below 1 favours likely tokens",
+    "top_k": "sample from the k likeliest tokens",
+    "top_p": "nucleus sampling: the likeliest tokens with this total probability",
+    "min_p": "minimum probability, relative to the likeliest token's (default: off)",
+    "repetition_penalty": "penalty of repeated tokens, above 1",
+    "no_repeat_ngram_size": "size of n-grams that may not repeat; 0 is off",
+    "stop_strings": "strings that end the text (default: none)",
+    "seed": "random seed (default: a new one each time)",
 }
 
 
 def add_options(group: Any, settings: type, texts: Mapping[str, str], defaults: Mapping[str, Any] | None) -> None:
-    """An option for each field that has a text. What is not given on the command line is not in its namespace.
+    """Add an option for each field that has a text. Options that are not given are absent from the namespace.
 
     Args:
         group: of a parser, to add them to.
         settings: a dataclass.
-        texts: field names to what they mean.
-        defaults: what holds where nothing is given, for the help; the dataclass's own elsewhere. None: the model's.
+        texts: help text of each field.
+        defaults: default values for the help; the dataclass's own elsewhere. None: the model's.
     """
     own = {field.name: field.default for field in dataclasses.fields(settings)}
     hints = get_type_hints(settings)
@@ -102,13 +102,13 @@ def add_options(group: Any, settings: type, texts: Mapping[str, str], defaults: 
 
 
 def given(args: argparse.Namespace, texts: Mapping[str, str]) -> dict[str, Any]:
-    """The options of ``texts`` that were on the command line."""
+    """Options of ``texts`` given on the command line."""
     values = {name: value for name, value in vars(args).items() if name in texts}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def search(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a search that were on the command line: one for several beams does not sample."""
+    """Search options given on the command line: several beams turn sampling off."""
     choices = given(args, SEARCH)
     return choices | {"do_sample": False} if choices.get("num_beams", 1) > 1 else choices
 

@@ -1,4 +1,4 @@
-"""Parsers of commands: their help, and errors of one line."""
+"""Argument parsers of the commands: help, and one-line errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXT_WIDTH = 78  # columns of a description
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Examples a line each, and a column that is wide enough for the commands, which argparse forgets are indented."""
+    """Help formatter: an example a line, and a column wide enough for the indented commands."""
 
     def add_argument(self, action: argparse.Action) -> None:
         super().add_argument(action)
@@ -23,7 +23,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong usage is one line on standard error and exit status 2."""
+    """Argument parser: usage errors are one line on standard error and exit status 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (try {self.prog} --help)\n")
@@ -39,7 +39,7 @@ def add_command(
 
 
 def described(commands: Any, name: str, summary: str, path: str, text: str) -> argparse.ArgumentParser:
-    """A parser with everything that its help says; ``path`` is the name with those of the commands above it."""
+    """Add a parser with its help; ``path`` is the full name of the command."""
     usage = USAGE.get(path, "--out DIR [--data FILE ...] [options]")
     parser: argparse.ArgumentParser = commands.add_parser(
         name,

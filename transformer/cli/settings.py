@@ -16,16 +16,16 @@ STACKS = ("encoder_layers", "decoder_layers")
 
 def add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--preset", choices=_presets(defaults), help="begin with the architecture of this name")
+    group.add_argument("--preset", choices=_presets(defaults), help="architecture preset")
     layers = max(defaults.architecture.get(name, 0) for name in STACKS)
-    group.add_argument("--layers", type=int, metavar="N", help=f"in each stack (default: {layers})")
+    group.add_argument("--layers", type=int, metavar="N", help=f"layers of each stack (default: {layers})")
     characters = "" if defaults.vocab_size else "; 0 is a token for each character"
     group.add_argument(
         "--vocab-size",
         type=int,
         default=defaults.vocab_size,
         metavar="N",
-        help=f"tokens of the byte-pair encoding{characters} (default: {defaults.vocab_size})",
+        help=f"vocabulary size of the byte-pair encoding{characters} (default: {defaults.vocab_size})",
     )
     add_options(group, TransformerConfig, ARCHITECTURE, defaults.architecture)
     group = parser.add_argument_group("training")
@@ -35,12 +35,12 @@ def add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
         type=int,
         default=defaults.batch_tokens,
         metavar="N",
-        help=f"padded tokens of a batch (default: {defaults.batch_tokens})",
+        help=f"batch size in padded tokens (default: {defaults.batch_tokens})",
     )
 
 
 def _presets(defaults: Defaults) -> list[str]:
-    """Those that have the stacks of a task's own architecture."""
+    """Presets with the stacks of a task's own architecture."""
     needed = [name for name in STACKS if defaults.architecture.get(name, 1)]
     return [preset for preset, fields in PRESETS.items() if [name for name in STACKS if fields.get(name, 1)] == needed]
 
@@ -51,7 +51,7 @@ def settings_of(args: argparse.Namespace, defaults: Defaults) -> Settings:
     if args.layers is not None:
         architecture |= dict.fromkeys([name for name in STACKS if architecture.get(name, 1)], args.layers)
     architecture |= given(args, ARCHITECTURE)
-    TransformerConfig.from_fields({**architecture, "vocab_size": ANY_VOCABULARY})  # what is wrong is better known now
+    TransformerConfig.from_fields({**architecture, "vocab_size": ANY_VOCABULARY})  # report errors early
     return Settings(
         architecture=architecture,
         vocab_size=args.vocab_size,

@@ -1,4 +1,4 @@
-"""Standard input: the lines of texts, as they arrive."""
+"""Standard input: lines of text, as they arrive."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from transformer.data.lines import check_length, decoded_lines
 from transformer.data.validation import Fault
 
 INPUT = "standard input"
-CHUNK = 2**16  # bytes read at once, and so the most lines that are written together
+CHUNK = 2**16  # bytes read at once, which limits the lines of a group
 
 
 def input_lines() -> Iterator[list[str]]:
-    """The lines of standard input, normalised as those of a corpus, in groups: as many as there are to read at a time.
+    """Read the lines of standard input, normalised as those of a corpus, in groups: as many as are available at a time.
 
     Raises:
-        ValueError: standard input is closed, or not in UTF-8, or a line of it has no end.
+        ValueError: standard input is closed, or not in UTF-8, or has an overlong line.
     """
     sizes: list[int] = []
 
@@ -49,7 +49,7 @@ def _opened() -> BinaryIO:
 
 
 def _groups(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Whole lines, each with its LF, as soon as they have arrived; the last one may lack it."""
+    """Groups of complete lines with their LF, as soon as they arrive; the last one may lack it."""
     begun: list[bytes] = []  # of a line
     read = getattr(stream, "read1", stream.read)
     while chunk := read(CHUNK):

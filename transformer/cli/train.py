@@ -1,4 +1,4 @@
-"""``transformer train``: the command that makes a model."""
+"""``transformer train``: the training command."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from transformer.tasks import TASKS, train
 
 
 def add_train(commands: Any) -> None:
-    text = "Train a model. It is written to a directory, with a log of each step and checkpoints to resume from."
+    text = "Train a model. Its directory also gets a log of each step and checkpoints to resume from."
     parser = add_command(commands, "train", _run_train, text)
     tasks = parser.add_subparsers(title="tasks", dest="task", required=True, metavar="TASK", parser_class=Parser)
     for task in TASKS.values():
         aim = task.aim[0].lower() + task.aim[1:]
-        text = f"Train a model to {aim}. Ctrl-C stops the training and keeps what was learned; --resume goes on."
+        text = f"Train a model to {aim}. Ctrl-C stops the training and saves the model; --resume continues it."
         one = described(tasks, task.name, aim, f"train {task.name}", text)
-        one.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
-        one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-        one.add_argument("--overwrite", action="store_true", help="begin anew where there is a model in --out")
-        one.add_argument("--tensorboard", type=Path, metavar="DIR", help="write TensorBoard's event files there, too")
+        one.add_argument("--out", type=Path, required=True, metavar="DIR", help="model directory to write")
+        one.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
+        one.add_argument("--overwrite", action="store_true", help="replace a model in --out")
+        one.add_argument("--tensorboard", type=Path, metavar="DIR", help="directory of TensorBoard event files")
         add_data(one, task)
         add_settings(one, task.defaults)
 

@@ -2,7 +2,7 @@
 
 from transformer.tasks import PLACEHOLDER
 
-USAGE = {  # what follows a command's name
+USAGE = {  # arguments of each command
     "demo": "[options]",
     "train": "TASK --out DIR [--data FILE ...] [options]",
     "translate": "--model DIR [options] [TEXT ...]",
@@ -12,7 +12,7 @@ USAGE = {  # what follows a command's name
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
 }
-EXAMPLES = {  # by what follows `transformer`
+EXAMPLES = {  # by the command's name
     "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
     "train": (
         "transformer train translate --data pairs.tsv.gz --out my-model",

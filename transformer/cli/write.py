@@ -1,4 +1,4 @@
-"""``transformer translate``, ``summarize`` and ``generate``: commands that write."""
+"""``transformer translate``, ``summarize`` and ``generate``: decoding commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformer.evaluate import transduce
 from transformer.tasks import NEW_TOKENS, TASKS, continuation
 
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
-OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without a meaning for the likeliest token
+OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without effect on greedy decoding
 
 
 def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.ArgumentParser:
@@ -50,14 +50,14 @@ def _run_writer(args: argparse.Namespace) -> None:
         split = not args.special_tokens
         choices = search(args)
         for target in transduce(model, tokenizer, sources, cut=cut, split_special_tokens=split, **choices):
-            print(" ".join(target.splitlines()), flush=True)  # a line each, whatever an untrained model writes
+            print(" ".join(target.splitlines()), flush=True)  # a line each, whatever the text contains
         found += len(sources)
     if not found:
         raise ValueError("texts: expected some text, got none")
 
 
 def _sources(args: argparse.Namespace) -> Iterator[list[str]]:
-    """Arguments, or standard input: a sentence a line, in groups as they arrive, or the whole as one text."""
+    """Source texts: arguments, or standard input as a sentence a line, in groups as they arrive, or as one text."""
     if args.command == "translate" and not args.texts:
         yield from input_lines()
         return
@@ -69,18 +69,18 @@ def _sources(args: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def add_generate(commands: Any) -> None:
-    text = "Go on with a text. It appears as it is written."
+    text = "Continue a text. The output is streamed."
     parser = add_command(commands, "generate", _run_generate, text)
     add_model(parser)
-    parser.add_argument("--prompt", default="\n", metavar="TEXT", help="what to go on with (default: a line's end)")
+    parser.add_argument("--prompt", default="\n", metavar="TEXT", help="prompt to continue (default: a newline)")
     _add_special_tokens(parser)
     parser.add_argument(
         "--max-new-tokens",
         type=int,
         metavar="N",
-        help=f"longest text, which may go beyond the model's context (default: the model's, or {NEW_TOKENS})",
+        help=f"maximum number of new tokens, also beyond the context (default: the model's, or {NEW_TOKENS})",
     )
-    parser.add_argument("--greedy", action="store_true", help="always the likeliest token")
+    parser.add_argument("--greedy", action="store_true", help="greedy decoding: the likeliest token each time")
     add_options(parser.add_argument_group("sampling"), GenerationConfig, SAMPLING, DEFAULT_SAMPLING)
 
 
@@ -91,22 +91,22 @@ def _run_generate(args: argparse.Namespace) -> None:
         raise ValueError(f"{useless[0]}: changes nothing beside --greedy; expected none")
     if args.greedy:
         choices = {**choices, "do_sample": False, "num_beams": 1}
-    elif any(name in choices for name in OF_CHANCE) or not _says_how(model.generation):
-        usual = {} if _says_how(model.generation) else _unsaid(model.generation)
+    elif any(name in choices for name in OF_CHANCE) or not _chooses_strategy(model.generation):
+        usual = {} if _chooses_strategy(model.generation) else _default_sampling(model.generation)
         choices = {"do_sample": True, "num_beams": 1, **usual, **choices}
     split = not args.special_tokens
     pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, split_special_tokens=split, **choices)
-    first = next(pieces, "")  # what is wrong shows before anything is printed
+    first = next(pieces, "")  # errors are raised before anything is printed
     _print_pieces([args.prompt, first], pieces)
 
 
-def _says_how(generation: GenerationConfig) -> bool:
-    """True if a model's directory chooses between sampling, beams and the likeliest token."""
+def _chooses_strategy(generation: GenerationConfig) -> bool:
+    """True if a model's directory chooses the decoding strategy: sampling, beams or greedy."""
     return generation.do_sample is not None or generation.num_beams > 1
 
 
-def _unsaid(generation: GenerationConfig) -> dict[str, Any]:
-    """The usual settings of sampling, but for those that the directory gives."""
+def _default_sampling(generation: GenerationConfig) -> dict[str, Any]:
+    """Default sampling settings, except those that the directory gives."""
     own = vars(GenerationConfig())
     return {name: value for name, value in DEFAULT_SAMPLING.items() if getattr(generation, name) == own[name]}
 

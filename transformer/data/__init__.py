@@ -1,4 +1,4 @@
-"""Text in: corpora as plain lists, generated, fetched, or read from files."""
+"""Data: corpora as plain lists, generated, fetched, or read from files; tokenizers; batches."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Data sets: streams of batches, each of inputs and labels.
+"""Data sets: streams of batches with inputs and labels.
 
 A data set is anything with ``epoch(number)``, which yields the batches of one pass over the data. They depend on
-nothing but the data set's seed and the number, so a training that was stopped finds its place again.
+nothing but the data set's seed and the number, so a resumed training continues with the same batches.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ import numpy as np
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 EncodedPair = tuple[Sequence[int], Sequence[int]]  # source and target ids, each ended by eos
 
-IGNORED = -100  # the label of a position where nothing is to be predicted
+IGNORED = -100  # label of positions that are not predicted
 MASKED, REPLACED = 0.8, 0.1  # of the chosen positions; the others are kept. Devlin et al., 2019, section 3.1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B rows of a training step."""
+    """Batch of B rows: inputs and labels."""
 
     inputs: tuple[Ids, ...]  # integer arrays (B, …), the model's positional arguments; a boolean one is a mask
-    labels: Ids  # in the shape of the logits without their last axis; IGNORED where nothing is to be predicted
-    pad_id: int | None = None  # the id in the inputs that is no token
+    labels: Ids  # in the shape of the logits without their last axis; IGNORED at positions that are not predicted
+    pad_id: int | None = None  # id of padding in the inputs
 
     @property
     def targets(self) -> int:
-        """The number of positions with a label."""
+        """Number of positions with a label."""
         return int(np.count_nonzero(self.labels != IGNORED))
 
     @property
     def tokens(self) -> int:
-        """The number of tokens in the inputs, padding not counted."""
+        """Number of tokens in the inputs, without padding."""
         held = (ids for ids in self.inputs if ids.dtype != np.bool_)
         return int(sum(np.count_nonzero(ids != self.pad_id) if self.pad_id is not None else ids.size for ids in held))
 
 
 class Data(Protocol):
-    """A data set to train on or to evaluate with."""
+    """Protocol of a data set to train on or to evaluate with."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of pass ``number`` over the data, counted from 0, made one by one as they are asked for."""
+        """Batches of epoch ``number``, counted from 0, generated lazily."""
         ...
 
 
 class PairBatches:
-    """Pairs for an encoder-decoder: batches of about the same number of tokens, of pairs of about the same length.
+    """Pair batches for an encoder-decoder: about equal numbers of tokens, pairs of about the same length.
 
     Batches have ``inputs = (source (B, S), target_in (B, T))`` and ``labels`` (B, T): the decoder reads ``bos_id`` and
     the target without its end, and predicts the target. Where sources have the token ``pad_id``, as an end that is
@@ -59,9 +59,9 @@ class PairBatches:
 
     Args:
         pairs: source and target ids, each ended by the end of the sequence.
-        tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair goes alone.
-        pad_id: what fills the rows of the inputs.
-        bos_id: what the decoder reads first.
+        tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair is a separate batch.
+        pad_id: padding of the inputs.
+        bos_id: start token of the decoder.
         seed: of the order.
 
     Raises:
@@ -87,7 +87,7 @@ class PairBatches:
             yield self.batch([self.pairs[place] for place in places])
 
     def batch(self, pairs: Sequence[EncodedPair]) -> Batch:
-        """Pairs as one batch."""
+        """Collate pairs into one batch."""
         source = pad([source for source, _ in pairs], self.pad_id)
         target_in = pad([[self.bos_id, *target[:-1]] for _, target in pairs], self.pad_id)
         real = np.arange(source.shape[1]) < np.array([len(source) for source, _ in pairs])[:, None]
@@ -96,23 +96,23 @@ class PairBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The digest that tells this stream of batches from others."""
+        """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.bos_id, self.seed)
         return _digest(settings, *_flat(chain.from_iterable(self.pairs)))
 
 
 class SequenceBatches:
-    """Separate sequences for a causal language model, each token to be predicted from those before it.
+    """Sequence batches for a causal language model: separate sequences, each token predicted from those before it.
 
     Batches have ``inputs = (ids (B, T),)`` and ``labels`` (B, T), the same ids one position further. Each sequence
     comes once an epoch, among others of about its length.
 
     Args:
         sequences: ids, at least two each.
-        tokens: padded positions of a batch, at most; a longer sequence goes alone.
-        pad_id: what fills the rows of the inputs, at their ends.
+        tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
+        pad_id: padding of the inputs, at their ends.
         seed: of the order.
-        prompts: how many ids each sequence begins with that are given and not to be predicted.
+        prompts: length of each sequence's prompt, which is not predicted.
 
     Raises:
         ValueError: there are no sequences, one has nothing to predict, or ``prompts`` has another length.
@@ -156,13 +156,13 @@ class SequenceBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The digest that tells this stream of batches from others."""
+        """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.seed)
         return _digest(settings, np.asarray(self.prompts), *_flat(self.sequences))
 
 
 class WindowBatches:
-    """Windows of one long text for a causal language model, from random places. nanoGPT's batches.
+    """Window batches for a causal language model: random windows of one long text, as in nanoGPT.
 
     Batches have ``inputs = (ids (batch, block),)`` and ``labels`` (batch, block), the same ids one position further. An
     epoch has as many windows as fill the text's length, though it may miss parts of the text and repeat others.
@@ -197,12 +197,12 @@ class WindowBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The digest that tells this stream of batches from others."""
+        """Fingerprint of this stream of batches."""
         return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), self.ids)
 
 
 class TextBatches:
-    """One long text for the evaluation of a causal language model: windows side by side, each token predicted once.
+    """Text batches for the evaluation of a causal language model: adjacent windows, each token predicted once.
 
     Batches are as those of :class:`WindowBatches`. The last window may be shorter; nothing precedes the first token, so
     that it is never predicted. All epochs are alike.
@@ -237,12 +237,12 @@ class TextBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The digest that tells this stream of batches from others."""
+        """Fingerprint of this stream of batches."""
         return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), self.ids)
 
 
 class MaskedBatches:
-    """Sequences with holes for a masked language model. Devlin et al., 2019 (BERT), section 3.1 and appendix A.1.
+    """Masked batches for a masked language model. Devlin et al., 2019 (BERT), section 3.1 and appendix A.1.
 
     Of each sequence a share ``probability`` of the ordinary tokens is chosen, at least one. Of the chosen 80 % become
     ``mask_id``, 10 % a random ordinary token, 10 % stay; the model predicts the original tokens. Batches have
@@ -250,10 +250,10 @@ class MaskedBatches:
 
     Args:
         sequences: ids.
-        tokens: padded positions of a batch, at most; a longer sequence goes alone.
+        tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         vocab_size: all ids are below it.
-        mask_id: what hides a token.
-        pad_id: what fills the rows of the inputs.
+        mask_id: the mask token.
+        pad_id: padding of the inputs.
         special_ids: ids that are neither chosen nor put in a token's place; ``mask_id`` and ``pad_id`` always are such.
         probability: the share of tokens chosen, 0 < probability ≤ 1.
         seed: of the order and of the choice.
@@ -307,7 +307,7 @@ class MaskedBatches:
             yield Batch((np.where(replaced, rng.choice(self._ordinary, ids.shape), masked),), labels, self.pad_id)
 
     def _choose(self, ids: Ids, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Positions to predict: in each row the ordinary tokens that drew the smallest numbers."""
+        """Choose positions to predict: in each row the ordinary tokens with the smallest random numbers."""
         ordinary = ~np.isin(ids, self.special_ids)
         available = ordinary.sum(1, keepdims=True)
         wanted = np.minimum(np.maximum(np.rint(self.probability * available), 1), available)
@@ -316,19 +316,19 @@ class MaskedBatches:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The digest that tells this stream of batches from others."""
+        """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.vocab_size, self.mask_id, self.pad_id, self.special_ids)
         return _digest((*settings, self.probability, self.seed), *_flat(self.sequences))
 
 
 def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int) -> Batch:
-    """Windows of a text and, as labels, the same windows one token further."""
+    """Windows of a text with labels shifted by one token."""
     windows = ids[places[:, None] + np.arange(length + 1)].astype(np.int64)
     return Batch((windows[:, :-1],), windows[:, 1:])
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
-    """Sequences of ids as one (count, longest) array, padded at their ends."""
+    """Pad sequences of ids at the end to one (count, longest) array."""
     ids = np.full((len(sequences), max(map(len, sequences), default=0)), pad_id, np.int64)
     for row, sequence in zip(ids, sequences, strict=True):
         row[: len(sequence)] = sequence
@@ -336,13 +336,13 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
 
 
 def by_length(lengths: np.ndarray[Any, Any], tokens: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """All places of ``lengths`` once, in random order, in groups of at most ``tokens`` padded positions.
+    """Bucket by length: all indices of ``lengths`` once, in random groups of at most ``tokens`` padded positions.
 
     They are sorted by length, with random ties, cut into groups, and the groups shuffled: little padding, and no two
     epochs alike. Source: "Attention Is All You Need", section 5.1. One pass sorts: O(n log n).
     """
     order = rng.permutation(len(lengths))
-    # A little noise mixes neighbouring lengths: sequences meet different companions in every epoch.
+    # A little noise mixes neighbouring lengths, so that batches differ in every epoch.
     order = order[np.argsort(lengths[order] + rng.random(len(lengths)) * 2, kind="stable")]
     groups: list[list[int]] = [[]]
     longest = 0
@@ -356,7 +356,7 @@ def by_length(lengths: np.ndarray[Any, Any], tokens: int, rng: np.random.Generat
 
 
 def fingerprint(data: Data) -> str:
-    """Digest that tells a data set from others: its own ``fingerprint``, or else that of its first batch."""
+    """Fingerprint of a data set: its own ``fingerprint``, or a digest of its first batch."""
     own = getattr(data, "fingerprint", None)
     if isinstance(own, str):
         return own
@@ -373,7 +373,7 @@ def _digest(settings: object, *arrays: np.ndarray[Any, Any]) -> str:
 
 
 def _flat(sequences: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
-    """The lengths of sequences, and all their ids."""
+    """Lengths of sequences, and their concatenated ids."""
     sequences = list(sequences)
     lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
     return lengths, np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))

@@ -1,8 +1,8 @@
-"""A translation corpus without a download: what the Unicode CLDR translates, read through Babel.
+"""CLDR corpus: translations of the Unicode CLDR, through Babel, without a download.
 
 Dates and times, durations, amounts of units and of money, names of territories, languages, months and weekdays, and
-lists of them: a random value is said twice, once in each language. A kind of phrase is one line of `KINDS`: its weight
-among the draws, how its value is drawn, and how a `Speaker` says that value.
+lists of them: a random value is formatted in both languages. A kind of phrase is one line of `KINDS`: its weight
+among the draws, how its value is drawn, and how a `Speaker` formats it.
 
 Source: Unicode Technical Standard #35, Locale Data Markup Language (https://www.unicode.org/reports/tr35/).
 """
@@ -52,7 +52,7 @@ def corpus(
     """Split the phrases of the same arguments into `(train, held_out)`; no held-out source occurs in training.
 
     Held-out phrases are always compositions: lists, dates, amounts and so on whose words occur in training. The
-    dictionary entries of `ENTRIES` stay in training, since nobody can translate a name never met. So the score on the
+    dictionary entries of `ENTRIES` stay in training, since an unseen name cannot be translated. So the score on the
     held-out part tells how well known words are recombined and inflected, not how unknown ones are guessed.
 
     Raises what `phrases` raises, and ValueError if `held_out` is not available.
@@ -100,9 +100,9 @@ def _entries(entry: Entry, names: Names, speakers: tuple[Speaker, Speaker]) -> I
 
 
 def _phrase(kind: Kind, rng: random.Random, names: Names, speakers: tuple[Speaker, Speaker]) -> Pair | None:
-    """A random value said in both languages, if the CLDR has words for it in both.
+    """Phrase pair for a random value, if the CLDR has words for it in both languages.
 
-    Where several kinds say the value in the same words of the source language ("May 5, 2024" is a long and an
+    Where several kinds give the value in the same words of the source language ("May 5, 2024" is a long and an
     abbreviated date), all take the translation of the first of them: a source has one translation only.
     """
     try:
@@ -117,7 +117,7 @@ def _phrase(kind: Kind, rng: random.Random, names: Names, speakers: tuple[Speake
 
 
 def _say(say: Say, speaker: Speaker, value: Any) -> str | None:
-    """The value as text that people can type, or None where the CLDR has no words for it or too many."""
+    """Text of a value in ordinary characters, or None where the CLDR has no words for it or too many."""
     try:
         text = say(speaker, value)
     except LookupError:
@@ -296,7 +296,7 @@ KINDS: dict[str, Kind] = {
 
 
 class Entry(NamedTuple):
-    """A kind of phrase whose words no other phrase teaches."""
+    """Dictionary entry: a kind of phrase whose words no other phrase contains."""
 
     values: Callable[[Names], Iterable[Any]]  # all of them
     say: Say
@@ -317,7 +317,7 @@ ENTRIES: dict[str, Entry] = {
 
 
 class Names(NamedTuple):
-    """CLDR codes that both languages have a name for."""
+    """Codes of the CLDR that both languages have a name for."""
 
     territories: Sequence[str]
     languages: Sequence[str]
@@ -327,7 +327,7 @@ class Names(NamedTuple):
 
     @classmethod
     def common(cls, source: Speaker, target: Speaker) -> Names:
-        """Inhabited territories, the languages of their states or of a fifth of their people, and common units."""
+        """Common names: inhabited territories, languages of states or of a fifth of their people, common units."""
 
         def named_in_both(codes: Iterable[str], say: Say) -> list[str]:
             named: dict[str, Any] = {}
@@ -352,7 +352,7 @@ class Names(NamedTuple):
 
 
 class Speaker:
-    """Says values in one language. Raises LookupError where the CLDR has no words for one."""
+    """Formatter of values in one language. Raises LookupError where the CLDR has no words for one."""
 
     def __init__(self, argument: str, name: str) -> None:
         self._babel = _import_babel()
@@ -383,14 +383,14 @@ class Speaker:
         return pattern.format(self.clock(moment.time(), "short"), self.day(moment.date(), width))
 
     def skeleton(self, day: date, fields: str) -> str:
-        """A date of the given fields (UTS #35, part 4, "Date Field Symbol Table")."""
+        """Date with the given fields (UTS #35, part 4, "Date Field Symbol Table")."""
         return str(self._babel.dates.format_skeleton(fields, day, locale=self.locale))
 
     def interval(self, span: tuple[date, date], fields: str) -> str:
         return str(self._babel.dates.format_interval(*span, fields, locale=self.locale))
 
     def relative(self, offset: tuple[str, int], width: str) -> str:
-        """A time before now, if negative, or after it."""
+        """Relative time: before now if negative, else after."""
         unit, number = offset
         seconds = number * _SECONDS[unit]
         # The threshold keeps Babel from rounding to a larger unit.
@@ -412,7 +412,7 @@ class Speaker:
         raise LookupError(unit)
 
     def price(self, price: tuple[int | Decimal, str]) -> str:
-        """Whole amounts without, others with the digits of the currency."""
+        """Price: whole amounts without decimals, others with those of the currency."""
         number, currency = price
         # Rounded first, since the plural form depends on the digits shown: 1.49 won is "1 won".
         number = round(number, self._babel.numbers.get_currency_precision(currency))
@@ -441,7 +441,7 @@ class Speaker:
         return str(self._babel.lists.format_list(texts, style, self.locale))
 
     def spoken_languages(self) -> list[tuple[str, str]]:
-        """Each state's languages and those that a fifth of its people speak, as (language, territory), sorted."""
+        """Spoken languages: each state's and those of a fifth of its people, as (language, territory), sorted."""
         states: dict[str, dict[str, Any]] = self._babel.core.get_global("territory_languages")
         return sorted(
             (language, territory)
@@ -452,7 +452,7 @@ class Speaker:
 
 
 def _import_babel() -> ModuleType:
-    """Babel with the parts that are used here."""
+    """Import Babel with the modules used here."""
     for part in ("dates", "lists", "localedata", "numbers", "units"):
         require(f"babel.{part}", "text")
     return require("babel", "text")

@@ -1,4 +1,4 @@
-"""Debian's package descriptions: their translations, reviewed by people, and their own summaries.
+"""Debian package descriptions: reviewed translations, and summaries.
 
 Each package has a synopsis of some words and a description of some paragraphs. Volunteers translate both; English text
 and translation are joined by `Description-md5`. Nothing of it ships here: the ordinary `apt-get` fetches it, from the
@@ -36,7 +36,7 @@ BODY_LENGTHS = range(40, 1001)
 MAX_RATIO = 4
 """One side of a translation may be this many times as long as the other (Chinese is short): more is another text."""
 
-# What the command line cannot clear: languages that the system leaves out, and its own errands after an update.
+# Settings that the command line cannot clear: excluded languages, and the system's hooks after an update.
 _CONFIGURATION = """\
 #clear Acquire::Languages;
 #clear APT::Update::Pre-Invoke;
@@ -54,14 +54,14 @@ _BULLET = re.compile(r"^\s+[-*+•]\s+")
 
 
 class Description(NamedTuple):
-    """Description of a package, or a translation of it."""
+    """Package description, or a translation of it."""
 
     synopsis: str
     paragraphs: list[str]  # and items of lists, one each
 
 
 def translations(language: str) -> Corpus[Pair]:
-    """Synopses and paragraphs in English, each with its translation, as people wrote it.
+    """Translation pairs: synopses and paragraphs in English, each with its translation.
 
     Paragraphs count where a translation has as many of them as the original. Those left in English, or of other lengths
     than `SENTENCE_LENGTHS` and `MAX_RATIO` allow, are left out; no pair comes twice.
@@ -81,10 +81,10 @@ def translations(language: str) -> Corpus[Pair]:
 
 
 def summaries() -> Corpus[Pair]:
-    """English descriptions, each in one line, with their synopses.
+    """Summarization pairs: English descriptions, each in one line, with their synopses.
 
     Descriptions of other lengths than `BODY_LENGTHS` are left out; none comes twice. Packages built from one source
-    often begin alike: to split the pairs honestly, group them by their first sentences.
+    often begin alike: for a split without leakage, group them by their first sentences.
 
     Raises:
         FileNotFoundError: there is no apt-get here.
@@ -95,7 +95,7 @@ def summaries() -> Corpus[Pair]:
 
 
 def parse(text: str) -> dict[str, Description]:
-    """The descriptions in a `Translation-xx` file, by their `Description-md5`, which is that of the English original.
+    """Parse a `Translation-xx` file: descriptions by `Description-md5`, that of the English original.
 
     >>> parse("Description-md5: 0f\\nDescription-en: Purring\\n It purrs\\n softly.\\n .\\n It\\n  * sleeps\\n")
     {'0f': Description(synopsis='Purring', paragraphs=['It purrs softly.', 'It', 'sleeps'])}
@@ -104,7 +104,7 @@ def parse(text: str) -> dict[str, Description]:
     for stanza in text.split("\n\n"):
         md5 = re.search(r"^Description-md5: *(\w+)", stanza, re.MULTILINE)
         field = re.search(r"^Description(?!-md5)[-\w]*: *(.*)((?:\n .*)*)", stanza, re.MULTILINE)
-        if md5 and field and "\ufffd" not in field[0]:  # which stands for bytes that are not UTF-8
+        if md5 and field and "\ufffd" not in field[0]:  # the replacement of bytes that are not UTF-8
             descriptions[md5[1]] = Description(_line(field[1]), list(_paragraphs(field[2])))
     return descriptions
 
@@ -149,7 +149,7 @@ def _line(text: str) -> str:
 
 
 def _paragraphs(field: str) -> Iterator[str]:
-    """Debian Policy, section 5.6.13: lines of one space, paragraphs separated by " .", lists indented."""
+    """Paragraphs of a description (Debian Policy, section 5.6.13): separated by " .", lists indented."""
     lines: list[str] = []
     for line in [*field.split("\n"), " ."]:
         if (line == " ." or _BULLET.match(line)) and (paragraph := _line(" ".join(lines))):
@@ -160,7 +160,7 @@ def _paragraphs(field: str) -> Iterator[str]:
 
 
 def _damage(texts: Mapping[str, str]) -> Faults:
-    """The lines for which :func:`parse` leaves out a description."""
+    """Damaged lines, for which :func:`parse` leaves out a description."""
     faults = Faults()
     for language, text in texts.items():
         for number, line in enumerate(text.split("\n"), start=1):
@@ -170,7 +170,7 @@ def _damage(texts: Mapping[str, str]) -> Faults:
 
 
 def _texts(*languages: str) -> dict[str, str]:
-    """The `Translation-xx` files by language, fetched where they have not been."""
+    """Texts of the `Translation-xx` files by language, fetched if not cached."""
     kept = {language: folder() / f"Translation-{language}.gz" for language in languages}
     missing = [language for language, path in kept.items() if not path.exists()]
     if missing:
@@ -184,17 +184,17 @@ def _unpacked(path: Path) -> str:
     try:
         text = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path}: damaged ({error}); delete it, and it is fetched anew") from None
+        raise ValueError(f"{path}: damaged ({error}); delete it to fetch it again") from None
     return characters(text)
 
 
 def _fetch(languages: Sequence[str]) -> dict[str, bytes]:
-    """The text of each language's files, by apt-get."""
+    """Fetch the text of each language's files by apt-get."""
     apt = shutil.which("apt-get")
     if apt is None:
         files = " and ".join(f"Translation-{language}.gz" for language in languages)
         raise FileNotFoundError(
-            "apt-get: not found; it fetches Debian's descriptions on Debian, Ubuntu and their kin. Elsewhere, copy "
+            "apt-get: not found; it fetches Debian's descriptions on Debian, Ubuntu and derivatives. Elsewhere, copy "
             f"{files} from such a machine's cache to {folder()}, or train on another corpus"
         )
     with tempfile.TemporaryDirectory(dir=folder()) as temporary:
@@ -220,7 +220,7 @@ def _fetch(languages: Sequence[str]) -> dict[str, bytes]:
 
 
 def _update(apt: str, languages: Sequence[str], lists: Path) -> str:
-    """Have apt-get fetch its index files into a folder; returns the first of its complaints, if any."""
+    """Run apt-get update into a folder; returns its first warnings, if any."""
     (lists / "partial").mkdir(parents=True)
     configuration = lists.with_name("apt.conf")
     configuration.write_text(_CONFIGURATION.format(languages=" ".join(f'"{language}";' for language in languages)))

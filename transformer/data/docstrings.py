@@ -1,4 +1,4 @@
-"""Docstrings of the standard library and their first lines: a summarization corpus without a download.
+"""Docstring corpus: docstrings of the standard library and their first lines, for summarization.
 
 PEP 257 asks that "multi-line docstrings consist of a summary line just like a one-line docstring, followed by a blank
 line, followed by a more elaborate description": that description is the text, the line is its summary.
@@ -25,7 +25,7 @@ _FOREIGN = {"site-packages", "dist-packages", "test", "tests", "idle_test", "tur
 
 
 def docstrings(library: str | os.PathLike[str] | None = None) -> list[Pair]:
-    """The `(body, summary)` of docstrings in the sources below a folder, by default of the standard library.
+    """Pairs `(body, summary)` of docstrings in the sources below a folder, by default of the standard library.
 
     Modules are parsed and never imported. The order is that of the files' names and of the lines in them; no body
     comes twice. Examples in a body, which begin with `>>>`, are left out, and so are docstrings without a blank line
@@ -45,7 +45,7 @@ def docstrings(library: str | os.PathLike[str] | None = None) -> list[Pair]:
             if (pair := _pair(docstring)) is not None:
                 pairs.setdefault(pair[0], pair)
     if not pairs:
-        raise FileNotFoundError(f"{root}: no Python sources with docstrings; give a corpus of your own instead")
+        raise FileNotFoundError(f"{root}: no Python sources with docstrings; use another corpus instead")
     return list(pairs.values())
 
 
@@ -69,7 +69,7 @@ def _docstrings(source: bytes) -> Iterator[str]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and the statements inside it, in the order of their lines; several times faster than `ast.walk`."""
+    """Iterate over a node and the statements inside it, by line; several times faster than `ast.walk`."""
     yield node
     for field in ("body", "handlers", "orelse", "finalbody", "cases"):
         for child in getattr(node, field, ()):

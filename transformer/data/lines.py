@@ -1,4 +1,4 @@
-"""The lines of a text file: plain, `.gz`, or the only text inside a `.zip`."""
+"""Line reading: text files that are plain, `.gz`, or the only text inside a `.zip`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ except ImportError:  # a Python that was built without it cannot open such an ar
 
 
 MAX_LINE = 2**23
-"""Bytes of the longest line: what is longer is no text, and may be more than there is room for."""
+"""Maximum bytes of a line: longer ones are not text, and may exceed the memory."""
 
 MAX_EXPANSION = 200
 """Times that a compressed file may expand: text becomes some ten times as large, a file of zeros a thousand times."""
@@ -47,7 +47,7 @@ DAMAGED = (
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
-    """The lines of a text file: see `decoded_lines`.
+    """Read the lines of a text file: see `decoded_lines`.
 
     Raises FileNotFoundError for a missing file, and ValueError for a directory, a damaged or encrypted archive, a zip
     with no file or several to choose from, and for another encoding of a whole file. A file whose name begins with `_`
@@ -65,19 +65,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Fault]]:
 
 
 def _is_damage(error: OSError) -> bool:
-    """True for an error of an archive, and none of the disk or of a file that is missing."""
+    """True for an error of an archive, as opposed to one of the disk or a missing file."""
     return isinstance(error, gzip.BadGzipFile) or (type(error) is OSError and error.errno in (None, errno.EINVAL))
 
 
 def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str | Fault]]:
-    """The lines of UTF-8 text, numbered from 1, normalised, each with a line feed at its end if the text has one.
+    """Decode lines of UTF-8 text: numbered from 1, normalised, with their line feeds.
 
     Args:
         stream: the text in pieces that end in LF; text mode would also split at characters that belong to a sentence.
         name: of the text, for errors.
 
     Raises:
-        ValueError: the text is UTF-16 or UTF-32, or has lines that end in CR alone: it is no text of bad lines.
+        ValueError: the text is UTF-16 or UTF-32, or has lines that end in CR alone.
     """
     number, head = 0, b""
     for number, raw in enumerate(stream, start=1):
@@ -93,7 +93,7 @@ def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str
 
 
 def check_length(size: int, name: str) -> None:
-    """Refuse a line of so many bytes, or the beginning of one.
+    """Refuse a line, or the beginning of one, of too many bytes.
 
     Raises:
         ValueError: it is longer than ``MAX_LINE``.
@@ -130,10 +130,10 @@ def _max_size(path: Path) -> int:
 
 
 def _bounded(stream: BufferedIOBase | IO[bytes], path: Path, max_size: int | None) -> Iterator[bytes]:
-    """The lines of a stream, none of them longer than ``MAX_LINE``, and all together no more than there is room for.
+    """Bounded lines of a stream: none longer than ``MAX_LINE``, and their total limited.
 
     Raises:
-        ValueError: they are longer; nothing of that length is read.
+        ValueError: a limit is exceeded; nothing of that length is read.
     """
     read = 0
     for number in count(1):

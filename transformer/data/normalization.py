@@ -1,4 +1,4 @@
-"""Text normalisation: one way for the data of a training, for what commands read, and for Python's own strings."""
+"""Text normalisation, the same for training data, input of commands, and strings in Python."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import unicodedata
 from collections.abc import Iterable
 
 BOM = "\ufeff"
-UNFINISHED = "\ufffd"  # how the first bytes of a character read
+UNFINISHED = "\ufffd"  # the first bytes of a character, decoded
 
 
 def check_texts(name: str, texts: Iterable[str]) -> None:
-    """Refuse one text where several are expected: it would count as a text for each of its characters.
+    """Refuse a single string where a list is expected, as it would be read as a list of characters.
 
     Raises:
-        TypeError: naming the argument, and what came.
+        TypeError: with the argument's name and value.
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"{name}: expected a list of texts, got the text {texts[:40]!r}; [text] is a list of one")
 
 
 def characters(text: str) -> str:
-    """Unicode NFC with LF at the ends of lines, and without byte order marks, which joined files have inside, too.
+    """Normalise characters: Unicode NFC, LF at the ends of lines, no byte order marks, also inside.
 
     >>> characters("\\ufeffO\\u0308l\\r\\n")
     'Öl\\n'
@@ -32,7 +32,7 @@ def characters(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """A text as a corpus has it that keeps one text a line: without white space around it, and without line ends.
+    """Normalise a line: no surrounding white space, no line ends.
 
     >>> line("  To be,\\n   or not  to be\\n")
     'To be, or not  to be'
@@ -41,7 +41,7 @@ def line(text: str) -> str:
 
 
 def passage(text: str) -> str:
-    """A text whose words are one space apart, as those that words are missing from.
+    """Normalise a passage: words separated by one space.
 
     >>> passage("To be,\\n  or not  to be ")
     'To be, or not to be'

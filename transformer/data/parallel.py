@@ -1,4 +1,4 @@
-"""Parallel corpora: reading pairs of texts from the user's files, and splitting them honestly.
+"""Parallel corpora: reading pairs of texts from files, and splitting them without leakage.
 
 A corpus is a plain list of `(source, target)` pairs: sentences and their translations, or texts and their summaries. It
 is read from one TSV file or from two files with a text a line, each of them plain, `.gz`, or the only text inside a
@@ -109,7 +109,7 @@ def split_pairs(
 
 
 def first_sentence(text: str) -> str:
-    """The text up to its first full stop, question or exclamation mark: the lead, which already makes a fair summary.
+    """First sentence of a text (the lead), a baseline summary.
 
     >>> first_sentence("Cats 2.0 purr. They also sleep.")
     'Cats 2.0 purr.'
@@ -150,7 +150,7 @@ def _side_by_side(source_path: Path, target_path: Path) -> Iterator[tuple[int, P
 
 
 def _checked(entry: Pair | Fault, reverse: bool, alike: bool) -> Pair | Fault:
-    """The pair as it is learned from, or what is wrong with it."""
+    """Normalised pair, or the fault of its line."""
     if isinstance(entry, Fault):
         return entry
     source, target = (normalization.line(side) for side in (reversed(entry) if reverse else entry))

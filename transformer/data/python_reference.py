@@ -1,4 +1,4 @@
-"""Python's language reference, which ships inside CPython: a text for language models without a download.
+"""Python reference corpus: the language reference that ships inside CPython, for language models.
 
 Source: `pydoc_data.topics`, what Python's `help("with")` prints: https://docs.python.org/3/reference/.
 """
@@ -18,7 +18,7 @@ _BROKEN_HYPHEN = re.compile(r"(?<=\w)-\n\s*(?=\w)")
 
 
 def language_reference() -> list[str]:
-    """The paragraphs of Python's language reference, each a line, in the order of the topics' names.
+    """Paragraphs of Python's language reference, each a line, in the order of the topics' names.
 
     Headings, grammar, code and signatures are left out, and so are the markers of list items. The topics overlap; no
     paragraph comes twice.
@@ -34,7 +34,7 @@ def language_reference() -> list[str]:
 
 
 def prose(topic: str) -> list[str]:
-    """The paragraphs of a text that are English sentences.
+    """Prose: the paragraphs of a text that are English sentences.
 
     >>> prose("Null\\n****\\n\\n   pass_stmt ::= \\"pass\\"\\n\\n\\"pass\\" is a null\\noperation: nothing happens.")
     ['"pass" is a null operation: nothing happens.']

@@ -1,4 +1,4 @@
-"""Text files: read whole, for causal language models, or in passages, for masked ones."""
+"""Text files: whole texts for causal language models, passages for masked ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformer.data.validation import MAX_CHARACTERS, Corpus, Fault, gather
 
 
 def read_texts(paths: Iterable[str | os.PathLike[str]], *, skip_bad: bool = False) -> Corpus[str]:
-    """Read each file as one text, to the character, except that it becomes Unicode NFC with LF at the ends of lines.
+    """Read each file as one text, unchanged except for Unicode NFC and LF at the ends of lines.
 
     Files are UTF-8, plain, `.gz`, or the only text inside a `.zip`. Lines in another encoding are counted in one error,
     or left out with `skip_bad=True`: then `faults` of the result counts them.
@@ -49,7 +49,7 @@ def read_passages(paths: Iterable[str | os.PathLike[str]], *, skip_bad: bool = F
 
 
 def pieces(text: str, size: int = 2**18) -> Iterator[str]:
-    """A text in pieces of about ``size`` characters, whose tokens together are those of the whole.
+    """Split a text into pieces of about ``size`` characters that tokenize as the whole does.
 
     Tokenizers that are learned here see a single blank or line's end between two words as the beginning of the second,
     so that a piece may begin there. A tokenizer takes some hundred bytes for each character that it reads at once.

@@ -1,4 +1,4 @@
-"""Tokenizer: text to ids and back, by the ``tokenizers`` library; learned here, or read from a directory."""
+"""Tokenizer: text to ids and back, by the ``tokenizers`` library; trained here, or read from a directory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from transformer.json_object import json_object
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
 CONTEXT = 4  # tokens before another that its text may depend on
-LANGUAGE = re.compile(r">>[^\s<>]+<<")  # how Marian's models are told what to translate into, before a text
+LANGUAGE = re.compile(r">>[^\s<>]+<<")  # Marian's prefix for the target language
 SHOWN = 10  # of their languages, in an error
-MAX_VOCABULARY = 2**20  # the library takes room for all at once, and where there is not enough it ends the process
+MAX_VOCABULARY = 2**20  # the library allocates for all at once, and aborts the process if it cannot
 
 # For each role: the names that Hugging Face's files give it, and the tokens that usually play it.
 ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -29,11 +29,11 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class Tokenizer:
-    """Text to ids and back, with the ids of the special tokens (None for a role that no token has).
+    """Tokenizer with the ids of its special tokens (None for a role that no token has).
 
     Tokenizers that are learned here read texts as corpora are read: in Unicode NFC, with LF at the ends of lines.
 
-    What surrounds an encoded text is the file's own affair: its post-processor adds ``[CLS]`` and ``[SEP]`` for BERT,
+    The file's post-processor surrounds an encoded text: it adds ``[CLS]`` and ``[SEP]`` for BERT,
     ``</s>`` for T5 and for tokenizers that are learned here, nothing for GPT-2.
 
     Args:
@@ -54,7 +54,7 @@ class Tokenizer:
             raise
         except BaseException as error:  # the library raises nothing narrower, and its panics are no Exception
             raise ValueError(f"not a valid tokenizer ({error})") from None
-        self._tokenizer.no_padding()  # batches are padded later, and nothing is cut off silently
+        self._tokenizer.no_padding()  # batches are padded later, and nothing is truncated silently
         self._tokenizer.no_truncation()
         self.special_names = self._played_by(names or {})
         ids = {role: self._tokenizer.token_to_id(token) for role, token in self.special_names.items()}
@@ -68,13 +68,13 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int, *, special: Sequence[str] = SPECIAL) -> Tokenizer:
-        """Learn a byte-pair encoding (Sennrich, Haddow and Birch, 2016) over bytes; each digit is a token of its own.
+        """Train a byte-level byte-pair encoding (Sennrich, Haddow and Birch, 2016) with separate digits.
 
         Working on bytes, it can write any text; splitting digits lets a model copy numbers that it has never seen.
 
         Args:
-            texts: what to learn from; of all languages that the model shall read and write.
-            vocab_size: how many tokens to end with; at least the 256 bytes and the special tokens.
+            texts: the training texts, of all languages that the model reads and writes.
+            vocab_size: the size of the vocabulary; at least the 256 bytes and the special tokens.
             special: the special tokens, whose ids count from 0. A masked language model needs ``MASK`` among them.
                 With ``"</s>"`` among them, it ends each encoded text.
 
@@ -105,7 +105,7 @@ class Tokenizer:
 
     @classmethod
     def characters(cls, text: str, *, special: Sequence[str] = ()) -> Tokenizer:
-        """A token for each distinct character of the text, sorted, after the special tokens.
+        """Character tokenizer: a token for each distinct character, sorted, after the special tokens.
 
         With ``"<unk>"`` among the special tokens it stands for all other characters; else they are errors.
         Source: nanoGPT's ``data/shakespeare_char``.
@@ -135,13 +135,13 @@ class Tokenizer:
     def encode(
         self, texts: Sequence[str], *, add_special_tokens: bool = True, split_special_tokens: bool = True
     ) -> list[list[int]]:
-        """The ids of each text.
+        """Encode each text as ids.
 
         Where the vocabulary has languages to translate into, as Marian's ``>>fra<<``, a text begins with the one named
         there, whatever else its tokens are.
 
         Args:
-            texts: what to encode.
+            texts: the texts to encode.
             add_special_tokens: surround each text as the post-processor says; a prompt to be continued is not ended.
             split_special_tokens: ``"</s>"`` in a text is four characters, not its end. With False the names of special
                 tokens in a text become these tokens, as in a prompt like ``"the [MASK] statement"``.
@@ -165,7 +165,7 @@ class Tokenizer:
         return found
 
     def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
-        """The text of each sequence of ids; special tokens leave no trace.
+        """Decode each sequence of ids; special tokens are left out.
 
         Raises:
             TypeError: ``sequences`` are ids, and no lists of ids.
@@ -177,14 +177,14 @@ class Tokenizer:
         return list(self._tokenizer.decode_batch(lists, skip_special_tokens=True))
 
     def decode_stream(self, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
-        """The text of ids as they arrive, in pieces of whole characters, which together are what :meth:`decode` gives.
+        """Decode ids as they arrive, in pieces of whole characters, whose concatenation is that of :meth:`decode`.
 
         A character of several tokens comes with the last of them. Where bytes are tokens of their own, which together
         may be no text, they come with the next token that is none.
 
         Args:
             ids: as they arrive.
-            before: what they follow: with text before it, a token may begin with a space that it lacks as the first.
+            before: the preceding ids: after text, a token may begin with a space that it lacks as the first.
 
         Example:
             >>> tokenizer = Tokenizer.train(["a b"], 259)
@@ -215,17 +215,17 @@ class Tokenizer:
             yield rest
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Each id's own text, as for the axis of a picture; bytes that are no whole character show as �."""
+        """Token texts of ids, as for the axis of a picture; bytes that are not a whole character show as �."""
         special = self._special()
         return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
 
     @cached_property
     def _languages(self) -> dict[str, int]:
-        """The tokens that name a language to translate into, by Marian's convention."""
+        """Language tokens: target languages, by Marian's convention."""
         return {token: i for token, i in self._tokenizer.get_vocab().items() if LANGUAGE.fullmatch(token)}
 
     def _language(self, text: str) -> str:
-        """The language that a text begins with, if the vocabulary has any."""
+        """Language token that a text begins with, if the vocabulary has any."""
         found = LANGUAGE.match(text) if isinstance(text, str) and text.startswith(">>") and self._languages else None
         if found is None:
             return ""
@@ -235,7 +235,7 @@ class Tokenizer:
         return found[0]
 
     def _context(self, ids: list[int]) -> list[int]:
-        """The last tokens, on which the next one's text may depend: never a part of what is written in bytes."""
+        """Context of the next token's text: the last tokens, never a part of a byte sequence."""
         start = max(len(ids) - CONTEXT, 0)
         while start > 0 and ids[start] in self._byte_tokens:
             start -= 1
@@ -243,13 +243,13 @@ class Tokenizer:
 
     @cached_property
     def _byte_tokens(self) -> frozenset[int]:
-        """Tokens that are a byte each, which some tokenizers fall back on."""
+        """Byte fallback tokens."""
         found = (self._tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(i for i in found if i is not None)
 
     @property
     def added_tokens(self) -> dict[str, dict[str, Any]]:
-        """Tokens added to the vocabulary, the special ones among them, by id and as Hugging Face notes them."""
+        """Added tokens, special ones included, by id and in Hugging Face's format."""
         fields = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
         added = sorted(self._tokenizer.get_added_tokens_decoder().items())
         return {str(i): {name: getattr(token, name) for name in fields} for i, token in added}
@@ -259,12 +259,12 @@ class Tokenizer:
         return str(self._tokenizer.to_str(pretty=False))
 
     def _special(self) -> dict[int, str]:
-        """The special tokens by id, in the order of their ids."""
+        """Special tokens by id, sorted."""
         added = self._tokenizer.get_added_tokens_decoder()
         return {i: token.content for i, token in sorted(added.items()) if token.special}
 
     def _played_by(self, names: Mapping[str, Any]) -> dict[str, str]:
-        """The token of each role that has one."""
+        """Token of each role that has one."""
         special = set(self._special().values())
         tokens: dict[str, str] = {}
         for role, (keys, usual) in ROLES.items():
@@ -281,7 +281,7 @@ class Tokenizer:
         return tokens
 
     def _unwritable(self, texts: Sequence[str]) -> str | None:
-        """The fault of the first character that is no token of its own, where characters are tokens."""
+        """Error message for the first character without a token, where characters are tokens."""
         known = self._tokenizer.get_vocab()
         for text in texts:
             for character in characters(text) if isinstance(text, str) else ():
@@ -296,7 +296,7 @@ class Tokenizer:
 
 
 def _check_ids(text: str) -> None:
-    """Refuse ids for which the library would take more room than there is, which ends the process.
+    """Refuse ids so large that the library would run out of memory and abort the process.
 
     Raises:
         ValueError: a token has such an id, or the document is no JSON object.
@@ -319,7 +319,7 @@ def _check_ids(text: str) -> None:
 
 
 def _content(key: str, value: Any) -> str | None:
-    """A token as Hugging Face's files write it: its text, a table with its text, or null."""
+    """Content of a token in Hugging Face's files: a string, a table with a string, or null."""
     token = value.get("content") if isinstance(value, dict) else value
     if token is not None and not isinstance(token, str):
         raise ValueError(f"{key}: expected a token, got {value!r}")
@@ -327,14 +327,14 @@ def _content(key: str, value: Any) -> str | None:
 
 
 def _normalizer(library: Any) -> Any:
-    """:func:`~transformer.data.normalization.characters`, as a part of the tokenizer and so of its file."""
+    """Normalizer of the tokenizer and its file: :func:`~transformer.data.normalization.characters`."""
     normalizers = library.normalizers
     line_ends = normalizers.Replace(library.Regex("\r\n?"), "\n")
     return normalizers.Sequence([line_ends, normalizers.Replace(BOM, ""), normalizers.NFC()])
 
 
 def _end_texts(library: Any, tokenizer: Any) -> None:
-    """Have ``</s>`` end each encoded text, where the tokenizer has this token."""
+    """Add ``</s>`` to the end of each encoded text, if the tokenizer has this token."""
     end = SPECIAL[2]
     if (eos_id := tokenizer.token_to_id(end)) is not None:
         tokenizer.post_processor = library.processors.TemplateProcessing(

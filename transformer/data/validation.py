@@ -1,4 +1,4 @@
-"""Corpus validation: bad lines are counted, reported with the first line numbers, and left out on request."""
+"""Corpus validation: bad lines are counted, reported with the first line numbers, and skipped on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5  # line numbers of each kind
 
 
 class Fault(StrEnum):
-    """Faults of a line."""
+    """Kinds of bad lines."""
 
     NOT_UTF8 = "not in UTF-8"
     NO_TAB = "without a tab"
@@ -36,7 +36,7 @@ class Fault(StrEnum):
 
 @dataclass
 class _Found:
-    """The count of lines of one kind, and the numbers of the first few."""
+    """Count of lines of one kind, and the numbers of the first few."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)
@@ -48,7 +48,7 @@ class _Found:
 
 
 class Faults:
-    """The bad lines of files, by kind. It is false where there are none, and reads as one line.
+    """Report of the bad lines of files, by kind; false if there are none, printed as one line.
 
     >>> faults = Faults()
     >>> for number in (4, 9, 12):
@@ -75,7 +75,7 @@ class Faults:
 
 
 class Corpus(list[T]):
-    """The good lines of files: a plain list, with a report of those that were left out."""
+    """Corpus: a plain list of the good lines of files, with a report of those left out."""
 
     def __init__(self, entries: Iterable[T] = (), faults: Faults | None = None) -> None:
         super().__init__(entries)
@@ -83,7 +83,7 @@ class Corpus(list[T]):
 
 
 def gather(files: Mapping[str, Iterable[tuple[int, T | Fault]]], *, skip_bad: bool) -> Corpus[T]:
-    """The entries of files, each with the number of its line.
+    """Gather the entries of files, each with its line number.
 
     Raises:
         ValueError: a file has bad lines and `skip_bad` is false, or nothing is left.

@@ -15,7 +15,7 @@ from transformer.decode.protocol import Decoding, Ids, Scores
 
 @dataclass
 class Found:
-    """The best ``num_beams`` whole texts of one sentence, and their scores, best first."""
+    """Finished hypotheses: the best ``num_beams`` texts of one sentence, and their scores, best first."""
 
     config: GenerationConfig
     texts: list[tuple[float, Text]] = field(default_factory=list)
@@ -26,10 +26,10 @@ class Found:
         del self.texts[self.config.num_beams :]
 
     def can_improve(self, total: float, length: int, longest: int) -> bool:
-        """True if a partial hypothesis of ``length`` tokens that scores ``total`` ≤ 0 may become one of those returned.
+        """True if a partial hypothesis of ``length`` tokens with score ``total`` ≤ 0 may still be returned.
 
-        Going on never raises the total, and dividing it by the penalty of the greatest length (or, if α < 0, of the
-        next) makes the most of it: so nothing is lost. ``early_stopping=False`` compares with the penalty of the
+        More tokens never raise the total, and dividing it by the penalty of the greatest length (or, if α < 0, of the
+        next) is an upper bound: so nothing is lost. ``early_stopping=False`` compares with the penalty of the
         present length, as Hugging Face does; with α > 0 that may lose a better text.
         """
         config = self.config
@@ -44,7 +44,7 @@ class Found:
 
 
 def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
-    """The best ``num_return_sequences`` texts of each row of the prompt, best first.
+    """Beam search: the best ``num_return_sequences`` texts of each row of the prompt, best first.
 
     A text's score is the sum of its tokens' processed log-probabilities, divided by the length penalty. Among the
     texts compared are those that have ended and those cut off at the greatest length, as in Hugging Face's.
@@ -52,10 +52,10 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
     A step costs the model's for sentences · num_beams rows, and O(sentences · num_beams · V) for the candidates.
     """
     config = plan.config
-    # A beam may end in as many ways as there are end tokens: with so many candidates enough are left to go on with.
+    # A beam may end in as many ways as there are end tokens: so many candidates leave enough to continue.
     width = config.num_beams * max(2, 1 + len(plan.eos))
     found = [Found(config) for _ in plan.history]
-    sentences = np.arange(len(found))  # those still searched
+    sentences = np.arange(len(found))  # sentences still searched
     history = plan.history  # (sentences · beams, length)
     known = np.zeros((len(history), 0))  # (sentences · beams, new) the model's log-probabilities of the new tokens
     totals = np.zeros((len(history), 1))  # (sentences, beams): one beam to begin with, as more would be alike
@@ -109,7 +109,7 @@ def _returned(found: Found, row: int, plan: Plan) -> list[Hypothesis]:
 
 
 def highest(scores: Scores, count: int) -> tuple[Ids, Scores]:
-    """(rows, n) to the places and values (rows, ≤ count) of the highest, in descending order. O(rows · n)."""
+    """Top-k of (rows, n): indices and values (rows, ≤ count), in descending order. O(rows · n)."""
     count = min(count, scores.shape[1])
     places = np.sort(np.argpartition(scores, -count, axis=-1)[:, -count:], axis=-1)
     values = np.take_along_axis(scores, places, -1)

@@ -19,18 +19,18 @@ LENGTH_PENALTIES: dict[str, Callable[[int, float], float]] = {
 
 
 class Refused(NamedTuple):
-    """A value of a file that is not allowed: an error once it counts, and none where its mode is not used."""
+    """Invalid value of a file: an error only if its mode is used."""
 
     value: Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """Every choice of :func:`~transformer.decode.generate`, by the names of Hugging Face's ``generation_config.json``.
+    """Settings of :func:`~transformer.decode.generate`, named as in Hugging Face's ``generation_config.json``.
 
-    A choice that is made means the same as there; ``length_penalty_form`` and ``seed`` are additions. Where none is
-    made nothing is cut, unlike there: the limit is the model's positions, not 20 tokens; sampling is from all tokens,
-    not the 50 likeliest; and a beam search goes on while it can still find a better text. A file that asks for sampling
+    A setting means the same as there; ``length_penalty_form`` and ``seed`` are additions. Where none is
+    made the limits differ: texts have up to the model's positions, not 20 tokens; sampling is from all tokens,
+    not the 50 likeliest; and a beam search continues while a better text is possible. A file that sets sampling
     or for beams means the last two as they are there.
 
     Lists become tuples.
@@ -56,7 +56,7 @@ class GenerationConfig:
     # search
     num_beams: int = 1
     num_return_sequences: int = 1  # for each input
-    early_stopping: bool | Literal["never"] = "never"  # True: with num_beams texts; False: at Hugging Face's guess
+    early_stopping: bool | Literal["never"] = "never"  # True: at num_beams texts; False: Hugging Face's heuristic
     length_penalty: float = 1.0  # α: texts are compared by log P / penalty
     length_penalty_form: Literal["plain", "paper"] = "plain"  # length^α; ((5 + length) / 6)^α: Wu et al., 2016, eq. 14
     # sampling
@@ -65,9 +65,9 @@ class GenerationConfig:
     top_k: int | None = None  # the k likeliest tokens; 0 as None
     top_p: float = 1.0  # the likeliest tokens that together have this probability. Holtzman et al., 2020
     min_p: float | None = None  # tokens with this share of the likeliest one's probability. Nguyen et al., 2024
-    seed: int | None = None  # None: another text each time
-    # what may be said
-    repetition_penalty: float = 1.0  # above 1 makes tokens that were said less likely. Keskar et al., 2019, section 4.1
+    seed: int | None = None  # None: a new seed each time
+    # constraints on tokens
+    repetition_penalty: float = 1.0  # above 1 makes repeated tokens less likely. Keskar et al., 2019, section 4.1
     no_repeat_ngram_size: int = 0  # no n tokens twice; 0 is off. Paulus et al., 2017, section 2.5
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
     suppress_tokens: tuple[int, ...] = ()
@@ -77,8 +77,8 @@ class GenerationConfig:
     renormalize_logits: bool = False  # beams are compared by probabilities that add up to 1 again
     # the model's own
     use_cache: bool = True
-    pad_token_id: int | None = None  # what is padding where no attention_mask says so, unless texts end with it
-    bos_token_id: int | None = None  # kept for others: a text begins with its prompt
+    pad_token_id: int | None = None  # padding in the absence of an attention_mask, unless texts end with it
+    bos_token_id: int | None = None  # not used here: a text begins with its prompt
     decoder_start_token_id: int | None = None
 
     def __post_init__(self) -> None:
@@ -95,32 +95,32 @@ class GenerationConfig:
             )
 
     def __repr__(self) -> str:
-        return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in self._choices().items())})"
+        return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in self._changed_settings().items())})"
 
-    def _choices(self) -> dict[str, Any]:
-        """The settings that differ from the defaults."""
+    def _changed_settings(self) -> dict[str, Any]:
+        """Settings that differ from the defaults."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {field.name: _of_file(value) for field, value in values if value != field.default}
 
     def to_json(self) -> str:
-        """The document ``generation_config.json``, with the choices made and those that Hugging Face would add."""
-        choices = self._choices()
+        """Content of ``generation_config.json``: settings that were made, and those that Hugging Face would add."""
+        settings = self._changed_settings()
         if self.num_beams > 1:
-            choices["early_stopping"] = _of_file(self.early_stopping)
+            settings["early_stopping"] = _of_file(self.early_stopping)
         if self.do_sample:
-            choices["top_k"] = _of_file(self.top_k) or 0
-        return json.dumps(choices, indent=2) + "\n"
+            settings["top_k"] = _of_file(self.top_k) or 0
+        return json.dumps(settings, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> GenerationConfig:
-        """Read ``generation_config.json``, or the ``config.json`` that says the same in old directories.
+        """Read ``generation_config.json``, or ``config.json`` with the same settings in old directories.
 
         As in ``transformers``, a value of sampling or of beams that is not allowed is an error only where these are
         used, a negative special token is none, and ``force_bos_token_to_be_generated`` in ``config.json`` forces
-        ``bos_token_id``. Values of null, and names that are no choices of decoding, are passed over.
+        ``bos_token_id``. Values of null, and other names, are ignored.
 
         Warns:
-            UserWarning: of each setting, by its name, that there is none of here and that would change the text.
+            UserWarning: for each unsupported setting that would change the text, with its name.
 
         Raises:
             ValueError: it is not a JSON object, or a value is not allowed in any mode.
@@ -138,23 +138,23 @@ class GenerationConfig:
         for mode, (name, value) in THEIR_DEFAULTS.items():
             if mode in modes:
                 values.setdefault(name, value)
-        of_model = "model_type" in values or values.get("_from_model_config")  # which say it in BART's first words, too
+        of_model = "model_type" in values or values.get("_from_model_config")  # may have BART's old name
         if of_model and values.get("force_bos_token_to_be_generated") and "bos_token_id" in values:
             values["forced_bos_token_id"] = values["bos_token_id"]
         for name in SPECIAL_TOKENS & values.keys():
             values[name] = _without_negatives(name, values[name])
         least, most = values.get("min_new_tokens"), values.get("max_new_tokens")
         if isinstance(least, int) and isinstance(most, int) and least > most > 0:
-            values["min_new_tokens"] = most  # which is what comes of it
+            values["min_new_tokens"] = most  # the maximum prevails
         known = {name: _tupled(value) for name, value in values.items() if name in ALLOWED and value is not None}
         refused = {name: Refused(known[name]) for name in MODE if name in known and not ALLOWED[name][1](known[name])}
         return cls(**{**known, **refused})
 
     def check_used(self) -> None:
-        """Refuse values of a file that are not allowed in the mode that it asks for.
+        """Refuse values of a file that are invalid in the mode that it uses.
 
         Raises:
-            ValueError: naming the first of them.
+            ValueError: with the first of them.
         """
         modes = _modes({"do_sample": self.do_sample, "num_beams": self.num_beams})
         for name, mode in MODE.items():
@@ -162,16 +162,16 @@ class GenerationConfig:
                 _check(name, value.value)
 
     def override(self, choices: Mapping[str, Any]) -> GenerationConfig:
-        """The configuration with other choices; one that is None counts as not made.
+        """Copy with other settings; one that is None is ignored.
 
-        A greatest length is also the least one where that was greater.
+        A maximum length below the minimum lowers the minimum, too.
 
         Raises:
-            TypeError: a name is no choice of decoding.
+            TypeError: a name is not a generation setting.
             ValueError: a value is not allowed.
         """
         if unknown := sorted(choices.keys() - ALLOWED.keys()):
-            raise TypeError(f"{unknown[0]}: not a choice of decoding; those are {', '.join(ALLOWED)}")
+            raise TypeError(f"{unknown[0]}: not a generation setting; those are {', '.join(ALLOWED)}")
         given = {name: value for name, value in choices.items() if value is not None}
         most = given.get("max_new_tokens")
         if self.min_new_tokens is not None and "min_new_tokens" not in given and isinstance(most, int):
@@ -189,7 +189,7 @@ class GenerationConfig:
 
 
 SAMPLING, BEAMS, ANY = "sampling", "beams", "any"  # modes
-MODE = {  # in which a choice counts; those that are not here count always
+MODE = {  # the mode in which a setting applies; others always apply
     **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), SAMPLING),
     **dict.fromkeys(("early_stopping", "length_penalty", "length_penalty_form"), BEAMS),
 }
@@ -222,13 +222,13 @@ NOT_HERE: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the mode, and whic
 
 
 def _modes(values: dict[str, Any]) -> set[str]:
-    """Those that a file's settings use."""
+    """Modes that a file's settings use."""
     beams = values.get("num_beams", 1)
     return {ANY, *([SAMPLING] if values.get("do_sample") else []), *([BEAMS] if beams != 1 else [])}
 
 
 def _without_negatives(name: str, value: Any) -> Any:
-    """A special token, or several; one below zero, which no text has, is none, and as the only end means no end."""
+    """Special token or tokens without negative ids, which no text contains; a negative id alone means no end."""
     if isinstance(value, list):
         return [token for token in value if not (_is_integer(token) and token < 0)]
     if _is_integer(value) and value < 0:
@@ -250,7 +250,7 @@ def _check(name: str, value: Any) -> None:
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
 
 
-Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words and as a test
+Rule = tuple[str, Callable[[Any], bool]]  # allowed values, as text and as a predicate
 
 
 def _is_integer(value: Any) -> bool:
@@ -269,7 +269,7 @@ def _is_ids(value: Any) -> bool:
     return isinstance(value, tuple) and all(_is_integer(i) and i >= 0 for i in value)
 
 
-# Beyond this nothing changes any more, but scores multiplied by it overflow.
+# Beyond this the result does not change, but scores multiplied by it overflow.
 FACTOR: Rule = "a number from 1e-100 to 1e100", lambda value: _is_number(value) and 1e-100 <= value <= 1e100
 PROBABILITY: Rule = "a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1
 BOOL: Rule = "True or False", lambda value: isinstance(value, bool)

@@ -24,16 +24,16 @@ def generate(
     tokenizer: TextDecoder | None = None,
     **overrides: Any,
 ) -> list[Hypothesis]:
-    """Let a model write a text for each row of ``input_ids``: the continuation of a prompt, or the target of a source.
+    """Generate a text for each row of ``input_ids``: the continuation of a prompt, or the target of a source.
 
     Args:
-        model: whatever can :meth:`~transformer.decode.Generative.begin` a text.
+        model: a model with :meth:`~transformer.decode.Generative.begin`.
         input_ids: token ids (rows, length), padded on either side.
         attention_mask: (rows, length), true at tokens and false at padding; None: true where not padding's id, which is
             ``pad_token_id``, or else the model's. An id that also begins or ends texts is no padding.
-        config: how to decode; by default as the model says, in ``model.generation``.
+        config: generation settings; by default ``model.generation``.
         tokenizer: turns ids into text, for ``stop_strings`` and the hypotheses' ``text``.
-        overrides: choices of :class:`~transformer.decode.GenerationConfig` that go before ``config``'s; one that is
+        overrides: settings of :class:`~transformer.decode.GenerationConfig` that override ``config``; one that is
             None counts as not given.
 
     Returns:
@@ -41,8 +41,8 @@ def generate(
         begin with the best.
 
     Raises:
-        TypeError: a choice is unknown, or ``input_ids`` are no integers.
-        ValueError: a choice is not allowed, choices contradict each other, or the model returns no usable logits.
+        TypeError: a setting is unknown, or ``input_ids`` are no integers.
+        ValueError: a setting is invalid, settings contradict each other, or the model returns invalid logits.
 
     A step costs the model's for the rows that still grow (times ``num_beams``) and O(rows · V) for the choice, sorting
     with ``top_p`` only.
@@ -85,9 +85,9 @@ def stream(
     tokenizer: TextDecoder | None = None,
     **overrides: Any,
 ) -> Iterator[int]:
-    """The ids that :func:`generate` returns for one row, each as soon as it is certain.
+    """Stream the ids that :func:`generate` returns for one row, each as soon as it is final.
 
-    A token that may become part of a stop string waits until it is known not to.
+    A token that may become part of a stop string is held back.
 
     Args:
         model, attention_mask, config, tokenizer, overrides: as for :func:`generate`; greedy or sampling.
@@ -143,7 +143,7 @@ def _choices(
 
 
 def _checked(input_ids: Any, attention_mask: Any, config: GenerationConfig, model: ModelConfig) -> tuple[Ids, Mask]:
-    """The prompts, and where they are tokens and not padding."""
+    """Validated prompts, and their mask of tokens."""
     ids = np.asarray(input_ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"input_ids: expected integers, got {ids.dtype}")
@@ -151,7 +151,7 @@ def _checked(input_ids: Any, attention_mask: Any, config: GenerationConfig, mode
         raise ValueError(f"input_ids: expected shape (rows, length), each at least 1, got {ids.shape}")
     if attention_mask is None:
         pad = model.pad_id if config.pad_token_id is None else config.pad_token_id
-        begins = {config.bos_token_id, getattr(model, "bos_id", None)}  # not all that can write have one
+        begins = {config.bos_token_id, getattr(model, "bos_id", None)}  # not all models have one
         is_text = pad is None or pad in begins | {model.eos_id, *end_ids(config, model)}
         return ids.astype(np.int64), np.ones(ids.shape, bool) if is_text else ids != pad
     mask = np.asarray(attention_mask)

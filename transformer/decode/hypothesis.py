@@ -1,4 +1,4 @@
-"""Hypotheses: texts that grow token by token, until an end token or a stop string."""
+"""Hypotheses: generated texts, ended by an end token or a stop string."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ class TextDecoder(Protocol):
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that a model has written."""
+    """Hypothesis: a generated text."""
 
     ids: list[int]  # the new tokens, without their end
     log_probability: float  # the model's, of these tokens and of their end where there is one
-    finished: bool  # whether it ended by itself or at a stop string, and not at the greatest length
+    finished: bool  # True: by an end token or a stop string; False: at the maximum length
     text: str | None = None  # up to a stop string; where a tokenizer was given
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads texts for stop strings, and ends them there.
+    """Stop string detection in texts.
 
     A text is decoded as a whole each time, since a token's characters may depend on the ones before: O(length) a step.
     """
 
     tokenizer: TextDecoder
     stop_strings: tuple[str, ...]
-    before: tuple[int, ...] = ()  # what the text follows: with text before it, it may begin with a space
+    before: tuple[int, ...] = ()  # the preceding tokens: after text, a token may begin with a space
 
     def after(self, prompt: Sequence[int]) -> Reader:
-        """The same for texts that follow these tokens."""
+        """Reader for texts that follow these tokens."""
         return replace(self, before=tuple(prompt))
 
     def text(self, ids: Sequence[int]) -> str:
@@ -45,20 +45,20 @@ class Reader:
         return whole[len(before) :] if whole.startswith(before) else alone
 
     def stop(self, ids: Sequence[int]) -> int | None:
-        """The character at which the first stop string begins."""
+        """Index of the character at which the first stop string begins."""
         if not self.stop_strings:
             return None
         text = self.text(ids)
         return min((at for string in self.stop_strings if (at := text.find(string)) >= 0), default=None)
 
     def tokens_before(self, ids: Sequence[int], at: int) -> int:
-        """The number of tokens with all their characters before character ``at``."""
+        """Number of tokens with all their characters before character ``at``."""
         before = self.text(ids)[:at]
-        # From the end: bytes of an unfinished character read as something else, that later tokens still change.
+        # From the end: bytes of an incomplete character decode differently until later tokens complete it.
         return next(count for count in range(len(ids), -1, -1) if before.startswith(self.text(ids[:count])))
 
     def settled(self, ids: Sequence[int]) -> int:
-        """The number of tokens that cannot become part of a stop string any more, whatever follows."""
+        """Number of tokens that cannot become part of a stop string, whatever follows."""
         if (at := self.stop(ids)) is not None:
             return self.tokens_before(ids, at)
         text = self.text(ids).rstrip(UNFINISHED)
@@ -72,7 +72,7 @@ class Reader:
 class Text:
     """Partial text of one row."""
 
-    prompt: Sequence[int] = ()  # what it follows
+    prompt: Sequence[int] = ()  # the preceding tokens
     ids: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)  # of the ids, and of the end
     ended: bool = False  # by an end token
@@ -84,7 +84,7 @@ class Text:
             self.ids.append(token)
 
     def hypothesis(self, reader: Reader | None) -> Hypothesis:
-        """The text; ended before the first stop string, where it has one."""
+        """Hypothesis of the text, cut before the first stop string."""
         reader = reader and reader.after(self.prompt)
         at = reader.stop(self.ids) if reader else None
         text = reader.text(self.ids)[:at] if reader else None

@@ -16,7 +16,7 @@ from transformer.decode.protocol import Decoding, Ids, Mask, ModelConfig, Scores
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of decoding one batch."""
+    """Decoding plan of one batch."""
 
     config: GenerationConfig
     eos: tuple[int, ...]  # the tokens that end a text
@@ -35,13 +35,13 @@ class Plan:
         return bool(self.config.stop_strings)
 
     def is_over(self, text: Text) -> bool:
-        """True if it has ended, by itself or at a stop string."""
+        """True if the text has ended, by an end token or a stop string."""
         if not self.can_stop or self.reader is None:
             return text.ended
         return text.ended or self.reader.after(text.prompt).stop(text.ids) is not None
 
     def prompt(self, row: int) -> list[int]:
-        """The tokens of a row's prompt, without padding."""
+        """Tokens of a row's prompt, without padding."""
         tokens: list[int] = self.history[row, self.history[row] != PADDING].tolist()
         return tokens
 
@@ -53,7 +53,7 @@ class Plan:
 
 
 def make_plan(config: GenerationConfig, model: ModelConfig, decoding: Decoding, reader: Reader | None) -> Plan:
-    """Find the tokens that end a text and the room there is for one.
+    """Make a plan: the tokens that end a text, and its maximum length.
 
     Raises:
         ValueError: the text asked for does not fit into the model's positions, or a token is not in its vocabulary.
@@ -66,12 +66,12 @@ def make_plan(config: GenerationConfig, model: ModelConfig, decoding: Decoding, 
 
 
 def end_ids(config: GenerationConfig, model: ModelConfig) -> tuple[int, ...]:
-    """The tokens that end a text: those asked for, or else the model's."""
+    """End tokens: those given, or else the model's."""
     return ids_of(model.eos_id if config.eos_token_id is None else config.eos_token_id)
 
 
 def right_aligned(prompt: Ids, mask: Mask) -> Ids:
-    """The tokens of each row at its end, after as much ``PADDING`` as it has.
+    """Right-align the tokens of each row, after its ``PADDING``.
 
     Example:
         >>> right_aligned(np.array([[7, 8, 0], [0, 7, 8]]), np.array([[True, True, False], [False, True, True]]))
@@ -83,7 +83,7 @@ def right_aligned(prompt: Ids, mask: Mask) -> Ids:
 
 
 def checked(logits: npt.NDArray[Any]) -> Scores:
-    """(rows, V) logits in float64.
+    """Check logits (rows, V), and convert them to float64.
 
     Raises:
         ValueError: a row has a NaN or infinity, or is -inf everywhere.
@@ -98,7 +98,7 @@ def checked(logits: npt.NDArray[Any]) -> Scores:
 
 
 def _max_new_tokens(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:
-    """The most new tokens that a text may have. The last one is never read, and so needs no position."""
+    """Maximum number of new tokens. The last one is never read, and so needs no position."""
     limit = getattr(model, "position_limit", model.max_length)  # None where positions are relative
     positions = None if limit is None else limit + 1 - prompt_length
     if config.max_new_tokens is not None:
@@ -106,7 +106,7 @@ def _max_new_tokens(config: GenerationConfig, model: ModelConfig, prompt_length:
     elif config.max_length is not None:
         name, given, before = "max_length", config.max_length, prompt_length
     elif model.max_length is None:
-        raise ValueError("max_new_tokens: missing; the model has no greatest length, and may write for ever")
+        raise ValueError("max_new_tokens: missing; the model has no maximum length")
     elif positions is None:
         left = model.max_length + 1 - prompt_length  # of the length that it was trained with
         name, given, before = "max_new_tokens", left if left > 0 else model.max_length, 0

@@ -15,21 +15,21 @@ import numpy as np
 from transformer.decode.config import GenerationConfig
 from transformer.decode.protocol import Ids, Mask, Scores
 
-PADDING = -1  # in a history: no token, and equal to none
+PADDING = -1  # padding of a history, equal to no token
 Processor = Callable[[Ids, Scores], Scores]
 
 
 def log_softmax(scores: Scores) -> Scores:
-    """(rows, V) to log-probabilities; a row of -inf stays one."""
+    """Log-softmax of scores (rows, V); a row of -inf stays one."""
     shifted = _shifted(scores)
     return np.asarray(shifted - np.log(np.maximum(np.exp(shifted).sum(-1, keepdims=True), 1)))
 
 
 def processors(config: GenerationConfig, eos: Sequence[int], prompt_length: int, new_tokens: int) -> Processor:
-    """The composition of all processors that ``config`` asks for.
+    """Compose the processors that ``config`` asks for.
 
     Args:
-        config: the choices; those of sampling count where it samples.
+        config: the settings; those of sampling apply with ``do_sample``.
         eos: the tokens that end a text.
         prompt_length, new_tokens: the tokens there are before the first new one, and at most after them.
     """
@@ -72,23 +72,23 @@ def _sampling(config: GenerationConfig) -> list[tuple[object, Processor]]:
 
 
 def ids_of(tokens: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    """One, several or none, as a tuple."""
+    """Convert one id, several or none to a tuple."""
     return () if tokens is None else (tokens,) if isinstance(tokens, int) else tokens
 
 
 def during(lengths: Sequence[int], processor: Processor) -> Processor:
-    """``processor`` while the history has one of these lengths."""
+    """Apply ``processor`` only while the history has one of these lengths."""
     return lambda history, scores: processor(history, scores) if history.shape[1] in lengths else scores
 
 
 def repetition_penalty(history: Ids, scores: Scores, *, penalty: float) -> Scores:
-    """Divide positive scores of the tokens said by ``penalty``, multiply negative ones. Keskar et al., 2019."""
+    """Repetition penalty: divide positive scores of earlier tokens, multiply negative ones. Keskar et al., 2019."""
     penalised = np.where(scores < 0, scores * penalty, scores / penalty)
     return np.where(_mentioned(history, scores.shape[1]), penalised, scores)
 
 
 def no_repeat_ngram(history: Ids, scores: Scores, *, size: int) -> Scores:
-    """Ban what would end ``size`` tokens that were said before. O(rows · length · size)."""
+    """Ban tokens that would repeat an n-gram of ``size`` tokens. O(rows · length · size)."""
     if history.shape[1] < size:
         return scores
     windows = np.lib.stride_tricks.sliding_window_view(history, size, axis=1)
@@ -109,21 +109,21 @@ def bad_words(history: Ids, scores: Scores, *, words: Sequence[Sequence[int]]) -
 
 
 def suppress(history: Ids, scores: Scores, *, tokens: Sequence[int]) -> Scores:
-    """Ban these."""
+    """Ban these tokens."""
     scores = scores.copy()
     scores[:, list(tokens)] = -np.inf
     return scores
 
 
 def force(history: Ids, scores: Scores, *, tokens: Sequence[int]) -> Scores:
-    """Ban all but these, which score 0."""
+    """Force one of these tokens: they score 0, all others are banned."""
     scores = np.full_like(scores, -np.inf)
     scores[:, list(tokens)] = 0
     return scores
 
 
 def top_k(history: Ids, scores: Scores, *, k: int) -> Scores:
-    """Keep the ``k`` highest scores and all that equal the least of them. Fan et al., 2018, section 5.4.
+    """Top-k: keep the ``k`` highest scores, and ties of the lowest of them. Fan et al., 2018, section 5.4.
 
     Example:
         >>> top_k(np.zeros((1, 0), int), np.array([[3.0, 1.0, 2.0]]), k=2)
@@ -135,7 +135,7 @@ def top_k(history: Ids, scores: Scores, *, k: int) -> Scores:
 
 
 def top_p(history: Ids, scores: Scores, *, p: float) -> Scores:
-    """Keep the likeliest tokens, as few as together reach probability ``p``. Holtzman et al., 2020, section 3.1.
+    """Top-p: keep the fewest likeliest tokens that reach probability ``p``. Holtzman et al., 2020, section 3.1.
 
     Of equally likely tokens as many stay as in Hugging Face's, and those with the lowest ids. It sorts what other
     processors left: O(rows · n log n).
@@ -151,20 +151,20 @@ def top_p(history: Ids, scores: Scores, *, p: float) -> Scores:
 
 
 def min_p(history: Ids, scores: Scores, *, p: float) -> Scores:
-    """Keep tokens of at least ``p`` times the probability of the likeliest. Nguyen et al., 2024, section 3."""
-    relative = np.exp(_shifted(scores))  # to the likeliest
+    """Min-p: keep tokens of at least ``p`` times the highest probability. Nguyen et al., 2024, section 3."""
+    relative = np.exp(_shifted(scores))  # relative to the maximum
     return np.where(relative < p, -np.inf, scores)
 
 
 def _mentioned(history: Ids, vocab_size: int) -> Mask:
-    """(rows, V) which tokens a history has."""
-    # PADDING, and ids that are only ever read, fall into a last column that is cut off.
+    """Token presence (rows, V): True for tokens in a history."""
+    # PADDING, and ids beyond the vocabulary, go to an extra last column that is removed.
     mentioned = np.zeros((len(history), vocab_size + 1), bool)
     mentioned[np.arange(len(history))[:, None], np.minimum(history, vocab_size)] = True
     return mentioned[:, :-1]
 
 
 def _shifted(scores: Scores) -> Scores:
-    """With the greatest of each row at 0."""
+    """Shift scores so that the maximum of each row is 0."""
     greatest = scores.max(-1, keepdims=True)
     return scores - np.where(greatest > -np.inf, greatest, 0)

@@ -1,4 +1,4 @@
-"""Protocols of a model that decoding works with."""
+"""Protocols of models for decoding."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Scores = npt.NDArray[np.float64]
 
 
 class Decoding(Protocol):
-    """A batch of texts under way: a model's memory of what they say so far."""
+    """Decoding state of a batch of texts."""
 
     @property
     def prompt(self) -> Ids:
-        """(rows, P) what is there before the first new token: a causal model's own, padded on either side; an
+        """Prompt (rows, P) before the first new token: a causal model's own, padded on either side; an
         encoder-decoder's start token."""
 
     @property
     def prompt_mask(self) -> Mask:
-        """(rows, P) True where ``prompt`` is a token, False where it is padding."""
+        """Prompt mask (rows, P): True where ``prompt`` is a token, False where it is padding."""
 
     def step(self, tokens: Ids) -> npt.NDArray[Any]:
-        """Read (rows, new) tokens, first of all the prompt; return the logits (rows, V) of the one after.
+        """Read (rows, new) tokens, at first the prompt; return the logits (rows, V) of the next token.
 
         It computes no gradients and is in evaluation mode.
         """
 
     def reorder(self, rows: Ids) -> None:
-        """Go on with these rows, in this order; one may be named several times, or not at all."""
+        """Reorder the batch: keep these rows, in this order, with repetitions."""
 
 
 class ModelConfig(Protocol):
-    """Fields of a model's configuration that decoding reads."""
+    """Model configuration, as far as decoding reads it."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -47,17 +47,17 @@ class ModelConfig(Protocol):
     def eos_id(self) -> int | None: ...
     @property
     def max_length(self) -> int | None:
-        """Positions; None without a limit. A ``position_limit`` of None beside it says that they are relative."""
+        """Maximum length in positions; None without a limit. A ``position_limit`` of None means relative positions."""
 
 
 class Generative(Protocol):
-    """A model that can write."""
+    """Generative model."""
 
     @property
     def config(self) -> ModelConfig: ...
     @property
     def generation(self) -> GenerationConfig:
-        """The model's own decoding settings."""
+        """Default generation settings of the model."""
 
     def begin(self, input_ids: Ids, attention_mask: Mask | None, *, use_cache: bool) -> Decoding:
-        """Begin a text for each row of ``input_ids`` (rows, length); the mask is True at tokens, False at padding."""
+        """Begin decoding for each row of ``input_ids`` (rows, length); the mask is True at tokens, False at padding."""

@@ -16,15 +16,15 @@ Choose = Callable[[Ids, Scores], Ids]  # (rows,) which texts they are, (rows, V)
 
 
 def greedy(rows: Ids, scores: Scores) -> Ids:
-    """The likeliest token, the first of equals."""
+    """Greedy choice: the likeliest token, the first of ties."""
     return scores.argmax(-1)
 
 
 def sampler(seed: int | None, input_ids: Ids, mask: Mask) -> Choose:
-    """Draw from the softmax of the scores, for each row of ``input_ids`` (rows, length) with numbers of its own.
+    """Sampler: draw from the softmax of the scores, with separate random numbers for each row of ``input_ids``.
 
-    They depend on the seed, on the row's tokens and on how often the same row came before, and so on no other row, no
-    padding and no order: a row says the same alone and in any batch, and something else when it is repeated.
+    They depend on the seed, on the row's tokens and on the number of equal rows before it, and so on no other row, no
+    padding and no order: a row gives the same text alone and in any batch, and another one when it is repeated.
     """
     entropy = np.random.SeedSequence().entropy if seed is None else seed
     seen: Counter[tuple[int, ...]] = Counter()
@@ -44,7 +44,7 @@ def sampler(seed: int | None, input_ids: Ids, mask: Mask) -> Choose:
 
 
 def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose) -> Iterator[None]:
-    """Let ``texts`` grow in place, pausing after each token; there are as many for each row, one after the other.
+    """Extend ``texts`` in place, yielding after each token; each row has equally many, one after the other.
 
     A text that has ended leaves the batch, so that each step costs the rows that still grow.
     """

@@ -1,4 +1,4 @@
-"""Decoding state: the tokens of a batch so far, and the keys and values that a decoder keeps of them."""
+"""Decoding state: the tokens of a batch so far, and their cached keys and values."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Ids = np.ndarray[Any, Any]
 
 
 class DecodingState:
-    """A batch of sequences that a model writes a token at a time, in evaluation mode and without a graph.
+    """Decoding state of a batch, a token at a time, in evaluation mode and without a graph.
 
     Args:
         model: a decoder and what turns its vectors into logits.
         prompt: token ids (B, P) to begin with.
         real: (B, P), True where the prompt is not padding, which is on its left; None where there is none.
-        memory: (B, S, D), what to attend to besides.
+        memory: (B, S, D), the encoder's output.
         memory_real: (B, S), True where that is not padding.
-        use_cache: whether to keep keys and values: a step costs O(length) then, and O(length²) otherwise.
+        use_cache: cache keys and values: a step costs O(length) then, and O(length²) otherwise.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DecodingState:
         self._cache = DecoderCache(model.config.decoder_layers) if use_cache else None
 
     def step(self, tokens: Ids) -> Ids:
-        """Logits (B, V) for the token after the newest ones (B, n): first the prompt, then what was chosen."""
+        """Next-token logits (B, V) after the newest tokens (B, n): at first the prompt, then the chosen tokens."""
         started = self._ids.shape[1] > 0
         self._ids = np.concatenate([self._ids, tokens], axis=1)
         if started and self._real is not None:
@@ -65,7 +65,7 @@ class DecodingState:
         return logits
 
     def reorder(self, rows: Ids) -> None:
-        """Go on with these rows of the batch, in this order; a row may be there more than once."""
+        """Reorder the batch: keep these rows, in this order, with repetitions."""
         self._ids = self._ids[rows]
         self._real = None if self._real is None else self._real[rows]
         self._memory_real = None if self._memory_real is None else self._memory_real[rows]
@@ -77,9 +77,9 @@ class DecodingState:
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no recording, for a ``with`` block."""
+    """Inference context: evaluation mode without recording."""
     with no_grad():
-        if not model.training:  # what switches the mode walks through all modules, a token at a time
+        if not model.training:  # switching the mode visits all modules, at each token
             yield
         else:
             with model.evaluating():
@@ -89,13 +89,13 @@ def inference(model: nn.Module) -> Iterator[None]:
 def target_state(
     model: Transformer, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
 ) -> DecodingState:
-    """The state before the first token of the targets of some sources (B, S).
+    """Initial state of the targets of some sources (B, S).
 
     Raises:
         ValueError: the model has no start token, or a row is nothing but padding.
     """
     if model.config.start_id is None:
-        raise ValueError("decoder_start_id: this model does not say what a target begins with; set it or bos_id")
+        raise ValueError("decoder_start_id: this model has no start token of targets; set it or bos_id")
     source = check_ids("input_ids", input_ids)
     real = real_tokens(source, attention_mask, model.config.padding_id)
     check_not_empty("input_ids", real)
@@ -108,7 +108,7 @@ def target_state(
 def prompt_state(
     model: CausalLM, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
 ) -> DecodingState:
-    """The state before the first token after some prompts (B, T), padded on either side.
+    """Initial state after some prompts (B, T), padded on either side.
 
     Raises:
         ValueError: there are no tokens, or a row is nothing but padding.

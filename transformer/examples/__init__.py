@@ -1,1 +1,1 @@
-"""Short studies of what Transformers can do, each one command: ``python -m transformer.examples NAME``."""
+"""Example studies of Transformers, each one command: ``python -m transformer.examples NAME``."""

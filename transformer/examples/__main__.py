@@ -10,7 +10,7 @@ from types import ModuleType
 from transformer.cli import console
 from transformer.examples import induction, modular_addition, sorting, table3, why_transformers
 
-INTERRUPTED = 130  # what shells report for Ctrl-C
+INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
 # A module says what it is in its docstring, `add_arguments(parser)` its options, and `run(args)` does the work.
 EXAMPLES: dict[str, ModuleType] = {

@@ -1,4 +1,4 @@
-"""Accuracy: the share of labels that are the model's likeliest token."""
+"""Accuracy of a model's likeliest tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformer.data.batches import IGNORED, Batch
 
 
 def accuracy(model: nn.Module, batches: Iterable[Batch]) -> float:
-    """The share of all labels, 0 to 1, that have the greatest logit of their position. Dropout is off.
+    """Accuracy: the share of labels, 0 to 1, that have the greatest logit of their position. Dropout is off.
 
     Raises:
         ValueError: no position has a label.
@@ -20,8 +20,8 @@ def accuracy(model: nn.Module, batches: Iterable[Batch]) -> float:
     right, targets = 0, 0
     with model.evaluating(), mg.no_grad():
         for batch in batches:
-            said = np.asarray(model(*batch.inputs).data).argmax(-1)
-            right += int(np.count_nonzero((said == batch.labels) & (batch.labels != IGNORED)))
+            predicted = np.asarray(model(*batch.inputs).data).argmax(-1)
+            right += int(np.count_nonzero((predicted == batch.labels) & (batch.labels != IGNORED)))
             targets += batch.targets
     if not targets:
         raise ValueError("batches: expected labels, got batches with nothing to predict")

@@ -1,4 +1,4 @@
-"""Copy memory: ten symbols, a long silence, and the request to repeat them. How far back can a model remember?
+"""Copy memory task: ten symbols, a long gap, and a request to repeat them.
 
 Hochreiter and Schmidhuber, 1997, in the form of Arjovsky, Shah and Bengio, 2016 ("Unitary evolution recurrent neural
 networks"), section 4.1, and with the numbers of Bai, Kolter and Koltun, 2018 ("An empirical evaluation of generic
@@ -17,16 +17,16 @@ from minigrad import nn
 from transformer.data.batches import Batch
 
 SYMBOLS = 10  # to remember
-BLANK, FIRST, MARKER = 0, 1, 9  # ids: silence, the first of the alphabet's, the request
+BLANK, FIRST, MARKER = 0, 1, 9  # ids: blank, first symbol, marker
 ALPHABET = MARKER - FIRST
 VOCABULARY = MARKER + 1
 
 
 class CopyMemory:
-    """Batches of ten random symbols, ``distance`` blanks, and a marker for each symbol that shall be said again.
+    """Copy memory batches: ten random symbols, ``distance`` blanks, and a marker for each symbol to repeat.
 
     Batches have ``inputs = (ids (B, distance + 20),)`` and ``labels`` of the same shape: blanks, then the symbols. A
-    symbol is to be said ``distance`` + 10 positions after it was read. No two batches are alike.
+    symbol is to be repeated ``distance`` + 10 positions after it was read. No two batches are alike.
 
     Args:
         distance: blanks between the symbols and the markers.
@@ -62,7 +62,7 @@ class CopyMemory:
 
 
 def memoryless_loss(distance: int) -> float:
-    """The loss, in nats a position, of who knows when to speak and guesses what: 10 ln 8 / (distance + 20).
+    """Memoryless baseline loss, in nats a position, of guessing the symbols: 10 ln 8 / (distance + 20).
 
     Source: Arjovsky, Shah and Bengio, 2016, section 4.1.
 
@@ -74,11 +74,11 @@ def memoryless_loss(distance: int) -> float:
 
 
 def recall(model: nn.Module, data: CopyMemory) -> float:
-    """The share of symbols said rightly in epoch 0 of ``data``; guessing gives 1/8."""
+    """Recall: the share of symbols repeated correctly in epoch 0 of ``data``; guessing gives 1/8."""
     right = count = 0
     with model.evaluating(), mg.no_grad():
         for batch in data.epoch(0):
-            said = model(*batch.inputs).data[:, -SYMBOLS:].argmax(-1)
-            right += int((said == batch.labels[:, -SYMBOLS:]).sum())
-            count += said.size
+            predicted = model(*batch.inputs).data[:, -SYMBOLS:].argmax(-1)
+            right += int((predicted == batch.labels[:, -SYMBOLS:]).sum())
+            count += predicted.size
     return right / count

@@ -1,12 +1,12 @@
-"""Induction: how a Transformer looks up what followed last time, and the attention head that does it.
+"""Induction heads: attention heads that predict the token after the previous occurrence of the present one.
 
 Each sequence is some random tokens, none twice, and then the same tokens again. How many there are differs from
 sequence to sequence, so no fixed distance helps: to know what comes next, a model must find where the present token
-stood before, and read the token *after* it. That takes two layers. In the first, a head lets each position know the
-token before it; in the second, the *induction head* looks for the position that knows the present token as the one
-before. A single layer can only guess among the tokens it has seen.
+occurred before, and read the token *after* it. That takes two layers. In the first, a head gives each position the
+token before it; in the second, the *induction head* attends to the position whose previous token is the present one.
+A single layer can only guess among the tokens it has seen.
 
-Attention tells which head it is: the induction score of a head is the mean weight that it gives to the token after the
+The attention weights identify it: the induction score of a head is the mean weight on the token after the
 previous occurrence of the present one. Olsson et al., 2022: "In-context Learning and Induction Heads".
 """
 
@@ -40,7 +40,7 @@ Weights = np.ndarray[Any, Any]
 
 
 class Head(NamedTuple):
-    """An attention head, and how much of its attention is induction."""
+    """Attention head with its induction score."""
 
     layer: int  # counted from 1, as is the number
     number: int
@@ -48,14 +48,14 @@ class Head(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--steps", type=int, default=1500, metavar="N", help="of each model (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the picture induction.png there")
+    """Add the options of the command."""
+    parser.add_argument("--steps", type=int, default=1500, metavar="N", help="steps of each model (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory for induction.png")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train a model of one layer and one of two, compare them, and find the induction head."""
+    """Run the study: train models of one and two layers, compare them, and find the induction head."""
     if args.out is not None:
         prepare_directory(args.out)
     curves: dict[int, list[tuple[int, float]]] = {}
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def train(layers: int, steps: int, seed: int) -> tuple[CausalLM, list[tuple[int, float]]]:
-    """A trained model, and its accuracy on held-out sequences after some of the steps."""
+    """Train a model; returns it and its accuracy on held-out sequences after some of the steps."""
     settings = TrainingConfig(
         steps=steps, optimizer="adamw", lr=2e-3, schedule="constant", warmup=50, label_smoothing=0.0, seed=seed
     )
@@ -84,12 +84,12 @@ def train(layers: int, steps: int, seed: int) -> tuple[CausalLM, list[tuple[int,
             "nano",
             vocab_size=TOKENS + 1,
             pad_id=0,
-            init_std=None,  # Xavier's: at this width much more than GPT-2's 0.02, and learned from much sooner
+            init_std=None,  # Xavier's: at this width larger than GPT-2's 0.02, and faster to learn from
             d_model=64,
             d_ff=256,
             decoder_layers=layers,
             max_length=2 * LONGEST,
-            positions="rotary",  # distances, and no absolute places to count with instead of looking up
+            positions="rotary",  # relative positions, so that the model cannot count absolute ones
         )
     )
     data = batches(repeated(SEQUENCES, SHORTEST, LONGEST, [seed, 0]), seed)
@@ -105,27 +105,27 @@ def train(layers: int, steps: int, seed: int) -> tuple[CausalLM, list[tuple[int,
 
 
 def repeated(count: int, shortest: int, longest: int, seed: Sequence[int]) -> list[list[int]]:
-    """Sequences of random tokens, none twice, and the same tokens again."""
+    """Repeated sequences: distinct random tokens, and the same tokens again."""
     rng = np.random.default_rng(seed)
     halves = (1 + rng.permutation(TOKENS)[: rng.integers(shortest, longest + 1)] for _ in range(count))
     return [[*half, *half] for half in (half.tolist() for half in halves)]
 
 
 def batches(sequences: list[list[int]], seed: int) -> SequenceBatches:
-    """The first token of the repetition cannot be known; what comes after it is to be predicted."""
+    """Batches in which the repetition is predicted, except for its first token."""
     prompts = [len(sequence) // 2 + 1 for sequence in sequences]
     return SequenceBatches(sequences, BATCH * 2 * LONGEST, pad_id=0, seed=seed, prompts=prompts)
 
 
 def recorded(model: CausalLM, ids: Weights) -> list[Weights]:
-    """Each layer's attention weights (B, H, T, T) as the model reads (B, T)."""
+    """Record each layer's attention weights (B, H, T, T) on tokens (B, T)."""
     with record_attention(model) as weights, model.evaluating(), mg.no_grad():
         model(ids)
     return [np.asarray(weight.data) for weight in weights.values()]
 
 
 def scores(model: CausalLM, seed: int) -> list[Head]:
-    """The induction score of every head, on held-out sequences of the greatest length."""
+    """Induction scores of all heads, on held-out sequences of the greatest length."""
     layers = recorded(model, np.array(repeated(64, LONGEST, LONGEST, [seed, 2])))
     present = np.arange(LONGEST, 2 * LONGEST)
     return [
@@ -136,7 +136,7 @@ def scores(model: CausalLM, seed: int) -> list[Head]:
 
 
 def attention(model: CausalLM, head: Head, seed: int) -> tuple[list[int], Weights]:
-    """A short sequence, and the weights (T, T) of a head as it is read."""
+    """Attention weights (T, T) of a head on a short sequence."""
     (ids,) = repeated(1, PICTURED, PICTURED, [seed, 3])
     return ids, recorded(model, np.array([ids]))[head.layer - 1][0, head.number - 1]
 
@@ -144,7 +144,7 @@ def attention(model: CausalLM, head: Head, seed: int) -> tuple[list[int], Weight
 def draw(
     curves: dict[int, list[tuple[int, float]]], ids: Sequence[int], weights: Weights, head: Head, path: Path
 ) -> None:
-    """The accuracies as the models learn, and what the induction head attends to."""
+    """Draw the accuracies over the steps, and the attention of the induction head."""
     figure = new_figure(12, 5.2)
     left, right = figure.subplots(1, 2)
     for (layers, curve), ink in zip(curves.items(), (ACCENT, INK), strict=True):

@@ -1,4 +1,4 @@
-"""Texts that differ in nothing but their length: one phrase or several, one after the other."""
+"""Joined phrases: texts that differ only in length, of one phrase or several."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SEPARATOR = "; "
 
 
 def joined(phrases: Sequence[Pair], count: int, most: int, seed: int) -> list[Pair]:
-    """Texts of 1 to ``most`` phrases each, as many of each number, with their translations in the same order.
+    """Join 1 to ``most`` phrases a text, equally many of each number, with their translations in the same order.
 
-    In a corpus of sentences the long ones also say other things than the short ones. Here each phrase of a long text is
+    In a corpus of sentences the long ones also differ in content. Here each phrase of a long text is
     as hard as a short one, and what remains is the length.
 
     Args:

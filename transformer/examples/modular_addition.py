@@ -1,9 +1,9 @@
-"""Modular addition: a model that first memorises all the answers, and generalises long after (grokking).
+"""Modular addition: a model that first memorises the training set, and generalises long after (grokking).
 
 The model reads ``a b =`` and predicts (a + b) mod p. Of all p² sums it is shown a part, all of them in every step.
-Soon it has memorised these, and knows nothing of the others: the training accuracy is 100 %, the test accuracy that of
+Soon it has memorised these: the training accuracy is 100 %, the test accuracy that of
 a guess. Under weight decay it goes on to find a solution with smaller weights, which is an algorithm: long after the
-training loss said that there is nothing left to learn, the held-out sums become right as well.
+training loss has converged, the test accuracy rises as well.
 
 Power et al., 2022: "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets". The sizes of the one
 layer and the optimizer are those of Nanda et al., 2023: "Progress Measures for Grokking via Mechanistic
@@ -29,11 +29,11 @@ from transformer.pretrained import CausalLM
 from transformer.train import Step, Trainer, TrainingConfig, held_out_loss
 
 CHECKS_PER_DOUBLING = 8  # measurements are evenly spaced on a logarithmic axis
-LEARNED = 0.99  # the accuracy that counts as having learned
+LEARNED = 0.99  # accuracy threshold of having learned
 
 
 class Check(NamedTuple):
-    """Accuracies of a model after a step."""
+    """Evaluation of a model after a step."""
 
     step: int
     train_loss: float  # in nats, as is the test loss
@@ -43,22 +43,22 @@ class Check(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of the command."""
     number: dict[str, Any] = {"type": int, "metavar": "N"}
-    parser.add_argument("--steps", default=5000, **number, help="updates (default: %(default)s)")
-    parser.add_argument("--prime", default=59, **number, help="the modulus (default: %(default)s)")
+    parser.add_argument("--steps", default=5000, **number, help="training steps (default: %(default)s)")
+    parser.add_argument("--prime", default=59, **number, help="modulus (default: %(default)s)")
     parser.add_argument(
-        "--share", type=float, default=0.4, metavar="X", help="of all sums, to train with (default: %(default)s)"
+        "--share", type=float, default=0.4, metavar="X", help="training share of all sums (default: %(default)s)"
     )
     parser.add_argument(
-        "--weight-decay", type=float, default=1.0, metavar="X", help="without it there is no grokking (default: 1)"
+        "--weight-decay", type=float, default=1.0, metavar="X", help="weight decay, needed for grokking (default: 1)"
     )
-    parser.add_argument("--seed", default=0, **number, help="of weights and split (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the picture modular_addition.png there")
+    parser.add_argument("--seed", default=0, **number, help="random seed of weights and split (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory for modular_addition.png")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, and say when the sums were memorised and when they were understood."""
+    """Run the study: train, and report the steps of memorisation and of generalisation."""
     if args.prime < 2 or any(args.prime % divisor == 0 for divisor in range(2, args.prime)):
         raise ValueError(f"prime: expected a prime number, got {args.prime}")
     if args.out is not None:
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def split(prime: int, share: float, seed: int) -> tuple[list[list[int]], list[list[int]]]:
-    """All sums as ``a b = c`` in two parts, at random; the sign ``=`` is the token after the last number.
+    """Split all sums ``a b = c`` into two random parts; the sign ``=`` is the token after the last number.
 
     Raises:
         ValueError: a part would be empty.
@@ -110,22 +110,22 @@ def split(prime: int, share: float, seed: int) -> tuple[list[list[int]], list[li
 
 
 def whole(sums: Sequence[Sequence[int]], prime: int) -> SequenceBatches:
-    """All sums as one batch in which nothing is to be predicted but the result; no row needs padding."""
+    """Full batch of all sums, in which only the result is predicted; no row needs padding."""
     return SequenceBatches(sums, 3 * len(sums), pad_id=prime + 1, prompts=[3] * len(sums))
 
 
 def make_model(prime: int) -> CausalLM:
-    """One layer of four heads, 128 wide."""
+    """Make the model: one layer of four heads, width 128."""
     return CausalLM(TransformerConfig.preset("nano", vocab_size=prime + 1, decoder_layers=1, max_length=3, tie="none"))
 
 
 def learned(checks: Sequence[Check], part: str) -> int | None:
-    """The first step after which the accuracy of a part was ``LEARNED``, as far as was measured."""
+    """First measured step after which the accuracy of a part was ``LEARNED``."""
     return next((check.step for check in checks if getattr(check, f"{part}_accuracy") >= LEARNED), None)
 
 
 def say(checks: Sequence[Check]) -> None:
-    """The results in words, also where the training was too short for them."""
+    """Report the results, also of a training that was too short."""
     for part in ("train", "test"):
         step = learned(checks, part)
         when = f"not within {checks[-1].step:,} steps" if step is None else f"after {step:,} steps"
@@ -133,13 +133,13 @@ def say(checks: Sequence[Check]) -> None:
             f"{part:5}  {LEARNED:.0%} right {when}; at the end {getattr(checks[-1], f'{part}_accuracy'):.2%}, "
             f"loss {getattr(checks[-1], f'{part}_loss'):.2g}"
         )
-    memorised, understood = learned(checks, "train"), learned(checks, "test")
-    if memorised is not None and understood is not None:
-        console.out.print(f"understood {understood / memorised:.1f} times as late as memorised")
+    memorised, generalised = learned(checks, "train"), learned(checks, "test")
+    if memorised is not None and generalised is not None:
+        console.out.print(f"generalised {generalised / memorised:.1f} times as late as memorised")
 
 
 def draw(checks: Sequence[Check], title: str, directory: Path) -> None:
-    """Accuracies and losses over the steps."""
+    """Draw accuracies and losses over the steps."""
     figure = new_figure(12, 4.6)
     left, right = figure.subplots(1, 2)
     steps = [check.step for check in checks]

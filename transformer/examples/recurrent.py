@@ -23,7 +23,7 @@ KINDS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"RNN": nn.RNN, "LSTM": nn.L
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentConfig:
-    """The sizes of a recurrent model.
+    """Configuration of a recurrent model.
 
     Raises:
         ValueError: the kind is unknown, or a size is below 1.
@@ -42,7 +42,7 @@ class RecurrentConfig:
 
     @property
     def position_limit(self) -> int:
-        """As long as texts may be."""
+        """Maximum length of texts."""
         return self.max_length
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class RecurrentConfig:
 
 
 class TokenVectors(nn.Module):
-    """Tokens to vectors and, by the same matrix, hidden states to scores of tokens: Press and Wolf, 2017."""
+    """Tied token embedding and output projection: Press and Wolf, 2017."""
 
     def __init__(self, config: RecurrentConfig) -> None:
         self.scale = config.d_model**0.5
@@ -64,16 +64,16 @@ class TokenVectors(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
 
     def read(self, ids: Any) -> Tensor:
-        """Ids (B, T) to vectors (B, T, D) of about unit variance."""
+        """Embed ids (B, T) as vectors (B, T, D) of about unit variance."""
         return self.dropout(self.embedding(ids) * self.scale)
 
     def write(self, hidden: Tensor) -> Tensor:
-        """Hidden states (B, T, H) to logits (B, T, V)."""
+        """Project hidden states (B, T, H) to logits (B, T, V)."""
         return F.linear(self.projection(self.dropout(hidden)), self.embedding.weight)
 
 
 def recurrent_layers(config: RecurrentConfig) -> Any:
-    """A stack of recurrent layers, batch first. An LSTM starts with its forget gates open.
+    """Stack of recurrent layers, batch first. An LSTM starts with its forget gates open.
 
     Source: Jozefowicz, Zaremba and Sutskever, 2015, section 2.2: a bias of 1 closes the gap between LSTM and GRU.
     """
@@ -88,7 +88,7 @@ def recurrent_layers(config: RecurrentConfig) -> Any:
 
 
 class RecurrentLM(nn.Module):
-    """Predicts the next token from a state that has read all earlier ones: Mikolov et al., 2010.
+    """Recurrent language model: Mikolov et al., 2010.
 
     Costs O(T) sequential steps for T tokens, each O(B · H²), and O(B · H) memory to go on writing.
 
@@ -110,10 +110,10 @@ class RecurrentLM(nn.Module):
 
 
 class RecurrentTranslator(nn.Module):
-    """Reads a source into one state, and writes the target from it: Sutskever, Vinyals and Le, 2014.
+    """Recurrent encoder-decoder without attention: Sutskever, Vinyals and Le, 2014.
 
-    The source is read from its end to its beginning, as they do (section 3.3), so that its first words are fresh when
-    the target begins. Whatever its length, all that the decoder knows of it are ``layers · hidden_size`` numbers (twice
+    The source is read in reverse (section 3.3), so that its first words are near when
+    the target begins. Whatever its length, the decoder gets only ``layers · hidden_size`` numbers of it (twice
     as many for an LSTM).
 
     Example:
@@ -133,9 +133,9 @@ class RecurrentTranslator(nn.Module):
         self.decoder = recurrent_layers(config)
 
     def encode(self, input_ids: Any, attention_mask: Any = None) -> list[Tensor]:
-        """The state in which sources (B, S) leave the encoder: an array (layers, B, H), or two for an LSTM.
+        """Encode sources (B, S) as the final state: an array (layers, B, H), or two for an LSTM.
 
-        A padded source leaves the same state as alone: the rows, turned round, have their padding first, and each joins
+        A padded source gives the same state as alone: the reversed rows have their padding first, and each joins
         the recurrence where its tokens begin.
 
         Raises:
@@ -175,23 +175,23 @@ class RecurrentTranslator(nn.Module):
         return self.tokens.write(hidden)
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> RecurrentDecoding:
-        """Make ready to write the targets of some sources (B, S). There is nothing to cache: the state is the memory.
+        """Begin decoding the targets of some sources (B, S). The state is the memory; there is no cache.
 
         Raises:
             ValueError: the model has no ``bos_id``.
         """
         if self.config.bos_id is None:
-            raise ValueError("bos_id: this model does not say what a target begins with")
+            raise ValueError("bos_id: this model has no start token of targets")
         with inference(self):
             states = self.encode(input_ids, attention_mask)
         return RecurrentDecoding(self, states)
 
 
 class RecurrentDecoding:
-    """Targets under way. A token costs O(B · H²), however long its text has become.
+    """Decoding state of targets. A token costs O(B · H²), at any length.
 
     Args:
-        model: what writes.
+        model: the translator.
         states: (layers, B, H) each, as the encoder left them.
     """
 
@@ -201,14 +201,14 @@ class RecurrentDecoding:
         self._model, self._states = model, states
 
     def step(self, tokens: Ids) -> Ids:
-        """Read (B, n) tokens; the logits (B, V) of the one after."""
+        """Read (B, n) tokens; returns the logits (B, V) of the next token."""
         with inference(self._model):
             hidden, self._states = self._model.decoder.run(self._model.tokens.read(tokens), self._states)
             logits: Ids = self._model.tokens.write(hidden[:, -1:])[:, 0].data
         return logits
 
     def reorder(self, rows: Ids) -> None:
-        """Go on with these rows, in this order; a row may be there more than once."""
+        """Reorder the batch: keep these rows, in this order, with repetitions."""
         self._states = [state[:, rows] for state in self._states]
 
 
@@ -216,7 +216,7 @@ Model = TypeVar("Model", RecurrentLM, RecurrentTranslator)
 
 
 def of_size(model: type[Model], config: RecurrentConfig, parameters: int) -> Model:
-    """A model with as many hidden units as make it about ``parameters`` large.
+    """Make a model with the number of hidden units that gives about ``parameters`` parameters.
 
     Raises:
         ValueError: that is less than a model of one unit.
@@ -234,16 +234,16 @@ def of_size(model: type[Model], config: RecurrentConfig, parameters: int) -> Mod
     sizes = [size(made(hidden_size)) for hidden_size in units]
     if parameters < sizes[0]:
         raise ValueError(f"parameters: expected at least {sizes[0]:,}, those of one hidden unit, got {parameters:,}")
-    square, linear, constant = np.polyfit(units, sizes, 2)  # exact: matrices join units to units, and units to vectors
+    square, linear, constant = np.polyfit(units, sizes, 2)  # exact: the count is quadratic in the units
     return made(round(max(np.roots([square, linear, constant - parameters]).real)))
 
 
 def size(model: nn.Module) -> int:
-    """The number of parameters of a model."""
+    """Number of parameters of a model."""
     return sum(parameter.size for parameter in model.parameters())
 
 
 def _joined(state: Tensor, rows: int) -> Tensor:
-    """States (L, B, H), and zeros for the rows that begin now, up to ``rows``."""
+    """Append zeros to states (L, B, H) for rows that begin now, up to ``rows``."""
     layers, before, hidden = state.shape
     return mg.concat([state, mg.zeros((layers, rows - before, hidden), dtype=state.dtype)], axis=1)

@@ -1,8 +1,8 @@
-"""Sorting: the smallest job that shows a GPT at work, and one at which it has to be right every time.
+"""Sorting: a minimal task for a GPT, with an exact answer.
 
-The model reads six digits and goes on with the same digits in order: ``2 0 1 1 0 2`` → ``0 0 1 1 2 2``. Nobody tells it
-what sorting is. A quarter of all inputs, chosen by a hash, is kept out of the training, so a right answer there is no
-memory. This is the demonstration of Karpathy's minGPT (``demo.ipynb``): its gpt-nano, its optimizer, its 2,000 steps.
+The model reads six digits and continues with the same digits in order: ``2 0 1 1 0 2`` → ``0 0 1 1 2 2``.
+A quarter of all inputs, chosen by a hash, is held out from training, so a correct answer there is not
+memorised. This is the demonstration of Karpathy's minGPT (``demo.ipynb``): its gpt-nano, optimizer and 2,000 steps.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ QUESTIONS = 5000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="updates (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, batches and questions")
+    """Add the options of the command."""
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="training steps (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, batches and questions")
 
 
 def split() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """All 3⁶ inputs (N, 6) in two parts: to train with, and held out."""
+    """Split all 3⁶ inputs (N, 6) into a training and a held-out part."""
     inputs = np.array(list(product(range(DIGITS), repeat=LENGTH)), np.uint8)
     held_out = np.array([zlib.crc32(row.tobytes()) % 4 == 0 for row in inputs])
     return inputs[~held_out].astype(np.int64), inputs[held_out].astype(np.int64)
 
 
 def make_model() -> CausalLM:
-    """minGPT's gpt-nano."""
+    """Make the model: minGPT's gpt-nano."""
     sizes = {"d_model": 48, "num_heads": 3, "d_ff": 192, "decoder_layers": 3, "max_length": 2 * LENGTH - 1}
     return CausalLM(TransformerConfig.preset("nano", vocab_size=DIGITS, tie="none", dropout=0.1, **sizes))
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, then ask."""
+    """Run the study: train, then test."""
     train, held_out = split()
     sequences = np.concatenate([train, np.sort(train)], axis=1).tolist()
-    # The digits that come first are given; only the sorted ones are to be predicted.
+    # The unsorted digits are the prompt; only the sorted ones are predicted.
     data = SequenceBatches(
         sequences, BATCH * (2 * LENGTH - 1), pad_id=DIGITS, seed=args.seed, prompts=[LENGTH] * len(sequences)
     )

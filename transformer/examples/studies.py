@@ -1,4 +1,4 @@
-"""Three comparisons of recurrent layers with a Transformer: what each remembers, how it translates, how fast it learns.
+"""Comparisons of recurrent layers with a Transformer: copy memory, translation, and training speed.
 
 In each of them all models have about as many parameters, and make the same steps of the same trainer on the same
 batches; only the learning rate is each model's own.
@@ -38,20 +38,20 @@ Builders = dict[str, Callable[[], Any]]  # a model by its name
 
 @dataclass(frozen=True)
 class Memory:
-    """Accuracy of a model that copies over a distance."""
+    """Copy memory result of a model at a distance."""
 
     model: str
     distance: int
     parameters: int
     loss: float  # held out, nats a position
-    memoryless: float  # the loss of who remembers nothing
+    memoryless: float  # loss of the memoryless baseline
     recall: float  # share of the symbols; 1/8 is chance
     seconds: float  # of the training
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Scores of a model on held-out sources of about the same length."""
+    """Translation result of a model on held-out sources of about the same length."""
 
     model: str
     phrases: int  # of a source
@@ -66,7 +66,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Speed:
-    """Speed of a model's training steps at a sequence length."""
+    """Training speed of a model at a sequence length."""
 
     model: str
     length: int
@@ -77,7 +77,7 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings:
-    """A training for each distance and model costs O(steps · batch · distance)."""
+    """Settings of copy memory: a training for each distance and model costs O(steps · batch · distance)."""
 
     distances: tuple[int, ...] = (10, 25, 50, 100, 200)
     steps: int = 500
@@ -88,7 +88,7 @@ class MemorySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationSettings:
-    """A training for each model costs O(steps · tokens)."""
+    """Settings of translation: a training for each model costs O(steps · tokens)."""
 
     phrases: int = 20_000
     held_out_phrases: int = 1000
@@ -103,7 +103,7 @@ class TranslationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedSettings:
-    """A measurement costs O(steps · tokens), and the Transformer's attention O(steps · tokens · length)."""
+    """Settings of speed: a measurement costs O(steps · tokens), with attention O(steps · tokens · length)."""
 
     lengths: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024)
     tokens: int = 4096  # of a batch, however long its rows are
@@ -112,7 +112,7 @@ class SpeedSettings:
 
 
 def memory(settings: MemorySettings, seed: int) -> Iterator[Memory]:
-    """Copy memory: all models anew for each distance. Source: see :mod:`transformer.examples.copy_memory`."""
+    """Copy memory: new models for each distance. Source: see :mod:`transformer.examples.copy_memory`."""
     for distance in settings.distances:
         data = CopyMemory(distance, settings.batch, settings.steps, seed)
         held_out = CopyMemory(distance, settings.batch, settings.held_out, seed + 1)
@@ -125,7 +125,7 @@ def memory(settings: MemorySettings, seed: int) -> Iterator[Memory]:
 
 
 def translation(settings: TranslationSettings, seed: int) -> Iterator[Quality]:
-    """English to German: texts of CLDR phrases, by how many there are in one. No held-out phrase occurs in training."""
+    """Translation, English to German: CLDR phrases, by their number in a text. No held-out phrase is trained on."""
     drawn = cldr.corpus("en", "de", count=settings.phrases, held_out=settings.held_out_phrases, seed=seed)
     train, held_out = (
         joined(phrases, count, settings.most, seed)
@@ -152,7 +152,7 @@ def translation(settings: TranslationSettings, seed: int) -> Iterator[Quality]:
 
 
 def speed(settings: SpeedSettings, seed: int) -> Iterator[Speed]:
-    """Training steps on random bytes, in rows of growing length and of the same number of tokens in all."""
+    """Training speed on random bytes, in rows of growing length with the same total number of tokens."""
     text = np.random.default_rng(seed).integers(0, BYTES, 16 * settings.tokens)
     for length in settings.lengths:
         batch = max(settings.tokens // length, 1)
@@ -178,7 +178,7 @@ def _training(name: str, steps: int, label_smoothing: float, seed: int) -> Train
 
 
 def _trained(what: str, build: Callable[[], nn.Module], data: Data, config: TrainingConfig) -> tuple[Any, float]:
-    """A model after its training, which is shown as it goes, and the seconds that took."""
+    """Train a model with progress output; returns it and the seconds."""
     mg.manual_seed(config.seed)
     model = build()
     console.err.print(f"{what}, {size(model):,} parameters")
@@ -188,7 +188,7 @@ def _trained(what: str, build: Callable[[], nn.Module], data: Data, config: Trai
 
 
 def _ignore(step: Step) -> None:
-    """A step that needs no record."""
+    """Callback that ignores a step."""
 
 
 def _memory_models(settings: MemorySettings) -> Builders:
@@ -224,7 +224,7 @@ def _speed_models(settings: SpeedSettings, longest: int) -> Builders:
 
 
 def _language_models(config: TransformerConfig, layers: int) -> Builders:
-    """The Transformer of a configuration, and recurrent models of its size."""
+    """Language models: the Transformer of a configuration, and recurrent models of its size."""
     parameters = size(CausalLM(config))
 
     def rival(kind: Any) -> RecurrentLM:

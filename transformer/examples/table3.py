@@ -1,4 +1,4 @@
-"""Table 3 of "Attention Is All You Need", re-run small: what each choice in the architecture is worth.
+"""Ablations: Table 3 of "Attention Is All You Need" at a small scale.
 
 Translators of CLDR phrases, English to German, are trained alike but for one choice each, which the paper varied too:
 (A) heads at a constant width, (B) the size of the keys, (C) layers and widths, (D) dropout and label smoothing, (E)
@@ -6,7 +6,7 @@ positions that are learned; and (S) dot products that are not scaled, of which s
 million parameters, a sixtieth of the paper's, and each model a few minutes at most, so the figures are others; the
 question is whether they go in the same direction. Few training pairs make the task hard enough for differences to show.
 
-One seed's luck can hide a direction. The base is trained with three seeds at least, and what they differ by is the
+Differences between seeds can hide a direction. The base is trained with at least three seeds, whose spread is the
 yardstick: a difference within twice its standard error is called unclear. ``--seeds 3`` makes that error smaller.
 """
 
@@ -48,7 +48,7 @@ WIDTH = 150  # columns of the table
 
 @dataclass(frozen=True)
 class Row:
-    """A model that differs from the base in one choice, and what the paper found."""
+    """Table row: a model that differs from the base in one choice, with the paper's result."""
 
     group: str
     change: str
@@ -86,7 +86,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """Corpus that all rows learn from."""
+    """Corpus of all rows."""
 
     train: Sequence[Pair]
     held_out: Sequence[Pair]
@@ -95,7 +95,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a row."""
+    """Training run of a row."""
 
     seed: int
     parameters: int
@@ -109,22 +109,22 @@ Results = dict[str, list[Run]]  # the runs of each change
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of the command."""
     number: dict[str, Any] = {"type": int, "metavar": "N"}
     groups = sorted({row.group for row in ROWS} - {BASE})
     parser.add_argument(
         "--rows", default=",".join(groups), metavar="A,B,…", help="groups to run (default: %(default)s)"
     )
-    parser.add_argument("--steps", default=500, **number, help="of each training (default: %(default)s)")
+    parser.add_argument("--steps", default=500, **number, help="steps of each training (default: %(default)s)")
     parser.add_argument("--seeds", default=1, **number, help="trainings of each row (default: %(default)s)")
-    parser.add_argument("--seed", default=0, **number, help="the first of them (default: %(default)s)")
-    parser.add_argument("--pairs", default=4000, **number, help="phrases to learn from (default: %(default)s)")
-    parser.add_argument("--held-out", default=500, **number, help="phrases to be judged by (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write table3.json and table3.md there, row by row")
+    parser.add_argument("--seed", default=0, **number, help="first seed (default: %(default)s)")
+    parser.add_argument("--pairs", default=4000, **number, help="training phrases (default: %(default)s)")
+    parser.add_argument("--held-out", default=500, **number, help="held-out phrases (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory for table3.json and table3.md")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train row after row, then print the table."""
+    """Run the study: train row after row, then print the table."""
     if args.seeds < 1:
         raise ValueError(f"seeds: expected at least 1, got {args.seeds}")
     if args.held_out < 1:
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def select(groups: Sequence[str]) -> list[Row]:
-    """The rows of some groups, and those that they are compared with.
+    """Select the rows of some groups, and those that they are compared with.
 
     Raises:
         ValueError: a group is unknown.
@@ -157,7 +157,7 @@ def select(groups: Sequence[str]) -> list[Row]:
 
 
 def measure(row: Row, corpus: Corpus, steps: int, seed: int) -> Run:
-    """Train the model of a row, and judge it."""
+    """Train the model of a row, and evaluate it."""
     console.err.print(f"({row.group}) {row.change}, seed {seed}" if row.group != BASE else f"{BASE}, seed {seed}")
     tokenizer = corpus.tokenizer
     special = {"pad_id": tokenizer.pad_id, "bos_id": tokenizer.bos_id, "eos_id": tokenizer.eos_id}
@@ -187,7 +187,7 @@ def measure(row: Row, corpus: Corpus, steps: int, seed: int) -> Run:
 
 
 def batches(pairs: Sequence[Pair], tokenizer: Tokenizer, seed: int) -> PairBatches:
-    """Phrases as batches: the same ones in the same order for all rows."""
+    """Batches of phrases, the same in the same order for all rows."""
     sources, targets = (tokenizer.encode([pair[side] for pair in pairs]) for side in (0, 1))
     encoded = list(zip(sources, targets, strict=True))
     return PairBatches(encoded, BATCH_TOKENS, tokenizer.pad_id or 0, tokenizer.bos_id or 0, seed)
@@ -207,7 +207,7 @@ def verdict(row: Row, results: Results) -> str:
 
 
 def spread(results: Results) -> float:
-    """By how much seeds alone let the logarithm of the base's perplexity differ: its standard deviation."""
+    """Spread between seeds: the standard deviation of the base's log perplexity."""
     return statistics.stdev(_log_perplexities(results[BASE]))
 
 
@@ -220,7 +220,7 @@ def _mean(runs: Sequence[Run], figure: str) -> float:
 
 
 def as_markdown(rows: Sequence[Row], results: Results) -> str:
-    """The rows that there are results of as a Markdown table, and how to read it."""
+    """Markdown table of the rows with results, and a legend."""
     table = Table(box=box.MARKDOWN)
     for column in ("", "change"):
         table.add_column(column)
@@ -255,7 +255,7 @@ def as_markdown(rows: Sequence[Row], results: Results) -> str:
 
 
 def write(rows: Sequence[Row], results: Results, settings: Mapping[str, Any], directory: Path) -> None:
-    """The results so far: all figures as JSON, the table as Markdown."""
+    """Write the results so far: all figures as JSON, the table as Markdown."""
     directory.mkdir(parents=True, exist_ok=True)
     options = {name: settings[name] for name in ("rows", "steps", "seeds", "seed", "pairs", "held_out")}
     runs = {change: [asdict(one) for one in found] for change, found in results.items()}

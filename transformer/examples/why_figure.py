@@ -1,4 +1,4 @@
-"""The picture of the three comparisons: what is remembered, how well is translated, how fast is learned."""
+"""Figure of the three comparisons: recall, translation quality, training speed."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def save_figure(
 
 
 def _curves(axes: Any, points: Sequence[Any], place: Callable[[Any], tuple[float, float]]) -> None:
-    """A curve for each model, through its points."""
+    """Draw a curve for each model."""
     for name in MODELS:
         x, y = zip(*(place(point) for point in points if point.model == name), strict=True)
         axes.plot(x, y, color=INK[name], marker=MARKS[name], markersize=5, linewidth=2, label=name)
 
 
 def _doublings(axes: Any, ticks: Sequence[int]) -> None:
-    """Each doubling along the horizontal as far as the last, with the numbers that were measured at."""
+    """Set a logarithmic horizontal axis with the measured values as ticks."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xticks([], minor=True)

@@ -1,4 +1,4 @@
-"""Why Transformers? RNN, LSTM and GRU in the same trainer: memory, translation, and speed.
+"""Transformers compared with RNN, LSTM and GRU in the same trainer: memory, translation, and speed.
 
 Three comparisons at about equal numbers of parameters: copy memory over growing distances; translation quality as
 sources get longer; tokens per second of a training step as sequences get longer. Writes results.json, and one figure
@@ -41,14 +41,14 @@ FIGURES = ("why-transformers.png", "why-transformers.svg")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The sizes of the three comparisons."""
+    """Settings of the three comparisons."""
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     translation: TranslationSettings = field(default_factory=TranslationSettings)
     speed: SpeedSettings = field(default_factory=SpeedSettings)
 
 
-QUICK = Settings(  # shows that all works, not what the models can do
+QUICK = Settings(  # a test of the code, not of the models
     memory=MemorySettings(distances=(5, 10, 20), steps=30, batch=8, held_out=4, d_model=32),
     translation=TranslationSettings(
         phrases=1200,
@@ -66,21 +66,21 @@ QUICK = Settings(  # shows that all works, not what the models can do
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results and figure go")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it works, in less than a minute")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")
+    """Add the options of the command."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of results and figure")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, a test run of less than a minute")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument(
         "--distances",
         type=int,
         nargs="+",
         metavar="N",
-        help="blanks of the copy memory (default: 10 25 50 100 200); 1000 is published: LSTM 0.0204, GRU 0.0197",
+        help="blanks of the copy memory (default: 10 25 50 100 200); published for 1000: LSTM 0.0204, GRU 0.0197",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """The command."""
+    """Run the study."""
     settings = QUICK if args.quick else Settings()
     if args.distances:
         distances = tuple(sorted(set(args.distances)))
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def compare(settings: Settings, out: Path, seed: int) -> None:
-    """Make all three comparisons, and write them to a directory; the results so far are there after each.
+    """Run all three comparisons, and write the results to a directory after each.
 
     Args:
         settings: the sizes.
@@ -100,7 +100,7 @@ def compare(settings: Settings, out: Path, seed: int) -> None:
         ModuleNotFoundError: a library of the extras ``text`` or ``draw`` is not installed.
     """
     for module, extra in (("matplotlib", "draw"), ("sacrebleu", "text"), ("tokenizers", "text"), ("babel", "text")):
-        require(module, extra)  # what is missing is better known before the trainings than after them
+        require(module, extra)  # check for missing packages before the trainings
     out.mkdir(parents=True, exist_ok=True)
     parts: list[tuple[str, Callable[[], Iterator[Any]], Callable[[Sequence[Any]], Table]]] = [
         ("memory", lambda: memory(settings.memory, seed), memory_table),
@@ -124,7 +124,7 @@ def compare(settings: Settings, out: Path, seed: int) -> None:
 
 
 def memory_table(points: Sequence[Memory]) -> Table:
-    """Loss and recall of each model at each distance, beside what a model without a memory reaches."""
+    """Table of loss and recall of each model at each distance, with the memoryless baseline."""
     rows = {
         f"{distance:,}": [
             f"{point.loss:.4f}  {100 * point.recall:.1f} %" for point in points if point.distance == distance
@@ -136,7 +136,7 @@ def memory_table(points: Sequence[Memory]) -> Table:
 
 
 def translation_table(points: Sequence[Quality]) -> Table:
-    """BLEU and exact matches of each model at each length of the source."""
+    """Table of BLEU and exact matches of each model at each length of the source."""
     rows = {
         f"{phrases} ({next(p.tokens for p in points if p.phrases == phrases):.1f} tokens)": [
             f"{point.bleu:.1f}  {point.exact_match:.1f} %" for point in points if point.phrases == phrases
@@ -148,7 +148,7 @@ def translation_table(points: Sequence[Quality]) -> Table:
 
 
 def speed_table(points: Sequence[Speed]) -> Table:
-    """Tokens per second of each model at each length."""
+    """Table of tokens per second of each model at each length."""
     rows = {
         f"{length:,}": [f"{point.tokens_per_second:,.0f}" for point in points if point.length == length]
         for length in dict.fromkeys(point.length for point in points)

@@ -1,4 +1,4 @@
-"""Attention: every position gathers what it needs from every other. "Attention Is All You Need", section 3.2."""
+"""Scaled dot-product and multi-head attention. "Attention Is All You Need", section 3.2."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from transformer.model.positions import rotate
 
 
 class Visibility(NamedTuple):
-    """Attention mask and bias: the keys that each query may attend to, and what is added to the scores."""
+    """Attention mask and bias: the keys that each query may attend to, and the bias of the scores."""
 
     mask: Tensor | None = None  # boolean, broadcastable to (B, H, Q, K); True means *may attend*
-    causal: bool = False  # whether position q sees only positions up to q; for as many queries as keys
+    causal: bool = False  # True: position q attends to positions up to q; for as many queries as keys
     bias: Tensor | None = None  # (H, Q, K), added to the scores
 
 
 class ScaledDotProductAttention(nn.Module):
-    """Attention(Q, K, V) = softmax(Q Kᵀ / √D) V. Section 3.2.1, equation 1.
+    """Scaled dot-product attention softmax(Q Kᵀ / √D) V. Section 3.2.1, equation 1.
 
     The scores of a query against all keys become weights that sum to 1; the result is the values' weighted mean.
     Without the factor 1/√D the scores of random vectors would have variance D and the softmax hardly any gradient.
@@ -39,7 +39,7 @@ class ScaledDotProductAttention(nn.Module):
         self.scale = scale
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility | Tensor | None = None) -> Tensor:
-        """(B, H, Q, D), (B, G, K, D) and (B, G, K, D) give (B, H, Q, D).
+        """Attend: queries (B, H, Q, D), keys and values (B, G, K, D) to (B, H, Q, D).
 
         Each of the G heads of keys and values serves H / G heads of queries. ``visible`` may be a mask alone: boolean,
         True means *may attend*. A query that may attend to nothing gets zeros.
@@ -47,7 +47,7 @@ class ScaledDotProductAttention(nn.Module):
         return self._attend(query, key, value, visible, self.dropout if self.training else 0.0)
 
     def weights(self, query: Tensor, key: Tensor, visible: Visibility | Tensor | None) -> Tensor:
-        """(B, H, Q, K): what the queries attend to. The mean of unit vectors, one for each key, is their weights."""
+        """Attention weights (B, H, Q, K), computed as the attention over unit vectors as values."""
         *lead, keys, _ = key.shape
         units = mg.broadcast_to(mg.eye(keys, dtype=key.dtype), (*lead, keys, keys))
         return self._attend(query, key, units, visible, 0.0)
@@ -66,19 +66,19 @@ class ScaledDotProductAttention(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each in its own projection of the inputs. Section 3.2.2.
+    """Multi-head attention: parallel attentions, each in its own projection of the inputs. Section 3.2.2.
 
     MultiHead(Q, K, V) = Concat(head₁, …, head_h) Wᴼ with head_i = Attention(Q Wᵢᵠ, K Wᵢᴷ, V Wᵢⱽ)
 
     Args:
         d_model: the width of the inputs and of the result.
-        num_heads: how many heads there are.
+        num_heads: the number of heads.
         num_kv_heads: fewer heads of keys and values, each shared by as many queries' heads: grouped-query attention
             (Ainslie et al., 2023); 1 is multi-query attention (Shazeer, 2019). None: ``num_heads``.
         d_k: the width of a head; None: ``d_model`` shared by the heads.
-        bias: whether the projections add one.
+        bias: add a bias in the projections.
         dropout: the probability with which attention weights are dropped in training.
-        scaled: whether scores are divided by √d_k.
+        scaled: divide scores by √d_k.
     """
 
     def __init__(
@@ -113,14 +113,14 @@ class MultiHeadAttention(nn.Module):
         cache: KeyValueCache | None = None,
         rotation: Tensor | None = None,
     ) -> Tensor:
-        """Let (B, Q, d_model) attend to the memory (B, K, d_model): itself in self-attention.
+        """Attend from (B, Q, d_model) to the memory (B, K, d_model): the same in self-attention.
 
         Args:
-            query: the positions that ask.
-            memory: the positions that are asked; with a cache, only those that it does not hold yet, or None.
-            visible: what may be attended to; or its mask alone, boolean, broadcastable to (B, H, Q, K).
+            query: the input of the queries.
+            memory: the input of keys and values; with a cache, only the positions that it does not hold, or None.
+            visible: mask and bias; or the mask alone, boolean, broadcastable to (B, H, Q, K).
             cache: keys and values of earlier calls, extended here.
-            rotation: by which queries and keys are turned, in self-attention: see :mod:`transformer.model.positions`.
+            rotation: of queries and keys, in self-attention: see :mod:`transformer.model.positions`.
         """
         if query.ndim != 3:
             raise ValueError(f"query: expected shape (batch, length, d_model), got {query.shape}")
@@ -137,14 +137,14 @@ class MultiHeadAttention(nn.Module):
         return self.output(context.transpose(0, 2, 1, 3).reshape(batch, length, heads * width))
 
     def _split(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
-        """(B, T, H·D) to (B, H, T, D), turned."""
+        """Split heads, (B, T, H·D) to (B, H, T, D), and rotate them."""
         batch, length, width = x.shape
         x = x.reshape(batch, length, width // self.d_k, self.d_k).transpose(0, 2, 1, 3)
         return x if rotation is None else rotate(x, rotation)
 
 
 def causal_mask(queries: int, keys: int | None = None, window: int | None = None) -> Tensor:
-    """(queries, keys), True where a key is not later than the query, and within the newest ``window`` ones.
+    """Causal mask (queries, keys): True where a key is not later than the query, and within the last ``window`` ones.
 
     The last query stands at the last key. Sliding windows: Beltagy et al., 2020.
     """
@@ -156,19 +156,19 @@ def causal_mask(queries: int, keys: int | None = None, window: int | None = None
 
 
 def window_mask(length: int, window: int) -> Tensor:
-    """(length, length), True where the distance is less than ``window``, to either side."""
+    """Sliding-window mask (length, length): True where the distance is less than ``window``, to either side."""
     places = np.arange(length)
     return mg.asarray(np.abs(places[:, None] - places) < window)
 
 
 def padding_mask(real: Tensor) -> Tensor:
-    """(B, 1, 1, K) for all heads and all queries, of (B, K), which is True where a token is not padding."""
+    """Padding mask (B, 1, 1, K) for all heads and queries, from (B, K), which is True where a token is not padding."""
     return mg.reshape(real, (real.shape[0], 1, 1, real.shape[1]))
 
 
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect the attention weights of every layer while the block runs; otherwise they are not computed.
+    """Record the attention weights of every layer in a ``with`` block; otherwise they are not computed.
 
     Yields:
         A dict that fills up: the layer's name, such as ``decoder.layers.0.cross_attention``, to the weights

@@ -1,4 +1,4 @@
-"""Key-value cache: the keys and values of earlier positions, so that each step computes only the newest one."""
+"""Key-value cache: keys and values of earlier positions, so that each step computes only the newest one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Rows = np.ndarray[Any, Any]
 
 
 class KeyValueCache:
-    """The keys and values of the positions that one attention layer has already seen.
+    """Key-value cache of one attention layer.
 
     Self-attention adds to it step by step; cross-attention fills it once, with the encoder's output. Buffers grow in
-    doubling steps: n positions cost O(n) copies in all. For inference: it keeps numbers, not their history.
+    doubling steps: n positions cost O(n) copies in all. For inference only: no gradients.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class KeyValueCache:
         self.length = 0
 
     def extend(self, new: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """Add the keys and values (B, G, K, D) of new positions at the end, if there are any, and return all."""
+        """Append the keys and values (B, G, K, D) of new positions, if any, and return all."""
         if new is not None:
             if mg.is_grad_enabled() and any(x.requires_grad for x in new):
                 raise RuntimeError("cache: gradients do not pass through it; use it under no_grad()")
@@ -37,7 +37,7 @@ class KeyValueCache:
     def _append(self, new: list[np.ndarray]) -> None:
         start, self.length = self.length, self.length + new[0].shape[2]
         if self._buffers is None:
-            self._buffers = (new[0], new[1])  # all that cross-attention ever needs: no copy
+            self._buffers = (new[0], new[1])  # cross-attention is filled once: no copy
             return
         if self.length > self._buffers[0].shape[2]:
             keys, values = (_enlarged(buffer[:, :, :start], 2 * self.length) for buffer in self._buffers)
@@ -46,7 +46,7 @@ class KeyValueCache:
             buffer[:, :, start : self.length] = array
 
     def reorder(self, rows: Rows) -> None:
-        """Keep these rows of the batch, in this order: how a beam search follows its hypotheses."""
+        """Reorder the batch: keep these rows, in this order, as a beam search does."""
         if self._buffers is not None:
             keys, values = (buffer[rows] for buffer in self._buffers)
             self._buffers = (keys, values)
@@ -60,25 +60,25 @@ def _enlarged(array: np.ndarray, length: int) -> np.ndarray:
 
 
 class LayerCache(NamedTuple):
-    """The caches of one decoder layer."""
+    """Caches of one decoder layer."""
 
     self_attention: KeyValueCache
     cross_attention: KeyValueCache
 
 
 class DecoderCache:
-    """The caches of all layers of a decoder."""
+    """Caches of all layers of a decoder."""
 
     def __init__(self, layers: int) -> None:
         self.layers = [LayerCache(KeyValueCache(), KeyValueCache()) for _ in range(layers)]
 
     @property
     def length(self) -> int:
-        """The number of positions that it holds."""
+        """Number of cached positions."""
         return self.layers[0].self_attention.length
 
     def reorder(self, rows: Rows) -> None:
-        """Keep these rows of the batch, in this order."""
+        """Reorder the batch: keep these rows, in this order."""
         for layer in self.layers:
             for attention in layer:
                 attention.reorder(rows)

@@ -1,4 +1,4 @@
-"""Model configuration: the sizes and choices that define a Transformer, and presets of them."""
+"""Model configuration and presets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tie = Literal["all", "output", "input", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The sizes and choices that define a Transformer of any kind: encoder-decoder, encoder or decoder alone.
+    """Configuration of a Transformer of any kind: encoder-decoder, encoder or decoder alone.
 
     The defaults are a small encoder-decoder for a laptop in the paper's architecture; :meth:`preset` has others. A
     model with one stack reads the layers of that one.
@@ -52,14 +52,14 @@ class TransformerConfig:
     norm_eps: float = 1e-5
     activation: Activation = "relu"  # of the feed-forward network; "swiglu" and "geglu" have a gate
     bias: bool = True  # of linear layers and norms
-    window: int | None = None  # how many positions, the newest included, self-attention looks back; None: all
-    tie: Tie = "all"  # matrices that are one: source, target, output; "output": the last two; "input": the first two
+    window: int | None = None  # sliding window of self-attention, the newest position included; None: all
+    tie: Tie = "all"  # shared matrices of source, target, output; "output": the last two; "input": the first two
     output_bias: bool = False
     scale_scores: bool = True  # divide them by √d_k
     scale_embedding: bool = True  # multiply it by √d_model
     scale_output: bool = False  # divide its input by √d_model
     embedding_norm: bool = False
-    token_types: int = 0  # kinds of segment with an embedding of their own; 0: none
+    token_types: int = 0  # number of segment types with an embedding; 0: none
     rotary_base: float = 10_000.0  # of the wavelengths of rotary positions
     relative_buckets: int = 32  # of distances that relative positions tell apart
     relative_max_distance: int = 128  # where their last bucket begins
@@ -67,14 +67,14 @@ class TransformerConfig:
     dropout: float = 0.1  # of sublayers' outputs and embeddings
     attention_dropout: float = 0.0  # of attention weights
     activation_dropout: float = 0.0  # inside the feed-forward network
-    layer_drop: float = 0.0  # probability of leaving out a whole layer
+    layer_drop: float = 0.0  # probability of skipping a whole layer
     init_std: float | None = None  # of all matrices, those that end a sublayer less; None: Xavier's, as wide as needed
     # Special tokens
-    pad_id: int | None = 0  # where it is also one of the next three, only a mask says what is padding
+    pad_id: int | None = 0  # where it is also one of the next three, padding needs a mask
     bos_id: int | None = 1
     eos_id: int | None = 2
     mask_id: int | None = None
-    decoder_start_id: int | None = None  # what a decoder with an encoder reads first; None: bos_id
+    decoder_start_id: int | None = None  # start token of a decoder with an encoder; None: bos_id
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -119,17 +119,17 @@ class TransformerConfig:
 
     @property
     def head_size(self) -> int:
-        """The width of a head."""
+        """Width of a head."""
         return self.d_model // self.num_heads if self.d_k is None else self.d_k
 
     @property
     def kv_heads(self) -> int:
-        """The number of heads of keys and values."""
+        """Number of key-value heads."""
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
     def least_size(self) -> int:
-        """A lower bound on how many numbers a model holds, in its parameters and its table of positions."""
+        """Lower bound of a model's size: its parameters and its table of positions."""
         layers = self.encoder_layers + self.decoder_layers
         inner = self.num_heads * self.head_size + self.d_ff
         rows = self.vocab_size + self.max_length + self.token_types + 2 * layers * inner
@@ -137,27 +137,27 @@ class TransformerConfig:
 
     @property
     def position_limit(self) -> int | None:
-        """The number of positions; None where they are relative, and ``max_length`` is only what was trained."""
+        """Number of positions; None where they are relative, and ``max_length`` is only that of training."""
         return self.max_length if self.positions in BOUNDED else None
 
     @property
     def padding_id(self) -> int | None:
-        """The token that is padding where no mask says so: ``pad_id``, unless it has another meaning in a text."""
+        """Padding token in the absence of a mask: ``pad_id``, unless it has another meaning in a text."""
         return None if self.pad_id in (self.bos_id, self.eos_id, self.mask_id) else self.pad_id
 
     @property
     def is_encoder_decoder(self) -> bool:
-        """True if there are both stacks."""
+        """True for a model with both stacks."""
         return self.encoder_layers > 0 and self.decoder_layers > 0
 
     @property
     def start_id(self) -> int | None:
-        """The token that a decoder with an encoder reads first."""
+        """Start token of a decoder with an encoder."""
         return self.bos_id if self.decoder_start_id is None else self.decoder_start_id
 
     @classmethod
     def preset(cls, name: str, *, vocab_size: int | None = None, **changes: Any) -> Self:
-        """A configuration by name, with changes.
+        """Preset configuration by name, with changes.
 
         ================================ ==================================================================
         ``nano``, ``small``, ``medium``  decoders of 0.8, 11 and 19 million parameters and a vocabulary: GPTs
@@ -186,12 +186,12 @@ class TransformerConfig:
         return cls.from_fields(fields)
 
     def to_json(self) -> str:
-        """The configuration as a JSON document."""
+        """Serialize the configuration to JSON."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that :meth:`to_json` wrote.
+        """Parse a configuration written by :meth:`to_json`.
 
         Raises:
             ValueError: it is not a JSON object, or a name is missing or unknown, or a value is not allowed.
@@ -200,7 +200,7 @@ class TransformerConfig:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """The configuration with these fields.
+        """Make a configuration from fields.
 
         Raises:
             ValueError: a name is missing or unknown, or a value is not allowed.
@@ -214,10 +214,10 @@ class TransformerConfig:
 
 
 def check_kinds(settings: Any) -> None:
-    """Refuse a dataclass with a field that is not what its annotation says; integers become floats where these are due.
+    """Check the types of a dataclass's fields against their annotations; integers become floats where needed.
 
     Raises:
-        ValueError: naming the field, what is expected and what it is.
+        ValueError: with the field's name, the expected type and the value.
     """
     for name, kind in get_type_hints(type(settings)).items():
         value = getattr(settings, name)

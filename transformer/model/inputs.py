@@ -1,4 +1,4 @@
-"""Token ids and padding masks: checked, and the positions that follow from them."""
+"""Input validation: token ids, padding masks, and positions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad import Tensor
 
 
 def check_ids(name: str, ids: Any) -> Tensor:
-    """Token ids as a tensor, or an error that names the argument."""
+    """Check token ids, and convert them to a tensor."""
     tensor = mg.asarray(ids)
     if tensor.ndim != 2 or tensor.dtype.kind not in "iu":
         raise ValueError(
@@ -21,12 +21,12 @@ def check_ids(name: str, ids: Any) -> Tensor:
 
 
 def real_tokens(ids: Tensor, attention_mask: Any, pad_id: int | None, length: int | None = None) -> Tensor | None:
-    """(B, T), True where a token is not padding; None where all are.
+    """Mask of real tokens (B, T): True where a token is not padding; None where all are.
 
     Args:
         ids: (B, T).
-        attention_mask: says so, where it is given.
-        pad_id: says so otherwise.
+        attention_mask: the mask, if given.
+        pad_id: the padding token otherwise.
         length: of the mask, where earlier tokens count too.
     """
     if attention_mask is not None:
@@ -44,7 +44,7 @@ def real_tokens(ids: Tensor, attention_mask: Any, pad_id: int | None, length: in
 
 
 def check_not_empty(name: str, real: Tensor | None) -> None:
-    """An error where a row has no token but padding: there is nothing to begin with."""
+    """Raise an error if a row has only padding."""
     if real is not None and not (rows := real.data.any(axis=1)).all():
         raise ValueError(f"{name}: expected tokens in each row, got nothing but padding in row {np.argmin(rows)}")
 

@@ -1,4 +1,4 @@
-"""The one layer that every Transformer is a stack of. "Attention Is All You Need", sections 3.1 and 3.3, Figure 1."""
+"""Transformer layer and its parts. "Attention Is All You Need", sections 3.1 and 3.3, Figure 1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformer.model.config import TransformerConfig
 
 
 class ActivationFunction(nn.Module):
-    """A function of each element, as a module, so that hooks see what it gives."""
+    """Activation function as a module, so that hooks see its output."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         self.function = function
@@ -24,11 +24,11 @@ class ActivationFunction(nn.Module):
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by the approximation that GPT-2 and BERT's first code have. Hendrycks and Gimpel, 2016, section 2."""
+    """GELU by the tanh approximation of GPT-2 and BERT's original code. Hendrycks and Gimpel, 2016, section 2."""
     return F.gelu(x, approximate="tanh")
 
 
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {  # and whether a gate has it
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {  # and if it is gated
     "relu": (F.relu, False),
     "gelu": (F.gelu, False),
     "gelu_tanh": (gelu_tanh, False),
@@ -39,7 +39,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {  # and wheth
 
 
 class FeedForward(nn.Module):
-    """FFN(x) = f(x W₁ + b₁) W₂ + b₂, at each position alike. Section 3.3, equation 2, where f is max(0, ·).
+    """Feed-forward network f(x W₁ + b₁) W₂ + b₂ at each position. Section 3.3, equation 2, where f is max(0, ·).
 
     With a gate it is (f(x Wᵍ) ∘ x W₁) W₂. Shazeer, 2020: "GLU variants improve Transformer".
     """
@@ -60,14 +60,14 @@ class FeedForward(nn.Module):
 
 
 def normalization(config: TransformerConfig) -> nn.LayerNorm | nn.RMSNorm:
-    """The norm that a model has everywhere."""
+    """Normalization layer of a model."""
     if config.norm == "rms":
         return nn.RMSNorm(config.d_model, config.norm_eps)
     return nn.LayerNorm(config.d_model, config.norm_eps, bias=config.bias)
 
 
 class Residual(nn.Module):
-    """A sublayer, wrapped: LayerNorm(x + Dropout(Sublayer(x))). Section 3.1 and, for the dropout, 5.4.
+    """Residual connection: LayerNorm(x + Dropout(Sublayer(x))). Section 3.1 and, for the dropout, 5.4.
 
     With ``norm_first`` it is x + Dropout(Sublayer(LayerNorm(x))), which trains without warm-up (Xiong et al., 2020).
     """
@@ -84,11 +84,11 @@ class Residual(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, attention to a memory where there is one, then the feed-forward network, each in a residual.
+    """Transformer layer: self-attention, optional cross-attention, feed-forward network, each in a residual.
 
     Args:
         config: of the model.
-        cross_attention: whether it attends to a memory, as a decoder does that has an encoder.
+        cross_attention: attend to a memory, as a decoder with an encoder does.
     """
 
     def __init__(self, config: TransformerConfig, cross_attention: bool) -> None:
@@ -130,7 +130,7 @@ def _attention(config: TransformerConfig) -> MultiHeadAttention:
 
 
 class TokenEmbedding(nn.Module):
-    """A vector for each token of the vocabulary, multiplied by √d_model. Section 3.4."""
+    """Token embedding, multiplied by √d_model. Section 3.4."""
 
     def __init__(self, config: TransformerConfig) -> None:
         self.scale = config.d_model**0.5 if config.scale_embedding else 1.0
@@ -144,7 +144,7 @@ class TokenEmbedding(nn.Module):
 
 
 class OutputProjection(nn.Module):
-    """Vectors (B, T, D) to a score for each token of the vocabulary (B, T, V). Section 3.4.
+    """Output projection: vectors (B, T, D) to logits (B, T, V). Section 3.4.
 
     Its matrix may be the token embedding's: Press and Wolf, 2017.
     """
@@ -159,7 +159,7 @@ class OutputProjection(nn.Module):
 
 
 def initialize(model: nn.Module, config: TransformerConfig) -> None:
-    """Give all linear layers their first values: Xavier's (Glorot and Bengio, 2010), or normal ones.
+    """Initialize all linear layers: Xavier (Glorot and Bengio, 2010), or normal.
 
     Normal ones are narrower by the root of the number of residuals where they end a sublayer, so that the residual
     stream does not grow with the depth (Radford et al., 2019, section 2.3).

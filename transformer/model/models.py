@@ -1,4 +1,4 @@
-"""The three models of the family: encoder-decoder, decoder alone and encoder alone."""
+"""Transformer models: encoder-decoder, decoder alone and encoder alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformer.model.stacks import Decoder, Encoder
 
 
 class Transformer(nn.Module):
-    """The encoder-decoder model: for translation, summarization, and any text from another."""
+    """Encoder-decoder Transformer, for translation, summarization and other text-to-text tasks."""
 
     encoder_class: ClassVar[type[Encoder]] = Encoder
     decoder_class: ClassVar[type[Decoder]] = Decoder
@@ -51,7 +51,7 @@ class Transformer(nn.Module):
 
 
 class CausalLM(nn.Module):
-    """A decoder alone, that predicts the next token: Radford et al., 2018 (GPT)."""
+    """Causal language model, a decoder alone: Radford et al., 2018 (GPT)."""
 
     decoder_class: ClassVar[type[Decoder]] = Decoder
 
@@ -73,7 +73,7 @@ class CausalLM(nn.Module):
 
 
 class MaskedLM(nn.Module):
-    """An encoder that fills in masked tokens: Devlin et al., 2019 (BERT)."""
+    """Masked language model, an encoder: Devlin et al., 2019 (BERT)."""
 
     encoder_class: ClassVar[type[Encoder]] = Encoder
 

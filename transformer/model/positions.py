@@ -1,4 +1,4 @@
-"""Position encodings, since attention itself does not know the order of its inputs.
+"""Position encodings: attention itself is invariant to the order of its inputs.
 
 A scheme acts in one of three places, and leaves the other two alone: on the embeddings, on queries and keys, or on the
 scores of self-attention.
@@ -17,11 +17,11 @@ from transformer.model.config import TransformerConfig
 
 
 class NoPositions(nn.Module):
-    """Nothing says where a token stands; in a decoder, causality still does (Haviv et al., 2022).
+    """No position encoding; a decoder's causal mask still gives positions (Haviv et al., 2022).
 
     Args:
         config: of the model.
-        causal: whether this is for a decoder.
+        causal: True for a decoder.
     """
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
@@ -32,18 +32,18 @@ class NoPositions(nn.Module):
         return x
 
     def rotation(self, positions: Tensor) -> Tensor | None:
-        """Angles that :func:`rotate` applies to queries and keys at the positions (T,) or (B, T)."""
+        """Rotation angles for queries and keys at the positions (T,) or (B, T), applied by :func:`rotate`."""
         return None
 
     def bias(self, queries: int, keys: int) -> Tensor | None:
-        """(H, Q, K) to add to the scores; the last query stands at the last key."""
+        """Attention bias (H, Q, K); the last query stands at the last key."""
         return None
 
 
 def sinusoidal(length: int, d_model: int) -> Tensor:
-    """PE(pos, 2i) = sin(pos / 10000^(2i/d)), PE(pos, 2i+1) = cos of the same: (length, d_model), float32.
+    """Sinusoidal encoding sin(pos / 10000^(2i/d)) at 2i, cos at 2i+1: (length, d_model), float32.
 
-    Each pair of columns is a clock hand of its own speed. A step of k positions turns every hand by a fixed angle, so
+    Each pair of columns is a rotation at its own frequency. A step of k positions turns each by a fixed angle, so
     relative positions are linear functions of the encodings.
 
     Source: "Attention Is All You Need", section 3.5.
@@ -57,11 +57,11 @@ def sinusoidal(length: int, d_model: int) -> Tensor:
 
 
 class SinusoidalPositions(NoPositions):
-    """Adds the fixed encoding of its position to each embedding: see :func:`sinusoidal`."""
+    """Sinusoidal positions, added to the embeddings: see :func:`sinusoidal`."""
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
-        # An ndarray, not a tensor: it follows from the two sizes and need not be saved with the weights.
+        # An ndarray, not a tensor: it is computed from two sizes and not saved with the weights.
         self.table = sinusoidal(config.max_length, config.d_model).numpy()
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class SinusoidalPositions(NoPositions):
 
 
 class SinusoidalHalvesPositions(SinusoidalPositions):
-    """The same numbers with all sines before all cosines, as the paper's own code and Marian have them."""
+    """Sinusoidal positions with all sines before all cosines, as in the paper's own code and Marian."""
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
@@ -77,7 +77,7 @@ class SinusoidalHalvesPositions(SinusoidalPositions):
 
 
 class LearnedPositions(NoPositions):
-    """Adds a learned vector for its position to each embedding. Gehring et al., 2017; Table 3, row E of the paper."""
+    """Learned positions, added to the embeddings. Gehring et al., 2017; Table 3, row E of the paper."""
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
@@ -89,7 +89,7 @@ class LearnedPositions(NoPositions):
 
 
 class RotaryPositions(NoPositions):
-    """Turns each pair of features of queries and keys by an angle that grows with the position.
+    """Rotary positions (RoPE): rotate pairs of features of queries and keys by an angle proportional to the position.
 
     Their product then depends on the distance only. Pairs are (i, i + D/2). Su et al., 2021, section 3.4.2.
     """
@@ -99,14 +99,14 @@ class RotaryPositions(NoPositions):
         self.frequency = (config.rotary_base ** (-np.arange(0, config.head_size, 2) / config.head_size)).astype("f4")
 
     def rotation(self, positions: Tensor) -> Tensor:
-        """cos and sin of all angles: (2, T, D/2), or (2, B, 1, T, D/2), which broadcasts over heads."""
+        """Rotation cos and sin of all angles: (2, T, D/2), or (2, B, 1, T, D/2), which broadcasts over heads."""
         angle = mg.expand_dims(positions, -1).astype(mg.float32) * self.frequency
         angle = angle if positions.ndim == 1 else mg.expand_dims(angle, 1)
         return mg.stack([mg.cos(angle), mg.sin(angle)])
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn the pairs of features of (B, H, T, D) by the angles of a :meth:`RotaryPositions.rotation`."""
+    """Rotate the pairs of features of (B, H, T, D) by the angles of a :meth:`RotaryPositions.rotation`."""
     cos, sin = rotation[0].astype(x.dtype), rotation[1].astype(x.dtype)
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
@@ -114,7 +114,7 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 
 
 class AlibiPositions(NoPositions):
-    """Subtracts from each score its distance times the head's slope, 2^(-8/H), 2^(-16/H), … Press et al., 2022.
+    """ALiBi: scores minus distance times the head's slope, 2^(-8/H), 2^(-16/H), … Press et al., 2022.
 
     In an encoder the distance counts in both directions alike.
     """
@@ -128,14 +128,14 @@ class AlibiPositions(NoPositions):
 
 
 def alibi_slopes(heads: int) -> list[float]:
-    """A geometric sequence; where H is no power of two, every other slope of the next one fills up. Section 3."""
+    """ALiBi slopes: geometric; if H is not a power of two, every other slope of the next power is added. Section 3."""
     power = 2 ** int(math.log2(heads))
     slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
     return slopes if power == heads else slopes + alibi_slopes(2 * power)[0::2][: heads - power]
 
 
 class RelativePositions(NoPositions):
-    """Adds to each score a number learned for its head and its distance. Raffel et al., 2020 (T5), section 2.1.
+    """Relative position bias, learned for each head and distance. Raffel et al., 2020 (T5), section 2.1.
 
     Distances share buckets: one each while they are short, ever wider ones up to ``relative_max_distance``, one beyond.
     """
@@ -152,7 +152,7 @@ class RelativePositions(NoPositions):
 
 
 def relative_buckets(distance: np.ndarray, buckets: int, max_distance: int, causal: bool) -> np.ndarray:
-    """The bucket of each distance (key minus query); without causality, half of them are for later keys."""
+    """Relative position buckets of distances (key minus query); if not causal, half of them are for later keys."""
     offset = np.zeros_like(distance)
     if causal:
         distance = np.maximum(-distance, 0)
@@ -161,7 +161,7 @@ def relative_buckets(distance: np.ndarray, buckets: int, max_distance: int, caus
         offset = np.where(distance > 0, buckets, 0)
         distance = np.abs(distance)
     exact = buckets // 2
-    # float32, as in the models that exist: at the edge between two buckets it decides
+    # float32, as in existing models: rounding decides at the edge between two buckets
     ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact)) / np.float32(
         math.log(max_distance / exact)
     )
@@ -170,7 +170,7 @@ def relative_buckets(distance: np.ndarray, buckets: int, max_distance: int, caus
 
 
 def _distances(queries: int, keys: int) -> np.ndarray:
-    """(Q, K): the key's place minus the query's."""
+    """Distances (Q, K): the key's position minus the query's."""
     return np.arange(keys)[None, :] - np.arange(keys - queries, keys)[:, None]
 
 

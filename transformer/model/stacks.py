@@ -15,13 +15,13 @@ from transformer.model.positions import POSITIONS
 
 
 class Stack(nn.Module):
-    """Embeddings of tokens and positions, then layers one after the other: what encoder and decoder have in common.
+    """Stack of layers on embeddings of tokens and positions: the base class of encoder and decoder.
 
     Args:
         config: of the model.
-        layers: how many.
-        causal: whether a position sees only earlier ones.
-        cross_attention: whether the layers attend to a memory.
+        layers: the number of layers.
+        causal: attend only to earlier positions.
+        cross_attention: attend to a memory.
         tokens: the embedding, where it is shared.
     """
 
@@ -50,7 +50,7 @@ class Stack(nn.Module):
         initialize(self, config)
 
     def embed(self, ids: Tensor, positions: Tensor, token_type_ids: Any = None) -> Tensor:
-        """Token ids (B, T) at the positions (T,) or (B, T) to vectors (B, T, D)."""
+        """Embed token ids (B, T) at the positions (T,) or (B, T) as vectors (B, T, D)."""
         x = self.tokens(ids)
         if self.types is not None:
             x = x + self.types(mg.zeros_like(ids) if token_type_ids is None else token_type_ids)
@@ -68,7 +68,7 @@ class Stack(nn.Module):
         memory_visible: Visibility | None = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
-        """Embeddings (B, T, D) through all layers: (B, T, D). In training, each is left out with ``layer_drop``.
+        """Run embeddings (B, T, D) through all layers: (B, T, D). In training, each is skipped with ``layer_drop``.
 
         Source of the layer drop: Fan, Grave and Joulin, 2020: "Reducing Transformer depth on demand".
         """
@@ -80,14 +80,14 @@ class Stack(nn.Module):
         return x if self.norm is None else self.norm(x)
 
     def check_length(self, length: int) -> None:
-        """An error where there are more positions than the model has."""
+        """Check the length: an error if it exceeds the model's positions."""
         limit = self.config.position_limit
         if limit is not None and length > limit:
             raise ValueError(f"{type(self).__name__}: {length} positions are more than the model's max_length={limit}")
 
 
 class Encoder(Stack):
-    """A stack of layers in which every position sees every other."""
+    """Transformer encoder: every position attends to every other."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config, config.encoder_layers, causal=False)
@@ -114,7 +114,7 @@ class Encoder(Stack):
 
 
 class Decoder(Stack):
-    """A stack of layers in which every position sees earlier ones, and the memory that an encoder has made.
+    """Transformer decoder: every position attends to earlier ones, and to an encoder's memory.
 
     Args:
         config: of the model; where it has encoder layers, the decoder attends to their memory.

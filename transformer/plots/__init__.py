@@ -1,1 +1,1 @@
-"""Pictures of a model's attention and of a training's losses and gradients."""
+"""Plots of a model's attention and of a training's losses and gradients."""

@@ -1,4 +1,4 @@
-"""Attention of one text as a picture: the computation graph of a block, with each head's weights."""
+"""Attention graph: the computation graph of one block, with each head's weights."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class _Reading:
-    """Inputs of a model, and what they stand for."""
+    """Inputs of a model, and their tokens."""
 
     arguments: tuple[Ids, ...]  # a row each
-    stacks: dict[str, Ids]  # what each stack of layers reads
-    written: Ids  # what each position of a decoder beside an encoder writes next
+    stacks: dict[str, Ids]  # input of each stack of layers
+    written: Ids  # next token of each position of a decoder with an encoder
     title: str
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of an attention layer, as it happened while the model read."""
+    """Recorded call of an attention layer."""
 
     layer: MultiHeadAttention
     name: str
     arguments: tuple[Any, ...]  # query, memory, visible
     output: Tensor
     weights: np.ndarray[Any, Any]  # (H, Q, K)
-    rows: list[str]  # what the queries stand for
-    columns: list[str]  # what the keys stand for
+    rows: list[str]  # tokens of the queries
+    columns: list[str]  # tokens of the keys
     scope: Scope
 
     @property
@@ -66,7 +66,7 @@ class _Call:
 
     @property
     def mask(self) -> np.ndarray[Any, Any] | None:
-        """(Q, K), True where a query may attend; None where nothing is hidden."""
+        """Attention mask (Q, K), True where a query may attend; None if nothing is hidden."""
         mask = np.ones(self.weights.shape[1:], np.bool_)
         if self.visible.mask is not None:
             mask = mask & self.visible.mask.data.reshape(-1, *self.visible.mask.shape[-2:])[0]
@@ -79,7 +79,7 @@ class _Call:
     def axes(self) -> str:
         if self.crosses:
             return "rows: the token being written · columns: the source"
-        return "rows: the position that looks · columns: where it looks"
+        return "rows: queries · columns: keys"
 
 
 def draw_attention(
@@ -91,7 +91,7 @@ def draw_attention(
     layer: str | None = None,
     max_tokens: int = 24,
 ) -> Graph:
-    """Draw one attention block while a model translates a sentence, continues a prompt or fills in a text.
+    """Draw one attention block of a model that translates a sentence, continues a prompt or fills in a text.
 
     Q, K and V from their inputs through projection and heads, then QKᵀ, scale, bias, mask, softmax, each head's weights
     as a heatmap, ·V, and the heads' concatenation: the operations that were recorded, with their shapes.
@@ -102,7 +102,7 @@ def draw_attention(
         target: the translation; the model's own (greedy) when None. For an encoder-decoder model only.
         layer: the attention layer, such as ``encoder.layers.0.self_attention``; by default the last one, which in an
             encoder-decoder model attends to the source.
-        max_tokens: how many rows and columns of the weights to show.
+        max_tokens: maximum number of rows and columns of the weights.
 
     Returns:
         A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
@@ -136,7 +136,7 @@ def _heads(layer: MultiHeadAttention) -> str:
 
 
 def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
-    """The texts as this kind of model reads them."""
+    """Prepare the texts for this kind of model."""
     if isinstance(model, Transformer):
         return _translation(model, tokenizer, source, target)
     if not isinstance(model, (CausalLM, MaskedLM)):
@@ -167,12 +167,12 @@ def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: 
 
 
 def _clipped(text: str) -> str:
-    """As much of a text as a title has room for."""
+    """Truncate a text to the length of a title."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, layer: MultiHeadAttention) -> _Call:
-    """Run the model with recording on, and catch the call of the layer."""
+    """Run the model with recording on, and capture the call of the layer."""
     caught: list[tuple[tuple[Any, ...], Tensor]] = []
     handle = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
     try:
@@ -183,7 +183,7 @@ def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, 
     arguments, output = caught[0]
     crosses = arguments[0] is not arguments[1]
     columns = reading.stacks["encoder" if crosses else name.split(".")[0]]
-    # A decoder's position holds the newest token read; what it gathers from the source serves to write the next one.
+    # A decoder's position reads the newest token and attends to the source to predict the next one.
     rows = reading.written if crosses else columns
     return _Call(
         layer,
@@ -198,7 +198,7 @@ def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, 
 
 
 def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
-    """The scope of the call that computed ``output``."""
+    """Scope of the call that computed ``output``."""
     scope = output.node.scope if output.node is not None else None
     while scope is not None and (scope.label, scope.kind) != (layer.label, type(layer).__name__):
         scope = scope.parent
@@ -208,7 +208,7 @@ def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
 
 
 def _picture(call: _Call, max_tokens: int) -> Picture:
-    """The recorded graph of the call, arranged and named as in the paper's figure."""
+    """Picture of the recorded call, arranged and named as in the paper's figure."""
     query, memory = call.arguments[:2]
     sources = [("decoder state", query), ("encoder output", memory)] if call.crosses else [("input", query)]
     bias = call.visible.bias
@@ -232,7 +232,7 @@ def _picture(call: _Call, max_tokens: int) -> Picture:
 
 
 def _one_vertex_for_heads(picture: Picture, layer: MultiHeadAttention) -> Picture:
-    """Reshape and permute_dims, one after the other, split the width into heads or put them together again."""
+    """Merge reshape and permute_dims, which split or merge the heads, into one vertex."""
     both = {"reshape", "permute_dims"}
     following = {edge.tail: edge.head for edge in picture.edges if {edge.tail.label, edge.head.label} == both}
     projections = {edge.head: edge.tail.label for edge in picture.edges if edge.tail.kind == "module"}
@@ -260,7 +260,7 @@ def _name_projections(picture: Picture, layer: MultiHeadAttention) -> None:
 
 
 def _in_lanes(picture: Picture) -> Picture:
-    """A box each for Q, K and V, side by side: the projection and the split into heads behind it."""
+    """Box Q, K and V, side by side: each projection with its split into heads."""
     lanes = {edge.tail.label: edge for edge in picture.edges if edge.tail.kind == "module" and edge.tail.label in LANES}
     for name, edge in lanes.items():
         edge.tail.block = edge.head.block = LANES[name]
@@ -269,7 +269,7 @@ def _in_lanes(picture: Picture) -> Picture:
 
 
 class _Parts:
-    """The steps of the formula softmax(Q Kᵀ · scale) V among the vertices of a picture."""
+    """Parts of softmax(Q Kᵀ · scale) V among the vertices of a picture."""
 
     def __init__(self, picture: Picture) -> None:
         self.softmax = next(vertex for vertex in picture.vertices if vertex.label == "softmax")
@@ -281,7 +281,7 @@ class _Parts:
 
 
 def _with_rotations(picture: Picture, parts: _Parts) -> Picture:
-    """One vertex for the turn of queries, and one for that of keys, between their heads and their product."""
+    """Merge the rotations of queries and of keys into one vertex each."""
     splits = [edge.tail for edge in picture.edges if edge.tail.label.startswith("split into")]
     turns = []
     for split in dict.fromkeys(splits):
@@ -294,7 +294,7 @@ def _with_rotations(picture: Picture, parts: _Parts) -> Picture:
 
 
 def _with_hidden_scores(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
-    """One vertex for what happens to scores between scale and softmax, with the mask and the bias that come to it."""
+    """Merge the operations on scores between scale and softmax into one vertex, with mask and bias as its inputs."""
     starts = [parts.scale, *(vertex for vertex in picture.vertices if vertex.label == BIAS)]
     inside = set().union(*(_between(picture, start, parts.softmax) for start in starts))
     mask, bias = call.mask, call.visible.bias
@@ -320,7 +320,7 @@ def _with_hidden_scores(picture: Picture, parts: _Parts, call: _Call, max_tokens
 
 
 def _between(picture: Picture, first: Vertex, last: Vertex) -> set[Vertex]:
-    """Vertices on the paths from one vertex to another, and the constants that only they use."""
+    """Vertices between two vertices, and the constants that only they use."""
     after = _reached(first, [(edge.tail, edge.head) for edge in picture.edges])
     before = _reached(last, [(edge.head, edge.tail) for edge in picture.edges])
     inside = after & before
@@ -340,7 +340,7 @@ def _reached(start: Vertex, steps: list[tuple[Vertex, Vertex]]) -> set[Vertex]:
 
 
 def _contracted(picture: Picture, inside: set[Vertex], into: Vertex) -> Picture:
-    """One vertex in place of some."""
+    """Contract some vertices into one."""
     edges = [
         replace(edge, tail=into if edge.tail in inside else edge.tail, head=into if edge.head in inside else edge.head)
         for edge in picture.edges
@@ -350,12 +350,12 @@ def _contracted(picture: Picture, inside: set[Vertex], into: Vertex) -> Picture:
 
 
 def _summary(vertices: set[Vertex]) -> str:
-    """The operations that a vertex stands for."""
+    """Summary of the operations of a vertex."""
     return ", ".join(sorted({vertex.label for vertex in vertices if vertex.kind != "constant"}))
 
 
 def _name_operations(parts: _Parts, call: _Call) -> None:
-    """Name the operations by their meaning here; their own names go to the second line."""
+    """Name the operations by their role; their own names go to the second line."""
     scale = call.layer.attend.scale
     parts.mean.label, parts.mean.details = "weights · V", ("matmul",)
     parts.product.label, parts.product.details = "Q Kᵀ", ("matmul",)
@@ -365,7 +365,7 @@ def _name_operations(parts: _Parts, call: _Call) -> None:
 
 
 def _with_weights(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
-    """The heatmaps, on the way from the softmax to the values."""
+    """Add the heatmaps, between softmax and values."""
     after = next(edge for edge in picture.edges if edge.tail is parts.softmax)
     rows, columns = call.rows[:max_tokens], call.columns[:max_tokens]
     notes = [call.axes, *_shortened("rows", rows, call.rows), *_shortened("columns", columns, call.columns)]

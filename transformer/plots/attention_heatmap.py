@@ -1,4 +1,4 @@
-"""Attention heat maps: weights as tables of coloured cells, in Graphviz's HTML-like labels."""
+"""Attention heat maps as tables of coloured cells, in Graphviz's HTML-like labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDEST = 760  # points for all heads of one row
 
 
 def heatmaps(weights: Array, rows: Sequence[str], columns: Sequence[str], note: str) -> str:
-    """The weights (H, Q, K) of each head as a labelled table, several heads side by side."""
+    """Heat maps of the weights (H, Q, K): a labelled table for each head, side by side."""
     rows, columns = [_short(token) for token in rows], [_short(token) for token in columns]
     width = sum(map(_width, columns)) + max(map(_width, rows)) + 20
     lines = -(-len(weights) * width // WIDEST)
@@ -40,7 +40,7 @@ def heatmaps(weights: Array, rows: Sequence[str], columns: Sequence[str], note: 
 
 
 def mask_table(mask: Array, shape: str) -> str:
-    """A boolean mask (Q, K) as a small table."""
+    """Table of a boolean mask (Q, K)."""
     grid = _table(["".join(_cell(float(allowed), 8) for allowed in row) for row in mask], GRID_STYLE)
     caption = "nothing is hidden" if mask.all() else "dark: may attend"
     lines = [_small(f"mask {shape}"), grid, _small(caption, FAINT)]
@@ -48,7 +48,7 @@ def mask_table(mask: Array, shape: str) -> str:
 
 
 def _head(title: str, weights: Array, rows: Sequence[str], columns: Sequence[str]) -> str:
-    """One head: the keys along the top, the queries down the side."""
+    """Heat map of one head: keys along the top, queries down the side."""
     corner = '<TD BORDER="0"></TD>'
     header = "".join(f'<TD BORDER="0" WIDTH="{_width(token)}">{_small(token)}</TD>' for token in columns)
     body = (
@@ -77,7 +77,7 @@ def _cell(weight: float, size: int = CELL) -> str:
 
 
 def colour(weight: float) -> str:
-    """White for 0, dark for 1, in between for a weight between: as six hexadecimal digits."""
+    """Colour of a weight as six hexadecimal digits: white for 0, dark for 1."""
     low, high, share = (LOWEST, MIDDLE, 2 * weight) if weight < 0.5 else (MIDDLE, HIGHEST, 2 * weight - 1)
     return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in zip(low, high, strict=True))
 

@@ -1,4 +1,4 @@
-"""Gradient norms: those of a training's steps and parameters, and the effect of clipping on them."""
+"""Gradient norms over steps and parameters, and the effect of clipping."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from transformer.plots.style import ACCENT, INK, check_steps, new_figure, save_figure, tidy
 from transformer.train import Step
 
-ROWS = 40  # parameters that a heat map has room to name
+ROWS = 40  # maximum number of named rows
 COLUMNS = 200  # steps, or groups of steps, side by side
 
 
 def save_gradient_picture(
     steps: Sequence[Step], parameters: Sequence[str], path: Path, clip_norm: float | None = None
 ) -> None:
-    """Draw which parameters' gradients were how large, which steps were clipped, and by how much.
+    """Plot the gradient norms of all parameters, and the clipping of each step.
 
     On top the norm of all gradients at each step, before clipping, and the limit; below it the factor that clipping by
     norm left of them. The heat map shows each parameter's share of the squared norm: those that are dark in a clipped
-    step are those that it was clipped for. With clipping by value a second one shows what share of elements was cut.
+    step caused the clipping. With clipping by value a second one shows the share of clipped elements.
 
     Args:
         steps: of a training, with their ``gradient_norms``.
@@ -100,7 +100,7 @@ def _draw_map(figure: Any, axes: Any, numbers: Any, shares: Any, names: Sequence
 
 
 def _rows(parameters: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The names of a heat map's rows, and each parameter's row: the parameters, or modules where there are too many."""
+    """Rows of a heat map: their names, and each parameter's row; modules if there are too many parameters."""
     names = list(parameters)
     depth = max(name.count(".") for name in names) if names else 0
     while len(set(names)) > ROWS and depth > 0:
@@ -111,7 +111,7 @@ def _rows(parameters: Sequence[str]) -> tuple[list[str], list[int]]:
 
 
 def _grouped(values: Any, places: Sequence[int], ufunc: np.ufunc) -> Any:
-    """The rows of parameters that share a row of the picture, as one."""
+    """Group the parameters that share a row."""
     rows = np.zeros((max(places) + 1, values.shape[1]))
     ufunc.at(rows, list(places), values)
     return rows

@@ -1,4 +1,4 @@
-"""Loss curves: each step's loss, its running mean, and the held-out loss."""
+"""Loss curves of training and held-out data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformer.train import Step
 
 
 def save_loss_curve(steps: Sequence[Step], path: Path) -> None:
-    """Draw each step's loss, its running mean, and the held-out loss; the suffix of ``path`` chooses PNG, SVG or PDF.
+    """Plot the loss of each step, its running mean, and the held-out loss, to PNG, SVG or PDF by the path's suffix.
 
     Args:
         steps: of a training, as it yields them or as :func:`transformer.train.read_log` reads them.

@@ -1,4 +1,4 @@
-"""Figure style: the colours and axes of all matplotlib figures, and their way to the disk."""
+"""Figure style of all matplotlib figures: colours, axes, saving."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INK, FAINT, ACCENT = "#0b7285", "#99c9d3", "#d9480f"
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty matplotlib figure, its sides in inches.
+    """New matplotlib figure, size in inches.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -24,7 +24,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def prepare_directory(directory: Path) -> None:
-    """Make a directory for figures: before the work that they show, when an error costs nothing yet.
+    """Prepare a directory for figures, early, so that errors come before the work.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -35,7 +35,7 @@ def prepare_directory(directory: Path) -> None:
 
 
 def tidy(axes: Any) -> None:
-    """A faint grid, and no frame but the two axes."""
+    """Tidy an axes: a faint grid, and no frame but the two axes."""
     axes.grid(True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -1,4 +1,4 @@
-"""Model directories: saved and loaded, in our format and in those of Hugging Face.
+"""Model directories: saving and loading, in our format and in those of Hugging Face.
 
 snapshot (files that change together) → huggingface (the families) → directory (names of files) → saving → models (the
 public classes) → loading.

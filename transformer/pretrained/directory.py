@@ -1,4 +1,4 @@
-"""Files of a model directory: their names, and which belong to a model and which to a tokenizer."""
+"""File names of a model directory: those of the model and those of the tokenizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transformer.pretrained.huggingface import INDEX, WEIGHTS
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
-LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # which count where TOKENIZER_CONFIG does not list ADDED_TOKENS
+LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # used if TOKENIZER_CONFIG does not list ADDED_TOKENS
 ADDED_TOKENS = "added_tokens_decoder"
 OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
 OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)

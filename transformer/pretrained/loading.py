@@ -1,4 +1,4 @@
-"""Models and tokenizers from the files of a directory, in our format or in those of Hugging Face."""
+"""Loading of models and tokenizers from a directory, in our format or in those of Hugging Face."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
-    """Load the model of a directory, in evaluation mode.
+    """Load the model of a directory in evaluation mode.
 
     It may come from :meth:`PretrainedModel.save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
     :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`. Weights
     that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory says of
-    decoding or of training that there is not here.
+    decoding or of training that is not supported here.
 
     Raises:
         FileNotFoundError: the directory or one of its files is missing.
-        ValueError: a file is damaged, describes a model that there is none of here, or does not fit the others.
+        ValueError: a file is damaged, describes an unsupported model, or does not fit the others.
     """
     return _model(_read(directory, OF_MODEL, CONFIG))
 
@@ -62,18 +62,18 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
 
 
 def load_both(directory: str | os.PathLike[str]) -> tuple[PretrainedModel, Tokenizer]:
-    """Load the model and the tokenizer of a directory, which belong together though others write to it meanwhile.
+    """Load model and tokenizer of a directory from one snapshot, also while others write to it.
 
     Raises:
         FileNotFoundError: the directory or one of its files is missing.
-        ValueError: a file is damaged, describes a model that there is none of here, or does not fit the others.
+        ValueError: a file is damaged, describes an unsupported model, or does not fit the others.
     """
     saved = _read(directory, {*OF_MODEL, *OF_TOKENIZER}, CONFIG, TOKENIZER)
     return _model(saved), _tokenizer(saved)
 
 
 def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Snapshot:
-    """The files of a model directory, all of the same model."""
+    """Read the files of a model directory from one snapshot."""
     directory = Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such model directory")
@@ -86,7 +86,7 @@ def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str)
 
 
 def _check_undamaged(saved: Snapshot) -> None:
-    """Refuse weights with other bits. Where their length or config.json is another, a program saved its own model."""
+    """Refuse weights with a wrong checksum, unless length or config.json differ: another program saved a model."""
     weights, known = saved.contents.get(WEIGHTS), saved.members.get(WEIGHTS)
     if weights is None or known is None or len(weights) != known.size or saved.fault(CONFIG):
         return
@@ -101,10 +101,10 @@ def _model(saved: Snapshot) -> PretrainedModel:
         warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=3)
     path = saved.path(WEIGHTS if WEIGHTS in saved.contents else INDEX)
     arrays = read_weights(saved.directory, saved.contents)
-    saved.contents.pop(WEIGHTS, None)  # of which the arrays are a copy
+    saved.contents.pop(WEIGHTS, None)  # the arrays are copies of it
     with _blaming(path):
         model = described.build(arrays, saved.directory)
-    name = GENERATION if GENERATION in saved.contents else CONFIG  # old directories say there how a model writes
+    name = GENERATION if GENERATION in saved.contents else CONFIG  # generation settings of old directories
     if model.generation is not None and (name == GENERATION or described.family is not None):
         with _blaming(saved.path(name)):
             model.generation = _generation(saved.contents[name].decode("utf-8"), model.config, described.ends)
@@ -130,7 +130,7 @@ def _settings(saved: Snapshot, name: str) -> dict[str, Any]:
 
 
 class _Described(NamedTuple):
-    """Content of ``config.json``."""
+    """Parsed ``config.json``."""
 
     config: TransformerConfig
     architecture: Architecture
@@ -139,7 +139,7 @@ class _Described(NamedTuple):
     ends: tuple[int, ...] | None = None  # tokens that end a text, where there are several
 
     def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> PretrainedModel:
-        """The model with these weights."""
+        """Build the model with these weights."""
         config, architecture, family = self.config, self.architecture, self.family
         if family is not None:
             arrays = family.canonical(arrays)
@@ -167,7 +167,7 @@ def _described(saved: Snapshot) -> _Described:
 
 
 def _describe(settings: dict[str, Any]) -> _Described:
-    """The parsed content of ``config.json``."""
+    """Parse ``config.json``."""
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
     if model_type == OWN:
         kind = names[0] if isinstance(names, list) and names else names
@@ -184,7 +184,7 @@ def _describe(settings: dict[str, Any]) -> _Described:
 
 
 def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | None) -> GenerationConfig:
-    """The generation settings of a model.
+    """Generation settings of a model.
 
     Special tokens that are not in the vocabulary, as defaults often are, are none; a text is no longer than the model
     has positions for.
@@ -208,10 +208,10 @@ def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | No
 
 
 def _started(config: TransformerConfig, generation: GenerationConfig) -> TransformerConfig:
-    """The configuration with the start token that may be said beside it alone."""
+    """Configuration with the start token that only the generation settings may name."""
     before = config.start_id
-    said = [generation.decoder_start_token_id, before, generation.bos_token_id]
-    start = next((token for token in said if token is not None), None)
+    candidates = [generation.decoder_start_token_id, before, generation.bos_token_id]
+    start = next((token for token in candidates if token is not None), None)
     if start == before or not config.is_encoder_decoder:
         return config
     return dataclasses.replace(config, decoder_start_id=start)
@@ -219,7 +219,7 @@ def _started(config: TransformerConfig, generation: GenerationConfig) -> Transfo
 
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
-    """Begin errors with the file that is at fault."""
+    """Prefix errors with the file's path."""
     try:
         yield
     except ValueError as error:
@@ -227,7 +227,7 @@ def _blaming(path: Path) -> Iterator[None]:
 
 
 def _check_size(config: TransformerConfig, arrays: Arrays) -> None:
-    """Refuse a configuration that is far larger than its weights, before room for it is taken."""
+    """Refuse a configuration that is far larger than its weights, before memory is allocated."""
     layers = config.encoder_layers + config.decoder_layers
     if layers > len(arrays):
         raise ValueError(f"config.json describes {layers:,} layers, the weights are {len(arrays):,} arrays")

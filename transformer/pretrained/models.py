@@ -1,4 +1,4 @@
-"""The public model classes: the plain ones of :mod:`transformer.model`, with generation and model directories."""
+"""Public model classes: those of :mod:`transformer.model`, with generation and model directories."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from transformer.pretrained.snapshot import write_snapshot
 
 
 class PretrainedModel(nn.Module):
-    """A model that is defined by its configuration and can be written to a directory and read back.
+    """Pretrained model: defined by its configuration, saved to and loaded from a directory.
 
     :func:`from_pretrained` finds a subclass by its name.
     """
 
     kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
-    generation: GenerationConfig | None = None  # how it writes, if it does
-    purpose: str | None = None  # the task that it is made for, where its family says so
+    generation: GenerationConfig | None = None  # generation settings, if it is generative
+    purpose: str | None = None  # the task of its family, if any
 
     def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -36,7 +36,7 @@ class PretrainedModel(nn.Module):
         self.config = config
 
     def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
-        """Write the model, and the tokenizer if one is given.
+        """Save the model, and the tokenizer if one is given.
 
         A model that is a GPT-2, BERT, BART, Marian or T5 in every detail is written as Hugging Face's ``transformers``
         reads it; any other in a format of our own. The files take the place of earlier ones together, for those too
@@ -49,31 +49,31 @@ class PretrainedModel(nn.Module):
         write_snapshot(Path(directory), self.files(tokenizer))
 
     def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
-        """The files that :meth:`save_pretrained` writes: see :func:`~transformer.pretrained.saving.model_files`."""
+        """Files that :meth:`save_pretrained` writes: see :func:`~transformer.pretrained.saving.model_files`."""
         return model_files(self, self.config, self.generation, tokenizer)
 
 
 class GenerativeModel(PretrainedModel, whole=False):
-    """A model that writes one token after another, each given those before.
+    """Generative model: generates one token after another.
 
-    ``generation`` says how, where nothing else is asked for.
+    ``generation`` holds the default settings.
     """
 
     generation: GenerationConfig = GenerationConfig()
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
-        """The state before the first new token of each row: see :class:`DecodingState`."""
+        """Initial decoding state before the first new token of each row: see :class:`DecodingState`."""
         raise TypeError(f"{type(self).__name__} defines no begin()")
 
     def generate(
         self, input_ids: Any, max_new_tokens: int | None = None, *, attention_mask: Any = None, **choices: Any
     ) -> list[Hypothesis]:
-        """The texts that the model writes for each row (B, T): see :func:`transformer.decode.generate`."""
+        """Generate texts for each row (B, T): see :func:`transformer.decode.generate`."""
         return generate(self, input_ids, attention_mask, max_new_tokens=max_new_tokens, **choices)
 
 
 class Encoder(stacks.Encoder, PretrainedModel):
-    """A stack of layers in which every position sees every other.
+    """Transformer encoder: every position attends to every other.
 
     Example:
         >>> import numpy as np
@@ -84,7 +84,7 @@ class Encoder(stacks.Encoder, PretrainedModel):
 
 
 class Decoder(stacks.Decoder, PretrainedModel):
-    """A stack of layers in which every position sees earlier ones, and the memory that an encoder has made.
+    """Transformer decoder: every position attends to earlier ones, and to an encoder's memory.
 
     Args:
         config: of the model; where it has encoder layers, the decoder attends to their memory.
@@ -93,7 +93,7 @@ class Decoder(stacks.Decoder, PretrainedModel):
 
 
 class Transformer(plain.Transformer, GenerativeModel):
-    """The encoder-decoder model: for translation, summarization, and any text from another.
+    """Encoder-decoder Transformer, for translation, summarization and other text-to-text tasks.
 
     Example:
         >>> import numpy as np
@@ -107,12 +107,12 @@ class Transformer(plain.Transformer, GenerativeModel):
     decoder_class = Decoder
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
-        """The state before the first token of the targets of some sources (B, S): see :class:`DecodingState`."""
+        """Initial decoding state of the targets of some sources (B, S): see :class:`DecodingState`."""
         return target_state(self, input_ids, attention_mask, use_cache=use_cache)
 
 
 class CausalLM(plain.CausalLM, GenerativeModel):
-    """A decoder alone, that predicts the next token: Radford et al., 2018 (GPT).
+    """Causal language model, a decoder alone: Radford et al., 2018 (GPT).
 
     Example:
         >>> import numpy as np
@@ -125,12 +125,12 @@ class CausalLM(plain.CausalLM, GenerativeModel):
     decoder_class = Decoder
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
-        """The state before the first token after some prompts (B, T): see :class:`DecodingState`."""
+        """Initial decoding state after some prompts (B, T): see :class:`DecodingState`."""
         return prompt_state(self, input_ids, attention_mask, use_cache=use_cache)
 
 
 class MaskedLM(plain.MaskedLM, PretrainedModel):
-    """An encoder that fills in masked tokens: Devlin et al., 2019 (BERT).
+    """Masked language model, an encoder: Devlin et al., 2019 (BERT).
 
     Example:
         >>> import numpy as np

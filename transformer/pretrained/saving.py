@@ -1,4 +1,4 @@
-"""Models as files: in the format of a Hugging Face family that expresses them exactly, or else in our own."""
+"""Saving of models, in the format of a Hugging Face family that expresses them exactly, or else in our own."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def model_files(
     generation: GenerationConfig | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Iterator[tuple[str, bytes | None]]:
-    """The names and contents of a model directory's files, made one at a time; None for those to be removed.
+    """Names and contents of a model directory's files, one at a time; None for those to be removed.
 
     Args:
         model: its class is named in ``config.json``.
         config: of the model.
-        generation: how it writes, if it does.
+        generation: its generation settings, if it is generative.
         tokenizer: of the model, to be written beside it.
 
     Raises:
@@ -71,14 +71,14 @@ def _files(
 
 
 def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
-    """The content of ``generation_config.json``, the special tokens included, which others look for there."""
+    """Content of ``generation_config.json``, with the special tokens."""
     start = config.start_id if config.is_encoder_decoder else None
     tokens = {f"{name}_token_id": getattr(config, f"{name}_id") for name in TOKENS} | {"decoder_start_token_id": start}
     return {**{name: i for name, i in tokens.items() if i is not None}, **json_object(generation.to_json())}
 
 
 def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The content of ``tokenizer_config.json``: in the words of BERT for an encoder."""
+    """Content of ``tokenizer_config.json``, with BERT's names for an encoder."""
     words = 0 if config.decoder_layers else -1
     names = {ROLES[role][0][words]: token for role, token in tokenizer.special_names.items()}
     return {
@@ -90,7 +90,7 @@ def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict
 
 
 def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
-    """``config.json`` and the weights as the first family has them that expresses the configuration exactly."""
+    """Hugging Face's ``config.json`` and weights, of the first family that expresses the configuration exactly."""
     for family in FAMILIES.values():
         for name, architecture in family.architectures.items():
             settings = family.write(config) if architecture.kind == kind else None

@@ -1,9 +1,9 @@
-"""Atomic directory snapshots: weights, tokenizer, checkpoint and log change together, or not at all.
+"""Atomic directory snapshots: weights, tokenizer, checkpoint and log are replaced together or not at all.
 
 ``.commit.json`` names the files of the present snapshot, each with its size and SHA-256. A writer holds the
 directory's lock, writes new files into ``.pending-ID/``, and decides by renaming a new commit into place; only then do
-the files get their names. A reader takes no lock and moves nothing: it reads a file where it stands, pending or in its
-place, and begins again if the commit has changed meanwhile. What a killed writer left is finished, if it was
+the files get their names. A reader takes no lock and moves nothing: it reads a file, pending or in
+place, and starts again if the commit has changed meanwhile. What a killed writer left is finished, if it was
 committed, or cleared away by the next one.
 
 Directories without a commit, of others or of earlier versions, are read as they are.
@@ -27,15 +27,15 @@ from minigrad.io import keep_access, lock, naming, open_file, read_file, unlock,
 from transformer.json_object import json_object
 
 COMMIT, PENDING = ".commit.json", ".pending-"
-NAMES = ".commit"  # of an earlier version: names of files whose pending contents take their places
-LEFT = (PENDING, "..commit.", "..pending-")  # what temporary names begin with, those of an earlier version included
-CHECKPOINT = "checkpoint"  # the one folder that has members, too
+NAMES = ".commit"  # of an earlier version: names of files with pending contents
+LEFT = (PENDING, "..commit.", "..pending-")  # prefixes of temporary names, also of an earlier version
+CHECKPOINT = "checkpoint"  # the only subfolder with members
 NAME = rf"({CHECKPOINT}/)?[^./\\\0][^/\\\0]*"  # of a member
 ATTEMPTS = 1000  # to read between two changes
 
 
 class Member(NamedTuple):
-    """A file of a snapshot, or, of one that grows, the beginning that belongs to it."""
+    """Member of a snapshot: a file, or the prefix of a file that grows."""
 
     size: int
     sha256: str
@@ -47,7 +47,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Commit:
-    """The files that a directory consists of."""
+    """Commit: the list of a directory's files."""
 
     generation: str = ""  # its pending folder
     files: Mapping[str, Member] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Commit:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Commit:
-        """Read what :meth:`to_bytes` wrote. It may be a stranger's: no name leads out of the directory.
+        """Parse the output of :meth:`to_bytes`. It is not trusted: no name may lead out of the directory.
 
         Raises:
             ValueError: it is damaged.
@@ -75,30 +75,30 @@ class Commit:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of a directory that belong together, as they were at one moment."""
+    """Snapshot: consistent files of a directory."""
 
     directory: Path
     members: Mapping[str, Member]  # all of them; none where the directory was not written here
     contents: dict[str, bytes]  # of those that were asked for and are there
 
     def path(self, name: str) -> Path:
-        """The name that a file is known by."""
+        """Path of a file."""
         return self.directory / name
 
     def has(self, name: str) -> bool:
-        """True if a file is there, or was committed."""
+        """True if a file exists, or was committed."""
         return name in self.contents or name in self.members
 
     def fault(self, name: str) -> str | None:
-        """The fault of a file that was asked for: None where it is as it was committed, or nothing is known."""
+        """Error message for a requested file: None if it matches the commit, or there is no commit."""
         if name not in self.members or _is(self.members[name], self.contents.get(name)):
             return None
         found = "damaged, or changed by another program" if name in self.contents else "missing"
-        return f"{found} since it was saved, as {COMMIT} tells; without that file the directory is read as it is"
+        return f"{found} since it was saved, according to {COMMIT}; without that file the directory is read as it is"
 
 
 def read_snapshot(directory: Path, names: Iterable[str]) -> Snapshot:
-    """Read some files of a directory, all of the same snapshot, while others may write to it.
+    """Read files of a directory from one snapshot, while others may write to it.
 
     Raises:
         ValueError: the commit is damaged, or something else than a file bears a name.
@@ -113,7 +113,7 @@ def read_snapshot(directory: Path, names: Iterable[str]) -> Snapshot:
             for name in names:
                 if (file := _opened(directory, name, commit)) is not None:
                     files[name] = stack.enter_context(file)
-            # Files are replaced and never written to: once they are open, they can be read at leisure.
+            # Files are replaced and never written to: an open file does not change.
             if _commit_content(directory) == content:
                 contents = {name: file.read() for name, file in files.items()}
                 gone = {name for name, member in commit.removed.items() if _is(member, contents.get(name))}
@@ -128,12 +128,12 @@ def write_snapshot(
     *,
     appended: Mapping[str, Member] | None = None,
 ) -> None:
-    """Replace files of a directory: all of them, or none. Other files of the snapshot before belong to this one, too.
+    """Replace files of a directory atomically. Other files of the previous snapshot remain part of it.
 
     Args:
-        directory: made when missing. Another writer to it is waited for.
-        contents: names and contents, each asked for when the one before is written; None where a file shall be there no
-            longer. A name may be that of a file in the checkpoint's folder: ``checkpoint/state.json``.
+        directory: created if missing. Blocks while another process writes to it.
+        contents: names and contents, generated lazily, one at a time; None removes a file. A name may be that of a file
+            in the checkpoint's folder: ``checkpoint/state.json``.
         appended: files that were appended to in their places, and how far they belong to this snapshot.
 
     Raises:
@@ -169,11 +169,11 @@ def write_snapshot(
 
 @contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Hold a directory for a training, which others may save models to meanwhile, but no second training.
+    """Lock a directory for a training: others may still save models to it, but a second training may not start.
 
     Raises:
         BlockingIOError: another training, in this process or another one, holds it.
-        ValueError: the folder of its checkpoint is something else, such as a link to elsewhere.
+        ValueError: the folder of its checkpoint is not a directory, such as a link.
     """
     directory.mkdir(parents=True, exist_ok=True)
     folder = directory / CHECKPOINT
@@ -181,7 +181,7 @@ def exclusive(directory: Path) -> Iterator[None]:
         while True:
             _check_inside(directory, f"{CHECKPOINT}/{COMMIT}")
             folder.mkdir(exist_ok=True)
-            with suppress(FileNotFoundError):  # it was empty, and removed by one that has ended
+            with suppress(FileNotFoundError):  # it was empty, and removed by a process that has ended
                 held = stack.enter_context(ExitStack())
                 try:
                     descriptor = held.enter_context(_locked(folder, wait=False))
@@ -201,7 +201,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(directory: Path, *, wait: bool = True) -> Iterator[int | None]:
-    """Hold a directory's lock; where the system has none for directories, without one."""
+    """Lock a directory; without effect where the system cannot lock directories."""
     if os.name == "nt":
         yield None
         return
@@ -217,7 +217,7 @@ def _locked(directory: Path, *, wait: bool = True) -> Iterator[int | None]:
 
 
 def _settled(directory: Path) -> Commit:
-    """The present commit, with its files in their places and nothing left of killed writers. Its lock is held."""
+    """Recover the current commit: its files in their places, leftovers of killed writers removed. Needs the lock."""
     checkpoint = directory / CHECKPOINT
     folders = [directory, checkpoint] if _is_folder(checkpoint) else [directory]
     for folder in folders:
@@ -237,7 +237,7 @@ def _settled(directory: Path) -> Commit:
 
 
 def _finish(directory: Path, pending: Path, commit: Commit) -> None:
-    """Give the files of a commit their names."""
+    """Finish a commit: rename its files into place."""
     for name in commit.files:
         _check_inside(pending, name)
         if os.path.lexists(pending / name):
@@ -251,7 +251,7 @@ def _finish(directory: Path, pending: Path, commit: Commit) -> None:
 
 
 def _write(directory: Path, pending: Path, name: str, content: bytes) -> None:
-    """A pending file, which those may read that may read the one in its place."""
+    """Write a pending file, with the permissions of the file that it replaces."""
     _check_inside(directory, name)
     path, temporary = directory / name, pending / name
     if _is_folder(path):
@@ -266,7 +266,7 @@ def _write(directory: Path, pending: Path, name: str, content: bytes) -> None:
 
 
 def _check_inside(directory: Path, name: str) -> None:
-    """Refuse to go through a link, which leads out of the directory.
+    """Refuse symbolic links, which lead out of the directory.
 
     Raises:
         ValueError: where the folder of a file should be is something else.
@@ -278,7 +278,7 @@ def _check_inside(directory: Path, name: str) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """True for a directory itself, and no link to one."""
+    """True for a directory, False for a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
@@ -290,12 +290,12 @@ def _present(directory: Path, name: str) -> Member | None:
 
 
 def _opened(directory: Path, name: str, commit: Commit) -> BinaryIO | None:
-    """A file of a snapshot, where it stands."""
+    """Open a file of a snapshot, pending or in place."""
     path = directory / name
     places = [path]
     if name in commit.files:
         places.insert(0, directory / (PENDING + commit.generation) / name)
-    if path.name in _names(path.parent):  # an earlier version has written since, or this would not be there
+    if path.name in _names(path.parent):  # its existence means that an earlier version has written since
         places.insert(0, path.with_name(PENDING + path.name))
     for place in places:
         with suppress(FileNotFoundError):
@@ -320,7 +320,7 @@ def _parsed(directory: Path, content: bytes | None) -> Commit:
 
 
 def _names(folder: Path) -> list[str]:
-    """The files of a change that an earlier version committed and did not carry out, as a rule none.
+    """Files of an unfinished commit of an earlier version, usually none.
 
     Raises:
         ValueError: the list is damaged, or names something that is no file of this folder.
@@ -362,7 +362,7 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk, where the system lets them be waited for."""
+    """Sync a folder's names to disk, where the system supports it."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""Tasks that a Transformer learns here, each with data that needs no hub.
+"""Tasks of a Transformer, each with data that needs no hub.
 
 task (the base class) → corpora (data by name) → text_to_text, masked, causal (the tasks) → training; reporting has the
 callbacks of trainings and evaluations.

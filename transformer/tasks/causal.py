@@ -22,9 +22,9 @@ from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig, held_out_loss
 
-NEW_TOKENS = 200  # of a text, where nobody says how long it may be
-MAX_BATCH_TOKENS = 2**24  # a batch has so many, however short the text is
-SHOWN = 60  # characters of the sample that a training shows
+NEW_TOKENS = 200  # of a text without a given limit
+MAX_BATCH_TOKENS = 2**24  # minimum of a batch, also of a short text
+SHOWN = 60  # characters of the sample shown during training
 
 
 def continuation(
@@ -36,7 +36,7 @@ def continuation(
     split_special_tokens: bool = True,
     **choices: Any,
 ) -> Iterator[str]:
-    """The text that follows a prompt, in pieces as it is written; at once where it is searched for with beams.
+    """Continuation of a prompt, in pieces as it is generated; in one piece with beam search.
 
     Where it grows longer than the model's context, the model goes on from the newer half of it.
 
@@ -44,8 +44,8 @@ def continuation(
         model, tokenizer: as trained together.
         prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
         max_new_tokens: at most; None: as the model says, or 200.
-        split_special_tokens: whether the name of a special token in the prompt is ordinary text.
-        choices: of :class:`~transformer.decode.GenerationConfig`, which go before the model's own.
+        split_special_tokens: read the name of a special token in the prompt as ordinary text.
+        choices: settings of :class:`~transformer.decode.GenerationConfig` that override the model's own.
 
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.
@@ -62,7 +62,7 @@ def continuation(
     count = _new_tokens(config, len(ids)) if max_new_tokens is None else max_new_tokens
     if count < 1:
         raise ValueError(f"max_new_tokens: expected at least 1, got {count}")
-    # Sought in the text: a stop string may begin inside a token, or in one context and end in the next.
+    # Searched in the text: a stop string may begin inside a token, or in one context and end in the next.
     tokens = _tokens(model, ids, count, replace(config, stop_strings=(), max_length=None))
     pieces = tokenizer.decode_stream(tokens, ids)
     return before_stop(pieces, list(filter(None, map(characters, config.stop_strings))))
@@ -79,7 +79,7 @@ def _new_tokens(config: GenerationConfig, prompt: int) -> int:
 
 
 def before_stop(pieces: Iterable[str], stop_strings: Sequence[str]) -> Iterator[str]:
-    """A text in pieces, up to the first stop string; what may become part of one waits until it is known not to.
+    """Pieces of a text up to the first stop string; text that may become part of one is held back.
 
     Example:
         >>> list(before_stop(["a", "b", "ab", "c", "d"], ["abc"]))
@@ -128,10 +128,10 @@ def _written(model: CausalLM, ids: list[int], config: GenerationConfig) -> Itera
 
 
 class Generation(Task[str]):
-    """Predict each token of a text from those before it. nanoGPT's recipe for a CPU, by characters, is the default."""
+    """Text generation task: a causal language model, by default nanoGPT's character-level recipe for a CPU."""
 
     name = "generate"
-    aim = "Go on with a text"
+    aim = "Continue a text"
     model = CausalLM
     held_out_unit = "per cent of the text, its end,"
     options = ("skip_bad",)

@@ -1,4 +1,4 @@
-"""Corpora by name: those that need no file, and those that are fetched."""
+"""Named corpora: those that need no file, and those that are fetched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {
 
 
 def files_among(data: Sequence[str]) -> list[str]:
-    """Those of the names that are no corpora's, and so name files."""
+    """File names among the data names: those that are not corpora."""
     return [name for name in data if not re.fullmatch(r"docstrings|topics|debian(:\w+)?|cldr:[\w-]+(:\d+)?", name)]
 
 
@@ -37,7 +37,7 @@ def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> 
 
 
 def phrases(data: str, *, reverse: bool, held_out: int, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Phrases to learn from, and held-out ones: ``cldr:en-de``, or ``cldr:en-de:3000`` for so many in all."""
+    """Training and held-out phrases: ``cldr:en-de``, or ``cldr:en-de:3000`` for so many in all."""
     languages, _, count = data.removeprefix("cldr:").partition(":")
     source, _, target = languages.partition("-")
     if not source or not target or not (count or "1").isdecimal():
@@ -49,7 +49,7 @@ def phrases(data: str, *, reverse: bool, held_out: int, seed: int) -> tuple[list
 
 
 def summary_pairs(data: Sequence[str], *, skip_bad: bool) -> Corpus[Pair]:
-    """Long and short texts: ``docstrings``, ``debian``, a TSV, or two files with a text a line."""
+    """Summarization pairs: ``docstrings``, ``debian``, a TSV, or two files with a text a line."""
     match list(data):
         case ["docstrings"]:
             return Corpus(docstrings())
@@ -82,7 +82,7 @@ def _one_or_two(data: Sequence[str]) -> list[Path]:
 
 
 def _existing(data: Sequence[str]) -> list[Path]:
-    """Files, or an error that says which names would have done."""
+    """Check that files exist; the error lists the named corpora."""
     for name in data:
         path = Path(name)
         if path.is_char_device() or path.is_block_device():

@@ -1,4 +1,4 @@
-"""Masked language modelling: missing words, by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
+"""Masked language modelling by an encoder. Devlin et al., 2019 (BERT), section 3.1, task 1."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig
 
-PLACEHOLDER = "[MASK]"  # how a missing word is written, whatever the tokenizer calls it
+PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token that may be missing."""
+    """Candidate for a masked token, with its probability."""
 
     text: str
     probability: float
 
 
 def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> list[list[Candidate]]:
-    """The likeliest tokens for each ``[MASK]`` of a text.
+    """Fill masks: the likeliest tokens for each ``[MASK]`` of a text.
 
     Args:
         model, tokenizer: as trained together.
@@ -61,14 +61,14 @@ def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> li
 
 
 def with_masks(text: str, tokenizer: Tokenizer) -> str:
-    """A text in which the tokenizer's own mask token stands for each ``[MASK]``, where it has one."""
+    """Replace each ``[MASK]`` of a text by the tokenizer's own mask token, if it has one."""
     mask = tokenizer.special_names.get("mask")
     # A token includes the space before it, and so does the mask that stands for one.
     return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
 
 
 class Filling(Task[str]):
-    """Guess the tokens of a passage that were hidden."""
+    """Fill-mask task: predict the masked tokens of a passage."""
 
     name = "fill"
     aim = "Fill in missing words"
@@ -117,7 +117,7 @@ class Filling(Task[str]):
         limit = config.max_length
         special = {i for i in self.special_ids(tokenizer).values() if i is not None}
         cut = (ids[start : start + limit] for ids in tokenizer.encode(examples) for start in range(0, len(ids), limit))
-        pieces = [ids for ids in cut if not special.issuperset(ids)]  # the end alone is nothing to guess
+        pieces = [ids for ids in cut if not special.issuperset(ids)]  # the end alone has nothing to predict
         return MaskedBatches(
             pieces, tokens, tokenizer.vocab_size, tokenizer.mask_id or 0, config.pad_id or 0, special, seed=seed
         )

@@ -12,7 +12,7 @@ from transformer.train import Step
 
 @dataclass(frozen=True)
 class Sample:
-    """A held-out example and the model's present answer, in the order in which they read as one line."""
+    """Sample: a held-out example and the model's current answer, in the order of one line of text."""
 
     before: str  # the example
     written: str  # by the model
@@ -26,18 +26,18 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 @contextmanager
 def silent(activity: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A :data:`Progress` that does nothing."""
+    """Silent :data:`Progress`."""
     yield lambda count: None
 
 
 class Reporter(Protocol):
-    """Callbacks of a training."""
+    """Protocol of training callbacks."""
 
     def say(self, text: str) -> None:
         """Show a line of text."""
 
     def doing(self, what: str) -> AbstractContextManager[None]:
-        """Show an activity, for the length of a ``with`` block."""
+        """Show an activity during a ``with`` block."""
 
     def watch(
         self,
@@ -46,11 +46,11 @@ class Reporter(Protocol):
         record: Callable[[Step], None],
         example: Callable[[], Sample] | None = None,
     ) -> None:
-        """Run a training of ``total`` steps to its end, and give each step to ``record``."""
+        """Run a training of ``total`` steps, and pass each step to ``record``."""
 
 
 class SilentReporter:
-    """A :class:`Reporter` that shows nothing."""
+    """Silent :class:`Reporter`."""
 
     def say(self, text: str) -> None:
         pass

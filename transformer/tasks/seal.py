@@ -1,7 +1,7 @@
-"""Message authentication of ``task.json``: the seal of files that this user's trainings wrote on this machine.
+"""Message authentication of ``task.json``: files written by this user's trainings on this machine.
 
-A model directory may come from anybody, and its ``task.json`` may name any file. The key of the seal stands in the
-user's own folder, so that nobody else's directory can bear it.
+A model directory may be untrusted, and its ``task.json`` may name any file. The key of the seal is in the
+user's own folder, so that directories of others cannot have a valid seal.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LENGTH = 32  # bytes
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with its seal; without one where there is no place to keep a key."""
+    """Add a seal to a document; unchanged where no key can be stored."""
     key = _key()
     return {**document, SEAL: _seal(key, document)} if key else dict(document)
 
 
 def is_sealed(document: Mapping[str, Any]) -> bool:
-    """True if a document bears the seal of this user on this machine, and says what it said then."""
+    """True if a document has a valid seal of this user on this machine."""
     content = {name: value for name, value in document.items() if name != SEAL}
     found, key = document.get(SEAL), _key(make=False)
     if key is None or not isinstance(found, str):
@@ -42,12 +42,12 @@ def _seal(key: bytes, content: Mapping[str, Any]) -> str:
 
 
 def _folder() -> Path:
-    """The folder of the key: ``minigrad`` in the user's folder for what programs remember."""
+    """Folder of the key: ``minigrad`` in the user's state directory."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "minigrad")
 
 
 def _key(make: bool = True) -> bytes | None:
-    """The user's key, made when it is first needed; None where it cannot be kept or read."""
+    """The user's key, created on first use; None where it cannot be stored or read."""
     try:
         path = _folder() / "key"
         if make:

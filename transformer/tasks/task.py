@@ -24,19 +24,19 @@ from transformer.train import TrainingConfig
 Example = TypeVar("Example")
 
 SHOWN = 3  # examples that are too long
-TASK = "task.json"  # in a model directory: the task and the data of its training
+TASK = "task.json"  # in a model directory: task and training data
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """Choice of the examples to learn from, and of those to keep for the test."""
+    """Data choice: the training data, and the held-out part."""
 
     data: tuple[str, ...]  # files, or the name of a corpus
     held_out: int
     reverse: bool = False  # swap the two sides of pairs
     split_seed: int = 0
-    skip_bad: bool = False  # leave bad lines out, instead of refusing the whole
-    held_out_digests: tuple[str, ...] | None = None  # of what a training held out; None: it did not note that
+    skip_bad: bool = False  # skip bad lines, instead of raising an error
+    held_out_digests: tuple[str, ...] | None = None  # of a training's held-out examples; None: not recorded
 
     def __post_init__(self) -> None:
         if isinstance(self.data, str):
@@ -45,15 +45,15 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class Examples(Generic[Example]):
-    """A corpus, divided."""
+    """Examples: a corpus split into training and held-out parts."""
 
     train: Sequence[Example]
     held_out: Sequence[Example]
-    notes: tuple[str, ...] = ()  # what was left out, and why
+    notes: tuple[str, ...] = ()  # omitted examples, with the reason
 
 
 def digest(example: str | tuple[str, ...]) -> str:
-    """The SHA-256 of an example, cut to 64 bits: by it an example is found again wherever it stands."""
+    """Digest of an example: its SHA-256, truncated to 64 bits, by which it is found in changed data."""
     parts = (example,) if isinstance(example, str) else example
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -62,7 +62,7 @@ def digest(example: str | tuple[str, ...]) -> str:
 class Defaults:
     """Default settings of a task's data, model and training."""
 
-    data: tuple[str, ...]  # none where the task needs to be given some
+    data: tuple[str, ...]  # empty where the task has no default
     held_out: int
     vocab_size: int
     batch_tokens: int
@@ -72,27 +72,27 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Report:
-    """Evaluation of a model: named figures, and a line to print."""
+    """Evaluation report: named metrics, and a line to print."""
 
     figures: dict[str, float]
     line: str
-    texts: list[str] = field(default_factory=list)  # what the model wrote for each held-out example, if it writes
+    texts: list[str] = field(default_factory=list)  # generated text for each held-out example, if any
 
 
 class Task(ABC, Generic[Example]):
-    """One thing that a Transformer learns to do."""
+    """Task: base class."""
 
     name: ClassVar[str]  # of the command, too
     aim: ClassVar[str]  # for the help
     model: ClassVar[type[PretrainedModel]]
-    generation: ClassVar[GenerationConfig | None] = None  # how a trained model writes, if not in the usual way
-    held_out_unit: ClassVar[str]  # what ``held_out`` counts
+    generation: ClassVar[GenerationConfig | None] = None  # generation settings of a trained model, if not the defaults
+    held_out_unit: ClassVar[str]  # unit of ``held_out``
     options: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data
     defaults: ClassVar[Defaults]
 
     @abstractmethod
     def read(self, choice: DataChoice) -> Examples[Example]:
-        """The examples that were chosen.
+        """Read the chosen examples.
 
         Raises:
             ValueError: they are damaged, or there are too few.
@@ -100,16 +100,16 @@ class Task(ABC, Generic[Example]):
 
     @abstractmethod
     def learn_tokens(self, examples: Examples[Example], vocab_size: int) -> Tokenizer:
-        """A tokenizer for such examples; ``vocab_size`` 0 is a token for each character, where a task has that."""
+        """Train a tokenizer on examples; ``vocab_size`` 0 is a token for each character, where a task supports it."""
 
     def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[int]:
-        """Tokens of each example that a model has to read at once: none where a task cuts it into pieces."""
+        """Lengths of each example's sequences in tokens; none where a task splits it into windows."""
         return [0] * len(examples)
 
     def readable(
         self, examples: Examples[Example], tokenizer: Tokenizer, config: TransformerConfig, *, skip_bad: bool
     ) -> Examples[Example]:
-        """The examples that fit into a model's positions, with a note of those that do not.
+        """Filter the examples that fit into a model's positions, with a note of the others.
 
         Raises:
             ValueError: some do not, and ``skip_bad`` is false.
@@ -132,7 +132,7 @@ class Task(ABC, Generic[Example]):
     def batches(
         self, examples: Sequence[Example], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> Data:
-        """The examples as batches of about ``tokens`` positions.
+        """Batches of the examples, of about ``tokens`` positions.
 
         Raises:
             ValueError: an example has more tokens than the model has positions.
@@ -141,12 +141,12 @@ class Task(ABC, Generic[Example]):
     def held_out_batches(
         self, examples: Sequence[Example], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> Data:
-        """Batches to evaluate with; by default as those to learn from."""
+        """Batches of held-out examples; by default as :meth:`batches`."""
         return self.batches(examples, tokenizer, config, tokens, seed)
 
     @abstractmethod
     def show(self, model: Any, tokenizer: Tokenizer, example: Example) -> Sample:
-        """The model's answer to one example."""
+        """Sample of the model's answer to one example."""
 
     @abstractmethod
     def evaluate(
@@ -157,29 +157,29 @@ class Task(ABC, Generic[Example]):
         choices: dict[str, Any],
         progress: Progress = silent,
     ) -> Report:
-        """The scores of a model on examples that it has not seen.
+        """Evaluate a model on held-out examples.
 
         Args:
             model: of the class ``model``.
             tokenizer: the model's.
-            examples: to compare with.
+            examples: the held-out examples.
             choices: of :class:`~transformer.decode.GenerationConfig`, where it writes.
-            progress: told how many examples or batches are done.
+            progress: called with the number of finished examples or batches.
         """
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
-        """The special tokens of a configuration."""
+        """Special tokens of a configuration."""
         return {name: getattr(tokenizer, name) for name in ("pad_id", "bos_id", "eos_id", "mask_id")}
 
 
 def task_document(task: Task[Any], choice: DataChoice) -> bytes:
-    """The content of ``task.json``."""
+    """Content of ``task.json``."""
     fields = {name: value for name, value in asdict(choice).items() if value is not None}
     return (json.dumps(sealed({"task": task.name, **fields}), indent=2) + "\n").encode()
 
 
 def read_task(directory: Path) -> tuple[str, DataChoice]:
-    """The name of the task that a model was trained for, and on which data.
+    """Read the task of a model and the data of its training.
 
     Raises:
         FileNotFoundError: the directory does not say.
@@ -211,7 +211,7 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
 
 
 def is_trusted(directory: Path) -> bool:
-    """True if the files that a directory names are those that a training of this user named, on this machine.
+    """True if the files that a directory names were recorded by a training of this user on this machine.
 
     Raises:
         ValueError: the file is damaged.
@@ -225,7 +225,7 @@ def is_trusted(directory: Path) -> bool:
 def _document(directory: Path) -> dict[str, Any]:
     contents = read_snapshot(directory, [TASK]).contents
     if TASK not in contents:
-        raise FileNotFoundError(f"{directory}: {TASK} is missing, which says what the model was trained for")
+        raise FileNotFoundError(f"{directory}: {TASK} is missing, which names the model's task")
     return json_object(contents[TASK].decode("utf-8"))
 
 

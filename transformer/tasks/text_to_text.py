@@ -1,4 +1,4 @@
-"""Translation and summarization: texts from texts, by an encoder-decoder."""
+"""Text-to-text tasks: translation and summarization by an encoder-decoder."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ PAPER_SEARCH = GenerationConfig(length_penalty=0.6, length_penalty_form="paper")
 
 
 class TextToText(Task[Pair]):
-    """A task whose examples are pairs: what to read, and what to write."""
+    """Text-to-text task: examples are pairs of source and target."""
 
     model = Transformer
     generation = PAPER_SEARCH
     held_out_unit = "pairs"
-    cut: ClassVar[bool]  # whether the end of a source that is too long may be left out
-    writing: ClassVar[str]  # what evaluation does
+    cut: ClassVar[bool]  # truncate sources that are too long
+    writing: ClassVar[str]  # activity shown during evaluation
 
     @abstractmethod
     def pairs(self, choice: DataChoice) -> Corpus[Pair]:
-        """The whole corpus."""
+        """All pairs of the corpus."""
 
     def read(self, choice: DataChoice) -> Examples[Pair]:
         pairs = self.pairs(choice)
@@ -41,7 +41,7 @@ class TextToText(Task[Pair]):
         return Examples(train, held_out, (f"left out: {pairs.faults}",) if pairs.faults else ())
 
     def group(self, source: str) -> str:
-        """Sources of one group are never on both sides of the split."""
+        """Group of a source: one group is never on both sides of the split."""
         return source
 
     def learn_tokens(self, examples: Examples[Pair], vocab_size: int) -> Tokenizer:
@@ -90,18 +90,18 @@ class TextToText(Task[Pair]):
 
     @abstractmethod
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:
-        """The scores of the texts against the references."""
+        """Score the texts against the references."""
 
 
 class Translation(TextToText):
-    """One language into another. "Attention Is All You Need", section 6.1."""
+    """Translation task. "Attention Is All You Need", section 6.1."""
 
     name = "translate"
     aim = "Translate sentences"
     options = ("reverse", "split_seed", "skip_bad")
     cut = False
     writing = "translating"
-    # Found by trying on two cores: a training on a hundred thousand sentences ends within twenty minutes.
+    # Found by experiment on two cores: a training on a hundred thousand sentences ends within twenty minutes.
     defaults = Defaults(
         data=(),
         held_out=500,
@@ -130,13 +130,13 @@ class Translation(TextToText):
 
 
 class Summarization(TextToText):
-    """A long text into a short one. The end of a text that is longer than the model's positions is not read."""
+    """Summarization task. Texts are truncated to the model's positions."""
 
     name = "summarize"
     aim = "Summarize texts"
     cut = True
     writing = "summarizing"
-    # Found by trying: the standard library's docstrings are few, and longer trainings memorise them.
+    # Found by experiment: the standard library's docstrings are few, and longer trainings memorise them.
     defaults = Defaults(
         data=("docstrings",),
         held_out=500,
@@ -155,7 +155,7 @@ class Summarization(TextToText):
     )
 
     def group(self, source: str) -> str:
-        return first_sentence(source)  # packages of one family are described alike
+        return first_sentence(source)  # packages of one family have similar descriptions
 
     def pairs(self, choice: DataChoice) -> Corpus[Pair]:
         return summary_pairs(choice.data, skip_bad=choice.skip_bad)

@@ -27,7 +27,7 @@ from transformer.train.checkpoint import FILES, Checkpoint
 
 LOSSES, GRADIENTS = "loss.png", "gradients.png"
 BYTES_PER_WEIGHT = 8  # of the weight and its gradient; an optimizer's moments come on top
-DRAWN = 10_000  # steps that a picture shows at most: it has fewer dots, and the log of a long training is long
+DRAWN = 10_000  # maximum steps of a picture, which has fewer pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, its tokenizer, and the examples that made it."""
+    """Trained model, its tokenizer, and its examples."""
 
     model: Any  # of the task's class
     tokenizer: Tokenizer
@@ -61,18 +61,18 @@ def train(
     tensorboard: str | os.PathLike[str] | None = None,
     reporter: Reporter = SILENT,
 ) -> Trained:
-    """Learn the tokens, train the model, and save it, also when interrupted.
+    """Train the tokenizer and the model, and save both, also when interrupted.
 
     Args:
-        task: what to learn.
-        examples: what to learn from; the first held-out one is shown as training goes on.
-        choice: where the examples come from, to be noted beside the model.
+        task: the task.
+        examples: training and held-out examples; the first held-out one is shown during training.
+        choice: the source of the examples, recorded in the model directory.
         settings: of the model and the training.
         directory: the model directory to write; its parent must exist or be creatable.
-        resume: go on from the checkpoint in the directory, or begin anew where it was killed before its first step.
-        overwrite: begin anew though there is a model in the directory.
+        resume: continue from the checkpoint in the directory, or restart if it was killed before its first step.
+        overwrite: replace a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
-        reporter: told how the training goes, as the console is.
+        reporter: callbacks of the training, such as the console's.
 
     Raises:
         ValueError: a setting does not fit the examples, there is no training to resume, or a model in the way.
@@ -102,11 +102,11 @@ def _train(
     for note in examples.notes:
         reporter.say(note)
     training = settings.training
-    going_on = resume and Checkpoint.exists(directory)
-    if resume and not going_on:
+    resumed = resume and Checkpoint.exists(directory)
+    if resume and not resumed:
         _check_not_begun(directory)
-    with reporter.doing("learning tokens"):
-        tokenizer = _tokenizer_of(directory) if going_on else None  # without a checkpoint it is an earlier model's
+    with reporter.doing("training the tokenizer"):
+        tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
         tokenizer = tokenizer or task.learn_tokens(examples, settings.vocab_size)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
@@ -140,7 +140,7 @@ def _train(
         settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
         held=True,
     )
-    if going_on:
+    if resumed:
         trainer.resume()
     count = len(examples.train)
     reporter.say(
@@ -160,17 +160,17 @@ def _train(
             with closing(iter(trainer)) as steps:
                 reporter.watch(steps, training.steps, record, example)
     except OSError:
-        drawn = False  # a full disk has no room for pictures, and the first error is the one to tell
+        drawn = False  # with a full disk pictures fail, too; the first error is reported
         raise
     finally:
-        if trainer.steps_made:  # whatever ended the training, what was learned is kept
+        if trainer.steps_made:  # save the model whatever ended the training
             write_snapshot(directory, files())
             if drawn:
                 _draw(directory)
         if not trainer.finished:
             reporter.say(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
-                "--resume goes on"
+                "--resume continues"
                 if trainer.steps_made
                 else "stopped before the first step; nothing was learned"
             )
@@ -178,10 +178,10 @@ def _train(
 
 
 def _check_memory(config: TransformerConfig) -> None:
-    """Refuse a model that this machine has no room to train, before the room is taken."""
+    """Refuse a model whose training exceeds the machine's memory, before it is allocated."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # a system that does not tell
+    except (AttributeError, OSError, ValueError):  # the system does not report its memory
         return
     needed = config.least_size * BYTES_PER_WEIGHT
     if needed > memory:
@@ -192,7 +192,7 @@ def _check_memory(config: TransformerConfig) -> None:
 
 
 def _take(directory: Path, stack: ExitStack) -> None:
-    """Hold a directory that can be written to, before the training and not after it.
+    """Lock the output directory and check that it is writable, before the training.
 
     Raises:
         ValueError: it cannot, or leads elsewhere.
@@ -209,7 +209,7 @@ def _take(directory: Path, stack: ExitStack) -> None:
 
 
 def check_no_links(directory: Path, *names: str) -> None:
-    """Refuse files that are links: nothing is written outside of the directory that was named.
+    """Refuse symbolic links: nothing is written outside of the directory.
 
     Raises:
         ValueError: one is.
@@ -223,7 +223,7 @@ def check_no_links(directory: Path, *names: str) -> None:
 
 
 def _in_the_way(directory: Path) -> str | None:
-    """A file of a model or a training that would be lost; what was killed before its first step is no loss."""
+    """Existing file of a model or a training that would be overwritten, unless it was killed before its first step."""
     members = read_snapshot(directory, ()).members
     begun = {LOG} if LOG in members and FILES[0] not in members else set()
     names = (CONFIG, LOG, FILES[0])
@@ -231,7 +231,7 @@ def _in_the_way(directory: Path) -> str | None:
 
 
 def _tokenizer_of(directory: Path) -> Tokenizer | None:
-    """The tokenizer that belongs to the checkpoint of a directory.
+    """Tokenizer of a directory's checkpoint.
 
     Raises:
         ValueError: it is not the one that was saved with the checkpoint.
@@ -244,23 +244,23 @@ def _tokenizer_of(directory: Path) -> Tokenizer | None:
 
 
 def _check_not_begun(directory: Path) -> None:
-    """Refuse to begin a training anew, as its resumption, unless it was killed before its first step."""
+    """Refuse to restart a training on resumption, unless it was killed before its first step."""
     members = read_snapshot(directory, ()).members
     if LOG in members and FILES[0] not in members:
         return
     try:
         content = read_file(directory / LOG)
     except FileNotFoundError:
-        raise ValueError(f"resume: {directory} has no training to go on with") from None
+        raise ValueError(f"resume: {directory} has no training to continue") from None
     steps = content.count(b"\n") - 1  # after its header
     if steps > 0 or FILES[0] in members:
         raise ValueError(
-            f"resume: the checkpoint in {directory} is missing after {steps:,} steps; --overwrite begins anew"
+            f"resume: the checkpoint in {directory} is missing after {steps:,} steps; --overwrite restarts"
         )
 
 
 def _draw(directory: Path) -> None:
-    """Pictures of all steps so far, those before a resumption included; without matplotlib the log alone has to do."""
+    """Draw all steps so far, also those before a resumption; skipped without matplotlib."""
     if find_spec("matplotlib") is None:
         return
     header, steps = read_log(directory / LOG, most=DRAWN)
@@ -272,7 +272,7 @@ def _draw(directory: Path) -> None:
 
 @contextmanager
 def _board(directory: str | os.PathLike[str] | None, trainer: Trainer) -> Iterator[Callable[[Step], None]]:
-    """A writer of each step for TensorBoard, where there is a directory for it."""
+    """TensorBoard writer, if a directory is given."""
     if directory is None:
         yield lambda step: None
     else:

@@ -1,4 +1,4 @@
-"""Training of any model whose logits follow from a batch's inputs, by any stream of batches.
+"""Training of any model from batch inputs to logits, on any stream of batches.
 
 config (settings, schedules, optimizers) → objective (the loss) → clipping, precision, weight_selection (gradients and
 weights) → log, checkpoint, tensorboard (files) → trainer (the loop).

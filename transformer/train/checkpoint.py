@@ -1,4 +1,4 @@
-"""Training checkpoints: all that resuming to the last bit needs, in one snapshot with the log and the model."""
+"""Training checkpoints for bitwise exact resumption, in one snapshot with the log and the model."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training between two steps."""
+    """Checkpoint of a training between two steps."""
 
-    identity: Mapping[str, Any]  # what must be the same when it goes on: model, data, config
+    identity: Mapping[str, Any]  # must be the same on resumption: model, data, config
     position: Position
     random: Mapping[str, Any]  # the state of each generator
-    rates: Mapping[str, Any]  # what of the optimizer and the schedule is no array
+    rates: Mapping[str, Any]  # scalar state of optimizer and schedule
     arrays: Mapping[str, Arrays]  # of WEIGHTS, OPTIMIZER and KEPT
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """The names and contents of its files, made one at a time."""
+        """Names and contents of its files, one at a time."""
         for name in ARRAYS:
             yield f"{CHECKPOINT}/{name}", to_bytes(self.arrays[name])
         state = {name: getattr(self, name) for name in ("identity", "random", "rates")}
@@ -51,7 +51,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, directory: Path) -> Checkpoint | None:
-        """Read what a training in this directory saved last; None where it has saved nothing.
+        """Load the last checkpoint of a directory; None if there is none.
 
         Raises:
             ValueError: a file is missing or damaged.
@@ -80,7 +80,7 @@ class Checkpoint:
 
     @staticmethod
     def exists(directory: Path) -> bool:
-        """True if something is there that a training in this directory has saved."""
+        """True if a directory has a checkpoint."""
         return FILES[0] in read_snapshot(directory, FILES[:1]).contents
 
 
@@ -91,7 +91,7 @@ def _table(state: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _counts(state: Mapping[str, Any]) -> dict[str, int]:
-    """The fields of a position."""
+    """Count fields of a position."""
     counts = _table(state, "position")
     names = [field.name for field in fields(Position)]
     if sorted(counts) != sorted(names) or not all(type(count) is int and count >= 0 for count in counts.values()):
@@ -100,7 +100,7 @@ def _counts(state: Mapping[str, Any]) -> dict[str, int]:
 
 
 def generators(model: nn.Module) -> dict[str, Generator]:
-    """Every source of random numbers that a model draws from, by name."""
+    """Random generators of a model, by name."""
     found: dict[str, Generator] = {"default": default_generator}
     for path, module in model.named_modules():
         for name, value in vars(module).items():
@@ -110,15 +110,15 @@ def generators(model: nn.Module) -> dict[str, Generator]:
 
 
 def model_identity(model: nn.Module) -> dict[str, Any]:
-    """A model's type, its configuration where it has one, and its parameters and buffers with their shapes."""
-    config = getattr(model, "config", None)  # much of it, such as how many heads there are, shows in no shape
+    """Identity of a model: its type, its configuration if any, and the shapes of parameters and buffers."""
+    config = getattr(model, "config", None)  # some settings, such as the number of heads, do not affect shapes
     settings = {"config": asdict(config)} if is_dataclass(config) and not isinstance(config, type) else {}
     tensors = {name: f"{tensor.dtype} {tensor.shape}" for name, tensor in model.state_dict().items()}
     return {"type": type(model).__name__, **settings, **tensors}
 
 
 def first_difference(saved: Any, now: Any, name: str = "") -> str | None:
-    """The first difference of two trees of JSON values: the name, what was saved and what is there now."""
+    """First difference of two trees of JSON values: the name, the saved value and the current one."""
     if isinstance(saved, Mapping) and isinstance(now, Mapping):
         for key in {**now, **saved}:
             below = f"{name}.{key}" if name else str(key)

@@ -1,4 +1,4 @@
-"""Gradient clipping, by norm and by value, with an account for each parameter."""
+"""Gradient clipping by norm and by value, with statistics for each parameter."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from minigrad.optim import clip_grad_value_
 
 @dataclass(frozen=True)
 class Clipping:
-    """Norms of one step's gradients, and the effect of clipping on them."""
+    """Clipping statistics of one step: gradient norms, and the effect of clipping."""
 
     norms: tuple[float, ...]  # of each parameter's gradient, before any clipping
     shares: tuple[float, ...]  # of each gradient's elements, cut by clip_value; empty without it
-    factor: float  # what every gradient still counts: 1 where clip_norm is kept
+    factor: float  # factor of all gradients: 1 where the norm is within clip_norm
 
     @property
     def norm(self) -> float:
-        """Of all gradients together, before any clipping."""
+        """Total norm of all gradients, before any clipping."""
         return math.hypot(*self.norms)
 
 
 def clip(parameters: Sequence[Tensor], clip_norm: float | None, clip_value: float | None) -> Clipping:
-    """Limit the gradients: their elements in place, their norm by the factor that the optimizer's step is given.
+    """Clip the gradients: elements in place, the norm by a factor for the optimizer's step.
 
     The factor saves a pass over all gradients: ``optimizer.step(gradient_scale=clipping.factor)``.
     """
@@ -44,7 +44,7 @@ def clip(parameters: Sequence[Tensor], clip_norm: float | None, clip_value: floa
 
 
 def _norms(parameters: Sequence[Tensor]) -> tuple[float, ...]:
-    """Of each gradient, 0 where there is none; all of one dtype in one pass."""
+    """Norm of each gradient, 0 where there is none; all of one dtype in one pass."""
     norms = np.zeros(len(parameters))
     gradients = {place: p.grad.data for place, p in enumerate(parameters) if p.grad is not None}
     for dtype in {gradient.dtype for gradient in gradients.values()}:

@@ -1,4 +1,4 @@
-"""Training configuration: the settings, and the schedules and optimizers that they name."""
+"""Training configuration, schedules and optimizers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Settings of a training. The defaults are those of "Attention Is All You Need", sections 5.3 and 5.4.
+    """Training configuration. The defaults are those of "Attention Is All You Need", sections 5.3 and 5.4.
 
     Raises:
         ValueError: a value is out of range, or two contradict each other; the message says which.
@@ -84,7 +84,7 @@ class TrainingConfig:
             raise ValueError("average: expected 1 beside patience, which keeps the best weights and not a mean")
 
     def learning_rate(self, model: nn.Module) -> float:
-        """The peak of the learning rate. Section 5.3, equation 3, where ``lr`` is None.
+        """Peak learning rate. Section 5.3, equation 3, where ``lr`` is None.
 
         Raises:
             ValueError: ``lr`` is None, and the model has no ``config.d_model``.
@@ -112,7 +112,7 @@ OPTIMIZERS: dict[str, Callable[[Groups, float, TrainingConfig], Optimizer]] = {
 def make_optimizer(
     parameters: Sequence[Tensor], lr: float, config: TrainingConfig
 ) -> tuple[Optimizer, lr_scheduler.LRScheduler]:
-    """The optimizer of a training, and what moves its learning rate."""
+    """Make the optimizer of a training, and its learning-rate scheduler."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,4 +1,4 @@
-"""Training log: a report of each step, as JSON lines that a crash cannot spoil."""
+"""Training log: a report of each step, as crash-safe JSON lines."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Step:
     gradient_norm: float  # of all gradients together, before clipping
     epoch: int = 0  # of the step's last batch, counted from 0
     held_out_loss: float | None = None  # where the step was followed by an evaluation; without label smoothing
-    clip_factor: float = 1.0  # what clip_norm left of the gradients; 1 where they were not clipped
+    clip_factor: float = 1.0  # factor of clipping by norm; 1 where it was not clipped
     gradient_norms: tuple[float, ...] = ()  # of each parameter, before clipping
     clipped_shares: tuple[float, ...] = ()  # of each gradient's elements, cut by clip_value; empty without it
 
     def to_json(self) -> str:
-        """One line: floats in full, those of single parameters with 4 digits; ``seconds``, never twice alike, last."""
+        """Serialize to one line: floats in full, those of single parameters with 4 digits; ``seconds`` last."""
         line = {
             "step": self.number,
             "epoch": self.epoch,
@@ -56,7 +56,7 @@ class Step:
 
     @classmethod
     def from_json(cls, line: str) -> Step:
-        """The step that a line tells of.
+        """Parse the step of a line.
 
         Raises:
             ValueError: the line is damaged.
@@ -83,11 +83,11 @@ def _short(values: tuple[float, ...]) -> list[float]:
 
 
 class Log:
-    """A file of JSON lines that is being written, and knows the checksum of what it holds.
+    """Log file of JSON lines under construction, with a running checksum.
 
     Args:
         path: the file.
-        beginning: what to keep of it; what a crashed run wrote after that is cut off.
+        beginning: the prefix to keep; later lines of a crashed run are removed.
 
     Raises:
         ValueError: the file does not begin so, or is a link to elsewhere.
@@ -125,18 +125,18 @@ class Log:
 
     @property
     def written(self) -> Member:
-        """The part of the file that was written."""
+        """Prefix of the file that was written."""
         return Member(self._size, self._digest.hexdigest())
 
     def sync(self) -> Member:
-        """Have all lines on the disk; returns what it holds."""
+        """Sync all lines to disk; returns the written prefix."""
         with naming(self._path):
             os.fsync(self._file.fileno())
         return self.written
 
 
 def read_log(path: str | os.PathLike[str], most: int | None = None) -> tuple[Mapping[str, Any], list[Step]]:
-    """The header and the steps of a training's log, also while it is being written.
+    """Read the header and the steps of a training log, also while it is being written.
 
     Args:
         path: the file.

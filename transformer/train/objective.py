@@ -13,7 +13,7 @@ from transformer.data.batches import IGNORED, Batch
 
 
 def batch_loss(model: nn.Module, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
-    """The mean cross-entropy of a batch's labels, in nats. "Attention Is All You Need", section 5.4, for the smoothing.
+    """Mean cross-entropy of a batch's labels, in nats. "Attention Is All You Need", section 5.4, for the smoothing.
 
     Raises:
         ValueError: the logits' shape does not fit the labels'.
@@ -32,7 +32,7 @@ def batch_loss(model: nn.Module, batch: Batch, label_smoothing: float = 0.0) -> 
 
 
 def accumulate_gradients(model: nn.Module, batches: Sequence[Batch], label_smoothing: float) -> float:
-    """Add to the gradients what the batches give as one: each batch's mean counts by its share of all target tokens.
+    """Accumulate gradients as of one large batch: each batch's mean is weighted by its share of the target tokens.
 
     Returns:
         The mean loss over all target tokens.
@@ -53,7 +53,7 @@ def accumulate_gradients(model: nn.Module, batches: Sequence[Batch], label_smoot
 
 
 def held_out_loss(model: nn.Module, batches: Iterable[Batch]) -> float:
-    """The mean cross-entropy of all labels, in nats, without label smoothing and dropout; ``exp`` of it is perplexity.
+    """Held-out loss: the mean cross-entropy of all labels, in nats, without label smoothing and dropout.
 
     Raises:
         ValueError: no position has a label.

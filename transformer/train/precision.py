@@ -1,4 +1,4 @@
-"""bfloat16: float32's range with 8 bits of precision, half the memory.
+"""Simulated bfloat16 weights: float32's range with 8 bits of precision.
 
 Kalamkar et al., 2019, "A Study of BFLOAT16 for Deep Learning Training". Here it is a study of the numerics: the weights
 take the values that bfloat16 can hold, but they are stored, multiplied and added up in float32, so that nothing becomes
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def round_to_bfloat16(values: Array) -> Array:
-    """The nearest values that bfloat16 can hold, as float32; the even one of two that are equally near.
+    """Round to the nearest bfloat16 values, ties to even; returned as float32.
 
     A float32 without its lower 16 bits is a bfloat16. Adding half of what those bits can hold carries into the upper
     ones where rounding up is due; a tie carries only with the odd last bit's one added.
@@ -36,14 +36,14 @@ def round_to_bfloat16(values: Array) -> Array:
     rounded &= np.uint32(0xFFFF0000)
     result = rounded.view(np.float32)
     unordered = np.isnan(bits.view(np.float32))
-    if unordered.any():  # a carry could make infinity or zero of them
+    if unordered.any():  # a carry could turn them into infinity or zero
         result[unordered] = np.nan
     return result.reshape(np.shape(values))
 
 
 @contextmanager
 def bfloat16_weights(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Let float32 parameters have bfloat16's values for a while; updates afterwards go to the exact ones."""
+    """Round float32 parameters to bfloat16 values in a ``with`` block; the exact values are restored for updates."""
     masters = [parameter.data for parameter in parameters]
     try:
         for parameter, master in zip(parameters, masters, strict=True):

@@ -1,4 +1,4 @@
-"""A training's figures for TensorBoard."""
+"""TensorBoard logging of a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformer.train.log import Step
 
 
 class TensorBoard:
-    """Writes each step that it is called with to event files; in a ``with`` block, at whose end all is on disk.
+    """TensorBoard writer: a callback that writes steps to event files, flushed at the end of a ``with`` block.
 
     Args:
         directory: for ``tensorboard --logdir``.

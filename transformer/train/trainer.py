@@ -1,4 +1,4 @@
-"""The training loop: gradients, clipped; a step of the optimizer; a report; now and then a checkpoint."""
+"""Training loop: gradients, clipping, a step of the optimizer, a report; periodic checkpoints."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ LOG = "log.jsonl"
 
 
 class Trainer:
-    """Trains a model, one step each time its iterator is advanced, and reports each.
+    """Trainer: an iterator that trains a model, one step and one report at a time.
 
     At the end the model has the weights that the configuration asks for (the last, the best, or a mean) and is in
     evaluation mode. An iterator that is closed, or interrupted, leaves the weights of the last step; iterating again
-    goes on. The training has random numbers of its own: what others draw between its steps stays apart.
+    continues. The training has its own random numbers, independent of other draws between its steps.
 
     Args:
         model: any module with ``logits = model(*batch.inputs)``; changed in place.
-        data: the batches to learn from, pass after pass.
-        config: how to train.
+        data: the training data, epoch after epoch.
+        config: the training configuration.
         held_out: batches to evaluate with every ``config.evaluate_every`` steps: its epoch 0.
-        directory: where to write ``log.jsonl`` and ``checkpoint/``; made when missing. None writes nothing. No second
+        directory: for ``log.jsonl`` and ``checkpoint/``, created if missing. None writes nothing. No second
             training may write there meanwhile.
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.
         settings: other choices that the training follows from, to be the same when it is resumed.
-        held: whether the caller holds the directory, by :func:`~transformer.pretrained.snapshot.exclusive`.
+        held: True if the caller holds the directory's lock, by :func:`~transformer.pretrained.snapshot.exclusive`.
 
     Raises:
         ValueError: the settings do not fit the model or the data.
@@ -89,7 +89,7 @@ class Trainer:
         held: bool = False,
     ) -> None:
         if config.patience is not None and held_out is None:
-            raise ValueError("held_out: expected data, as patience waits for its loss to fall")
+            raise ValueError("held_out: expected data, as patience needs its loss")
         if held_out is not None and config.evaluate_every is None:
             raise ValueError("evaluate_every: expected a number of steps, as there is held-out data")
         self.model, self.data, self.config, self.held_out = model, data, config, held_out
@@ -105,20 +105,20 @@ class Trainer:
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
         self._saved = 0  # steps in the checkpoint
-        self._whole = True  # whether weights, moments, position and log are of the same step
+        self._whole = True  # True if weights, moments, position and log are of the same step
 
     @property
     def steps_made(self) -> int:
-        """The number of steps made, in all runs together."""
+        """Number of steps made, in all runs together."""
         return self._position.step
 
     @property
     def finished(self) -> bool:
-        """True if all steps are made, or further ones were found useless."""
+        """True if all steps are made, or early stopping has ended the training."""
         return self.steps_made >= self.config.steps or self._selection.exhausted
 
     def resume(self) -> int:
-        """Go back to the checkpoint in the directory, if there is one; what follows is as if it had never stopped.
+        """Resume from the checkpoint in the directory, if there is one, exactly as if never interrupted.
 
         Returns:
             The steps made so far: 0 if there is no checkpoint.
@@ -154,13 +154,11 @@ class Trainer:
 
     def __iter__(self) -> abc.Generator[Step, None, None]:
         if not self._whole:
-            raise RuntimeError(
-                "the training was interrupted halfway through a change of the weights; resume it, or start anew"
-            )
+            raise RuntimeError("the training was interrupted during an update of the weights; resume it, or restart")
         with ExitStack() as stack:
             self._begin(stack)
             stack.callback(self.model.eval)
-            stack.callback(self.save)  # whatever ends the training
+            stack.callback(self.save)  # on any end of the training
             batches = self._batches()
             while not self.finished:
                 if self._evaluates_after(self.steps_made + 1):
@@ -174,7 +172,7 @@ class Trainer:
                 self.model.load_state_dict(weights)
 
     def _begin(self, stack: ExitStack) -> None:
-        """Open the log: a new one with a header, or that of the steps made so far."""
+        """Begin the log: a new one with a header, or that of the steps made so far."""
         if self.directory is None:
             return
         if not self._held:
@@ -189,7 +187,7 @@ class Trainer:
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
 
     def _batches(self) -> Iterator[tuple[Batch, int, int]]:
-        """The batches from the present position on, each with its epoch and how many of it are then used up."""
+        """Batches from the current position on, each with its epoch and the number of batches used of it."""
         epoch, used = self._position.epoch, self._position.batches
         while True:
             count = 0
@@ -243,7 +241,7 @@ class Trainer:
         return every is not None and (step % every == 0 or step == self.config.steps)
 
     def _evaluate(self) -> float | None:
-        """The held-out loss, and the weights kept, where an evaluation is due after this step."""
+        """Evaluate after this step if due: the held-out loss, and the weight selection."""
         if not self._evaluates_after(self.steps_made):
             return None
         loss = None if self.held_out is None else held_out_loss(self.model, self.held_out.epoch(0))
@@ -251,7 +249,7 @@ class Trainer:
         return loss
 
     def _check_finite(self, loss: float, clipping: Clipping) -> None:
-        """A training that has diverged stops before it spoils the weights."""
+        """Stop a diverged training before its weights become non-finite."""
         if not math.isfinite(loss) or not math.isfinite(clipping.norm):
             raise ValueError(
                 f"lr: the training diverged at step {self.steps_made + 1} (loss {loss:.3g}, gradient norm "
@@ -259,7 +257,7 @@ class Trainer:
             )
 
     def save(self) -> None:
-        """Write a checkpoint after a step, unless that was done, or an interrupt came halfway through a change."""
+        """Save a checkpoint after a step, unless it exists, or an interrupt left an update incomplete."""
         if self.directory is None or self._log is None or not self._whole or self._saved == self.steps_made:
             return
         self._logged = self._log.sync()
@@ -275,7 +273,7 @@ class Trainer:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """Identity of this training, which a checkpoint must share."""
+        """Identity of this training, which its checkpoint must match."""
         identity = {
             "model": model_identity(self.model),
             "data": fingerprint(self.data),
@@ -283,11 +281,11 @@ class Trainer:
             "config": {name: value for name, value in asdict(self.config).items() if name != "checkpoint_every"},
             "settings": self._settings,
         }
-        return json.loads(json.dumps(identity))  # as it is read back: tuples become lists
+        return json.loads(json.dumps(identity))  # as read from JSON: tuples become lists
 
 
 def _checked(state: Any) -> dict[str, Any]:
-    """The state of a generator, which it takes."""
+    """Check the state of a generator, and set it."""
     Generator(0).state = state
     return dict(state)
 

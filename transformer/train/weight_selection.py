@@ -1,4 +1,4 @@
-"""Weight selection: the weights that a training ends with, the last, the best or a mean of the last few."""
+"""Weight selection at the end of a training: the last, the best, or a mean of the last few."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ Weights = Mapping[str, Any]  # a module's state_dict
 
 
 class LastWeights:
-    """The weights as they are at the end: nothing to keep."""
+    """Last weights: no selection."""
 
-    exhausted = False  # whether further training is useless
+    exhausted = False  # True to stop early
 
     def update(self, step: int, loss: float | None, weights: Weights) -> None:
-        """Take note of an evaluation."""
+        """Update with an evaluation."""
 
     def result(self) -> dict[str, Array] | None:
-        """The weights to end with, or None for those that the model has."""
+        """Selected weights, or None for the model's current ones."""
         return None
 
     def state_dict(self) -> dict[str, Array]:
-        """All arrays and counts, by name; shares memory."""
+        """State as arrays and counts by name; shares memory."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Go back to a saved state."""
+        """Restore a saved state."""
 
 
 class BestWeights(LastWeights):
-    """The weights with the lowest held-out loss; exhausted after ``patience`` evaluations without a lower one."""
+    """Best weights, of the lowest held-out loss; early stopping after ``patience`` evaluations without a lower one."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -66,7 +66,7 @@ class BestWeights(LastWeights):
 
 
 class MeanWeights(LastWeights):
-    """The mean of the weights at some steps, added up in float64. Polyak averaging of checkpoints."""
+    """Mean of the weights at the last evaluations, summed in float64 (Polyak averaging)."""
 
     def __init__(self, steps: frozenset[int]) -> None:
         self.steps = steps
@@ -92,7 +92,7 @@ class MeanWeights(LastWeights):
 
 
 def weight_selection(config: TrainingConfig) -> LastWeights:
-    """The selection that a configuration asks for."""
+    """Weight selection of a configuration."""
     if config.patience is not None:
         return BestWeights(config.patience)
     if config.average > 1 and config.evaluate_every is not None:

@@ -1,4 +1,4 @@
-"""Factorizations of matrices by LAPACK: Cholesky, QR, eigenvalues of symmetric matrices, singular values.
+"""Matrix decompositions by LAPACK: Cholesky, QR, eigenvalues of symmetric matrices, singular values.
 
 All of them work on the last two axes, over any leading ones. The derivatives are those of the factors as functions of
 the matrix; notation and formulas follow Giles, *An extended collection of matrix derivative results for forward and
@@ -36,21 +36,21 @@ __all__ = [
 
 
 class QRResult(NamedTuple):
-    """``x = Q @ R``."""
+    """QR decomposition ``x = Q @ R``."""
 
     Q: Tensor  # (…, M, K), orthonormal columns
     R: Tensor  # (…, K, N), upper triangular
 
 
 class EighResult(NamedTuple):
-    """``x @ eigenvectors = eigenvectors * eigenvalues``."""
+    """Eigendecomposition ``x @ eigenvectors = eigenvectors * eigenvalues``."""
 
     eigenvalues: Tensor  # (…, N), ascending
     eigenvectors: Tensor  # (…, N, N), in columns
 
 
 class SVDResult(NamedTuple):
-    """``x = U @ diag(S) @ Vh``."""
+    """Singular value decomposition ``x = U @ diag(S) @ Vh``."""
 
     U: Tensor  # (…, M, K), left singular vectors in columns
     S: Tensor  # (…, K), descending
@@ -58,7 +58,7 @@ class SVDResult(NamedTuple):
 
 
 def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
-    """The triangular factor of positive definite matrices: ``x = L @ L.mT``.
+    """Cholesky factor of positive definite matrices: ``x = L @ L.mT``.
 
     Args:
         x: (…, N, N), symmetric; of others the symmetric part ``(x + x.mT) / 2`` is taken. Integers become float32.
@@ -125,12 +125,12 @@ def eigh(x: Any, /, UPLO: Literal["L", "U"] | None = None) -> EighResult:
 
 
 def eigvalsh(x: Any, /, UPLO: Literal["L", "U"] | None = None) -> Tensor:
-    """The eigenvalues of symmetric matrices, ascending: (…, N) of (…, N, N). See :func:`eigh`."""
+    """Eigenvalues of symmetric matrices, ascending: (…, N) of (…, N, N). See :func:`eigh`."""
     return eigh(x, UPLO).eigenvalues
 
 
 def _symmetric(x: Any, triangle: Literal["L", "U"] | None = None) -> Any:
-    """The symmetric part of a matrix, or what one of its triangles makes."""
+    """Symmetric part of a matrix, or the symmetric matrix with one of its triangles."""
     x = as_square_matrices("x", x)
     if triangle is None:
         half = x / 2
@@ -166,19 +166,19 @@ def _differences(values: Any) -> Any:
 
 
 def _whole(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The batching rule of functions that hand on an array of the whole batch."""
+    """Batching rule of functions with a precomputed array of the whole batch."""
     return arrays, params
 
 
 @primitive(batching=_whole)
 def _eigenvalues(x: Array, values: Array, vectors: Array, /) -> Array:
-    """The eigenvalues already found, as a function of the matrix."""
+    """Precomputed eigenvalues, as a function of the matrix."""
     return values
 
 
 @primitive(batching=_whole)
 def _singular_values(x: Array, u: Array, values: Array, vh: Array, /) -> Array:
-    """The singular values already found, as a function of the matrix."""
+    """Precomputed singular values, as a function of the matrix."""
     return values
 
 
@@ -190,7 +190,7 @@ _singular_values.vjp(x=lambda g, u, vh: matmul(u * expand_dims(g, -2), vh))
 
 
 def svd(x: Any, /, full_matrices: bool = True) -> SVDResult:
-    """The singular value decomposition.
+    """Singular value decomposition.
 
     Args:
         x: (…, M, N). Integers become float32.
@@ -212,7 +212,7 @@ def svd(x: Any, /, full_matrices: bool = True) -> SVDResult:
 
 
 def svdvals(x: Any, /) -> Tensor:
-    """The singular values, descending: (…, min(M, N)) of (…, M, N)."""
+    """Singular values, descending: (…, min(M, N)) of (…, M, N)."""
     return svd(x, full_matrices=False).S
 
 
@@ -226,7 +226,7 @@ def _svd(x: Array, /, full_matrices: bool) -> tuple[Array, Array, Array]:
 def _svd_vjp(g: Any, out: Any, x_shape: Shape) -> list[Any]:
     """U (J S + S K + diag(gS)) Vᵀ, where J and K are the antisymmetric parts of Uᵀ gU and Vᵀ gV over (s²ⱼ - s²ᵢ), and
 
-    what gU and gV have outside the spans of U and V, over S (Townsend, Differentiating the SVD, 2016).
+    the parts of gU and gV outside the spans of U and V, over S (Townsend, Differentiating the SVD, 2016).
     """
     rows, columns = x_shape[-2:]
     count = min(rows, columns)
@@ -251,7 +251,7 @@ def _antisymmetric(x: Any) -> Any:
 
 
 def _outside(basis: Any, x: Any) -> Any:
-    """What is left of the columns of ``x`` without their part in the span of an orthonormal basis."""
+    """Orthogonal complement: the columns of ``x`` minus their projection onto an orthonormal basis."""
     return x - matmul(basis, matmul(matrix_transpose(basis), x))
 
 
@@ -259,7 +259,7 @@ def _outside(basis: Any, x: Any) -> Any:
 
 
 def qr(x: Any, /, mode: Literal["reduced", "complete"] = "reduced") -> QRResult:
-    """The product of a matrix with orthonormal columns and an upper triangular one.
+    """QR decomposition: a matrix with orthonormal columns times an upper triangular one.
 
     Args:
         x: (…, M, N). Integers become float32.

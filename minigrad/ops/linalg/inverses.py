@@ -1,4 +1,4 @@
-"""Determinants, inverses, and the solution of linear equations, over the last two axes."""
+"""Determinants, inverses and linear solves, over the last two axes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def as_matrices(name: str, x: Any) -> Any:
-    """``x``, nested lists as a tensor; an error unless it has rows and columns."""
+    """Convert ``x`` to matrices; an error unless it has rows and columns."""
     x = x if isinstance(x, np.ndarray) else as_operand(x, name)
     if x.ndim < 2:
         raise ValueError(f"{name}: expected matrices (…, M, N), got shape {x.shape}")
@@ -38,7 +38,7 @@ def as_matrices(name: str, x: Any) -> Any:
 
 
 def as_square_matrices(name: str, x: Any) -> Any:
-    """``x``, nested lists as a tensor; an error unless it has as many rows as columns."""
+    """Convert ``x`` to square matrices; an error unless it has as many rows as columns."""
     x = x if isinstance(x, np.ndarray) else as_operand(x, name)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ValueError(f"{name}: expected square matrices (…, N, N), got shape {x.shape}")
@@ -49,7 +49,7 @@ def as_square_matrices(name: str, x: Any) -> Any:
 
 
 class SlogdetResult(NamedTuple):
-    """``det(x) = sign * exp(logabsdet)``."""
+    """Sign and log of the determinant: ``det(x) = sign * exp(logabsdet)``."""
 
     sign: Tensor  # (…), -1, 0 or 1
     logabsdet: Tensor  # (…), -inf where the determinant is 0
@@ -57,7 +57,7 @@ class SlogdetResult(NamedTuple):
 
 @primitive(dtypes="floating", batching=aligned)
 def det(x: Array, /) -> Array:
-    """The determinants (…) of square matrices (…, N, N).
+    """Determinants (…) of square matrices (…, N, N).
 
     First and second derivatives are exact also where a matrix is singular, of whatever rank; higher ones need an
     invertible matrix.
@@ -77,19 +77,19 @@ def det(x: Array, /) -> Array:
 
 
 # With x = U diag(s) Vᵀ, det(x + E) = ± det(diag(s) + F), where F = Uᵀ E V. Its derivatives in F are products of the
-# singular values that are left when one or two of them are taken out: nothing is divided.
+# singular values that are left when one or two of them are taken out: no division.
 
 
 @primitive(batching=aligned)
 def _cofactors(x: Array, /) -> Array:
-    """The first derivative of the determinant: the transposed adjugate, (…, N, N)."""
+    """Cofactor matrix, the derivative of the determinant: the transposed adjugate, (…, N, N)."""
     sign, u, s, vh = _oriented_svd(x)
     return sign * np.matmul(u * (_before(s) * _after(s))[..., None, :], vh)
 
 
 @primitive(batching=aligned)
 def _cofactors_along(x: Array, e: Array, /) -> Array:
-    """The second derivative of the determinant along ``e``: how the cofactors change, (…, N, N)."""
+    """Derivative of the cofactor matrix along ``e``, the determinant's second derivative, (…, N, N)."""
     sign, u, s, vh = _oriented_svd(x)
     f = np.matmul(np.matmul(np.swapaxes(u, -1, -2), e), np.swapaxes(vh, -1, -2))
     later = np.where(np.tri(s.shape[-1], dtype=np.bool_), 1, s[..., None, :])
@@ -108,17 +108,17 @@ def _oriented_svd(x: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _before(s: Array) -> Array:
-    """The product of all that stand before each element."""
+    """Exclusive cumulative product from the front."""
     return np.cumprod(np.concatenate([np.ones_like(s[..., :1]), s[..., :-1]], axis=-1), axis=-1)
 
 
 def _after(s: Array) -> Array:
-    """The product of all that stand after each element."""
+    """Exclusive cumulative product from the back."""
     return np.flip(_before(np.flip(s, -1)), -1)
 
 
 def _third_derivative(g: Any, x: Any, e: Any) -> Any:
-    """The derivative along ``e`` and ``g`` of the cofactors; of invertible matrices."""
+    """Second derivative of the cofactors, along ``e`` and ``g``; for invertible matrices."""
     inverse = inv(x)
     along_e, along_g = matmul(inverse, e), matmul(inverse, g)
     both = matmul(along_e, along_g)
@@ -134,7 +134,7 @@ def _trace(x: Any) -> Any:
 
 
 def _last_axes(x: Any) -> Any:
-    """Numbers that multiply matrices."""
+    """Expand scalars (…) to multiply matrices (…, M, N)."""
     return expand_dims(x, (-2, -1))
 
 
@@ -145,7 +145,7 @@ _cofactors.name, _cofactors_along.name = "cofactors", "cofactors_along"
 
 
 def slogdet(x: Any, /) -> SlogdetResult:
-    """The sign of the determinant and the logarithm of its absolute value, where it may itself over- or underflow.
+    """Sign of the determinant and logarithm of its absolute value, without overflow or underflow.
 
     Args:
         x: (…, N, N). Integers become float32.
@@ -183,7 +183,7 @@ _slogdet.name = "slogdet"
 
 @primitive(dtypes="floating", batching=aligned)
 def inv(x: Array, /) -> Array:
-    """The inverses of square matrices (…, N, N).
+    """Inverses of square matrices (…, N, N).
 
     Raises:
         ValueError: ``x`` is not square.
@@ -202,7 +202,7 @@ inv.vjp(x=lambda g, out: -matmul(matmul(matrix_transpose(out), g), matrix_transp
 
 
 def solve(x1: Any, x2: Any, /) -> Tensor:
-    """The solution y of the linear equations ``x1 @ y = x2``.
+    """Solution y of the linear equations ``x1 @ y = x2``.
 
     Args:
         x1: (…, N, N), invertible.
@@ -241,11 +241,11 @@ _solve.vjp(
 _solve.name = "solve"
 
 
-# Products of many
+# Matrix powers and chains
 
 
 def matrix_power(x: Any, n: int, /) -> Tensor:
-    """Square matrices (…, N, N) multiplied with themselves ``n`` times; a negative ``n`` takes the inverse's power.
+    """Matrix power: square matrices (…, N, N) to the integer power ``n``; a negative ``n`` uses the inverse.
 
     Example:
         >>> import minigrad as mg
@@ -268,7 +268,7 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
 
 
 def multi_dot(arrays: Sequence[Any]) -> Tensor:
-    """The matrix product of two or more arrays, in an order that is cheap (found greedily).
+    """Matrix product of two or more arrays, in a greedily chosen order.
 
     Args:
         arrays: 2-d, of shapes that chain; the first and the last may be 1-d, a row and a column.

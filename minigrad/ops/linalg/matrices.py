@@ -1,4 +1,4 @@
-"""Matrices made of triangles, diagonals and blocks."""
+"""Structured matrices: triangles, diagonals and blocks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def _within(x: Array, k: int) -> int:
-    """A diagonal outside the matrix is as good as the nearest one outside: NumPy cannot count to any number."""
+    """Clamp the offset of a diagonal outside the matrix to the nearest one, within NumPy's integer range."""
     if x.ndim < 2:
         raise ValueError(f"x: expected at least 2 dimensions, got {x.ndim}")
     return max(-x.shape[-2], min(as_integer(k, "k"), x.shape[-1]))
@@ -41,7 +41,7 @@ def _within(x: Array, k: int) -> int:
 
 @primitive(batching=aligned)
 def tril(x: Array, /, k: int = 0) -> Array:
-    """The lower triangle of the last two axes, up to the k-th diagonal; zeros above.
+    """Lower triangle of the last two axes, up to the k-th diagonal; zeros above.
 
     Example:
         >>> import minigrad as mg
@@ -54,7 +54,7 @@ def tril(x: Array, /, k: int = 0) -> Array:
 
 @primitive(batching=aligned)
 def triu(x: Array, /, k: int = 0) -> Array:
-    """The upper triangle of the last two axes, from the k-th diagonal; zeros below.
+    """Upper triangle of the last two axes, from the k-th diagonal; zeros below.
 
     Example:
         >>> import minigrad as mg
@@ -70,7 +70,7 @@ triu.vjp(x=lambda g, k: triu(g, k))
 
 
 def tri(n_rows: int, n_cols: int | None = None, k: int = 0, *, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Ones on and below the k-th diagonal, zeros above; float32 unless a dtype is given."""
+    """Lower triangular matrix: ones on and below the k-th diagonal, zeros above; float32 unless a dtype is given."""
     sizes = as_integer(n_rows, "n_rows"), None if n_cols is None else as_integer(n_cols, "n_cols")
     return Tensor(np.tri(*sizes, as_integer(k, "k"), dtype or default_float))
 
@@ -79,7 +79,7 @@ def tri(n_rows: int, n_cols: int | None = None, k: int = 0, *, dtype: npt.DTypeL
 
 
 def diag(x: Any, /, k: int = 0) -> Any:
-    """The k-th diagonal of a matrix, or a matrix with a vector as its k-th diagonal.
+    """Diagonal of a matrix, or matrix with a vector as its k-th diagonal.
 
     Args:
         x: (M, N), or (N,).
@@ -104,12 +104,12 @@ def diag(x: Any, /, k: int = 0) -> Any:
 
 
 def diagflat(x: Any, /, k: int = 0) -> Any:
-    """A matrix with the elements of ``x``, of any shape, as its k-th diagonal. See :func:`diag`."""
+    """Diagonal matrix with the elements of ``x``, of any shape, on its k-th diagonal. See :func:`diag`."""
     return diag(flatten(x), k)
 
 
 def block_diag(*arrays: Any) -> Any:
-    """A matrix with these matrices along its diagonal, one after the other, and zeros elsewhere.
+    """Block diagonal matrix, with zeros outside the blocks.
 
     Args:
         arrays: (M, N) each; a vector is a row, a number a matrix of one element.

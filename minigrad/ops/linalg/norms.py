@@ -36,7 +36,7 @@ MatrixOrder = Literal["fro", "nuc"] | float
 
 
 def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Tensor:
-    """The vector norm (Σ |x|^ord)^(1/ord) over some axes.
+    """Vector norm (Σ |x|^ord)^(1/ord) over some axes.
 
     Args:
         x: any shape. Integers become float32.
@@ -76,7 +76,7 @@ def _power_norm(x: Array, /, axis: tuple[int, ...], ord: float) -> Array:
 
 
 def _scaled(norm: Callable[[Array], Array], x: Array, axis: tuple[int, ...], ord: float) -> Array:
-    """A norm whose powers do not leave the range of the dtype: of x over a power of 2 near the element that decides."""
+    """Norm without overflow or underflow: x is scaled by a power of 2 near its dominant element."""
     size = np.abs(x)
     if ord > 0:
         extreme = np.max(size, axis, keepdims=True, initial=0)
@@ -92,7 +92,7 @@ def _scaled(norm: Callable[[Array], Array], x: Array, axis: tuple[int, ...], ord
 
 
 def _power_norm_vjp(g: Any, out: Any, x: Any, ord: float) -> Any:
-    """sign(x) (|x| / norm)^(ord - 1), with 0 for elements that are 0 and for a norm of 0."""
+    """Derivative of a p-norm: sign(x) (|x| / norm)^(ord - 1), with 0 for elements that are 0 and for a norm of 0."""
     share = abs(where(x == 0, 1, x) / where(out == 0, 1, out))
     return g * where((x == 0) | (out == 0), 0, sign(x) * share ** (ord - 1))
 
@@ -103,7 +103,7 @@ _euclidean_norm.name = _power_norm.name = "vector_norm"
 
 
 def _largest(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
-    """The largest of numbers that are not negative: 0 of none."""
+    """Largest of non-negative numbers, 0 if there are none."""
     count = math.prod(x.shape[a] for a in axis)
     return (max if count else sum)(x, axis=axis, keepdims=keepdims)
 
@@ -128,7 +128,7 @@ _MATRIX_NORMS: dict[MatrixOrder, Callable[[Any], Any]] = {
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: MatrixOrder = "fro") -> Tensor:
-    """A norm of matrices (…, M, N).
+    """Matrix norm of matrices (…, M, N).
 
     Args:
         x: (…, M, N). Integers become float32.
@@ -153,7 +153,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: MatrixOrder = "fro") 
 
 
 def norm(x: Any, ord: MatrixOrder | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """NumPy's ``norm``: of a vector or a matrix, by the number of axes.
+    """Norm of a vector or a matrix, by the number of axes: NumPy's ``norm``.
 
     Args:
         x: any shape. Integers become float32.
@@ -185,11 +185,11 @@ def norm(x: Any, ord: MatrixOrder | None = None, axis: Axis = None, keepdims: bo
 
 
 def cond(x: Any, /, p: MatrixOrder | None = None) -> Tensor:
-    """The condition numbers (…) of matrices (…, M, N): the norm times that of the inverse.
+    """Condition numbers (…) of matrices (…, M, N): the norm times that of the inverse.
 
     Args:
         x: (…, M, N), square unless ``p`` is None, 2 or -2. Integers become float32.
-        p: which norm, see :func:`matrix_norm`. None and 2 divide the largest singular value by the smallest, -2 the
+        p: the order, see :func:`matrix_norm`. None and 2 divide the largest singular value by the smallest, -2 the
             smallest by the largest.
 
     Returns:
@@ -207,7 +207,7 @@ def cond(x: Any, /, p: MatrixOrder | None = None) -> Tensor:
 
 
 def _quotient(a: Any, b: Any) -> Any:
-    """a / b of condition numbers: nothing to divide by makes them infinite, and nothing to divide either."""
+    """Quotient a / b of condition numbers: infinite where b is 0, also for 0 / 0."""
     return where(b == 0, where(isnan(a), np.nan, np.inf), a / where(b == 0, 1, b))
 
 

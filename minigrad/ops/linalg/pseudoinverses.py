@@ -1,4 +1,4 @@
-"""Pseudo-inverses, and what they solve: matrices of any shape and rank, over the last two axes."""
+"""Pseudo-inverses and least squares: matrices of any shape and rank, over the last two axes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def pinv(x: Any, /, rtol: float | Array | None = None) -> Tensor:
-    """The Moore-Penrose pseudo-inverses (…, N, M) of matrices (…, M, N).
+    """Moore-Penrose pseudo-inverses (…, N, M) of matrices (…, M, N).
 
     Args:
         x: (…, M, N). Integers become float32.
@@ -62,20 +62,20 @@ _pinv.name = "pinv"
 
 
 def _tolerance(x: Array, rtol: float | Array | None) -> Any:
-    """Below which part of the largest a singular value counts as zero."""
+    """Relative tolerance below which a singular value counts as zero."""
     return max(x.shape[-2:]) * np.finfo(x.dtype).eps if rtol is None else as_array(rtol)
 
 
 @primitive(dtypes="floating", batching=aligned)
 def matrix_rank(x: Array, /, *, rtol: float | Array | None = None) -> Array:
-    """How many singular values are not zero: (…) integers of matrices (…, M, N). For ``rtol`` see :func:`pinv`."""
+    """Rank of matrices (…, M, N): the number of non-zero singular values (…). For ``rtol`` see :func:`pinv`."""
     values = np.linalg.svd(as_matrices("x", x), compute_uv=False)
     least = values.max(axis=-1, initial=0) * _tolerance(x, rtol)
     return np.count_nonzero(values > least[..., None], axis=-1)
 
 
 class LstsqResult(NamedTuple):
-    """``x1 @ solution ≈ x2``."""
+    """Least-squares result: ``x1 @ solution ≈ x2``."""
 
     solution: Tensor  # (…, N) or (…, N, K)
     residuals: Tensor  # (…) or (…, K), sums of squares
@@ -84,7 +84,7 @@ class LstsqResult(NamedTuple):
 
 
 def lstsq(x1: Any, x2: Any, /, rtol: float | Array | None = None) -> LstsqResult:
-    """The least-squares solution y of ``x1 @ y = x2``; the shortest one where many are equally good.
+    """Least-squares solution y of ``x1 @ y = x2``; the one of minimum norm where it is not unique.
 
     Args:
         x1: (…, M, N), of any rank. Integers become float32.
@@ -92,7 +92,7 @@ def lstsq(x1: Any, x2: Any, /, rtol: float | Array | None = None) -> LstsqResult
         rtol: see :func:`pinv`, through which the solution and its derivative go.
 
     Returns:
-        ``solution`` (…, N) or (…, N, K); ``residuals`` (…) or (…, K), the sums of the squares of what is left of
+        ``solution`` (…, N) or (…, N, K); ``residuals`` (…) or (…, K), the sums of squared residuals of
         ``x2`` (NumPy leaves them out unless M > N and the rank is N); ``rank`` and ``singular_values`` of ``x1``.
 
     Example:

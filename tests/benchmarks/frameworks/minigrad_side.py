@@ -1,4 +1,4 @@
-"""The operations in minigrad: what a user of its public names writes."""
+"""The operations in minigrad, by its public names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every benchmark there is, in the order of the table, and the goals of its groups."""
+"""All benchmarks, in the order of the table, and the goals of their groups."""
 
 from __future__ import annotations
 

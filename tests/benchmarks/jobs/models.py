@@ -1,4 +1,4 @@
-"""Whole jobs: the optimizer, training steps, decoding, and how soon the first of them is done."""
+"""Model benchmarks: the optimizer, training steps, decoding, and startup."""
 
 from __future__ import annotations
 

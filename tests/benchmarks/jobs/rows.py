@@ -1,4 +1,4 @@
-"""Work along rows: softmax, losses, norms, activations, dropout, look-ups."""
+"""Row-wise benchmarks: softmax, losses, norms, activations, dropout, embeddings."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _cross_entropies() -> Iterator[Job]:
 
 
 class Layer(NamedTuple):
-    """What a layer takes beside x, and what each element of x costs it, forward and backward."""
+    """Layer's arguments beside x, and its cost per element of x, forward and backward."""
 
     inputs: tuple[str, ...]  # one number for each column
     passes: int  # elements read or written

@@ -1,4 +1,4 @@
-"""What the GPT of the benchmarks is, whatever framework runs it: sizes, weights, data, and how much work a step is.
+"""The GPT of the benchmarks, for all frameworks: sizes, weights, data, and operations of a step.
 
 The network is nanoGPT's: learned positions, pre-norm blocks, one projection for queries, keys and values, exact GELU,
 and the token embedding used again, transposed, as the head.
@@ -32,7 +32,7 @@ class GPTSize:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of parameters."""
         block = 12 * self.width**2 + 13 * self.width
         return self.layers * block + (self.vocabulary + self.context + 2) * self.width
 
@@ -83,5 +83,5 @@ def batch(size: GPTSize) -> tuple[Array, Array]:
 
 
 def prompt(size: GPTSize, rows: int) -> Array:
-    """The beginnings (rows, T / 4) that decoding goes on from."""
+    """Prompts (rows, T / 4) of decoding."""
     return np.random.default_rng(SEED).integers(0, size.vocabulary, (rows, size.context // 4))

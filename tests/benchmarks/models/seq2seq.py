@@ -1,4 +1,4 @@
-"""What the encoder-decoder of the benchmarks is: sizes, weights and batches of several lengths.
+"""The encoder-decoder of the benchmarks: sizes, weights and batches of several lengths.
 
 The network is that of "Attention Is All You Need", section 3, with one matrix for source, target and output.
 """
@@ -35,7 +35,7 @@ class Seq2SeqSize:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of parameters."""
         encoder = 12 * self.width**2 + 13 * self.width
         decoder = 16 * self.width**2 + 19 * self.width
         return self.layers * (encoder + decoder) + self.vocabulary * self.width
@@ -68,7 +68,7 @@ def weights(size: Seq2SeqSize) -> Weights:
 
 
 def batches(size: Seq2SeqSize) -> Iterator[tuple[Array, Array, Array]]:
-    """For each length: source (B, S), what the decoder reads (B, T), and what it shall say (B, T)."""
+    """For each length: source (B, S), decoder inputs (B, T), and labels (B, T)."""
     rng = np.random.default_rng(SEED)
     for length in size.lengths:
         rows = size.tokens // length

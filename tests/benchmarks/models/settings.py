@@ -1,4 +1,4 @@
-"""How every model of the benchmarks is trained."""
+"""Training settings of all models of the benchmarks."""
 
 from __future__ import annotations
 

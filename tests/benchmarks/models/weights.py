@@ -1,4 +1,4 @@
-"""Seeded parameters by name, for every framework's model alike."""
+"""Seeded parameters by name, the same for every framework's model."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def test_memory_is_linear_in_length(dtype, rng):
     assert peak < 40 * q.nbytes  # the scores alone are 250 times as large
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     q, k = np.ones((2, 3, 4)), np.ones((2, 5, 4))
     with pytest.raises(TypeError, match="query must be a float32 or float64 array; got int64"):
         attention(q.astype(int), k, k)

@@ -1,4 +1,4 @@
-"""Argument checks: kernels given something that is no array."""
+"""Argument checks: kernels called with values that are not arrays."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_an_entry_that_has_another_ones_name_is_not_run(tmp_path):
     assert again.stdout == run(SUMMING, MINIGRAD_CACHE_DIR=str(tmp_path)).stdout
 
 
-def test_what_a_killed_process_left_is_written_over(tmp_path):
+def test_leftovers_of_a_killed_process_are_overwritten(tmp_path):
     run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
     entries = [path for path in tmp_path.rglob("*") if path.is_file()]
     for path in entries:
@@ -145,7 +145,7 @@ os.open = read
 """
 
 
-def test_what_is_kept_where_nothing_can_be_written_is_used(tmp_path):
+def test_a_read_only_cache_is_used(tmp_path):
     run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
     before = sorted(tmp_path.rglob("*"))
     warm = run(READ_ONLY + ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))

@@ -88,7 +88,7 @@ def test_limits_and_nan(dtype):
     assert kernels.sigmoid(np.array([-np.inf], dtype)) == 0
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     with pytest.raises(TypeError, match="x must be a float32 or float64 array; got int64"):
         kernels.gelu(np.arange(3))
     with pytest.raises(ValueError, match=r"g must have shape \(3,\); got \(2,\)"):

@@ -1,4 +1,4 @@
-"""Dropout from a seed: the mask looks random, follows from seed and place alone, and repeats."""
+"""Dropout from a seed: the mask is random, depends on seed and position only, and repeats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def kept(seed: int, p: float = 0.5, shape: tuple[int, ...] = SHAPE) -> np.ndarra
 
 
 def deviation(signs: np.ndarray) -> float:
-    """How many standard deviations the mean of independent fair signs would be from 0."""
+    """Deviation of the mean of independent fair signs from 0, in standard deviations."""
     return abs(float(signs.mean())) * math.sqrt(signs.size)
 
 
@@ -79,7 +79,7 @@ def test_all_is_kept_with_probability_0_and_dropped_with_1() -> None:
 
 
 @pytest.mark.parametrize(("p", "seed"), [(-0.1, 0), (1.1, 0), (math.nan, 0), (0.5, -1), (0.5, 2**63)])
-def test_what_is_out_of_range_is_named(p: float, seed: int) -> None:
+def test_values_out_of_range_are_named(p: float, seed: int) -> None:
     with pytest.raises(ValueError, match=r"p must be|seed must be"):
         kernels.dropout(np.ones(3), p, seed)
     with pytest.raises(TypeError, match="x must be a float32 or float64 array"):

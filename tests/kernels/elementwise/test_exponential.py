@@ -1,4 +1,4 @@
-"""The kernels' exponential: accuracy, and what happens at the ends of the range."""
+"""The kernels' exponential: accuracy, and the ends of the range."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _expm1s_nonpositive(x, y):
         y[i] = expm1_nonpositive(x[i])
 
 
-def test_what_is_less_by_one_is_exact_near_zero_too(dtype, rng):
+def test_expm1_is_exact_near_zero(dtype, rng):
     x = -np.concatenate([10.0 ** rng.uniform(-30, 2, 50_000), np.linspace(0, 3, 10_001)]).astype(dtype)
     y = np.empty_like(x)
     _expm1s_nonpositive(x, y)

@@ -20,7 +20,7 @@ def test_it_is_numpys_where(shape, dtype, rng):
     np.testing.assert_array_equal(kernels.where(condition.T, a.T, b.T), np.where(condition, a, b).T)
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     mask = np.ones(3, bool)
     with pytest.raises(TypeError, match="condition must be a boolean array; got int64"):
         kernels.where(np.ones(3, np.int64), np.ones(3), np.ones(3))

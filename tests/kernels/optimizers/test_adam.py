@@ -44,7 +44,7 @@ def test_a_zero_gradient_changes_nothing(dtype):
     assert (parameter == 1).all()
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     p = np.ones((4, 4))
     with pytest.raises(ValueError, match=r"parameters\[0\] must be C-contiguous and writeable"):
         adam_step([p[:, ::2]], [p[:, ::2]], [p[:, ::2].copy()], [p[:, ::2].copy()], step=1, lr=0.1)

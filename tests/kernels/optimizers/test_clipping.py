@@ -41,7 +41,7 @@ def test_all_arrays_are_scaled_in_place(dtype, rng):
     scale_arrays([], 2.0)
 
 
-def test_what_cannot_be_scaled_is_named(dtype):
+def test_unscalable_arguments_are_named(dtype):
     with pytest.raises(ValueError, match=r"arrays\[1\] must be C-contiguous"):
         scale_arrays([np.ones(2, dtype), np.ones((4, 4), dtype)[:, ::2]], 2.0)
     with pytest.raises(TypeError, match=r"arrays\[0\] must be a float"):

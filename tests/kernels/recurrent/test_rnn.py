@@ -25,7 +25,7 @@ def arguments(kind, size, dtype, rng):
 
 
 def forward(kind, arrays, reverse=False):
-    """What the kernel gives: all hidden states first, and then what its backward pass wants."""
+    """Results of the kernel: all hidden states, then the inputs of its backward pass."""
     arrays = [arrays[0].copy(), *arrays[1:]]
     if kind == "lstm":
         return kernels.lstm(*arrays, reverse)
@@ -164,7 +164,7 @@ def test_no_examples_give_no_states_and_no_slope(kind):
     np.testing.assert_array_equal(gradients[1], 0)
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_arguments_are_refused():
     x, w, h = np.ones((2, 3, 8)), np.ones((8, 2)), np.ones((3, 2))
     with pytest.raises(ValueError, match=r"projected must have shape \(T, B, 4·H\) with T > 0"):
         kernels.lstm(x[:0], w, h, h)

@@ -106,7 +106,7 @@ def test_no_rows(dtype):
     assert normalizer.shape == (0, 2)
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     logits, targets = np.ones((2, 3)), np.array([0, 1])
     with pytest.raises(IndexError, match=r"targets must be in \[0, 3\) or -100; got 3"):
         cross_entropy(logits, np.array([0, 3]))

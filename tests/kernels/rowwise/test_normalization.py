@@ -102,7 +102,7 @@ def test_empty_arrays(dtype, shape):
     assert dweight.tolist() == dbias.tolist() == [0] * shape[-1]
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     x = np.ones((2, 3))
     with pytest.raises(ValueError, match=r"weight must have shape \(3,\); got \(2,\)"):
         layer_norm(x, np.ones(2))

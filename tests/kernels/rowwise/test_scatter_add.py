@@ -44,7 +44,7 @@ def test_nothing_to_add(dtype):
     assert (add_rows(np.zeros((3, 2), dtype), np.empty(0, np.int64), np.empty((0, 2), dtype)) == 0).all()
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     out, rows = np.zeros((3, 2)), np.ones((2, 2))
     with pytest.raises(IndexError, match=r"indices must be in \[0, 3\); got -1"):
         add_rows(out, np.array([0, -1]), rows)

@@ -109,7 +109,7 @@ def test_empty_arrays_stay_empty(dtype, shape):
         assert result.shape == shape
 
 
-def test_what_does_not_fit_is_named():
+def test_invalid_arguments_are_named():
     x = np.ones((2, 3))
     with pytest.raises(TypeError, match="x must be a float32 or float64 array; got int64"):
         softmax(np.ones(3, np.int64))

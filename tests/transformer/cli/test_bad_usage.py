@@ -22,7 +22,7 @@ BAD = {  # the command → what the one line of the error says
     "train generate --data latin.txt --out m": "latin.txt: 1 line not in UTF-8 (2)",
     "train translate --data good.tsv --out m --held-out 9": "held_out: cannot hold out 9 of 4 pairs",
     "train translate --data good.tsv --out m --held-out 1 --vocab-size 10": "vocab_size: expected 259 to 1,048,576",
-    "train translate --data good.tsv --out m --held-out 1 --resume": "resume: m has no training to go on with",
+    "train translate --data good.tsv --out m --held-out 1 --resume": "resume: m has no training to continue",
     "train translate --data good.tsv --out good.tsv --held-out 1": "good.tsv",
     "train translate --data good.tsv --out m --held-out 1 --patience 2 --average 2": "average: expected 1",
     "train fill --out m --optimizer sgdd": "optimizer: expected one of adam, adamw, adafactor, sgd, got 'sgdd'",

@@ -50,7 +50,7 @@ def test_the_demo_works_in_a_process_and_what_it_advises_works_as_printed(tmp_pa
     assert "<svg" in picture.read_text()
 
 
-def test_the_demo_speaks_other_languages_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_the_demo_supports_other_languages_and_resumes(tmp_path: Path) -> None:
     arguments = ("demo", "--to", "fr", "--count", 1500, "--out", tmp_path / "demo", *TINY, "--held-out", 20)
     run(*arguments, "--checkpoint-every", 2)
     said = run(*arguments, "--resume")  # nothing is left to do but to look at the result
@@ -98,7 +98,7 @@ def test_lines_come_out_as_they_come_in(translator: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["translator", "summarizer"])
-def test_what_is_no_text_in_utf8_is_named(
+def test_files_that_are_not_utf8_are_named(
     name: str, stdin: bytes, message: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, err = request.getfixturevalue(name), io.StringIO()
@@ -207,7 +207,7 @@ def test_a_translator_trained_here_is_searched_as_the_paper_says(
     assert (asked[0].length_penalty, asked[0].length_penalty_form) == (0.6, "paper")
 
 
-def test_a_text_is_gone_on_with_as_the_directory_says(
+def test_a_text_is_continued_by_the_directorys_settings(
     writer: Path, tmp_path: Path, asked: list[GenerationConfig]
 ) -> None:
     def text(place: str, generation: dict[str, Any], *options: object) -> str:
@@ -297,7 +297,7 @@ def test_pairs_longer_than_the_model_are_counted_and_left_out_on_request(tmp_pat
     assert "left out: 2 with more tokens" in run("evaluate", "--model", tmp_path / "m").err
 
 
-def test_a_training_leaves_nothing_of_a_strangers_tokenizer(tmp_path: Path) -> None:
+def test_a_training_removes_files_of_an_earlier_tokenizer(tmp_path: Path) -> None:
     corpus, out = tmp_path / "pairs.tsv", tmp_path / "m"
     corpus.write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS))
     out.mkdir()

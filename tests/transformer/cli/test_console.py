@@ -1,4 +1,4 @@
-"""Progress, wherever it is watched."""
+"""Progress in terminals, notebooks and pipes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_time_that_passes_brings_more_lines(
     assert 3 <= len(capsys.readouterr().err.splitlines()) <= 25
 
 
-def test_a_training_that_goes_on_counts_only_its_own_steps_for_the_time_left(
+def test_a_resumed_training_counts_only_its_own_steps_for_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, *[60.0] * 99])

@@ -24,7 +24,7 @@ def test_a_model_is_evaluated_by_what_its_directory_says_alone(
     assert figures[name] in said.out and said.out.count("\n") == 1
 
 
-def test_the_examples_scored_are_those_that_the_training_held_out_wherever_they_stand_by_now(tmp_path: Path) -> None:
+def test_the_examples_scored_are_those_that_the_training_held_out_wherever_they_occur(tmp_path: Path) -> None:
     corpus, model = tmp_path / "pairs.tsv", tmp_path / "m"
     lines = [f"{s}\t{t}\n" for s, t in PAIRS]
     corpus.write_text("".join(lines))
@@ -46,7 +46,7 @@ def test_the_examples_scored_are_those_that_the_training_held_out_wherever_they_
         said = run("evaluate", "--model", model, status=2).err
         assert f"1 of the 5 examples that the training held out are not in {corpus}" in said
         whole = ("evaluate", "--model", model, "--data", tmp_path / "moved.tsv", "--all")
-        assert "also what it learned from" in run(*whole).err
+        assert "also its training examples" in run(*whole).err
 
 
 def test_a_text_that_has_grown_is_not_scored_where_the_model_learned_from_it(folder: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def _named(model: Path, out: Path, **changes: Any) -> Path:
     return out
 
 
-def test_evaluate_opens_no_file_that_a_strangers_directory_names(
+def test_evaluate_opens_no_file_that_an_untrusted_directory_names(
     folder: Path, translator: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"

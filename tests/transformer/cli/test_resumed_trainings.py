@@ -36,17 +36,17 @@ def test_a_killed_training_that_is_resumed_has_the_weights_of_one_that_was_not_k
 
     status, _ = run_until(command_line(*arguments("killed")), signal.SIGKILL, "step 1/")
     assert status == -signal.SIGKILL
-    assert "--resume goes on" not in run(*arguments("killed"), "--resume").err
+    assert "--resume continues" not in run(*arguments("killed"), "--resume").err
     run(*arguments("whole"))
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
 
 
-def test_ctrl_c_leaves_a_usable_model_and_says_how_to_go_on(folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_usable_model_and_prints_how_to_resume(folder: Path, tmp_path: Path) -> None:
     data = folder / "pairs.tsv.gz"
     command = command_line("train", "translate", "--data", data, "--out", tmp_path / "m", *TINY, "--steps", 100_000)
     status, rest = run_until(command, signal.SIGINT, "step 1/")
     assert status == cli.INTERRUPTED
-    assert "stopped after step" in rest and "--resume goes on" in rest and "Traceback" not in rest
+    assert "stopped after step" in rest and "--resume continues" in rest and "Traceback" not in rest
     assert run("translate", "--model", tmp_path / "m", "1 and 2").out.count("\n") == 1
 
 
@@ -96,7 +96,7 @@ def test_a_model_whose_checkpoint_is_lost_is_not_written_over_by_a_resumption(
     shutil.copytree(translator, out, ignore=shutil.ignore_patterns("checkpoint"))
     arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", out, *TINY, "--seed", 1)
     said = run(*arguments, *every, "--resume", status=2)
-    assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite begins anew" in said.err
+    assert f"resume: the checkpoint in {out} is missing after 4 steps; --overwrite restarts" in said.err
     assert weights_of(out) == weights_of(translator)
 
 
@@ -176,7 +176,7 @@ def test_a_training_writes_nothing_through_a_link_out_of_its_directory(
     assert [path.name for path in out.iterdir()] == [name]
 
 
-def test_a_log_of_somebody_else_is_not_written_over_without_being_asked(folder: Path, tmp_path: Path) -> None:
+def test_an_existing_log_is_not_overwritten_by_default(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "log.jsonl").write_text("mine")
     arguments = ("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / "m", *TINY)

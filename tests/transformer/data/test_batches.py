@@ -1,4 +1,4 @@
-"""Streams of batches: every token in its place, the same stream for the same seed and epoch."""
+"""Batches: every token in its position, the same stream for the same seed and epoch."""
 
 from __future__ import annotations
 
@@ -172,11 +172,11 @@ def test_a_short_sequence_still_has_one_hole_and_special_tokens_have_none() -> N
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_fingerprint_tells_streams_apart(kind: str) -> None:
+def test_a_fingerprint_distinguishes_streams(kind: str) -> None:
     assert fingerprint(MAKERS[kind](0)) == fingerprint(MAKERS[kind](0)) != fingerprint(MAKERS[kind](1))
 
 
-def test_a_fingerprint_sees_one_changed_id_and_one_moved_border() -> None:
+def test_a_fingerprint_detects_one_changed_id_and_one_moved_border() -> None:
     plain = _masked([[5, 6], [7]]).fingerprint
     assert _masked([[5, 6], [8]]).fingerprint != plain != _masked([[5], [6, 7]]).fingerprint
 
@@ -208,7 +208,7 @@ def test_a_data_set_without_a_fingerprint_is_known_by_its_first_batch() -> None:
         (lambda: MaskedBatches([[0]], 8, 2, 1, 0), "vocab_size: expected more than the 2 special tokens"),
     ],
 )
-def test_what_makes_no_batches_is_refused(make: Callable[[], Any], message: str) -> None:
+def test_invalid_batch_settings_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 

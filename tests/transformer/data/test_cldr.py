@@ -79,7 +79,7 @@ def test_every_kind_and_every_dictionary_entry_is_said_in_english_and_german() -
         ("languages", ["fr", "it"], "French and Italian", "Französisch und Italienisch"),
     ],
 )
-def test_a_value_is_said_as_each_language_says_it(kind: str, value: object, english: str, german: str) -> None:
+def test_a_value_is_formatted_in_each_language(kind: str, value: object, english: str, german: str) -> None:
     say = cldr.KINDS[kind].say
     assert say(cldr.Speaker("source", "en"), value) == english
     assert say(cldr.Speaker("target", "de"), value) == german

@@ -173,9 +173,7 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeApt:
     return fake
 
 
-def test_what_was_fetched_is_read_again_without_apt(
-    apt: FakeApt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_files_are_read_without_apt(apt: FakeApt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     apt.serve(en=ENGLISH, fr=FRENCH)
     assert translations("fr") == PAIRS
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -227,7 +225,7 @@ def test_text_is_normalised_and_what_is_not_utf8_left_out_and_counted(apt: FakeA
     assert str(pairs.faults) == "Translation-fr: 1 line not in UTF-8 (5)"
 
 
-def test_a_machine_without_apt_is_told_what_to_do(
+def test_without_apt_the_error_names_the_alternatives(
     apt: FakeApt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -261,7 +259,7 @@ def test_a_language_that_the_network_lost_keeps_nothing(apt: FakeApt) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "French", "", "fr; rm", '"', "../fr"])
-def test_what_is_no_language_s_code_is_refused(apt: FakeApt, language: str) -> None:
+def test_invalid_language_codes_are_refused(apt: FakeApt, language: str) -> None:
     with pytest.raises(ValueError, match=r"^language: expected a code such as 'fr'"):
         translations(language)
     assert not apt.log.exists()
@@ -272,5 +270,5 @@ def test_a_damaged_cache_is_named(apt: FakeApt) -> None:
     summaries()
     path = debian.folder() / "Translation-en.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"Translation-en\.gz: damaged .*; delete it, and it is fetched anew"):
+    with pytest.raises(ValueError, match=r"Translation-en\.gz: damaged .*; delete it to fetch it again"):
         summaries()

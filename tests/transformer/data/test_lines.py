@@ -1,4 +1,4 @@
-"""Lines of files that are damaged, endless or made to fill the memory: one error that names the file."""
+"""Line reading of damaged, endless or malicious files: one error that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text is the same text on every path: a file, standard input, an argument, a string in Python, a tokenizer's own."""
+"""Text normalisation is the same for files, standard input, arguments, strings in Python and tokenizers."""
 
 from __future__ import annotations
 

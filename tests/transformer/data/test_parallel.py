@@ -59,7 +59,7 @@ def test_a_tsv_is_read_plain_compressed_or_zipped(tmp_path: Path, write: Write) 
     ],
     ids=["CRLF", "no final newline", "byte order mark", "attribution columns", "surrounding space"],
 )
-def test_what_does_not_belong_to_the_sentences_is_ignored(tmp_path: Path, text: str) -> None:
+def test_formatting_of_lines_is_ignored(tmp_path: Path, text: str) -> None:
     assert read_pairs(as_text(tmp_path, text.encode())) == PAIRS
 
 

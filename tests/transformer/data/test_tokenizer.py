@@ -1,4 +1,4 @@
-"""Text to ids and back: tokenizers that are learned here, and those of Hugging Face directories."""
+"""Tokenizers trained here, and those of Hugging Face directories."""
 
 from __future__ import annotations
 
@@ -236,9 +236,7 @@ def spelled(decoder: Any) -> Tokenizer:
 @pytest.mark.parametrize("name", DECODERS)
 @given(before=IDS, ids=IDS)
 @example(before=CHARACTERS[2] + CHARACTERS[1], ids=CHARACTERS[0] + [WORDS.index("or")])  # bytes after bytes
-def test_a_stream_of_any_decoder_goes_on_from_what_stands_before_it(
-    name: str, before: list[int], ids: list[int]
-) -> None:
+def test_a_stream_of_any_decoder_continues_the_preceding_text(name: str, before: list[int], ids: list[int]) -> None:
     tokenizer = spelled(DECODERS[name])
     assert "".join(tokenizer.decode_stream(ids)) == tokenizer.decode([ids])[0]
     prompt, whole = tokenizer.decode([before, before + ids])

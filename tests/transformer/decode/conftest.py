@@ -1,4 +1,4 @@
-"""Models small enough to try every text they can write."""
+"""Models small enough to enumerate every text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TableModel:
         return total
 
     def every_text(self, prompt: Sequence[int], limit: int) -> list[Hypothesis]:
-        """All that ends within ``limit`` tokens or is cut off there."""
+        """Every text that ends within ``limit`` tokens or is truncated there."""
         words = range(1, self.config.vocab_size)
         texts = [
             Hypothesis(list(ids), self.log_probability(prompt, [*ids, EOS]), True)
@@ -83,7 +83,7 @@ class Spelling:
 
 
 class Reciter(TableModel):
-    """Says what it is told to, in order, and then ends."""
+    """Model that generates given tokens, in order, and then ends."""
 
     def __init__(self, *ids: int) -> None:
         super().__init__(vocab_size=len(Spelling.pieces))

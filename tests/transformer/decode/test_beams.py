@@ -1,4 +1,4 @@
-"""Beam search against trying every text."""
+"""Beam search against exhaustive search."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_long_text_is_waited_for_where_the_length_penalty_makes_it_the_best() 
     """The likely end at once is not the best text: per token, the sure words that follow it are likelier."""
     model = TableModel(vocab_size=3)
     model.table[:] = np.log([0.6, 0.4, 1e-9])  # after token 1: an end, or
-    model.table[:, 2] = np.log([1e-9, 1e-9, 1.0])  # token 2 goes on for ever
+    model.table[:, 2] = np.log([1e-9, 1e-9, 1.0])  # token 2 never ends
     model.table[:, 1] = np.log([0.5, 0.1, 0.4])
     sure = {"max_new_tokens": 8, "num_beams": 2, "length_penalty": 1.0}
     assert generate(model, [[1]], **sure)[0].ids == [2] * 8
@@ -104,7 +104,7 @@ def test_the_prompt_is_read_once_a_sentence_and_sentences_leave_when_they_are_do
     assert max(model.rows_read) <= 6 and model.rows_read[-1] == 3
 
 
-def test_however_many_tokens_end_a_text_all_beams_go_on() -> None:
+def test_all_beams_continue_with_any_number_of_end_tokens() -> None:
     class Watched(TableModel):
         def logits(self, tokens: Sequence[int]) -> Array:
             said.append(tuple(tokens[1:]))

@@ -1,4 +1,4 @@
-"""The choices of decoding, their file and their errors."""
+"""Generation configuration: settings, file and errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_file_from_the_hub_is_read_and_what_is_unknown_passed_over() -> None:
         GenerationConfig(stop_strings="end", eos_token_id=[1, 2], suppress_tokens=[4]),
     ],
 )
-def test_a_file_says_all_there_is_to_say(config: GenerationConfig) -> None:
+def test_settings_survive_a_json_round_trip(config: GenerationConfig) -> None:
     read = GenerationConfig.from_json(config.to_json())
     assert dataclasses.replace(read, top_k=read.top_k or None) == config
     assert hash(read) is not None
@@ -118,7 +118,7 @@ BOS = GenerationConfig(bos_token_id=3)
         ('{"typical_p": 0.2, "num_beam_groups": 3, "top_h": 0.5, "guidance_scale": 1.0}', GenerationConfig()),
     ],
 )
-def test_what_is_contradictory_in_an_unused_mode_only_is_passed_over(text: str, expected: GenerationConfig) -> None:
+def test_contradictions_in_an_unused_mode_are_ignored(text: str, expected: GenerationConfig) -> None:
     assert GenerationConfig.from_json(text) == expected
 
 
@@ -146,7 +146,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "use", "message"), REFUSED)
-def test_what_is_contradictory_is_an_error_in_the_mode_that_it_is_of(
+def test_contradictions_are_errors_in_their_mode(
     text: str, use: dict[str, object], message: str, model: TableModel
 ) -> None:
     model.generation = GenerationConfig.from_json(text)
@@ -168,7 +168,7 @@ def test_a_greatest_length_asked_for_is_also_the_least_where_a_directory_asks_fo
     assert GenerationConfig.from_json('{"min_new_tokens": 9, "max_new_tokens": 4}').min_new_tokens == 4
 
 
-def test_what_a_file_asks_for_and_leaves_open_is_what_it_is_there() -> None:
+def test_settings_and_defaults_of_a_file_mean_the_same_as_there() -> None:
     assert GenerationConfig.from_json('{"num_beams": 4}') == GenerationConfig(num_beams=4, early_stopping=False)
     assert GenerationConfig.from_json('{"do_sample": true}') == GenerationConfig(do_sample=True, top_k=50)
     assert GenerationConfig.from_json('{"do_sample": true, "top_k": 0}').top_k == 0

@@ -1,4 +1,4 @@
-"""Greedy decoding, sampling and streaming, and what is asked of their arguments."""
+"""Greedy decoding, sampling and streaming, and their arguments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_log_probability_is_the_models_of_the_returned_tokens(mode: str, res
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_padded_batch_says_what_each_prompt_says_alone(mode: str, side: str) -> None:
+def test_a_padded_batch_gives_the_texts_of_each_prompt_alone(mode: str, side: str) -> None:
     ragged = [[1, 2, 3, 4, 2], [2, 3], [4]]
     width = 5
     settings = {**MODES[mode], **RESTRICTED, "max_new_tokens": 6}
@@ -110,7 +110,7 @@ def test_samples_are_as_frequent_as_the_model_and_its_temperature_say() -> None:
     np.testing.assert_allclose(frequencies, expected, atol=4 * np.sqrt(0.25 / count))
 
 
-def test_what_is_cut_off_is_never_drawn() -> None:
+def test_truncated_tokens_are_never_sampled() -> None:
     model = TableModel(vocab_size=6)
     settings = {"do_sample": True, "max_new_tokens": 1, "num_return_sequences": 500, "seed": 1, "eos_token_id": ()}
     likeliest = np.argsort(-model.logits([1]))
@@ -181,7 +181,7 @@ def test_bad_arguments_say_what_is_allowed(model: TableModel, arguments: dict[st
 
 
 def test_bad_inputs_say_what_is_allowed(model: TableModel) -> None:
-    with pytest.raises(TypeError, match="beams: not a choice of decoding; those are max_new_tokens, "):
+    with pytest.raises(TypeError, match="beams: not a generation setting; those are max_new_tokens, "):
         generate(model, [[1]], beams=3)
     with pytest.raises(TypeError, match="input_ids: expected integers, got float64"):
         generate(model, [[1.0]])
@@ -197,7 +197,7 @@ def test_bad_inputs_say_what_is_allowed(model: TableModel) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("value", "words"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf everywhere")])
-def test_logits_that_say_nothing_are_one_clear_error(mode: str, value: float, words: str) -> None:
+def test_invalid_logits_are_one_clear_error(mode: str, value: float, words: str) -> None:
     model = TableModel()
     model.table[1, 2] = value
     with pytest.raises(ValueError, match=f"logits: expected finite numbers, .* row 1 has {words}"):

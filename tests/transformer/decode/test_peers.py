@@ -133,7 +133,7 @@ RESTRICTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("restriction", RESTRICTIONS, ids=str)
-def test_greedy_decoding_says_what_theirs_says(case: Any, restriction: dict[str, Any]) -> None:
+def test_greedy_decoding_equals_theirs(case: Any, restriction: dict[str, Any]) -> None:
     model, inputs = case
     arguments = {"max_new_tokens": 12, **restriction}
     ours = generate(Padded(model), inputs, **arguments)

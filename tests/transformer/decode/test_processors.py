@@ -16,7 +16,7 @@ def test_equally_likely_tokens_are_cut_off_from_the_highest_id() -> None:
     np.testing.assert_array_equal(top_p(NOTHING_SAID, np.zeros((1, 4)), p=0.0), [[0, -np.inf, -np.inf, -np.inf]])
 
 
-def test_top_p_sees_what_other_processors_left() -> None:
+def test_top_p_applies_after_the_other_processors() -> None:
     scores = np.log([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
     scores[0, 0] = scores[1, 1] = -np.inf
     kept = top_p(NOTHING_SAID, scores, p=0.6)

@@ -1,4 +1,4 @@
-"""Induction: what the sequences are like, what is predicted in them, and which head is found."""
+"""Induction: sequences, labels, and the head that is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_sequence_is_different_tokens_twice_in_the_same_order() -> None:
     assert {len(sequence) // 2 for sequence in sequences} == set(range(3, 10))
 
 
-def test_what_is_predicted_is_the_repetition_without_its_first_token() -> None:
+def test_labels_are_the_repetition_without_its_first_token() -> None:
     (batch,) = induction.batches([[4, 9, 7, 4, 9, 7]], seed=0).epoch(0)
     assert batch.inputs[0].tolist() == [[4, 9, 7, 4, 9]]
     assert batch.labels.tolist() == [[IGNORED, IGNORED, IGNORED, 9, 7]]

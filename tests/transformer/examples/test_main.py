@@ -1,4 +1,4 @@
-"""The command of the examples: what is wrong is said before any training begins."""
+"""The command of the examples: errors come before any training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modular addition: the split, what is predicted, memorising, and what is said of a training."""
+"""Modular addition: the split, the labels, memorisation, and the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_learned_is_the_first_step_with_nearly_all_right() -> None:
     assert modular_addition.learned(checks, "test") is None
 
 
-def test_sums_are_soon_known_by_heart_and_the_others_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_sums_are_memorised_before_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--prime", "11", "--share", "0.3", "--steps", "60", "--weight-decay", "0", "--out", str(tmp_path)]
     assert main(["modular-addition", *arguments]) == 0
     train, test, *_ = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""The recurrent models, and the memory task they are tried with."""
+"""Recurrent models, and the copy memory task."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def translator(request: pytest.FixtureRequest) -> RecurrentTranslator:
     return model.eval()
 
 
-def test_a_padded_source_says_what_it_says_alone(translator: RecurrentTranslator) -> None:
+def test_a_padded_source_gives_the_same_logits_as_alone(translator: RecurrentTranslator) -> None:
     together = translator(SOURCES, TARGETS).data
     for row, source in enumerate(SOURCES):
         alone = translator(source[None, source != 0], TARGETS[row : row + 1]).data
@@ -53,7 +53,7 @@ def test_the_order_of_the_source_matters(translator: RecurrentTranslator) -> Non
     assert not np.allclose(translator(SOURCES[:1], TARGETS[:1]).data, translator(swapped, TARGETS[:1]).data)
 
 
-def test_a_position_knows_nothing_of_later_ones(translator: RecurrentTranslator) -> None:
+def test_a_position_does_not_depend_on_later_ones(translator: RecurrentTranslator) -> None:
     changed = TARGETS.copy()
     changed[:, 2] = 4
     before, after = (translator(SOURCES, targets).data for targets in (TARGETS, changed))
@@ -101,7 +101,7 @@ def test_a_source_that_is_all_padding_is_an_error() -> None:
 
 
 def test_a_model_without_a_start_token_cannot_begin() -> None:
-    with pytest.raises(ValueError, match=r"bos_id: this model does not say"):
+    with pytest.raises(ValueError, match=r"bos_id: this model has no start token"):
         RecurrentTranslator(config("GRU", bos_id=None)).begin(SOURCES)
 
 
@@ -152,7 +152,7 @@ def test_batches_of_copy_memory_follow_from_seed_and_epoch_alone() -> None:
 
 
 class Oracle(nn.Module):
-    """Knows when to speak and, if it has a memory, what; else it spreads its guess over the alphabet."""
+    """Oracle of the copy memory task, with a memory or guessing uniformly."""
 
     def __init__(self, memory: bool) -> None:
         self.memory = memory

@@ -1,4 +1,4 @@
-"""Sorting: an honest split, the model of the original, and a training that learns."""
+"""Sorting: the split, the original's model, and a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table 3 in small: its rows, what is made of differences, and the command."""
+"""Table 3 at a small scale: rows, verdicts, and the command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def runs(*perplexities: float) -> list[Run]:
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.paper], ids=lambda row: row.change)
-def test_what_is_expected_follows_from_the_paper(row: Row) -> None:
+def test_expected_directions_follow_from_the_paper(row: Row) -> None:
     difference = math.log((row.paper or 0) / 4.92)
     assert row.expected == ("alike" if abs(difference) < 0.01 else "worse" if difference > 0 else "better")
 

@@ -1,4 +1,4 @@
-"""Attention against loops over queries, with every kind of mask and bias; and what can be seen of its weights."""
+"""Attention against loops over queries, with every kind of mask and bias; and recorded weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Key-value caches: a step at a time gives what the whole sequence gives, whatever the model is made of."""
+"""Key-value caches: step-by-step results equal those of the whole sequence, for every configuration."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_cache_refuses_to_be_differentiated_and_to_be_read_empty() -> None:
 def test_a_prompt_without_tokens_and_a_target_without_a_start_are_refused() -> None:
     with pytest.raises(ValueError, match="input_ids: expected prompts of at least one token"):
         model_in_float64(CausalLM).begin(np.zeros((2, 0), np.int64))
-    with pytest.raises(ValueError, match="decoder_start_id: this model does not say what a target begins with"):
+    with pytest.raises(ValueError, match="decoder_start_id: this model has no start token of targets"):
         model_in_float64(bos_id=None).begin([[5]])
 
 

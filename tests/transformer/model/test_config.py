@@ -1,4 +1,4 @@
-"""The configuration: what it refuses and why, what it survives, and the models it has names for."""
+"""Model configuration: errors, serialization, and presets."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_documents_that_are_no_configuration_are_refused(text: str, message: str
         TransformerConfig.from_json(text)
 
 
-def test_what_is_left_open_follows_from_the_rest() -> None:
+def test_unset_fields_follow_from_the_others() -> None:
     config = small(num_heads=4)
     assert (config.head_size, config.kv_heads, config.start_id) == (4, 4, config.bos_id)
     config = small(num_heads=4, d_k=6, num_kv_heads=2, decoder_start_id=7)
@@ -160,7 +160,7 @@ def test_every_preset_is_a_configuration_and_described() -> None:
         assert f"``{name}``" in (TransformerConfig.preset.__doc__ or ""), name
 
 
-def test_presets_take_changes_and_refuse_strangers() -> None:
+def test_presets_take_changes_and_refuse_unknown_fields() -> None:
     assert TransformerConfig.preset("base", vocab_size=9, d_ff=64, norm_first=True).norm_first
     with pytest.raises(ValueError, match=r"preset: expected one of nano, .*, got 'huge'"):
         TransformerConfig.preset("huge")

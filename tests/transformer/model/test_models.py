@@ -1,4 +1,4 @@
-"""Whole models: the paper's formulas, written a second time in NumPy; what each position may see; gradients, dtypes."""
+"""Whole models: the paper's formulas, implemented independently in NumPy; causality; gradients, dtypes."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_bad_inputs_name_the_argument_and_what_is_allowed(model: Transformer, so
             model(source, target, mask)
 
 
-def test_what_a_model_has_no_use_for_is_refused() -> None:
+def test_inputs_that_a_model_does_not_use_are_refused() -> None:
     with pytest.raises(ValueError, match="token_type_ids: this model has no token types, expected None"):
         Encoder(small())([[5, 6]], None, [[0, 1]])
     with pytest.raises(ValueError, match="memory: this decoder has no attention to one, expected None"):

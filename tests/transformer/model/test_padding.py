@@ -1,4 +1,4 @@
-"""Padding: said by a mask, or by an id that means nothing else."""
+"""Padding: by a mask, or by an id without another meaning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_pad_token_with_another_meaning_is_text_where_no_mask_says_otherwise(k
 
 @pytest.mark.parametrize("roles", SHARED[:3])
 @pytest.mark.parametrize("kind", [CausalLM, Transformer])
-def test_a_text_of_such_tokens_can_be_gone_on_with(kind: type, roles: dict) -> None:
+def test_a_text_of_such_tokens_can_be_continued(kind: type, roles: dict) -> None:
     model = model_in_float64(kind, pad_id=5, **roles)
     ids, settings = [[5], [7]], {"max_new_tokens": 4, "eos_token_id": ()}
     together = model.generate(ids, **settings)
@@ -39,7 +39,7 @@ def test_a_text_of_such_tokens_can_be_gone_on_with(kind: type, roles: dict) -> N
 
 
 @pytest.mark.parametrize("ends", [{"eos_token_id": [3, 5]}, {"bos_token_id": 5}])
-def test_what_a_directory_says_of_ends_and_beginnings_counts_too(ends: dict) -> None:
+def test_special_tokens_of_the_generation_settings_count_too(ends: dict) -> None:
     model = model_in_float64(CausalLM, pad_id=5)
     model.generation = GenerationConfig(pad_token_id=5, **ends)
     assert model.generate([[7, 5, 8]], max_new_tokens=3) == model.generate(

@@ -155,7 +155,7 @@ def test_scores_that_are_not_scaled_say_so(tokenizer: Tokenizer) -> None:
     assert "scale by 1" in shown and "multiply × 1" in shown
 
 
-def test_what_cannot_be_drawn_is_refused(tokenizer: Tokenizer) -> None:
+def test_invalid_arguments_are_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="target: expected None for a CausalLM, which reads one text only"):
         draw_attention(CausalLM(small()), tokenizer, SOURCE, TARGET)
     with pytest.raises(TypeError, match="model: expected a Transformer, CausalLM or MaskedLM, got Encoder"):

@@ -1,4 +1,4 @@
-"""Pictures of a training: what they show, and in which order."""
+"""Plots of a training: content and order."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_many_parameters_are_shown_by_module_and_their_shares_added_up(
     np.testing.assert_allclose(shares, 1 / 30)
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(tmp_path: Path) -> None:
     for draw in (
         lambda: save_loss_curve([], tmp_path / "a.png"),
         lambda: save_gradient_picture([], [], tmp_path / "a.png"),

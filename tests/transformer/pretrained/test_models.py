@@ -41,7 +41,7 @@ def test_a_plain_model_computes_as_the_public_one_does() -> None:
     np.testing.assert_array_equal(plain.eval()(ids).data, public.eval()(ids).data)
 
 
-def test_a_model_is_copied_with_what_it_was_told_of_writing() -> None:
+def test_a_model_is_copied_with_its_generation_settings() -> None:
     model = transformer.CausalLM(small()).eval()
     model.generation = transformer.GenerationConfig(num_beams=2)
     made = copy.deepcopy(model)

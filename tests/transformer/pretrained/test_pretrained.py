@@ -1,4 +1,4 @@
-"""Model directories: they load back to identical outputs, and damage is named."""
+"""Model directories: identical outputs after loading, and errors that name damage."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_model_without_a_class_in_its_configuration_is_the_families_usual_one(
 
 
 @pytest.mark.parametrize("config", [GPT2, small(encoder_layers=0, activation="swiglu")], ids=["gpt2", "own format"])
-def test_how_a_model_writes_is_kept(config: TransformerConfig, tmp_path: Path) -> None:
+def test_generation_settings_are_saved(config: TransformerConfig, tmp_path: Path) -> None:
     model = CausalLM(config)
     model.generation = GenerationConfig(num_beams=3, repetition_penalty=1.2, max_new_tokens=5)
     model.save_pretrained(tmp_path)
@@ -200,7 +200,7 @@ def test_a_special_token_outside_the_vocabulary_is_none(tmp_path: Path) -> None:
     assert len(model.generate(np.array([[5]]), max_new_tokens=4)[0].ids) == 4
 
 
-def test_an_encoder_writes_nothing_and_says_nothing_about_it(tmp_path: Path) -> None:
+def test_an_encoder_has_no_generation_settings(tmp_path: Path) -> None:
     Encoder(BERT).save_pretrained(tmp_path)
     assert not (tmp_path / "generation_config.json").exists()
 
@@ -229,7 +229,7 @@ STRANGERS = {
 
 
 @pytest.mark.peers
-def test_a_strangers_tokenizer_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_files_of_an_earlier_tokenizer_are_removed(tmp_path: Path) -> None:
     tokenizer = Tokenizer.train(["one two three"], 270)
     model = CausalLM(GPT2)
     model.save_pretrained(tmp_path, tokenizer)
@@ -282,7 +282,7 @@ def test_a_flipped_bit_in_the_weights_is_refused(directory: Path) -> None:
     from_pretrained(directory)  # as a directory of others
 
 
-def test_what_a_person_edits_and_another_program_saves_is_read(directory: Path) -> None:
+def test_edited_files_and_those_of_other_programs_are_read(directory: Path) -> None:
     path = directory / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "dropout": 0.4}))
     assert from_pretrained(directory).config.dropout == 0.4
@@ -337,7 +337,7 @@ def test_json_that_is_none_is_one_error_that_names_the_file(name: str, content: 
 
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"])
-def test_what_is_no_file_is_named(name: str, directory: Path) -> None:
+def test_paths_that_are_not_files_are_named(name: str, directory: Path) -> None:
     path = directory / name
     path.unlink()
     for make, kind in ((path.mkdir, "a directory"), (lambda: path.symlink_to(path), "a loop of links")):

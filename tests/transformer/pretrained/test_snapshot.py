@@ -1,4 +1,4 @@
-"""Files that belong together change together: whoever reads, whenever a writer is killed, whatever the disk says."""
+"""Atomic snapshots: with concurrent readers, killed writers, and disk errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _files(directory: Path) -> set[str]:
 
 
 class Kill(BaseException):
-    """The process ends here: nothing of it happens any more."""
+    """Simulated kill of the process."""
 
 
 CHANGES = ((os, "replace"), (os, "fsync"), (os, "unlink"), (os, "rmdir"), (os, "mkdir"), (builtins, "open"))
@@ -234,7 +234,7 @@ def test_a_removed_file_is_none_of_a_snapshot_though_its_writer_was_killed(
     assert _read(tmp_path) == {"config": b"new", "checkpoint/state": OLD["checkpoint/state"]}
 
 
-def test_damage_is_told_by_name_and_other_files_are_nobodys(tmp_path: Path) -> None:
+def test_damage_is_reported_by_name_and_other_files_are_ignored(tmp_path: Path) -> None:
     _write(tmp_path, OLD)
     (tmp_path / "other").write_bytes(b"mine")
     (tmp_path / "config").write_bytes(b"oLd config")
@@ -259,7 +259,7 @@ def test_any_damage_of_a_commit_is_an_error_that_names_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["../mine", "/mine", "checkpoint/../../mine", "other/mine", ".mine", "", "a\\b"])
-def test_a_strangers_commit_names_nothing_outside_of_its_directory(name: str, tmp_path: Path) -> None:
+def test_an_untrusted_commit_names_nothing_outside_of_its_directory(name: str, tmp_path: Path) -> None:
     body = {"generation": "0", "files": {name: {"size": 0, "sha256": ""}}, "removed": {}}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     (tmp_path / COMMIT).write_text(json.dumps({**body, "sha256": digest}))
@@ -269,7 +269,7 @@ def test_a_strangers_commit_names_nothing_outside_of_its_directory(name: str, tm
         _write(tmp_path, OLD)
 
 
-def test_links_of_a_strangers_directory_lead_no_file_out_of_it(tmp_path: Path) -> None:
+def test_links_of_an_untrusted_directory_lead_no_file_out_of_it(tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     mine.mkdir()
     theirs.mkdir()
@@ -289,7 +289,7 @@ def test_links_of_a_strangers_directory_lead_no_file_out_of_it(tmp_path: Path) -
     assert {path.name: path.read_text() for path in mine.iterdir()} == {"state": "mine", "config": "mine"}
 
 
-def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_named_without_blocking(tmp_path: Path) -> None:
     _write(tmp_path, OLD)
     weights = tmp_path / "weights"
     weights.unlink()
@@ -349,7 +349,7 @@ def _half_written(directory: Path) -> None:
         (directory / left).touch()
 
 
-def test_what_an_earlier_version_committed_is_read_and_finished_by_the_next_writer(tmp_path: Path) -> None:
+def test_a_commit_of_an_earlier_version_is_read_and_finished_by_the_next_writer(tmp_path: Path) -> None:
     _half_written(tmp_path)
     before = _files(tmp_path)
     assert _read(tmp_path) == NEW
@@ -359,7 +359,7 @@ def test_what_an_earlier_version_committed_is_read_and_finished_by_the_next_writ
     assert _files(tmp_path) == {*NAMES, "more", COMMIT}
 
 
-def test_what_an_earlier_version_had_not_committed_is_not_read_and_cleared_away(tmp_path: Path) -> None:
+def test_uncommitted_files_of_an_earlier_version_are_not_read_and_are_removed(tmp_path: Path) -> None:
     _half_written(tmp_path)
     (tmp_path / ".commit").unlink()
     assert _read(tmp_path)["config"] == OLD["config"]
@@ -369,7 +369,7 @@ def test_what_an_earlier_version_had_not_committed_is_not_read_and_cleared_away(
 
 
 @pytest.mark.parametrize("absolute", [True, False])
-def test_an_earlier_versions_list_of_a_stranger_moves_no_file_to_another_place(absolute: bool, tmp_path: Path) -> None:
+def test_an_untrusted_list_of_an_earlier_version_moves_no_file(absolute: bool, tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     mine.write_text("mine")
     theirs.mkdir()

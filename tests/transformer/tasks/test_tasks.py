@@ -61,7 +61,7 @@ def test_the_demo_is_a_translation_of_phrases() -> None:
     assert DEFAULTS.data == ("cldr:en-de",)
 
 
-def test_summaries_of_texts_that_begin_alike_are_on_one_side(tmp_path: Path) -> None:
+def test_texts_with_equal_first_sentences_are_on_one_side_of_the_split(tmp_path: Path) -> None:
     corpus = tmp_path / "texts.tsv"
     corpus.write_text("".join(f"Tool {i % 20}. Part {i}.\tsummary {i}\n" for i in range(60)))
     examples = TASKS["summarize"].read(DataChoice(data=(str(corpus),), held_out=9))
@@ -76,7 +76,7 @@ def test_a_summary_is_reported_beside_the_first_sentence_of_its_text() -> None:
     assert report.line.startswith("1 summaries: ROUGE1 0.0 (lead 100.0)")
 
 
-def test_the_end_of_a_text_is_kept_out_of_a_training_to_go_on(tmp_path: Path) -> None:
+def test_the_end_of_a_text_is_held_out_from_training(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("abcdefghi\n" * 10)
     examples = TASKS["generate"].read(DataChoice(data=(str(text),), held_out=25))
@@ -84,7 +84,7 @@ def test_the_end_of_a_text_is_kept_out_of_a_training_to_go_on(tmp_path: Path) ->
     assert not TASKS["generate"].read(DataChoice(data=(str(text),), held_out=0)).held_out
 
 
-def test_the_loss_of_a_text_is_told_in_bits_a_character_too(tmp_path: Path) -> None:
+def test_the_loss_of_a_text_is_also_reported_in_bits_a_character(tmp_path: Path) -> None:
     task, text = TASKS["generate"], "abcabd\n" * 40
     tokenizer = task.learn_tokens(task.read(DataChoice(data=(str(_file(tmp_path, text)),), held_out=10)), 0)
     report = task.evaluate(_model("generate", tokenizer, max_length=16), tokenizer, [text], {})
@@ -133,7 +133,7 @@ def test_candidates_for_a_mask_are_the_likeliest_tokens_with_their_probabilities
         assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_text_goes_on_beyond_the_context() -> None:
+def test_a_text_continues_beyond_the_context() -> None:
     task, text = TASKS["generate"], "abcabd\n" * 4
     tokenizer = task.learn_tokens(replace(task.read(DataChoice(data=("topics",), held_out=0)), train=[text]), 0)
     model = _model("generate", tokenizer, max_length=8)
@@ -158,7 +158,7 @@ class _Alphabet(CausalLM, whole=False):
         )
 
 
-def test_a_text_that_goes_on_beyond_the_context_ends_before_a_stop_string_wherever_that_begins() -> None:
+def test_a_text_beyond_the_context_ends_before_a_stop_string_at_any_position() -> None:
     tokenizer = Tokenizer.characters("abcdefghijklmnopqrstuvwxyz")
     sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
     model = _Alphabet(TransformerConfig(vocab_size=26, max_length=8, **sizes))
@@ -168,7 +168,7 @@ def test_a_text_that_goes_on_beyond_the_context_ends_before_a_stop_string_wherev
         assert found == "bcdefghijklmnopqrstuvwxyz".partition(stop)[0]
 
 
-def test_a_text_goes_on_to_a_stop_string_that_begins_inside_a_token() -> None:
+def test_a_text_ends_at_a_stop_string_that_begins_inside_a_token() -> None:
     tokenizer = Tokenizer.train(["ab ab ab"], 261)
     assert tokenizer.tokens([259, 260]) == ["ab", " ab"]
     sizes = {**TINY, "encoder_layers": 0, "pad_id": None, "bos_id": None, "eos_id": None}
@@ -176,7 +176,7 @@ def test_a_text_goes_on_to_a_stop_string_that_begins_inside_a_token() -> None:
     assert list(continuation(model, tokenizer, "ab", 1, stop_strings=("b",))) == [" a"]
 
 
-def test_a_text_goes_on_with_the_space_between_its_words() -> None:
+def test_a_continuation_begins_with_the_space_between_words() -> None:
     library = Library(models.WordLevel({"\u2581to": 0, "\u2581be": 1, "\u2581or": 2}, unk_token="\u2581or"))
     library.pre_tokenizer, library.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     tokenizer = Tokenizer(library.to_str())

@@ -66,7 +66,7 @@ def _assert_equal(resumed: Trainer, whole: Trainer) -> None:
 
 @pytest.mark.parametrize("kind", SETTINGS)
 @pytest.mark.parametrize("stop", [1, 4, 9])
-def test_a_training_stopped_after_any_step_goes_on_to_the_same_end(kind: str, stop: int, tmp_path: Path) -> None:
+def test_a_training_stopped_after_any_step_resumes_to_the_same_result(kind: str, stop: int, tmp_path: Path) -> None:
     whole = _trainer(tmp_path / "whole", **SETTINGS[kind])
     losses = _losses(list(whole))
     begun = _trainer(tmp_path / "parts", **SETTINGS[kind])
@@ -79,7 +79,7 @@ def test_a_training_stopped_after_any_step_goes_on_to_the_same_end(kind: str, st
     _assert_equal(resumed, whole)
 
 
-def test_what_was_stopped_goes_on_in_the_same_trainer_too(tmp_path: Path) -> None:
+def test_a_stopped_training_continues_in_the_same_trainer(tmp_path: Path) -> None:
     whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
     list(whole)
     while not parts.finished:
@@ -101,7 +101,7 @@ for step in _trainer(directory):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of POSIX systems")
-def test_a_killed_process_goes_on_to_the_same_end(tmp_path: Path) -> None:
+def test_a_killed_process_resumes_to_the_same_result(tmp_path: Path) -> None:
     last = int(np.random.default_rng(os.getpid()).integers(1, STEPS))  # any step will do
     print(f"killed after step {last}")
     root = Path(__file__).parents[3]
@@ -197,7 +197,7 @@ def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkey
         patched.setattr(type(begun.optimizer), "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(begun)
-    with pytest.raises(RuntimeError, match="halfway through a change of the weights; resume it"):
+    with pytest.raises(RuntimeError, match="during an update of the weights; resume it"):
         list(begun)
     assert begun.resume() == 4
     list(begun)
@@ -226,7 +226,7 @@ def test_an_interrupt_within_the_forward_pass_loses_no_step(tmp_path: Path, monk
     _assert_equal(resumed, whole)
 
 
-def test_a_directory_of_an_earlier_version_goes_on_to_the_same_end(tmp_path: Path) -> None:
+def test_a_directory_of_an_earlier_version_resumes_to_the_same_result(tmp_path: Path) -> None:
     whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
     list(whole)
     steps = iter(begun)
@@ -306,7 +306,7 @@ def test_a_model_that_computes_something_else_with_the_same_weights_is_another(
         Trainer(other, data(), config(STEPS), directory=tmp_path).resume()
 
 
-def test_how_often_a_checkpoint_is_written_may_change(tmp_path: Path) -> None:
+def test_the_checkpoint_interval_may_change(tmp_path: Path) -> None:
     next(iter(_trainer(tmp_path)))
     assert Trainer(bigrams(0.3), data(), config(STEPS, checkpoint_every=1), directory=tmp_path).resume() == 1
 
@@ -346,7 +346,7 @@ def test_one_flipped_bit_anywhere_in_a_checkpoint_is_refused_by_name(name: str, 
             _trainer(tmp_path, **SETTINGS["best"]).resume()
 
 
-def test_a_flipped_bit_in_the_log_is_told(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_log_is_reported(tmp_path: Path) -> None:
     list(_trainer(tmp_path))
     path = tmp_path / "log.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"loss": 2', b'"loss": 3', 1))
@@ -382,7 +382,7 @@ def _change(state: Any, keys: tuple[str, ...], value: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("value", [None, 7, [], "x", {}, [[[]]], -1, True])
-def test_a_state_that_makes_no_sense_is_one_error_though_nothing_knows_its_checksum(
+def test_an_invalid_state_is_one_error_even_without_a_checksum(
     keys: tuple[str, ...], value: Any, tmp_path: Path
 ) -> None:
     if keys == ("position", "step") and value == 7:
@@ -452,7 +452,7 @@ def test_a_full_disk_loses_the_step_and_nothing_before_it(tmp_path: Path, monkey
         _assert_equal(again, whole)
 
 
-def test_a_lost_log_is_told(tmp_path: Path) -> None:
+def test_a_lost_log_is_reported(tmp_path: Path) -> None:
     next(iter(_trainer(tmp_path)))
     (tmp_path / "log.jsonl").unlink()
     trainer = _trainer(tmp_path)

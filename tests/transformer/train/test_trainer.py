@@ -1,4 +1,4 @@
-"""The trainer: what it minimises, how it steps, what it keeps and what it says."""
+"""Trainer: objective, steps, weight selection and reports."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_logits_that_do_not_fit_the_labels_are_refused() -> None:
 # How it steps
 
 
-def test_one_batch_is_learned_by_heart(tokenizer: Tokenizer) -> None:
+def test_one_batch_is_memorised(tokenizer: Tokenizer) -> None:
     mg.manual_seed(0)
     model = Transformer(small(dropout=0.0, d_model=32, d_ff=64))
     settings = TrainingConfig(steps=150, warmup=40, label_smoothing=0.0, lr_factor=0.5)
@@ -211,7 +211,7 @@ def test_clipping_by_norm_is_logged_as_it_was_done() -> None:
     assert free.clip_factor == 1 and free.clipped_shares == ()
 
 
-def test_clipping_by_value_comes_first_and_tells_how_much_of_each_gradient_it_cut() -> None:
+def test_clipping_by_value_comes_first_and_reports_the_clipped_share_of_each_gradient() -> None:
     batch, *_ = data().epoch(0)
     model = bigrams()
     before = weights(model)
@@ -377,7 +377,7 @@ def test_a_log_that_is_being_written_is_read_to_its_last_whole_line(tmp_path: Pa
         ),
     ],
 )
-def test_what_is_no_log_is_refused_with_the_line(text: str, message: str, tmp_path: Path) -> None:
+def test_invalid_logs_are_refused_with_the_line(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "log").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_log(tmp_path / "log")

@@ -17,7 +17,7 @@ VOCABULARY = 11
 
 
 class Bigrams(nn.Module):
-    """Says the next token from the present one; two sorts of dropout, a norm, and a matrix each way."""
+    """Bigram model with two sorts of dropout, a norm, and two matrices."""
 
     def __init__(self, dropout: float = 0.0, width: int = 6) -> None:
         self.embedding = nn.Embedding(VOCABULARY, width)

@@ -1,6 +1,6 @@
 """Model directories in the formats of Hugging Face's ``transformers``.
 
-family says what is written down of each family and reads it in both directions; gpt2, bert, bart (and Marian) and t5
+family is the description of a family and converts in both directions; gpt2, bert, bart (and Marian) and t5
 are the families; shards reads weights.
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from transformer.pretrained.huggingface.family import ACTIVATIONS, Architecture, Family, Layout, Place, Setting, token
 
-# The first two rows are never read: position 0 stands in the third.
+# The first two rows are never read: position 0 is the third.
 OFFSET = Layout(
     lambda array, count: [array[2:]],
     lambda parts: np.concatenate([np.zeros((2, parts[0].shape[1]), parts[0].dtype), parts[0]]),

@@ -27,7 +27,7 @@ BERT = Family(
         token("pad_token_id", 0),
         token("bos_token_id"),
         token("eos_token_id"),
-        token("mask_token_id"),  # an addition of ours, which others pass over
+        token("mask_token_id"),  # an addition of ours, which others ignore
     ),
     constants={
         "decoder_layers": 0,

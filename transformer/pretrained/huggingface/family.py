@@ -1,4 +1,4 @@
-"""Model families of Hugging Face: settings and weights, in theirs and in our words, for both directions."""
+"""Model families of Hugging Face: conversion of settings and weights in both directions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of ``config.json`` and the field of :class:`TransformerConfig` that says the same.
+    """Setting of ``config.json`` and its field of :class:`TransformerConfig`.
 
     Args:
         theirs: the setting's name.
         ours: the field's name. Where several settings share a field, their values have to agree.
-        default: the value where the file is silent, or what gives it from the other settings.
+        default: the value if absent, or a function of the other settings.
         values: pairs of their value and ours, where the two differ; the first of several with our value is written.
-        nullable: whether null is a value; otherwise it counts as silence.
+        nullable: null is a value; otherwise it counts as absent.
     """
 
     theirs: str
@@ -35,7 +35,7 @@ class Setting:
     nullable: bool = False
 
     def read(self, settings: Settings) -> Any:
-        """The field's value."""
+        """Convert the setting to the field's value."""
         value = settings.get(self.theirs)
         if value is None and not (self.nullable and self.theirs in settings):
             value = self.default(settings) if callable(self.default) else self.default
@@ -47,7 +47,7 @@ class Setting:
         raise ValueError(f"{self.theirs}: expected one of {', '.join(repr(v) for v, _ in self.values)}, got {value!r}")
 
     def write(self, config: TransformerConfig) -> Any:
-        """The setting's value."""
+        """Convert the field to the setting's value."""
         value = getattr(config, self.ours)
         if self.values is None:
             return value
@@ -68,7 +68,7 @@ ACTIVATIONS = (
 
 
 def token(theirs: str, default: int | None = None) -> Setting:
-    """The setting of a special token: ``pad_token_id`` is our ``pad_id``."""
+    """Setting of a special token: ``pad_token_id`` is our ``pad_id``."""
     return Setting(theirs, theirs.replace("_token_id", "_id"), default, nullable=True)
 
 
@@ -83,23 +83,23 @@ AS_IT_IS = Layout(lambda array, count: [array], lambda parts: parts[0])
 
 
 class Place(NamedTuple):
-    """Place in a file of the parameters of one of our modules."""
+    """Place of a module's parameters in a file."""
 
     name: str
     layout: Layout = AS_IT_IS
 
 
 class Architecture(NamedTuple):
-    """A model class of a family, and ours."""
+    """Model class of a family, and ours."""
 
     kind: str  # the name of our class
-    stem: str = ""  # what our names lack at their beginning, to be those of the family's table
-    bare: bool = False  # whether their names lack the family's prefix
+    stem: str = ""  # prefix of the family's names that our names lack
+    bare: bool = False  # True if their names lack the family's prefix
 
 
 @dataclass
 class Stored:
-    """An array of a file, and the parameters that it holds."""
+    """Stored array of a file, and the parameters that it holds."""
 
     layout: Layout
     parameters: list[str] = field(default_factory=list)
@@ -107,17 +107,17 @@ class Stored:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models that has a ``model_type``.
+    """Model family with a ``model_type``.
 
     Args:
         model_type: its name in ``config.json``.
         architectures: its classes that we have; the first is meant where ``config.json`` names none.
-        settings: what ``config.json`` says in our words.
+        settings: the settings of ``config.json``, with our fields.
         constants: fields that are alike in all models of the family.
         fixed: settings that our models have in one way only.
         places: our modules or parameters, with ``{n}`` for a layer's number, and where the file keeps them. The
             parameters of modules with one place are joined there, in our order.
-        gated: what differs in these places where the feed-forward network has a gate.
+        gated: differences of these places with a gated feed-forward network.
         prefix: of all names in the file but those of ``heads``, which some files leave out.
         heads: the beginnings of names that have no prefix.
         aliases: endings that old files give their names, and today's.
@@ -125,7 +125,7 @@ class Family:
         output: the one of them that may differ, the output matrix: whatever ``config.json`` says, it is not tied then.
         untied: the :attr:`TransformerConfig.tie` of such a model.
         optional: names that may be missing; they are zero then.
-        buffers: names that hold nothing learned, passed over.
+        buffers: names of arrays that are not learned, ignored.
         unused: names of weights that our models have no use for.
         purpose: the task that all its models are made for, if it is one.
     """
@@ -149,18 +149,18 @@ class Family:
     purpose: str | None = None
 
     def architecture(self, names: Any) -> Architecture:
-        """The model class that the list ``architectures`` of ``config.json`` names."""
+        """Model class named by the list ``architectures`` of ``config.json``."""
         name = next(iter(self.architectures)) if not names else names[0] if isinstance(names, list) else names
         if not isinstance(name, str) or name not in self.architectures:
             raise ValueError(f"architectures: expected one of {', '.join(self.architectures)}, got {names!r}")
         return self.architectures[name]
 
     def read(self, settings: Settings) -> TransformerConfig:
-        """The configuration that ``config.json`` describes: see :meth:`describe`."""
+        """Read the configuration of ``config.json``: see :meth:`describe`."""
         return self.describe(settings)[0]
 
     def describe(self, settings: Settings) -> tuple[TransformerConfig, list[str]]:
-        """The configuration that ``config.json`` describes, and what it says differently of training.
+        """Configuration of ``config.json``, and its training settings that are not supported here.
 
         A special token that is not in the vocabulary, as defaults often are, is none; of several that end a text, the
         first counts. A start token that is the beginning of texts needs no mention.
@@ -172,20 +172,20 @@ class Family:
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
         fields = dict(self.constants)
-        said: dict[str, str] = {}
+        named: dict[str, str] = {}
         differences: list[str] = []
         for setting in self.settings:
             value = setting.read(settings)
             if setting.ours in TRAINING and not _is_usable(setting.ours, value):
                 differences.append(f"{setting.theirs} is {value!r}")
                 value = DEFAULTS[setting.ours]
-            if setting.ours not in said:
-                said[setting.ours], fields[setting.ours] = setting.theirs, value
+            if setting.ours not in named:
+                named[setting.ours], fields[setting.ours] = setting.theirs, value
             elif value != (first := fields[setting.ours]):
-                difference = f"{said[setting.ours]}, {first!r}, got {value!r}"
+                difference = f"{named[setting.ours]}, {first!r}, got {value!r}"
                 if setting.ours not in TRAINING:
                     raise ValueError(f"{setting.theirs}: models here have one value for it and {difference}")
-                differences.append(f"{setting.theirs} is {value!r}, and here that of {said[setting.ours]}, {first!r}")
+                differences.append(f"{setting.theirs} is {value!r}, and here that of {named[setting.ours]}, {first!r}")
         for name in (name for name in fields if name.endswith("_id")):
             fields[name] = _token(fields[name], fields["vocab_size"])
         if fields.get("decoder_start_id") == fields["bos_id"]:
@@ -194,23 +194,23 @@ class Family:
             return TransformerConfig(**fields), list(dict.fromkeys(differences))  # some settings have several fields
         except ValueError as error:
             name, _, rest = str(error).partition(":")
-            raise ValueError(f"{said.get(name, name)}:{rest}") from None
+            raise ValueError(f"{named.get(name, name)}:{rest}") from None
 
     def write(self, config: TransformerConfig) -> Settings | None:
-        """The content of ``config.json`` for a configuration; None where the family cannot express it exactly."""
-        said = config
-        if config.is_encoder_decoder:  # others do not take the beginning of texts for it
-            said = dataclasses.replace(config, decoder_start_id=config.start_id)
+        """Write ``config.json`` for a configuration; None where the family cannot express it exactly."""
+        compared = config
+        if config.is_encoder_decoder:  # other programs do not default to the start of texts
+            compared = dataclasses.replace(config, decoder_start_id=config.start_id)
         try:
-            settings = {setting.theirs: setting.write(said) for setting in self.settings}
+            settings = {setting.theirs: setting.write(compared) for setting in self.settings}
             read = self.read(settings)
         except ValueError:
             return None
-        start = None if said.decoder_start_id == said.bos_id else said.decoder_start_id
-        return settings if read == dataclasses.replace(said, decoder_start_id=start) else None
+        start = None if compared.decoder_start_id == compared.bos_id else compared.decoder_start_id
+        return settings if read == dataclasses.replace(compared, decoder_start_id=start) else None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """The arrays of a file by the names that the family's table gives them, without buffers.
+        """Canonical names of a file's arrays, as in the family's table, without buffers.
 
         Raises:
             ValueError: two names in the file mean one array, and their values differ.
@@ -229,7 +229,7 @@ class Family:
         return known
 
     def settle_copies(self, config: TransformerConfig, arrays: dict[str, Array]) -> TransformerConfig:
-        """Leave each array in one place; an output matrix that differs from the embedding makes the model untied."""
+        """Remove duplicate arrays; an output matrix that differs from the embedding makes the model untied."""
         for copy, first in self.copies.items():
             if copy not in arrays or (copy == self.output and config.tie == self.untied):
                 continue
@@ -244,7 +244,7 @@ class Family:
         return config
 
     def pack(self, architecture: Architecture, state: Mapping[str, Array]) -> dict[str, Array]:
-        """Our parameters as the arrays of a file."""
+        """Pack our parameters into the arrays of a file."""
         stored = self._stored(architecture, state)
         arrays = {name: place.layout.join([state[own] for own in place.parameters]) for name, place in stored.items()}
         return {self._named(architecture, name): array for name, array in arrays.items()}
@@ -252,7 +252,7 @@ class Family:
     def unpack(
         self, architecture: Architecture, own: Mapping[str, Array], arrays: Mapping[str, Array]
     ) -> tuple[dict[str, Array], list[str]]:
-        """The arrays of a file as our parameters, and the names of those that were not used.
+        """Unpack the arrays of a file into our parameters; also returns the names of unused arrays.
 
         Args:
             architecture: of the model.
@@ -289,7 +289,7 @@ class Family:
         return state, sorted(self._named(architecture, name) for name in unused)
 
     def _stored(self, architecture: Architecture, parameters: Iterable[str]) -> dict[str, Stored]:
-        """The arrays that hold these parameters, by canonical name."""
+        """Stored arrays of these parameters, by canonical name."""
         stored: dict[str, Stored] = {}
         parameters = list(parameters)
         gated = any(".gate." in parameter for parameter in parameters)
@@ -310,20 +310,20 @@ class Family:
         return name.removeprefix(self.prefix) if architecture.bare else name
 
 
-# What counts in training alone: the probabilities of dropping something, and how weights begin.
+# Settings of training alone: dropout probabilities and initialization.
 TRAINING = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TransformerConfig)}
 
 
 def _is_usable(name: str, value: Any) -> bool:
-    """True if training here can be as this number says, and also where it is none, which is found out elsewhere."""
+    """True if training supports this value; values that are not numbers are checked elsewhere."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return True
     return 0 < value < float("inf") if name == "init_std" else 0 <= value < 1
 
 
 def _token(token: Any, vocab_size: Any) -> Any:
-    """The first of a token or several that is in the vocabulary; what is no number is found out elsewhere."""
+    """First token, of one or several, in the vocabulary; values that are not numbers are checked elsewhere."""
     tokens = token if isinstance(token, list) else [token]
     if not isinstance(vocab_size, int) or not all(isinstance(token, int) for token in tokens):
         return token

@@ -1,4 +1,4 @@
-"""The weights of a model directory, in one file or in several with an index."""
+"""Weight shards: the weights of a model directory, in one file or in several with an index."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def read_weights(directory: Path, contents: Mapping[str, bytes]) -> Arrays:
-    """The arrays of ``model.safetensors``, or of the files that ``model.safetensors.index.json`` names.
+    """Read the weights of ``model.safetensors``, or of the files that ``model.safetensors.index.json`` names.
 
     Where both are there, the index is of an earlier model.
 
     Args:
-        directory: where the files that the index names are.
+        directory: the directory of the files that the index names.
         contents: of these two files, if they are there.
 
     Raises:
@@ -58,7 +58,7 @@ def _read_shards(index: Path, content: bytes) -> Arrays:
 
 
 def _parts(index: Path, content: bytes) -> dict[str, str]:
-    """The file of the directory that holds each array."""
+    """File of each array."""
     try:
         files = json_object(content.decode("utf-8")).get("weight_map")
         if not isinstance(files, dict):

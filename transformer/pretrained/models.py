@@ -11,8 +11,7 @@ from minigrad import nn
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, Hypothesis, generate
 from transformer.decode.state import DecodingState, prompt_state, target_state
-from transformer.model import models as plain
-from transformer.model import stacks
+from transformer.model import models as plain, stacks
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.saving import model_files
 from transformer.pretrained.snapshot import write_snapshot

@@ -78,16 +78,8 @@ def scaled_dot_product_attention(
     # The fused operation would have to write scores out to differentiate a mask that was added to them.
     learned = mask is not None and mask.requires_grad and is_grad_enabled()
     attend = composed_attention if learned else fused_attention
-    return attend(
-        query,
-        key,
-        value,
-        mask,
-        scale=1 / math.sqrt(q[-1]) if scale is None else float(scale),
-        causal=bool(is_causal),
-        dropout=float(dropout_p),
-        seed=draw_seed() if dropout_p else 0,
-    )
+    scale = 1 / math.sqrt(q[-1]) if scale is None else float(scale)
+    return attend(query, key, value, mask, scale, bool(is_causal), float(dropout_p), draw_seed() if dropout_p else 0)
 
 
 def _check_shapes(query: Shape, key: Shape, value: Shape, grouped: bool) -> Shape:
@@ -137,8 +129,7 @@ def fused_attention(
     value: Array,
     mask: Array | None = None,
     /,
-    *,
-    scale: float,
+    scale: float = 1.0,
     causal: bool = False,
     dropout: float = 0.0,
     seed: int = 0,
@@ -189,11 +180,14 @@ def _fused_attention_vjp(
 
 def _alike(query: Array, key: Array, value: Array, mask: Array | None) -> list[Any]:
     """Operands of one floating dtype; a boolean mask stays as it is."""
-    if mask is None and query.dtype == key.dtype == value.dtype and query.dtype.kind == "f":
-        return [query, key, value, None]
-    if mask is None or mask.dtype.kind != "f":
-        return [*promote([query, key, value], floating=True), mask]
-    return promote([query, key, value, mask], floating=True)
+    operands, dtype = [query, key, value], query.dtype
+    if mask is not None and mask.dtype.kind == "f":
+        operands.append(mask)
+    for operand in operands:
+        if operand.dtype != dtype or dtype.kind != "f":
+            operands = promote(operands, floating=True)
+            break
+    return operands if len(operands) == 4 else [*operands, mask]
 
 
 @fused_attention.composed
@@ -202,8 +196,7 @@ def composed_attention(
     key: Any,
     value: Any,
     mask: Any = None,
-    *,
-    scale: float,
+    scale: float = 1.0,
     causal: bool = False,
     dropout: float = 0.0,
     seed: int = 0,

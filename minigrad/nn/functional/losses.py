@@ -166,10 +166,10 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected a number between 0 and 1, got {label_smoothing}")
     x, wanted, weight = as_operands("weight", input=input, target=target, weight=weight)
-    _check_weight(x, weight)
+    axis = _class_axis(x, weight)
     if wanted.dtype.kind == "f" and wanted.shape == x.shape:
-        return _cross_entropy_of_probabilities(x, wanted, weight, reduction, label_smoothing)
-    rows, classes = _rows(x, wanted, ignore_index)
+        return _cross_entropy_of_probabilities(x, axis, wanted, weight, reduction, label_smoothing)
+    rows, classes = _rows(x, axis, wanted, ignore_index)
     if weight is None:
         if rows.dtype.kind != "f":
             raise TypeError(f"input: expected floats, got {rows.dtype}")
@@ -202,34 +202,36 @@ def nll_loss(
         TypeError: the target has no integers.
     """
     x, wanted, weight = as_operands("weight", input=input, target=target, weight=weight)
-    _check_weight(x, weight)
-    rows, classes = _rows(x, wanted, ignore_index)
+    rows, classes = _rows(x, _class_axis(x, weight), wanted, ignore_index)
     losses, weights = _weighted_nll(rows, classes, weight, ignore_index)
     return _reduced(losses, weights, wanted.shape, reduction)
 
 
-def _check_weight(x: Tensor, weight: Tensor | None) -> None:
-    if not x.ndim:
+def _class_axis(x: Tensor, weight: Tensor | None) -> int:
+    """The axis of the classes, of which each has one weight."""
+    shape = x.shape
+    if not shape:
         raise ValueError("input: expected (N, C, …) or (C,), got a number")
-    classes = x.shape[1 if x.ndim > 1 else 0]
-    if weight is not None and weight.shape != (classes,):
-        raise ValueError(f"weight: expected shape ({classes},) for input {x.shape}, got {weight.shape}")
+    axis = 1 if len(shape) > 1 else 0
+    if weight is not None and weight.shape != (shape[axis],):
+        raise ValueError(f"weight: expected shape ({shape[axis]},) for input {shape}, got {weight.shape}")
+    return axis
 
 
-def _rows(x: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+def _rows(x: Tensor, axis: int, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """(N, C, …) as (rows, C), and the classes as int64 (rows,)."""
-    axis = min(x.ndim - 1, 1)
-    expected = (*x.shape[:axis], *x.shape[axis + 1 :])
+    shape, given = x.shape, target.shape
+    expected = shape[:axis] + shape[axis + 1 :]
     if target.dtype.kind not in "iu":
-        raise TypeError(f"target: expected integer classes (N, …), got {target.dtype} {target.shape} for {x.shape}")
+        raise TypeError(f"target: expected integer classes (N, …), got {target.dtype} {given} for {shape}")
     as_integer(ignore_index, "ignore_index")
-    if target.shape != expected:
-        raise ValueError(f"target: expected (N,) for (N, C) or (N, …) for (N, C, …), so {expected}, got {target.shape}")
-    count = x.shape[axis]
-    if x.ndim == 2:
-        return x, class_indices(target, count, ignore_index)
-    classes = class_indices(reshape(target, (target.size,)), count, ignore_index)
-    return reshape(moveaxis(x, axis, -1), (target.size, count)), classes
+    if given != expected:
+        raise ValueError(f"target: expected (N,) for (N, C) or (N, …) for (N, C, …), so {expected}, got {given}")
+    if len(shape) == 2:
+        return x, class_indices(target, shape[1], ignore_index)
+    size, count = math.prod(given), shape[axis]
+    classes = class_indices(reshape(target, (size,)), count, ignore_index)
+    return reshape(moveaxis(x, axis, -1), (size, count)), classes
 
 
 def _weighted_nll(rows: Tensor, classes: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, Tensor]:
@@ -252,9 +254,8 @@ def _reduced(losses: Tensor, weights: Tensor, shape: Shape, reduction: Reduction
 
 
 def _cross_entropy_of_probabilities(
-    x: Tensor, target: Tensor, weight: Any, reduction: Reduction, label_smoothing: float
+    x: Tensor, axis: int, target: Tensor, weight: Tensor | None, reduction: Reduction, label_smoothing: float
 ) -> Tensor:
-    axis = min(x.ndim - 1, 1)
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
     products = _weighted(target, log_softmax(x, axis))

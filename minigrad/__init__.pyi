@@ -219,7 +219,6 @@ from .ops.linalg.matrices import (
     triu as triu,
 )
 from .ops.linalg.norms import norm as norm
-from .ops.normalization import log_softmax as log_softmax, softmax as softmax
 from .ops.padding import (
     pad as pad,
     repeat as repeat,
@@ -309,6 +308,7 @@ from .ops.shape import (
     swapaxes as swapaxes,
     transpose as transpose,
 )
+from .ops.softmax import log_softmax as log_softmax, softmax as softmax
 from .ops.sorting import (
     argpartition as argpartition,
     argsort as argsort,

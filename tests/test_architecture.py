@@ -160,7 +160,7 @@ import sys
 import numpy as np
 import minigrad.ops
 from minigrad.engine import Tensor, backward_pass
-from minigrad.ops import comparisons, elementwise, indexing, joining, normalization, products, reductions, scans, shape
+from minigrad.ops import comparisons, elementwise, indexing, joining, products, reductions, scans, shape, softmax
 from minigrad.ops.linalg import inverses
 
 
@@ -178,7 +178,7 @@ for function in (
     elementwise.exp, elementwise.tanh, elementwise.sqrt, lambda x: x**3, lambda x: x * x - 2 / x, lambda x: m * x,
     lambda x: m @ x, reductions.sum, reductions.prod,
     reductions.mean, reductions.var, reductions.max, reductions.logsumexp,
-    normalization.softmax, scans.cumsum, scans.cumprod, scans.logcumsumexp, shape.transpose, lambda x: x.T.reshape(-1),
+    softmax.softmax, scans.cumsum, scans.cumprod, scans.logcumsumexp, shape.transpose, lambda x: x.T.reshape(-1),
     lambda x: x[0] @ x, lambda x: x[[0, 0, 1]], lambda x: joining.concat([x, x]), inverses.inv, inverses.det,
 ):  # fmt: skip
     differentiate(function, m)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from minigrad.engine.tensor import Tensor
 from minigrad.nn import functional
-from minigrad.nn.functional.convolution import Sizes, for_each_axis
+from minigrad.nn.functional.windows import Sizes, for_each_axis
 from minigrad.nn.linear import uniform_parameter
 from minigrad.nn.module import Module
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minigrad.engine.tensor import Tensor
 from minigrad.nn import functional
-from minigrad.nn.functional.dropouts import check_probability
+from minigrad.nn.functional.dropout import check_probability
 from minigrad.nn.module import Module
 from minigrad.random import Generator
 

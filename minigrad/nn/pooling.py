@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from minigrad.engine.tensor import Tensor
 from minigrad.nn import functional
-from minigrad.nn.functional.convolution import Sizes
+from minigrad.nn.functional.windows import Sizes
 from minigrad.nn.module import Module
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from minigrad.engine.tensor import Tensor
-from minigrad.nn.functional.dropouts import check_probability, dropout
+from minigrad.nn.functional import recurrent
+from minigrad.nn.functional.dropout import check_probability, dropout
 from minigrad.nn.linear import uniform_parameter
 from minigrad.nn.module import Module
-from minigrad.ops import recurrent
 from minigrad.ops.creation import asarray, zeros
 from minigrad.ops.joining import concat, stack
 from minigrad.ops.shape import permute_dims, reshape

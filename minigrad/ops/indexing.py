@@ -83,7 +83,7 @@ def _own_indices(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple
     return _whole(arrays, depth), {**params, "batch": depth}
 
 
-def _own_or_shared_indices(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def own_or_shared_indices(arrays: list[Any], depth: int, params: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Batching rule of indexing: shared indices apply to a later axis, others to each example."""
     *values, indices = arrays
     if all(size == 1 for size in indices.shape[:depth]):
@@ -97,22 +97,22 @@ def _in_each_example(indices: Array, batch: int) -> tuple[Array, ...]:
     return (*(grid.reshape(grid.shape + (1,) * (indices.ndim - batch)) for grid in examples), indices)
 
 
-def _pick(x: Array, indices: Array, axis: int, batch: int) -> Array:
+def pick(x: Array, indices: Array, axis: int, batch: int) -> Array:
     indices = indices.astype(np.int64, copy=False)
     if x.size and not batch:  # NumPy's take is fast, but does not check indices of an empty array
-        return np.take(x, indices, axis)
+        return x.take(indices, axis)
     rows = np.moveaxis(x, batch + axis, batch)[_in_each_example(indices, batch)]
     count = indices.ndim - batch
     return np.moveaxis(rows, range(batch, batch + count), range(batch + axis, batch + axis + count))
 
 
-@primitive(batching=_own_or_shared_indices)
+@primitive(batching=own_or_shared_indices)
 def _take(x: Array, indices: Array, /, axis: int, batch: int = 0) -> Array:
     """Index x (…, N, …) at indices (I): (…, I, …). ``batch`` leading axes belong to both."""
-    return _pick(x, indices, axis, batch)
+    return pick(x, indices, axis, batch)
 
 
-@primitive(batching=_own_or_shared_indices)
+@primitive(batching=own_or_shared_indices)
 def add_at(g: Array, indices: Array, /, axis: int, size: int, batch: int = 0) -> Array:
     """Transpose of indexing: g (…, I, …) added into (…, size, …) zeros at indices (I)."""
     indices = indices.astype(np.int64, copy=False)
@@ -135,28 +135,6 @@ def add_at(g: Array, indices: Array, /, axis: int, size: int, batch: int = 0) ->
 _take.vjp(x=lambda g, indices, x_shape, axis: add_at(g, indices, axis, x_shape[axis]))
 add_at.vjp(g=lambda g, indices, axis: _take(g, indices, axis))
 _take.name = "take"
-
-
-@primitive(batching=_own_or_shared_indices)
-def _take_rows(x: Array, indices: Array, /, axis: int = 0, batch: int = 0) -> Array:
-    count = x.shape[batch + axis]
-    if indices.size and not (indices.min() >= 0 and indices.max() < count):
-        raise IndexError(f"indices: expected 0 to {count - 1}, got {indices.min()} to {indices.max()}")
-    return _pick(x, indices, axis, batch)
-
-
-_take_rows.vjp(x=lambda g, indices, x_shape: add_at(g, indices, 0, x_shape[0]))
-_take_rows.name = "embedding"
-
-
-def take_rows(x: Any, indices: Any) -> Any:
-    """Embedding lookup: rows of a (count, D) matrix at integer ``indices`` of any shape, ``(*indices.shape, D)``.
-
-    Raises:
-        TypeError: ``indices`` are not integers.
-        IndexError: an index is outside [0, count).
-    """
-    return _take_rows(x, as_integers(indices))
 
 
 def take(x: Any, /, indices: Any, axis: int | None = None) -> Any:

@@ -15,13 +15,13 @@ from minigrad.ops import (
     elementwise,
     indexing,
     inplace,
-    normalization,
     padding,
     products,
     reductions,
     scans,
     scatter,
     shape,
+    softmax,
     sorting,
 )
 from minigrad.ops.linalg import matrices, norms
@@ -101,7 +101,7 @@ _METHODS: dict[ModuleType, str] = {
     products: "dot matmul",
     norms: "norm",
     elementwise: "abs sign square sqrt exp log log1p sin cos tan tanh sigmoid relu floor ceil round clip pow astype",
-    normalization: "softmax log_softmax",
+    softmax: "softmax log_softmax",
 }
 
 for _name, _operation in _OPERATORS.items():

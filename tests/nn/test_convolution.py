@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 import minigrad as mg
 from minigrad import func
 from minigrad.nn import functional as F
-from minigrad.ops import convolution
+from minigrad.nn.functional import convolution
 from minigrad.testing import gradcheck
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -242,3 +242,58 @@ def test_an_infinite_difference_has_the_slope_of_a_large_one(loss: Callable[...,
 def test_invalid_arguments_are_named(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_derivatives_agree_with_differences_to_second_order(
+    smoothing: float, reduction: str, rng: np.random.Generator
+) -> None:
+    logits = rng.standard_normal((5, 4))
+    targets = np.array([0, 3, -100, 1, 1])
+    assert gradcheck(
+        lambda x: F.cross_entropy(x, targets, label_smoothing=smoothing, reduction=reduction),
+        logits,
+        order=2,
+    )
+
+
+def test_cross_entropy_is_its_definition(rng: np.random.Generator) -> None:
+    logits = rng.standard_normal((6, 5))
+    targets = rng.integers(0, 5, 6)
+    targets[2] = -100
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    wanted = np.full((6, 5), 0.2 / 5)
+    wanted[np.arange(6), np.maximum(targets, 0)] += 0.8
+    expected = -(wanted * log_p).sum(1)[targets != -100].mean()
+    found = F.cross_entropy(mg.asarray(logits), targets, label_smoothing=0.2)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_cross_entropy_refuses_classes_that_do_not_exist() -> None:
+    with pytest.raises(ValueError, match="expected classes 0 to 2 or -100"):
+        F.cross_entropy(mg.ones((2, 3)), np.array([0, 3]))
+    with pytest.raises(ValueError, match=r"expected \(N,\)"):
+        F.cross_entropy(mg.ones((2, 3)), np.array([0, 1, 2]))
+    with pytest.raises(TypeError, match="integer classes"):
+        F.cross_entropy(mg.ones((2, 3)), np.array([0.0, 1.0]))
+
+
+def test_other_losses_agree_with_differences(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((2, 6)), rng.random((2, 6))
+    assert gradcheck(F.mse_loss, (x, y), order=2)
+    assert gradcheck(lambda x: F.binary_cross_entropy_with_logits(x, y), x, order=2)
+    targets = np.array([1, -100])
+    assert gradcheck(lambda x: F.nll_loss(mg.log_softmax(x), targets), x, order=2)
+    assert gradcheck(lambda x: F.silu(x), x, order=2)
+
+
+def test_losses_refuse_targets_that_do_not_fit() -> None:
+    for loss in (F.mse_loss, F.binary_cross_entropy_with_logits):
+        with pytest.raises(ValueError, match=r"target: expected the input's shape \(3, 1\), got \(3,\)"):
+            loss(mg.ones((3, 1)), mg.ones(3))
+    for targets in ([0, -1, 1], [0, 1]):
+        with pytest.raises(ValueError, match="target: expected"):
+            F.nll_loss(mg.ones((3, 2)), np.array(targets))
+    ignored = F.nll_loss(mg.tensor([[-np.inf, 0.0], [0.0, -1.0]]), np.array([-100, 1]))
+    assert ignored.item() == 1.0

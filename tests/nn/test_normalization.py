@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import autograd, nn
 from minigrad.nn import functional as F
-from minigrad.testing import gradcheck
+from minigrad.testing import gradcheck, strategies
 
 SHAPES = [(4, 6), (3, 6, 2), (2, 6, 2, 3)]
 
@@ -145,3 +146,27 @@ def test_empty_batches_are_normalized_to_empty_ones() -> None:
 def test_invalid_arguments_are_named(call: Callable[[mg.Tensor], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mg.ones((4, 2, 3)))
+
+
+@given(data=st.data())
+def test_layer_norm_derivatives_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    rows = data.draw(strategies.shapes(max_dims=2))
+    x = data.draw(strategies.arrays((*rows, 5), distinct=0.0))
+    weight, bias = data.draw(strategies.arrays((5,))), data.draw(strategies.arrays((5,)))
+    assert gradcheck(lambda x, w, b: F.layer_norm(x, (5,), w, b, eps=0.1), (x, weight, bias), order=2)
+    assert gradcheck(lambda x: F.layer_norm(x, (5,), eps=0.1), x, order=2)
+
+
+@given(data=st.data())
+def test_rms_norm_derivatives_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    rows = data.draw(strategies.shapes(max_dims=2))
+    x, weight = data.draw(strategies.arrays((*rows, 5), distinct=0.0)), data.draw(strategies.arrays((5,)))
+    assert gradcheck(lambda x, w: F.rms_norm(x, (5,), w, eps=0.1), (x, weight), order=2)
+    assert gradcheck(lambda x: F.rms_norm(x, (5,), eps=0.1), x, order=2)
+
+
+def test_layer_norm_over_several_axes_is_its_formula(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 4))
+    mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    expected = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(F.layer_norm(mg.asarray(x), (3, 4)).numpy(), expected, rtol=1e-10)

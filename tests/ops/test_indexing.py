@@ -10,7 +10,8 @@ from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad.ops.indexing import setitem, take_rows
+from minigrad.nn import functional as F
+from minigrad.ops.indexing import setitem
 from minigrad.testing import gradcheck, strategies
 
 SHAPES = strategies.shapes(max_dims=4)
@@ -189,14 +190,6 @@ def test_take_along_axis_is_numpys_with_derivatives_also_where_shapes_broadcast(
         assert gradcheck(lambda t: mg.take_along_axis(t * t, picked, axis=axis), x, order=2)
 
 
-@given(data=st.data())
-def test_embedding_rows_agree_with_differences_and_repeated_rows_add_up(data: st.DataObject) -> None:
-    weight = data.draw(strategies.arrays((5, 3)))
-    rows = data.draw(strategies.arrays(strategies.shapes(max_dims=2), np.int64, 0, 4))
-    np.testing.assert_array_equal(take_rows(weight, rows).numpy(), weight[rows])
-    assert gradcheck(lambda w: take_rows(w * w, rows), weight, order=2)
-
-
 def test_float32_stays_float32_in_the_gradients_of_every_way_to_pick() -> None:
     for pick in (
         lambda t: t[1:],
@@ -204,7 +197,7 @@ def test_float32_stays_float32_in_the_gradients_of_every_way_to_pick() -> None:
         lambda t: t[t > 0],
         lambda t: mg.take(t, [1], axis=0),
         lambda t: mg.take_along_axis(t, [[0], [0]], axis=0),
-        lambda t: take_rows(t, [0, 1]),
+        lambda t: F.embedding([0, 1], t),
         lambda t: setitem(t, 0, 1.0),
         lambda t: setitem(t, [0, 0], 1.0),
     ):
@@ -226,9 +219,6 @@ def test_an_index_array_changed_later_does_not_change_the_gradient() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: take_rows(x, [0, 2]), IndexError, "expected 0 to 1, got 0 to 2"),
-        (lambda x: take_rows(x, [-1]), IndexError, "expected 0 to 1, got -1 to -1"),
-        (lambda x: take_rows(x, [0.5]), TypeError, "indices: expected integers"),
         (lambda x: mg.take(x, [0.5]), TypeError, "indices: expected integers"),
         (lambda x: mg.take(x, [2], axis=0), IndexError, "out of bounds"),
         (lambda x: mg.take(x, [0], axis=2), IndexError, "out of bounds"),

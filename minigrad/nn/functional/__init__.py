@@ -5,13 +5,13 @@ Every function takes tensors, ndarrays, numbers and nested lists, and returns te
 
 from minigrad.nn.functional.activations import *
 from minigrad.nn.functional.attention import *
-from minigrad.nn.functional.classification import *
 from minigrad.nn.functional.convolution import *
 from minigrad.nn.functional.distances import *
-from minigrad.nn.functional.dropouts import *
+from minigrad.nn.functional.dropout import *
+from minigrad.nn.functional.embedding import *
+from minigrad.nn.functional.linear import *
 from minigrad.nn.functional.losses import *
 from minigrad.nn.functional.normalization import *
 from minigrad.nn.functional.padding import *
 from minigrad.nn.functional.pooling import *
-from minigrad.nn.functional.projections import *
 from minigrad.ops.reductions import logsumexp

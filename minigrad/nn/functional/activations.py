@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import random
-from minigrad.engine.tensor import Tensor
-from minigrad.ops import activations, elementwise, normalization
+from minigrad import kernels, random
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.ops import elementwise, softmax as rows
 from minigrad.ops.arguments import axis_index
+from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import abs, astype, clip, expm1, relu, sigmoid, sign, tanh, where
 from minigrad.ops.operands import as_floats, as_operand
+from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import max
 from minigrad.ops.shape import reshape
+from minigrad.ops.special import ndtr
 from minigrad.random import Generator
 
 __all__ = [
@@ -166,8 +170,25 @@ def selu(input: Any) -> Tensor:
 # Smooth functions
 
 
+@primitive(dtypes="floating", batching=aligned)
+def fused_gelu(x: Array, /, approximate: str) -> Array:
+    return kernels.gelu(x, approximate)
+
+
+@fused_gelu.joint_vjp
+def _gelu_vjp(g: Array, x: Array, approximate: str) -> list[Array]:
+    return [kernels.gelu_backward(g, x, approximate)]
+
+
+@fused_gelu.composed
+def _gelu(x: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        return x * (0.5 * tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))) + 0.5)
+    return x * ndtr(x)
+
+
 def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Tensor:
-    """x · Φ(x) with the normal distribution function Φ. Hendrycks and Gimpel, 2016.
+    """Gaussian error linear unit: x · Φ(x) with the normal distribution function Φ. Hendrycks and Gimpel, 2016.
 
     Args:
         input: of any shape.
@@ -175,15 +196,38 @@ def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Tensor:
 
     Raises:
         ValueError: ``approximate`` is something else.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.gelu([-1.0, 0.0, 1.0])
+        tensor([-0.15865526,  0.        ,  0.8413447 ])
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate: expected 'none' or 'tanh', got {approximate!r}")
-    return activations.gelu(as_floats(input=input)[0], approximate)
+    return fused_gelu(input if isinstance(input, Tensor) else as_operand(input, "input"), approximate)
+
+
+@primitive(dtypes="floating", batching=aligned)
+def fused_silu(x: Array, /) -> Array:
+    return kernels.silu(x)
+
+
+@fused_silu.joint_vjp
+def _silu_vjp(g: Array, x: Array) -> list[Array]:
+    return [kernels.silu_backward(g, x)]
+
+
+@fused_silu.composed
+def _silu(x: Any) -> Any:
+    return x * sigmoid(x)
 
 
 def silu(input: Any) -> Tensor:
-    """x · sigmoid(x). Elfwing, Uchibe and Doya, 2017."""
-    return activations.silu(as_floats(input=input)[0])
+    """Sigmoid linear unit, or swish: x · sigmoid(x). Elfwing, Uchibe and Doya, 2017."""
+    return fused_silu(input if isinstance(input, Tensor) else as_operand(input, "input"))
+
+
+fused_gelu.name, fused_silu.name = "gelu", "silu"
 
 
 def mish(input: Any) -> Tensor:
@@ -238,17 +282,17 @@ def _cast(x: Tensor, dtype: npt.DTypeLike | None) -> Tensor:
 
 def softmax(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """exp(x) / Σ exp(x) along ``axis``; ``input`` is cast to ``dtype`` first. See :func:`minigrad.softmax`."""
-    return normalization.softmax(_cast(as_floats(input=input)[0], dtype), axis)
+    return rows.softmax(_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def log_softmax(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """x - log Σ exp(x) along ``axis``; ``input`` is cast to ``dtype`` first."""
-    return normalization.log_softmax(_cast(as_floats(input=input)[0], dtype), axis)
+    return rows.log_softmax(_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def softmin(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
     """softmax(-x) along ``axis``; ``input`` is cast to ``dtype`` first."""
-    return normalization.softmax(-_cast(as_floats(input=input)[0], dtype), axis)
+    return rows.softmax(-_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def gumbel_softmax(
@@ -265,7 +309,7 @@ def gumbel_softmax(
     """
     (x,) = as_floats(logits=logits)
     noise = -np.log(-np.log(random.uniform(x.shape, np.finfo(x.dtype).tiny, 1.0, x.dtype, generator).numpy()))
-    soft = normalization.softmax((x + noise) / tau, axis)
+    soft = rows.softmax((x + noise) / tau, axis)
     if not hard:
         return soft
     chosen = soft.detach()

@@ -1,4 +1,4 @@
-"""Normalisation: elements shifted and scaled by statistics of those around them."""
+"""Normalization: elements shifted and scaled by statistics of those around them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine.tensor import Shape, Tensor, write_to
-from minigrad.ops import normalization
+from minigrad import kernels
+from minigrad.engine.tensor import Array, Shape, Tensor, write_to
+from minigrad.nn.functional.pooling import window_sum
+from minigrad.nn.functional.windows import Windows
 from minigrad.ops.arguments import as_integer, as_shape
 from minigrad.ops.creation import asarray
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.operands import as_floats, as_operands
-from minigrad.ops.pooling import window_sum
+from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.reductions import mean, var
 from minigrad.ops.shape import reshape
-from minigrad.ops.windows import Windows
 
 __all__ = [
     "batch_norm",
@@ -29,18 +30,48 @@ __all__ = [
 ]
 
 
-def _last_axes(x: Tensor, normalized_shape: int | Sequence[int]) -> Shape:
-    """The sizes of the axes to normalise, which must be the last ones of ``x``."""
-    shape = as_shape(normalized_shape, "normalized_shape")
-    if not shape or x.shape[-len(shape) :] != shape:
-        raise ValueError(f"normalized_shape: the last axes of shape {x.shape} are not {shape}")
-    return shape
+def _last_axes(shape: Shape, normalized_shape: int | Sequence[int]) -> Shape:
+    """The sizes of the axes to normalize, which must be the last ones of ``shape``."""
+    if (
+        type(normalized_shape) is tuple
+        and shape
+        and shape[-1:] == normalized_shape
+        and type(normalized_shape[-1]) is int
+    ):
+        return normalized_shape
+    last = as_shape(normalized_shape, "normalized_shape")
+    if not last or shape[-len(last) :] != last:
+        raise ValueError(f"normalized_shape: the last axes of shape {shape} are not {last}")
+    return last
+
+
+@primitive(dtypes="floating")
+def fused_layer_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, /, eps: float = 1e-5
+) -> WithResiduals:
+    out, row_mean, row_rstd = kernels.layer_norm(x, weight, bias, eps)
+    return WithResiduals(out, row_mean=row_mean, row_rstd=row_rstd)
+
+
+@fused_layer_norm.joint_vjp
+def _layer_norm_vjp(g: Array, x: Array, weight: Array | None, row_mean: Array, row_rstd: Array, needs: Any) -> Any:
+    gradient, weight_gradient, bias_gradient = kernels.layer_norm_backward(g, x, weight, row_mean, row_rstd)
+    return gradient, weight_gradient, bias_gradient
+
+
+@fused_layer_norm.composed
+def _layer_norm(x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    deviation = x - mean(x, axis=-1, keepdims=True)
+    out = deviation / sqrt(mean(deviation * deviation, axis=-1, keepdims=True) + eps)
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias
 
 
 def layer_norm(
     input: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
-    """Mean 0 and variance 1 over the last axes, then ``· weight + bias``. Ba, Kiros and Hinton, 2016.
+    """Layer normalization: mean 0 and variance 1 over the last axes, then ``· weight + bias``.
 
     Args:
         input: (…, *normalized_shape).
@@ -50,18 +81,46 @@ def layer_norm(
 
     Raises:
         ValueError: the last axes have other sizes.
+
+    Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, equation 4.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.layer_norm([[1.0, 3.0], [2.0, 6.0]], 2, eps=0)
+        tensor([[-1.,  1.],
+                [-1.,  1.]])
     """
-    x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
-    shape = _last_axes(x, normalized_shape)
-    if len(shape) == 1:
-        return normalization.layer_norm(x, weight, bias, eps)
-    rows = reshape(x, (*x.shape[: -len(shape)], math.prod(shape)))
-    flat = (value if value is None else reshape(value, (math.prod(shape),)) for value in (weight, bias))
-    return reshape(normalization.layer_norm(rows, *flat, eps), x.shape)
+    tensors = isinstance(input, Tensor) and (weight is None or isinstance(weight, Tensor))
+    if not tensors or not (bias is None or isinstance(bias, Tensor)):
+        input, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
+    shape = input.shape
+    last = _last_axes(shape, normalized_shape)
+    if len(last) == 1:
+        return fused_layer_norm(input, weight, bias, eps)
+    size = (math.prod(last),)
+    weight, bias = (value if value is None else reshape(value, size) for value in (weight, bias))
+    return reshape(fused_layer_norm(reshape(input, shape[: -len(last)] + size), weight, bias, eps), shape)
+
+
+@primitive(dtypes="floating")
+def fused_rms_norm(x: Array, weight: Array | None, /, eps: float) -> WithResiduals:
+    out, row_rstd = kernels.rms_norm(x, weight, eps)
+    return WithResiduals(out, row_rstd=row_rstd)
+
+
+@fused_rms_norm.joint_vjp
+def _rms_norm_vjp(g: Array, x: Array, weight: Array | None, row_rstd: Array) -> Any:
+    return kernels.rms_norm_backward(g, x, weight, row_rstd)
+
+
+@fused_rms_norm.composed
+def _rms_norm(x: Any, weight: Any, eps: float) -> Any:
+    out = x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps)
+    return out if weight is None else out * weight
 
 
 def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
-    """Root mean square 1 over the last axes, then ``· weight``. Zhang and Sennrich, 2019, equation 4.
+    """Root-mean-square normalization: mean square 1 over the last axes, then ``· weight``.
 
     Args:
         input: (…, *normalized_shape).
@@ -71,15 +130,92 @@ def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = No
 
     Raises:
         ValueError: the last axes have other sizes.
+
+    Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, equation 4.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.rms_norm([[1.0, 7.0], [2.0, 14.0]], 2, eps=0)
+        tensor([[0.2, 1.4],
+                [0.2, 1.4]])
     """
-    x, weight = as_operands("weight", input=input, weight=weight)
-    shape = _last_axes(x, normalized_shape)
-    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    if len(shape) == 1:
-        return normalization.rms_norm(x, weight, eps)
-    rows = reshape(x, (*x.shape[: -len(shape)], math.prod(shape)))
-    flat = weight if weight is None else reshape(weight, (math.prod(shape),))
-    return reshape(normalization.rms_norm(rows, flat, eps), x.shape)
+    if not (isinstance(input, Tensor) and (weight is None or isinstance(weight, Tensor))):
+        input, weight = as_operands("weight", input=input, weight=weight)
+    shape = input.shape
+    last = _last_axes(shape, normalized_shape)
+    eps = float(np.finfo(input.dtype).eps) if eps is None else eps
+    if len(last) == 1:
+        return fused_rms_norm(input, weight, eps)
+    size = (math.prod(last),)
+    weight = weight if weight is None else reshape(weight, size)
+    return reshape(fused_rms_norm(reshape(input, shape[: -len(last)] + size), weight, eps), shape)
+
+
+@primitive(dtypes="floating")
+def fused_batch_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, /, eps: float = 1e-5
+) -> WithResiduals:
+    """Each channel shifted to mean 0 and scaled to variance 1 over all axes but its own, then ``· weight + bias``.
+
+    Args:
+        x: (N, C, …).
+        weight: (C,).
+        bias: (C,).
+        eps: added to the variance.
+
+    Returns:
+        The result, in the shape of ``x``, and each channel's mean and (biased) variance, (C,).
+
+    Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
+    """
+    rows = _flattened(x)
+    count = rows.shape[0] * rows.shape[2]
+    center = np.einsum("ncs->c", rows) / x.dtype.type(count)
+    out = rows - center[:, None]
+    variance = np.einsum("ncs,ncs->c", out, out) / x.dtype.type(count)
+    rstd = 1 / np.sqrt(variance + x.dtype.type(eps))
+    out *= (rstd if weight is None else rstd * weight)[:, None]
+    if bias is not None:
+        out += bias[:, None]
+    return WithResiduals((out.reshape(x.shape), center, variance), rstd=rstd)
+
+
+@fused_batch_norm.joint_vjp
+def _batch_norm_vjp(g: list[Array], x: Array, weight: Array | None, out: list[Array], rstd: Array) -> list[Array]:
+    """With z = (x - mean) · rstd: dx = weight · rstd · (g - average(g) - z · average(g · z))."""
+    rows, gradient = _flattened(x), _flattened(g[0])
+    count = x.dtype.type(rows.shape[0] * rows.shape[2])
+    deviation = rows - out[1][:, None]
+    along = np.einsum("ncs,ncs->c", gradient, deviation) * rstd
+    total = np.einsum("ncs->c", gradient)
+    scale = rstd if weight is None else rstd * weight
+    deviation *= (-along / count * rstd * scale)[:, None]
+    deviation += gradient * scale[:, None]
+    deviation -= (total / count * scale)[:, None]
+    return [deviation.reshape(x.shape), along, total]
+
+
+def _flattened(x: Array) -> Array:
+    """(N, C, …) as (N, C, S)."""
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+
+
+@fused_batch_norm.composed
+def _batch_norm(x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    axes = (0, *range(2, x.ndim))
+    channels = (x.shape[1], *(1,) * (x.ndim - 2))
+    center = mean(x, axis=axes, keepdims=True)
+    deviation = x - center
+    variance = mean(deviation * deviation, axis=axes, keepdims=True)
+    out = deviation / sqrt(variance + eps)
+    if weight is not None:
+        out = out * reshape(weight, channels)
+    if bias is not None:
+        out = out + reshape(bias, channels)
+    return out, reshape(center, (x.shape[1],)), reshape(variance, (x.shape[1],))
+
+
+fused_layer_norm.name, fused_rms_norm.name, fused_batch_norm.name = "layer_norm", "rms_norm", "batch_norm"
 
 
 def batch_norm(
@@ -118,7 +254,7 @@ def batch_norm(
     count = x.size // channels
     if count == 1:
         raise ValueError(f"input: expected more than one value for each channel in training, got shape {x.shape}")
-    out, center, variance = normalization.batch_norm(x, weight, bias, eps)
+    out, center, variance = fused_batch_norm(x, weight, bias, eps)
     _update(running_mean, center.detach(), momentum)
     _update(running_var, variance.detach() * (count / (count - 1)), momentum)
     return out
@@ -168,7 +304,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     if as_integer(num_groups, "num_groups") < 1 or channels % num_groups:
         raise ValueError(f"num_groups: expected a divisor of the {channels} channels, got {num_groups}")
     size = math.prod(x.shape[1:]) // num_groups
-    out = reshape(normalization.layer_norm(reshape(x, (x.shape[0], num_groups, size)), None, None, eps), x.shape)
+    out = reshape(fused_layer_norm(reshape(x, (x.shape[0], num_groups, size)), None, None, eps), x.shape)
     return _affine(out, weight, bias)
 
 
@@ -216,7 +352,7 @@ def instance_norm(
         values = rows.detach()
         _update(running_mean, mean(mean(values, axis=2), axis=0), momentum)
         _update(running_var, mean(var(values, axis=2, correction=1), axis=0), momentum)
-    return _affine(reshape(normalization.layer_norm(rows, None, None, eps), x.shape), weight, bias)
+    return _affine(reshape(fused_layer_norm(rows, None, None, eps), x.shape), weight, bias)
 
 
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:

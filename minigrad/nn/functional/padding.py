@@ -1,4 +1,4 @@
-"""Padding, and windows written out."""
+"""Padding, and the windows of images as columns and back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
-from minigrad.nn.functional.convolution import Sizes, for_each_axis
-from minigrad.ops import pooling
+from minigrad.nn.functional.windows import Padding, Sizes, Windows, for_each_axis, negated, padded
+from minigrad.ops.batching import aligned
 from minigrad.ops.indexing import take
 from minigrad.ops.operands import as_operand
+from minigrad.ops.primitive import primitive
 from minigrad.ops.shape import reshape
-from minigrad.ops.windows import Windows, extend
 
 __all__ = [
     "fold",
@@ -23,18 +23,29 @@ __all__ = [
 ]
 
 
-def _round(places: Array, size: int) -> Array:
-    """The other end is that of the elements that are kept."""
+def _circular(places: Array, size: int) -> Array:
+    """Places beyond an end as those from the other end of the elements that are kept."""
     first, end = max(int(places[0]), 0), min(int(places[-1]) + 1, size)
     return first + (places - first) % (end - first)
 
 
-# Which element of an axis is seen at each of some places, of which those outside [0, size) are the padding
+# The element of an axis that each place shows; places outside [0, size) are the padding.
 _PLACES: dict[str, Callable[[Array, int], Array]] = {
     "reflect": lambda places, size: size - 1 - np.abs(size - 1 - np.abs(places)),
     "replicate": lambda places, size: np.clip(places, 0, size - 1),
-    "circular": _round,
+    "circular": _circular,
 }
+
+
+@primitive(batching=aligned)
+def _extend(x: Array, /, padding: Padding, value: float = 0.0) -> Array:
+    """The last axes extended by (before, after) elements of one value, or cut where these are negative."""
+    out = padded(x, padding, value)
+    return x.copy() if out is x else out
+
+
+_extend.name = "extend"
+_extend.vjp(x=lambda g, padding: _extend(g, negated(padding)))
 
 
 def pad(
@@ -68,7 +79,7 @@ def pad(
     if any(size + before + after < 0 for size, (before, after) in zip(sizes, around, strict=True)):
         raise ValueError(f"pad: {tuple(pad)} cuts off more than there is of shape {x.shape}")
     if mode == "constant":
-        return extend(x, around, 0.0 if value is None else value)
+        return _extend(x, around, 0.0 if value is None else value)
     if mode not in _PLACES:
         raise ValueError(f"mode: expected 'constant' or one of {', '.join(map(repr, _PLACES))}, got {mode!r}")
     if mode == "reflect" and any(max(pair) >= size for size, pair in zip(sizes, around, strict=True)):
@@ -77,6 +88,41 @@ def pad(
         if before or after:
             x = take(x, _PLACES[mode](np.arange(-before, size + after), size), axis=axis)
     return x
+
+
+# Whole windows
+
+
+@primitive(batching=aligned)
+def _unfold(x: Array, /, windows: Windows) -> Array:
+    """All windows of (…, *windows.size), written out: (…, *windows.shape, *windows.count)."""
+    extended = padded(x, windows.padding)
+    lead = x.shape[: x.ndim - len(windows.size)]
+    out = np.empty((*lead, *windows.shape, *windows.count), x.dtype)
+    for element, places in windows.elements():
+        out[_of(element)] = extended[places]
+    return out
+
+
+@primitive(batching=aligned)
+def _fold(columns: Array, /, windows: Windows) -> Array:
+    """Windows added up where they overlap: the transpose of :func:`unfold`."""
+    lead = columns.shape[: columns.ndim - 2 * len(windows.size)]
+    sizes = (size + sum(pair) for size, pair in zip(windows.size, windows.padding, strict=True))
+    out = np.zeros((*lead, *sizes), columns.dtype)
+    for element, places in windows.elements():
+        out[places] += columns[_of(element)]
+    return padded(out, negated(windows.padding))
+
+
+def _of(element: Shape) -> Any:
+    """The index of one element of all windows that are written out."""
+    return (..., *element, *(slice(None),) * len(element))
+
+
+_unfold.name, _fold.name = "unfold", "fold"
+_unfold.vjp(x=lambda g, windows: _fold(g, windows))
+_fold.vjp(columns=lambda g, windows: _unfold(g, windows))
 
 
 def _grid(size: Shape, kernel_size: Sizes, dilation: Sizes, around: Sizes, stride: Sizes) -> Windows:
@@ -102,7 +148,7 @@ def unfold(input: Any, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes =
         raise ValueError(f"input: expected (N, C, H, W) or (C, H, W), got shape {x.shape}")
     windows = _grid(x.shape[-2:], kernel_size, dilation, padding, stride)
     columns = x.shape[-3] * math.prod(windows.shape)
-    return reshape(pooling.unfold(x, windows), (*x.shape[:-3], columns, math.prod(windows.count)))
+    return reshape(_unfold(x, windows), (*x.shape[:-3], columns, math.prod(windows.count)))
 
 
 def fold(
@@ -124,4 +170,4 @@ def fold(
     if x.ndim not in (2, 3) or x.shape[-1] != count or x.shape[-2] % window:
         raise ValueError(f"input: expected (N, C · {window}, {count}), got shape {x.shape}")
     columns = reshape(x, (*x.shape[:-2], x.shape[-2] // window, *windows.shape, *windows.count))
-    return pooling.fold(columns, windows)
+    return _fold(columns, windows)

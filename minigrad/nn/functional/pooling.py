@@ -2,7 +2,7 @@
 
 An input (…, C, size) may have batch axes before the channels. Arguments that concern the spatial axes are one number
 for all of them, or one for each. The functions without a number in their name take as many spatial axes as
-``kernel_size`` has entries.
+``kernel_size`` has entries. The operations behind them work on the last axes of an array, whatever comes before them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
-from minigrad.nn.functional.convolution import Sizes, for_each_axis
-from minigrad.ops import pooling
+from minigrad.nn.functional.windows import Sizes, Windows, for_each_axis, last_axes, negated, padded
 from minigrad.ops.arguments import as_integer
+from minigrad.ops.batching import aligned
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import take
 from minigrad.ops.operands import as_floats, as_operand
+from minigrad.ops.primitive import primitive
 from minigrad.ops.reductions import mean, sum
 from minigrad.ops.shape import moveaxis, reshape
-from minigrad.ops.windows import Windows
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -110,8 +110,8 @@ def max_pool(
     """
     x = as_operand(input, "input")
     windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, dilation, ceil_mode)
-    values = pooling.max_pool(x, windows)
-    return (values, pooling.max_indices(x, values, windows)) if return_indices else values
+    values = _max_pool(x, windows)
+    return (values, max_indices(x, values, windows)) if return_indices else values
 
 
 def avg_pool(
@@ -144,7 +144,7 @@ def avg_pool(
     if divisor_override is not None and as_integer(divisor_override, "divisor_override") == 0:
         raise ValueError("divisor_override: expected a number other than 0")
     windows = _windows(x, _count_axes(x, kernel_size), kernel_size, stride, padding, 1, ceil_mode)
-    total = pooling.window_sum(x, windows)
+    total = window_sum(x, windows)
     return total / (divisor_override or _counts(windows, count_include_pad).astype(total.dtype))
 
 
@@ -183,7 +183,7 @@ def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
         cut = [part for size, parts in zip(sizes, wanted, strict=True) for part in (parts, size // parts)]
         return mean(reshape(x, (*lead, *cut)), axis=tuple(range(-2 * axes + 1, 0, 2)))
     for axis, parts in enumerate(wanted, x.ndim - axes):
-        bounds = np.array([pooling.adaptive_bounds(x.shape[axis], parts, part) for part in range(parts)]).reshape(-1, 2)
+        bounds = np.array([adaptive_bounds(x.shape[axis], parts, part) for part in range(parts)]).reshape(-1, 2)
         lengths = (bounds[:, 1] - bounds[:, 0]).astype(x.dtype)
         places = bounds[:, :1] + np.arange(lengths.max(initial=1))  # (parts, longest)
         inside = places < bounds[:, 1:]
@@ -204,8 +204,8 @@ def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_ind
         (N, C, *output_size).
     """
     x = as_operand(input, "input")
-    indices = pooling.adaptive_max_indices(x, _parts(x, output_size))
-    values = pooling.take_at(x, indices, len(output_size))
+    indices = adaptive_max_indices(x, _parts(x, output_size))
+    values = take_at(x, indices, len(output_size))
     return (values, indices) if return_indices else values
 
 
@@ -239,3 +239,143 @@ max_pool1d, max_pool2d, max_pool3d = (_over(axes, max_pool) for axes in (1, 2, 3
 avg_pool1d, avg_pool2d, avg_pool3d = (_over(axes, avg_pool) for axes in (1, 2, 3))
 adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (_over(axes, _adaptive_avg_pool) for axes in (1, 2, 3))
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (_over(axes, _adaptive_max_pool) for axes in (1, 2, 3))
+
+# Elements at places counted through several axes
+
+
+@primitive(batching=aligned)
+def take_at(x: Array, indices: Array, /, axes: int) -> Array:
+    """The elements of (…, *size) at ``indices`` (…, *count), which count through its last ``axes`` axes in order."""
+    lead = np.broadcast_shapes(x.shape[: x.ndim - axes], indices.shape[: indices.ndim - axes])
+    size, count = x.shape[x.ndim - axes :], indices.shape[indices.ndim - axes :]
+    whole = np.broadcast_to(x, (*lead, *size)).reshape(-1)
+    return whole[_flat(indices, lead, count, size)].reshape(*lead, *count)
+
+
+@primitive(batching=aligned)
+def put_at(values: Array, indices: Array, /, size: Shape) -> Array:
+    """Zeros (…, *size) with ``values`` (…, *count) added at ``indices``: the transpose of :func:`take_at`."""
+    values, indices = np.broadcast_arrays(values, indices)
+    lead, count = values.shape[: values.ndim - len(size)], values.shape[values.ndim - len(size) :]
+    out = np.zeros(math.prod(lead) * math.prod(size), values.dtype)
+    np.add.at(out, _flat(indices, lead, count, size), values.reshape(-1))
+    return out.reshape(*lead, *size)
+
+
+def _flat(indices: Array, lead: Shape, count: Shape, size: Shape) -> Array:
+    """Indices through the axes of ``size`` as indices through all axes."""
+    first = np.arange(math.prod(lead)).reshape(*lead, *(1,) * len(count)) * math.prod(size)
+    return np.add(first, indices).reshape(-1)
+
+
+take_at.vjp(x=lambda g, x_shape, indices, axes: put_at(g, indices, x_shape[len(x_shape) - axes :]))
+put_at.vjp(values=lambda g, indices, size: take_at(g, indices, len(size)))
+
+# The largest element
+
+
+@primitive(dtypes="floating", batching=aligned)
+def _max_pool(x: Array, /, windows: Windows) -> Array:
+    """The largest element of each window: (…, *windows.size) to (…, *windows.count). NaN counts as larger than all."""
+    extended = padded(x, windows.padding, -np.inf)
+    best: Array | None = None
+    for _, places in windows.elements():
+        best = extended[places].copy() if best is None else np.maximum(best, extended[places], out=best)
+    assert best is not None
+    return best
+
+
+@primitive(batching=aligned)
+def max_indices(x: Array, best: Array, /, windows: Windows) -> Array:
+    """Where each window has its largest element ``best``, as int64 indices that count through the windows' axes.
+
+    Of several it is the first, but of NaN the last (as in PyTorch); padding only where there is nothing else.
+    """
+    extended = padded(x, windows.padding, -np.inf)
+    elements = list(windows.elements())
+    chosen = np.zeros(best.shape, np.min_scalar_type(len(elements)))
+    found = np.zeros(best.shape, np.bool_)
+    for number, (_, places) in enumerate(elements):  # in bytes and without masks, over which NumPy's loops stumble
+        here = extended[places] == best
+        chosen += np.greater(here, found) * chosen.dtype.type(number)
+        found |= here
+    if not found.all():
+        for number, (_, places) in enumerate(elements):
+            np.copyto(chosen, number, where=np.isnan(extended[places]))
+    table = np.stack([_indices(windows, element).reshape(-1) for element, _ in elements])
+    rows = chosen.reshape(*x.shape[: x.ndim - len(windows.size)], table.shape[1])
+    return table[rows, np.arange(table.shape[1])].reshape(best.shape)
+
+
+def _indices(windows: Windows, element: Shape) -> Array:
+    """Where in the array each window has an element; where that is padding, its first element behind."""
+    along = []
+    for k, count, stride, dilation, (before, _) in zip(
+        element, windows.count, windows.stride, windows.dilation, windows.padding, strict=True
+    ):
+        place = np.arange(count) * stride + (k * dilation - before)
+        along.append(np.where(place < 0, place % dilation, place))
+    return np.ravel_multi_index(np.ix_(*along), windows.size, mode="clip")
+
+
+_max_pool.name = "max_pool"
+_max_pool.vjp(x=lambda g, out, x, windows: put_at(g, max_indices(x, out, windows), windows.size))
+
+
+@primitive(batching=aligned)
+def adaptive_max_indices(x: Array, /, output: Shape) -> Array:
+    """The index of the largest element in each of ``output`` even parts of the last axes, (…, *output)."""
+    size = x.shape[x.ndim - len(output) :]
+    lead = x.shape[: x.ndim - len(output)]
+    found = np.empty((*lead, *output), np.int64)
+    for cell in np.ndindex(output):
+        bounds = [adaptive_bounds(s, o, i) for s, o, i in zip(size, output, cell, strict=True)]
+        block = x[last_axes(slice(*bound) for bound in bounds)]
+        inside = block.reshape(*lead, math.prod(block.shape[len(lead) :])).argmax(-1)
+        places = np.unravel_index(inside, block.shape[len(lead) :])
+        found[last_axes(cell)] = np.ravel_multi_index(
+            tuple(place + start for place, (start, _) in zip(places, bounds, strict=True)), size
+        )
+    return found
+
+
+def adaptive_bounds(size: int, parts: int, index: int) -> tuple[int, int]:
+    """Where one of a number of even parts starts and ends; neighbours overlap where they do not divide the size."""
+    return index * size // parts, -(-(index + 1) * size // parts)
+
+
+# The sum
+
+
+@primitive(batching=aligned)
+def window_sum(x: Array, /, windows: Windows) -> Array:
+    """The sum of each window: (…, *windows.size) to (…, *windows.count). Axis by axis, for it factors."""
+    x = padded(x, windows.padding)
+    for axis, shape in enumerate(windows.shape):
+        total = x[_at(axis, windows, windows.places(axis, 0))].copy()
+        for k in range(1, shape):
+            total += x[_at(axis, windows, windows.places(axis, k))]
+        x = total
+    return x
+
+
+@primitive(batching=aligned)
+def window_spread(y: Array, /, windows: Windows) -> Array:
+    """Each element of (…, *windows.count) added to all of its window, (…, *windows.size): the transpose of the sum."""
+    for axis in reversed(range(len(windows.size))):
+        (before, after), shape = windows.padding[axis], list(y.shape)
+        shape[y.ndim - len(windows.size) + axis] = before + windows.size[axis] + after
+        spread = np.zeros(shape, y.dtype)
+        for k in range(windows.shape[axis]):
+            spread[_at(axis, windows, windows.places(axis, k))] += y
+        y = spread
+    return padded(y, negated(windows.padding))
+
+
+def _at(axis: int, windows: Windows, places: slice) -> Any:
+    """The index that takes ``places`` along one of the windows' axes."""
+    return (..., places, *(slice(None),) * (len(windows.size) - 1 - axis))
+
+
+window_sum.vjp(x=lambda g, windows: window_spread(g, windows))
+window_spread.vjp(y=lambda g, windows: window_sum(g, windows))

@@ -1,8 +1,8 @@
-"""Windows that step over the last axes of an array: what convolution, pooling and unfolding have in common."""
+"""Windows that step over the last axes of an array: the geometry of convolution, pooling and unfolding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,24 +10,29 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Array, Shape
-from minigrad.ops.batching import aligned
-from minigrad.ops.primitive import primitive
-
-__all__ = [
-    "Padding",
-    "Windows",
-    "extend",
-    "last_axes",
-    "negated",
-    "padded",
-]
+from minigrad.ops.arguments import as_shape
 
 Padding = tuple[tuple[int, int], ...]
+Sizes = int | Sequence[int]
+
+
+def for_each_axis(name: str, value: Sizes, axes: int, least: int) -> Shape:
+    """One integer for each spatial axis, none below ``least``.
+
+    Raises:
+        TypeError: one is no integer.
+        ValueError: one is less, or they are neither one nor as many as the axes; the message names the argument.
+    """
+    values = as_shape(value, name)
+    values = values * axes if len(values) == 1 else values
+    if len(values) != axes or any(v < least for v in values):
+        raise ValueError(f"{name}: expected an integer ≥ {least}, or {axes} of them, got {value}")
+    return values
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Where windows lie over the last axes of an array. Every field has an entry for each of these axes."""
+    """Positions of windows over the last axes of an array; every field has an entry for each of these axes."""
 
     size: Shape  # of the array
     shape: Shape  # of a window: its number of elements
@@ -83,13 +88,3 @@ def padded(x: Array, padding: Padding, fill: float = 0) -> Array:
 def negated(padding: Padding) -> Padding:
     """The padding that undoes this one."""
     return tuple((-before, -after) for before, after in padding)
-
-
-@primitive(batching=aligned)
-def extend(x: Array, /, padding: Padding, value: float = 0.0) -> Array:
-    """The last axes extended by (before, after) elements of one value, or cut where these are negative."""
-    out = padded(x, padding, value)
-    return x.copy() if out is x else out
-
-
-extend.vjp(x=lambda g, padding: extend(g, negated(padding)))

@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.nn import functional as F
-from minigrad.ops.attention import composed_attention, fused_attention
+from minigrad.nn.functional.attention import composed_attention, fused_attention
 from minigrad.testing import gradcheck
 
 SHAPES = {
@@ -128,3 +128,42 @@ def test_a_learned_scale_gets_its_gradient(rng: np.random.Generator) -> None:
         [*operands("plain", rng), np.array(0.7)],
         order=2,
     )
+
+
+def test_attention_derivatives_agree_with_differences_to_second_order(rng: np.random.Generator) -> None:
+    query, key, value = (rng.standard_normal(shape) for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 3)))
+    mask = np.ones((3, 5), np.bool_)
+    mask[1, 2:] = False
+    mask[2] = False  # nothing to attend to
+    attend = F.scaled_dot_product_attention
+    assert gradcheck(lambda q, k, v: attend(q, k, v, mask), (query, key, value), order=2)
+    assert gradcheck(lambda q, k, v: attend(q, k, v, is_causal=True), (query, key, value), order=2)
+
+
+def test_grouped_query_heads_share_keys_and_values(rng: np.random.Generator) -> None:
+    query, key, value = (rng.standard_normal(shape) for shape in ((1, 4, 3, 2), (1, 2, 5, 2), (1, 2, 5, 2)))
+
+    def attend(q: mg.Tensor, k: mg.Tensor, v: mg.Tensor) -> mg.Tensor:
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    repeated = F.scaled_dot_product_attention(*(mg.asarray(x) for x in (query, key.repeat(2, 1), value.repeat(2, 1))))
+    np.testing.assert_allclose(attend(*map(mg.asarray, (query, key, value))).numpy(), repeated.numpy())
+    assert gradcheck(attend, (query, key, value), order=2)
+    with pytest.raises(ValueError, match="its 2 heads cannot serve 3 query heads evenly"):
+        attend(mg.ones((1, 3, 3, 2)), mg.asarray(key), mg.asarray(value))
+    with pytest.raises(ValueError, match=r"query: expected heads, positions and features, got shape \(3, 2\)"):
+        attend(mg.ones((3, 2)), mg.asarray(key), mg.asarray(value))
+
+
+def test_attention_operands_that_do_not_fit_are_named() -> None:
+    q, k = mg.ones((2, 3, 4)), mg.ones((2, 5, 4))
+    with pytest.raises(ValueError, match="key: expected the query's 4 features"):
+        F.scaled_dot_product_attention(q, mg.ones((2, 5, 3)), k)
+    with pytest.raises(ValueError, match="value: expected the key's 5 positions"):
+        F.scaled_dot_product_attention(q, k, mg.ones((2, 6, 4)))
+    with pytest.raises(ValueError, match=r"attn_mask: expected a shape that broadcasts to \(2, 3, 5\), got \(7,\)"):
+        F.scaled_dot_product_attention(q, k, k, np.ones(7, np.bool_))
+    with pytest.raises(ValueError, match="attn_mask"):
+        F.scaled_dot_product_attention(q, k, k, np.ones((4, 2, 3, 5), np.bool_))  # would make the result larger
+    with pytest.raises(TypeError, match="attn_mask: expected booleans, or floats to add to the scores, got int64"):
+        F.scaled_dot_product_attention(q, k, k, np.ones((3, 5), np.int64))

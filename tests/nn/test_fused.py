@@ -11,7 +11,9 @@ import minigrad as mg
 from minigrad import autograd
 from minigrad.func import vmap
 from minigrad.nn import functional as F
-from minigrad.ops import activations, attention, linear, loss, normalization
+from minigrad.nn.functional import activations, losses, normalization
+from minigrad.nn.functional.attention import fused_attention
+from minigrad.nn.functional.linear import fused_linear
 
 inf, nan = np.inf, np.nan
 ROWS = {
@@ -71,8 +73,8 @@ def test_cross_entropy_is_its_decomposition(row: str, smoothing: float) -> None:
     logits = np.array([ROWS[row]] * 2, np.float32)
     for target in range(logits.shape[1]):
         params = {"ignore_index": -100, "label_smoothing": smoothing}
-        assert_alike(loss.row_cross_entropy, logits, np.array([target, -100]), **params)
-        assert_alike(loss.mean_cross_entropy, logits, np.array([target, -100]), **params)
+        assert_alike(losses.row_cross_entropy, logits, np.array([target, -100]), **params)
+        assert_alike(losses.mean_cross_entropy, logits, np.array([target, -100]), **params)
 
 
 @pytest.mark.parametrize("row", [name for name in ROWS if name != "large"])  # whose mean has lost what they differ by
@@ -80,26 +82,26 @@ def test_norms_are_their_decompositions(row: str) -> None:
     x = np.array([ROWS[row]], np.float32)
     n = x.shape[1]
     weight, bias = np.full(n, 2, np.float32), np.ones(n, np.float32)
-    assert_alike(normalization.layer_norm, x, weight, bias, eps=1e-5)
-    assert_alike(normalization.rms_norm, x, weight, eps=1e-5)
+    assert_alike(normalization.fused_layer_norm, x, weight, bias, eps=1e-5)
+    assert_alike(normalization.fused_rms_norm, x, weight, eps=1e-5)
     if n > 1:
-        assert_alike(normalization.batch_norm, x.T[:, :, None], None, None, eps=1e-5)
+        assert_alike(normalization.fused_batch_norm, x.T[:, :, None], None, None, eps=1e-5)
 
 
 @pytest.mark.parametrize("name", ["gelu", "silu"])
 def test_activations_are_their_decompositions(name: str) -> None:
     x = np.array([-inf, inf, 0.0, -0.0, nan, 1e20, -1e20, 1e7, 5.0, -5.0], np.float32)
     for params in [{"approximate": "none"}, {"approximate": "tanh"}] if name == "gelu" else [{}]:
-        assert_alike(getattr(activations, name), x, **params)
+        assert_alike(getattr(activations, f"fused_{name}"), x, **params)
 
 
 @pytest.mark.parametrize("shapes", [((2, 3), (4, 3), (4,)), ((0, 3), (4, 3), (4,)), ((2, 0), (4, 0), (4,))])
 def test_linear_is_its_decomposition(shapes: tuple[tuple[int, ...], ...]) -> None:
     arrays = [np.ones(shape, np.float32) for shape in shapes]
-    assert_alike(linear.linear, *arrays)
+    assert_alike(fused_linear, *arrays)
     if arrays[0].size:
         arrays[0][0, 0], arrays[2][1] = inf, -inf
-        assert_alike(linear.linear, *arrays)
+        assert_alike(fused_linear, *arrays)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -114,7 +116,7 @@ def test_attention_is_its_decomposition(values: str, mask: str, causal: bool) ->
         return
     v = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
     params = {"scale": 1.0, "causal": causal, "dropout": 0.0, "seed": 0}
-    operation = attention.fused_attention
+    operation = fused_attention
     with np.errstate(all="ignore"):
         fused, composed = (
             _results(lambda q, k, v, f=f: f(q, k, v, hidden, **params), [q, k, v], {})
@@ -128,8 +130,8 @@ def test_attention_is_its_decomposition(values: str, mask: str, causal: bool) ->
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
 def test_empty_rows_are_alike_too(shape: tuple[int, int]) -> None:
     x = np.ones(shape, np.float32)
-    assert_alike(normalization.layer_norm, x, None, None, eps=1e-5)
-    assert_alike(normalization.rms_norm, x, None, eps=1e-5)
+    assert_alike(normalization.fused_layer_norm, x, None, None, eps=1e-5)
+    assert_alike(normalization.fused_rms_norm, x, None, eps=1e-5)
 
 
 def test_the_loss_of_a_hidden_class_under_vmap_is_that_without() -> None:

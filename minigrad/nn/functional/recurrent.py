@@ -10,9 +10,9 @@ from typing import Any
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array
+from minigrad.nn.functional.linear import linear
 from minigrad.ops.elementwise import add, multiply, relu, sigmoid, subtract, tanh
 from minigrad.ops.joining import stack
-from minigrad.ops.linear import linear
 from minigrad.ops.primitive import WithResiduals, primitive
 
 __all__ = ["gru", "lstm", "rnn"]

@@ -1,4 +1,4 @@
-"""Dropout: random zeros in training."""
+"""Dropout: elements or whole channels zeroed at random in training."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine.tensor import Tensor
-from minigrad.ops import dropout as ops_dropout
+from minigrad import kernels
+from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.arguments import as_number
 from minigrad.ops.operands import as_operand
+from minigrad.ops.primitive import primitive
 from minigrad.random import Generator, draw_seed
 
 __all__ = [
@@ -27,9 +28,15 @@ def check_probability(p: float) -> None:
         raise ValueError(f"p: expected a probability between 0 and 1, got {p}")
 
 
-def _is_identity(p: float, training: bool) -> bool:
-    check_probability(p)
-    return not training or p == 0
+@primitive(dtypes="floating")
+def seeded_dropout(x: Array, /, p: float, seed: int) -> Array:
+    """Each element 0 with probability p, else divided by 1 - p; which ones follows from ``seed``. See the kernel."""
+    return kernels.dropout(x, p, seed)
+
+
+# Linear in x and its own transpose.
+seeded_dropout.vjp(x=lambda g, p, seed: seeded_dropout(g, p, seed))
+seeded_dropout.name = "dropout"
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
@@ -40,22 +47,34 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Genera
         p: the probability.
         training: otherwise ``input`` is returned as it is.
         generator: where the draws come from; the global default when None.
+
+    Raises:
+        TypeError: ``p`` is no number.
+        ValueError: ``p`` is no probability.
+
+    Example:
+        >>> import minigrad as mg
+        >>> dropout(mg.ones(6), 0.5, generator=mg.random.Generator(0))
+        tensor([2., 2., 2., 0., 2., 2.])
     """
-    x = as_operand(input, "input")
-    return x if _is_identity(p, training) else ops_dropout.dropout(x, p, draw_seed(generator))
+    if type(p) is not float or not 0 <= p <= 1:
+        check_probability(p)
+    x = input if isinstance(input, Tensor) else as_operand(input, "input")
+    return seeded_dropout(x, p, draw_seed(generator)) if training and p else x
 
 
 def _channel_dropout(name: str, spatial: int) -> Any:
     def channel_dropout(
         input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None
     ) -> Tensor:
+        check_probability(p)
         x = as_operand(input, "input")
         if x.ndim not in (spatial + 1, spatial + 2):
             raise ValueError(f"input: {name} expects (N, C, …) or (C, …) with {spatial} spatial axes, got {x.shape}")
-        if _is_identity(p, training):
+        if not training or not p:
             return x
         kept = np.ones((*x.shape[: x.ndim - spatial], *(1,) * spatial), x.dtype)
-        return x * ops_dropout.dropout(kept, p, draw_seed(generator))
+        return x * seeded_dropout(kept, p, draw_seed(generator))
 
     channel_dropout.__name__ = channel_dropout.__qualname__ = name
     channel_dropout.__doc__ = (

@@ -13,6 +13,7 @@ from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 
 Self = TypeVar("Self", bound="Module")
 Child = TypeVar("Child", bound="Module")
+Held = TypeVar("Held", bound=Tensor)
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
@@ -88,45 +89,51 @@ class Module:
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """The modules held directly, with their attribute names."""
-        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+        found: list[tuple[str, Module]] = []
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                found.append((name, value))
+        return iter(found)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, with dotted names; a shared module once."""
-        seen: set[int] = set()
+        found: dict[int, tuple[str, Module]] = {}
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
             path, module = stack.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield path, module
-                below = [(f"{path}.{name}" if path else name, child) for name, child in module.children()]
-                stack.extend(reversed(below))
+            if id(module) not in found:
+                found[id(module)] = path, module
+                below = list(module.children())
+                for name, child in reversed(below):
+                    stack.append((f"{path}.{name}" if path else name, child))
+        return iter(found.values())
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
-        return (module for _, module in self.named_modules())
+        return iter([module for _, module in self.named_modules()])
 
-    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        seen: set[int] = set()
+    def _tensors(self, kind: type[Held]) -> dict[int, tuple[str, Held]]:
+        """All tensors of a kind with dotted names, by identity: a shared one once, under its first name."""
+        found: dict[int, tuple[str, Held]] = {}
         for path, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, Tensor) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield (f"{path}.{name}" if path else name), value
+                if isinstance(value, kind) and id(value) not in found:
+                    found[id(value)] = (f"{path}.{name}" if path else name), value
+        return found
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with dotted names; a shared one once, under its first name."""
-        return ((name, value) for name, value in self._named_tensors() if isinstance(value, Parameter))
+        return iter(self._tensors(Parameter).values())
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters; a shared one once."""
-        return (parameter for _, parameter in self.named_parameters())
+        return iter([parameter for _, parameter in self._tensors(Parameter).values()])
 
     # State
 
     def state_dict(self) -> dict[str, Tensor]:
         """Parameters and buffers by dotted name, sharing memory with the module."""
-        return {name: value.detach() for name, value in self._named_tensors()}
+        return {name: value.detach() for name, value in self._tensors(Tensor).values()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy values into parameters and buffers, in place.
@@ -138,7 +145,7 @@ class Module:
         Raises:
             ValueError: names or shapes do not fit; all are checked before anything is changed.
         """
-        own = dict(self._named_tensors())
+        own = dict(self._tensors(Tensor).values())
         problems = [f"missing {name} {value.shape}" for name, value in own.items() if strict and name not in state]
         problems += [f"unexpected {name} {np.shape(state[name])}" for name in state if strict and name not in own]
         problems += [
@@ -179,7 +186,7 @@ class Module:
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
         """Call a function on this module and each below it."""
-        for module in list(self.modules()):
+        for module in self.modules():
             function(module)
         return self
 
@@ -190,7 +197,7 @@ class Module:
 
     def astype(self: Self, dtype: Any) -> Self:
         """Convert all floating parameters and buffers, in place."""
-        for _, value in self._named_tensors():
+        for _, value in self._tensors(Tensor).values():
             if value.dtype.kind == "f":
                 value.data = value.data.astype(dtype)
                 value.storage.version += 1
@@ -226,7 +233,10 @@ class ModuleList(Module, Generic[Child]):
             module.relabel(f"{label}.{position}" if label else str(position))
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        return ((str(position), module) for position, module in enumerate(self._items))
+        found: list[tuple[str, Module]] = []
+        for position, module in enumerate(self._items):
+            found.append((str(position), module))
+        return iter(found)
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self._items)

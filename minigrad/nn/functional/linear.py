@@ -37,20 +37,17 @@ def fused_linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array
         return product if bias is None else product + bias
     if x.ndim == 2 or not x.flags.c_contiguous:
         return kernels.matmul(x, weight.T, bias=bias)
-    return kernels.matmul(_rows(x), weight.T, bias=bias).reshape(*x.shape[:-1], len(weight))
-
-
-def _rows(x: Array) -> Array:
-    """(…, n) as (N, n)."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return kernels.matmul(rows, weight.T, bias=bias).reshape(*x.shape[:-1], len(weight))
 
 
 @fused_linear.joint_vjp
 def _linear_vjp(g: Array, x: Array, weight: Array, needs: tuple[bool, ...]) -> list[Array | None]:
-    rows = _rows(g)
+    count = math.prod(x.shape[:-1])
+    rows = g.reshape(count, len(weight))
     return [
-        kernels.matmul(g, weight) if needs[0] else None,
-        kernels.matmul(rows.T, _rows(x)) if needs[1] else None,
+        kernels.matmul(rows, weight).reshape(x.shape) if needs[0] else None,
+        kernels.matmul(rows.T, x.reshape(count, x.shape[-1])) if needs[1] else None,
         kernels.sum_rows(rows) if needs[2] else None,
     ]
 

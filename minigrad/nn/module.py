@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -15,6 +16,8 @@ Self = TypeVar("Self", bound="Module")
 Child = TypeVar("Child", bound="Module")
 Held = TypeVar("Held", bound=Tensor)
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
+
+_new_scope: Callable[[tuple[Any, ...]], Scope] = partial(tuple.__new__, Scope)  # Scope(*fields) without a Python call
 
 
 class Parameter(Tensor):
@@ -52,7 +55,7 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = scope.set(Scope(self.label, type(self).__name__, scope.get()))
+        token = scope.set(_new_scope((self.label, type(self).__name__, scope.get(), False)))
         try:
             output = self.forward(*args, **kwargs)
         finally:

@@ -96,7 +96,8 @@ def _forward(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float, centered: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale, shift = _checked(x, weight, bias)
-    check_numbers(eps=eps)
+    if type(eps) is not float:
+        check_numbers(eps=eps)
     n, lead = x.shape[-1], x.shape[:-1]
     y, mean, rstd = np.empty(x.shape, x.dtype), np.empty(lead, x.dtype), np.empty(lead, x.dtype)
     if x.size:
@@ -121,7 +122,8 @@ def _checked(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) 
     if x.ndim == 0:
         raise ValueError("x must have at least one dimension; got a scalar")
     for name, array in given.items():
-        check_shape(name, array, x.shape[-1:])
+        if array.shape != x.shape[-1:]:
+            check_shape(name, array, x.shape[-1:])
     scale = np.ones(x.shape[-1], x.dtype) if weight is None else np.ascontiguousarray(weight)
     shift = np.zeros(x.shape[-1], x.dtype) if bias is None else np.ascontiguousarray(bias)
     return scale, shift

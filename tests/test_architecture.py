@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -152,6 +153,14 @@ def test_the_engine_stays_small(capsys: pytest.CaptureFixture[str]) -> None:
             print(f"{count[row]:7,}  {', '.join(floor)}")
         print(f"{sum(count.values()):7,}  in all")
     assert count[0] < ENGINE_LIMIT
+
+
+def test_the_readme_counts_the_lines_of_its_way_through_the_code() -> None:
+    rows = re.findall(r"^\| [\w ]+ \| (.*\.py.*) \| (\d+) \|$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    assert len(rows) == 7
+    for links, count in rows:
+        real = sum(lines_of_code(ROOT / path) for path in re.findall(r"\]\(([^)]+\.py)\)", links))
+        assert int(count) == pytest.approx(real, rel=0.04), links
 
 
 # Nothing reaches up at run time either: the operations work, to any order, while no higher floor is loaded.

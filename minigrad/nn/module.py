@@ -18,7 +18,7 @@ ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(Tensor):
-    """A tensor that training changes: assigned to a module, it is found by ``parameters()``."""
+    """Trained tensor: assigned to a module, it is found by ``parameters()``."""
 
     __slots__ = ()
 

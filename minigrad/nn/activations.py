@@ -10,14 +10,14 @@ from minigrad.nn.module import Module
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """Rectified linear unit: max(x, 0)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x)
 
 
 class GELU(Module):
-    """x · Φ(x); ``approximate`` is "none" or "tanh"."""
+    """Gaussian error linear unit: x · Φ(x); ``approximate`` is "none" or "tanh"."""
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate: Literal["none", "tanh"] = approximate
@@ -30,28 +30,28 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """x · sigmoid(x)."""
+    """Sigmoid linear unit, or swish: x · sigmoid(x)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.silu(x)
 
 
 class Sigmoid(Module):
-    """1 / (1 + e⁻ˣ)."""
+    """Logistic sigmoid: 1 / (1 + e⁻ˣ)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.sigmoid(x)
 
 
 class Tanh(Module):
-    """tanh x."""
+    """Hyperbolic tangent."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.tanh(x)
 
 
 class Softmax(Module):
-    """exp(x) / Σ exp(x) along ``axis``."""
+    """Softmax along ``axis``: exp(x) / Σ exp(x)."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis

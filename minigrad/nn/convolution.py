@@ -1,4 +1,4 @@
-"""Convolution layers; see :func:`minigrad.nn.functional.conv2d` for what their arguments mean."""
+"""Convolution layers; see :func:`minigrad.nn.functional.conv2d` for their arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minigrad.nn.module import Module
 
 
 class _Convolution(Module):
-    """What all convolution layers hold: weights and bias, uniform on ±1/√(inputs of a result), as in PyTorch."""
+    """Base of the convolution layers: weights and bias, uniform on ±1/√(inputs of a result), as in PyTorch."""
 
     axes: ClassVar[int]
     function: ClassVar[Callable[..., Any]]
@@ -95,14 +95,14 @@ class _ConvTranspose(_Convolution):
 
 
 class Conv1d(_Conv):
-    """(N, in_channels, L) to (N, out_channels, count)."""
+    """1-d convolution: (N, in_channels, L) to (N, out_channels, count)."""
 
     axes = 1
     function = functional.conv1d
 
 
 class Conv2d(_Conv):
-    """(N, in_channels, H, W) to (N, out_channels, rows, columns).
+    """2-d convolution: (N, in_channels, H, W) to (N, out_channels, rows, columns).
 
     Example:
         >>> import minigrad as mg
@@ -118,28 +118,28 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """(N, in_channels, D, H, W) to (N, out_channels, …)."""
+    """3-d convolution: (N, in_channels, D, H, W) to (N, out_channels, …)."""
 
     axes = 3
     function = functional.conv3d
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """(N, in_channels, L) to (N, out_channels, size)."""
+    """1-d transposed convolution: (N, in_channels, L) to (N, out_channels, size)."""
 
     axes = 1
     function = functional.conv_transpose1d
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """(N, in_channels, H, W) to (N, out_channels, rows, columns)."""
+    """2-d transposed convolution: (N, in_channels, H, W) to (N, out_channels, rows, columns)."""
 
     axes = 2
     function = functional.conv_transpose2d
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """(N, in_channels, D, H, W) to (N, out_channels, …)."""
+    """3-d transposed convolution: (N, in_channels, D, H, W) to (N, out_channels, …)."""
 
     axes = 3
     function = functional.conv_transpose3d

@@ -10,7 +10,7 @@ from minigrad.random import Generator
 
 
 class Dropout(Module):
-    """In training, zero each element with probability p and scale the others by 1/(1-p). Srivastava et al., 2014.
+    """Dropout: in training, zero each element with probability p, scale the others by 1/(1-p). Srivastava et al., 2014.
 
     Args:
         p: the probability, 0 ≤ p ≤ 1.

@@ -19,7 +19,7 @@ def uniform_parameter(shape: Shape, fan_in: int) -> Parameter:
 
 
 class Linear(Module):
-    """``y = x Wᵀ + b``: (…, in_features) to (…, out_features).
+    """Affine map ``y = x Wᵀ + b``: (…, in_features) to (…, out_features).
 
     Args:
         in_features, out_features: sizes of the last axis before and after.

@@ -21,7 +21,7 @@ _new_scope: Callable[[tuple[Any, ...]], Scope] = partial(tuple.__new__, Scope)  
 
 
 class Parameter(Tensor):
-    """A tensor that training changes: assigned to a module, it is found by ``parameters()``."""
+    """Trained tensor: assigned to a module, it is found by ``parameters()``."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Normalisation layers; see :mod:`minigrad.nn.functional` for the formulas."""
+"""Normalization layers; see :mod:`minigrad.nn.functional` for the formulas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _as_shape(normalized_shape: int | Sequence[int]) -> Shape:
 
 
 class LayerNorm(Module):
-    """The last axes to mean 0 and variance 1, then scaled and shifted. Ba, Kiros and Hinton, 2016.
+    """Layer normalization: the last axes to mean 0 and variance 1, then scaled and shifted. Ba, Kiros and Hinton, 2016.
 
     Args:
         normalized_shape: the sizes of these axes.
@@ -47,7 +47,7 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """The last axes to root mean square 1, then scaled. Zhang and Sennrich, 2019.
+    """Root-mean-square normalization: the last axes to mean square 1, then scaled. Zhang and Sennrich, 2019.
 
     Args:
         normalized_shape: the sizes of these axes.
@@ -70,7 +70,7 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Groups of an example's channels to mean 0 and variance 1, then scaled and shifted. Wu and He, 2018.
+    """Group normalization: groups of channels to mean 0 and variance 1, then scaled and shifted. Wu and He, 2018.
 
     Args:
         num_groups: the number of groups of neighbouring channels.
@@ -96,7 +96,7 @@ class GroupNorm(Module):
 
 
 class _BatchNorm(Module):
-    """Each channel to mean 0 and variance 1 over the batch, then scaled and shifted. Ioffe and Szegedy, 2015.
+    """Batch normalization: each channel to mean 0 and variance 1, then scaled and shifted. Ioffe and Szegedy, 2015.
 
     In evaluation running averages of the batches' statistics take their place; they are part of the state.
 

@@ -1,4 +1,4 @@
-"""Pooling layers; see :func:`minigrad.nn.functional.max_pool` and ``avg_pool`` for what their arguments mean."""
+"""Pooling layers; see :func:`minigrad.nn.functional.max_pool` and ``avg_pool`` for their arguments."""
 
 from __future__ import annotations
 
@@ -67,36 +67,36 @@ class _AvgPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """The largest element of every window: (N, C, L) to (N, C, count)."""
+    """Max pooling: (N, C, L) to (N, C, count)."""
 
     function = functional.max_pool1d
 
 
 class MaxPool2d(_MaxPool):
-    """The largest element of every window: (N, C, H, W) to (N, C, rows, columns)."""
+    """Max pooling: (N, C, H, W) to (N, C, rows, columns)."""
 
     function = functional.max_pool2d
 
 
 class MaxPool3d(_MaxPool):
-    """The largest element of every window: (N, C, D, H, W) to (N, C, …)."""
+    """Max pooling: (N, C, D, H, W) to (N, C, …)."""
 
     function = functional.max_pool3d
 
 
 class AvgPool1d(_AvgPool):
-    """The mean of every window: (N, C, L) to (N, C, count)."""
+    """Average pooling: (N, C, L) to (N, C, count)."""
 
     function = functional.avg_pool1d
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of every window: (N, C, H, W) to (N, C, rows, columns)."""
+    """Average pooling: (N, C, H, W) to (N, C, rows, columns)."""
 
     function = functional.avg_pool2d
 
 
 class AvgPool3d(_AvgPool):
-    """The mean of every window: (N, C, D, H, W) to (N, C, …)."""
+    """Average pooling: (N, C, D, H, W) to (N, C, …)."""
 
     function = functional.avg_pool3d

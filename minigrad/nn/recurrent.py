@@ -16,7 +16,7 @@ from minigrad.ops.shape import permute_dims, reshape
 
 
 class _Recurrent(Module):
-    """Layers on top of each other, each a recurrence over time, or two of them, of which one runs backward.
+    """Base of the recurrent layers: each a recurrence over time, or two of them, of which one runs backward.
 
     The parameters have PyTorch's names and shapes, ``l0`` being the first layer, of ``gates`` blocks of rows:
     ``weight_ih_l0`` (gates·H, inputs), ``weight_hh_l0`` (gates·H, H), ``bias_ih_l0`` and ``bias_hh_l0`` (gates·H,), and
@@ -129,7 +129,7 @@ class _Recurrent(Module):
 
 
 class RNN(_Recurrent):
-    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu. Elman, "Finding structure in time", 1990.
+    """Simple recurrent network: h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu. Elman, 1990.
 
     Args:
         input_size, hidden_size: the lengths of x and h.
@@ -182,7 +182,7 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """The long short-term memory. Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins, 2000.
+    """Long short-term memory. Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins, 2000.
 
     i, f, g, o = σ, σ, tanh, σ of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, in this order of blocks;
     c_t = f · c_(t-1) + i · g and h_t = o · tanh(c_t).
@@ -214,7 +214,7 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """The gated recurrent unit. Cho et al., 2014; with PyTorch's place of r, in front of a bias of its own.
+    """Gated recurrent unit. Cho et al., 2014; with PyTorch's place of r, in front of a bias of its own.
 
     r, z = σ of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh; n = tanh(W_in x_t + b_in + r · (W_hn h_(t-1) + b_hn)), the
     blocks in the order r, z, n; h_t = (1 - z) · n + z · h_(t-1).

@@ -1,4 +1,4 @@
-"""Activations. Where one has a kink, its slope there is PyTorch's."""
+"""Activations; where one has a kink, its slope there is PyTorch's."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ __all__ = [
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
-    """x where x > 0, ``negative_slope`` · x elsewhere. Maas, Hannun and Ng, 2013."""
+    """Leaky rectified linear unit: x where x > 0, ``negative_slope`` · x elsewhere. Maas, Hannun and Ng, 2013."""
     (x,) = as_floats(input=input)
     return where(x > 0, x, negative_slope * x)
 
 
 def prelu(input: Any, weight: Any) -> Tensor:
-    """x where x > 0, ``weight`` · x elsewhere. He et al., 2015.
+    """Parametric rectified linear unit: x where x > 0, ``weight`` · x elsewhere. He et al., 2015.
 
     Args:
         input: (N, C, …), or of any shape when there is one weight.
@@ -79,7 +79,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """x limited to [min_val, max_val]; unlike that of ``clip``, its slope is 0 at the bounds.
+    """Hard tanh: x limited to [min_val, max_val]; unlike that of ``clip``, its slope is 0 at the bounds.
 
     Raises:
         ValueError: ``min_val`` is above ``max_val``.
@@ -91,30 +91,30 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
 
 
 def relu6(input: Any) -> Tensor:
-    """x limited to [0, 6]. Krizhevsky, 2010."""
+    """Rectified linear unit limited to [0, 6]. Krizhevsky, 2010."""
     return hardtanh(input, 0.0, 6.0)
 
 
 def hardsigmoid(input: Any) -> Tensor:
-    """A sigmoid of straight lines: (x + 3) / 6 limited to [0, 1]."""
+    """Hard sigmoid, of straight lines: (x + 3) / 6 limited to [0, 1]."""
     return hardtanh(as_floats(input=input)[0] + 3, 0.0, 6.0) / 6
 
 
 def hardswish(input: Any) -> Tensor:
-    """x · hardsigmoid(x). Howard et al., "Searching for MobileNetV3", 2019, section 5.2."""
+    """Hard swish: x · hardsigmoid(x). Howard et al., "Searching for MobileNetV3", 2019, section 5.2."""
     (x,) = as_floats(input=input)
     bent = where((x > -3) & (x < 3), x, 0)
     return where(x < 3, bent * (bent + 3) / 6, x)
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
-    """0 where |x| ≤ ``lambd``, x elsewhere."""
+    """Hard shrinkage: 0 where |x| ≤ ``lambd``, x elsewhere."""
     (x,) = as_floats(input=input)
     return where(abs(x) <= lambd, 0, x)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
-    """x moved towards 0 by ``lambd``, and 0 where |x| ≤ ``lambd``.
+    """Soft shrinkage: x moved towards 0 by ``lambd``, and 0 where |x| ≤ ``lambd``.
 
     Raises:
         ValueError: ``lambd`` is negative.
@@ -126,7 +126,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
 
 
 def threshold(input: Any, threshold: float, value: float) -> Tensor:
-    """x where x > ``threshold``, ``value`` elsewhere."""
+    """Threshold: x where x > ``threshold``, ``value`` elsewhere."""
     x = as_operand(input, "input")
     return where(x <= threshold, value, x)
 
@@ -144,12 +144,12 @@ def _exponential_linear(x: Tensor, alpha: float, sharpness: float, slope: float)
 
 
 def elu(input: Any, alpha: float = 1.0) -> Tensor:
-    """x where x > 0, α (eˣ - 1) elsewhere. Clevert, Unterthiner and Hochreiter, 2016."""
+    """Exponential linear unit: x where x > 0, α (eˣ - 1) elsewhere. Clevert, Unterthiner and Hochreiter, 2016."""
     return _exponential_linear(as_floats(input=input)[0], alpha, 1.0, alpha)
 
 
 def celu(input: Any, alpha: float = 1.0) -> Tensor:
-    """x where x > 0, α (e^(x/α) - 1) elsewhere. Barron, 2017.
+    """Continuously differentiable ELU: x where x > 0, α (e^(x/α) - 1) elsewhere. Barron, 2017.
 
     Raises:
         ValueError: ``alpha`` is 0.
@@ -163,7 +163,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 
 def selu(input: Any) -> Tensor:
-    """λ · elu(x, α), with which activations tend to mean 0 and variance 1. Klambauer et al., 2017, equation 2."""
+    """Scaled ELU: λ · elu(x, α), which drives activations to mean 0 and variance 1. Klambauer et al., 2017, eq. 2."""
     return SELU_SCALE * _exponential_linear(as_floats(input=input)[0], SELU_ALPHA, 1.0, SELU_ALPHA)
 
 
@@ -231,30 +231,30 @@ fused_gelu.name, fused_silu.name = "gelu", "silu"
 
 
 def mish(input: Any) -> Tensor:
-    """x · tanh(softplus(x)). Misra, 2019."""
+    """Mish: x · tanh(softplus(x)). Misra, 2019."""
     (x,) = as_floats(input=input)
     return x * tanh(elementwise.softplus(x))
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + e^(β x)) / β; x itself where β x is above ``threshold``."""
+    """Softplus: log(1 + e^(β x)) / β; x itself where β x is above ``threshold``."""
     (x,) = as_floats(input=input)
     return where(x * beta > threshold, x, elementwise.softplus(x * beta) / beta)
 
 
 def logsigmoid(input: Any) -> Tensor:
-    """log sigmoid(x), without underflow."""
+    """Log-sigmoid, without underflow."""
     return -elementwise.softplus(-as_floats(input=input)[0])
 
 
 def softsign(input: Any) -> Tensor:
-    """x / (1 + |x|)."""
+    """Softsign: x / (1 + |x|)."""
     (x,) = as_floats(input=input)
     return x / (1 + abs(x))
 
 
 def tanhshrink(input: Any) -> Tensor:
-    """x - tanh(x)."""
+    """Tanh shrinkage: x - tanh(x)."""
     (x,) = as_floats(input=input)
     return x - tanh(x)
 
@@ -263,7 +263,7 @@ def tanhshrink(input: Any) -> Tensor:
 
 
 def glu(input: Any, axis: int = -1) -> Tensor:
-    """a · sigmoid(b) of the two halves a and b along ``axis``. Dauphin et al., 2017.
+    """Gated linear unit: a · sigmoid(b) of the two halves a and b along ``axis``. Dauphin et al., 2017.
 
     Raises:
         ValueError: that axis has an odd size.
@@ -281,27 +281,27 @@ def _cast(x: Tensor, dtype: npt.DTypeLike | None) -> Tensor:
 
 
 def softmax(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """exp(x) / Σ exp(x) along ``axis``; ``input`` is cast to ``dtype`` first. See :func:`minigrad.softmax`."""
+    """Softmax along ``axis``: exp(x) / Σ exp(x); ``input`` is cast to ``dtype`` first. See :func:`minigrad.softmax`."""
     return rows.softmax(_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def log_softmax(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """x - log Σ exp(x) along ``axis``; ``input`` is cast to ``dtype`` first."""
+    """Log-softmax along ``axis``: x - log Σ exp(x); ``input`` is cast to ``dtype`` first."""
     return rows.log_softmax(_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def softmin(input: Any, axis: int = -1, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """softmax(-x) along ``axis``; ``input`` is cast to ``dtype`` first."""
+    """Softmin along ``axis``: softmax(-x); ``input`` is cast to ``dtype`` first."""
     return rows.softmax(-_cast(as_floats(input=input)[0], dtype), axis)
 
 
 def gumbel_softmax(
     logits: Any, tau: float = 1.0, hard: bool = False, axis: int = -1, generator: Generator | None = None
 ) -> Tensor:
-    """A random choice along ``axis`` through which gradients flow. Jang, Gu and Poole, 2017, equation 2.
+    """Gumbel-softmax: a random choice along ``axis`` through which gradients flow. Jang, Gu and Poole, 2017, eq. 2.
 
     Args:
-        logits: unnormalised log-probabilities, of any shape.
+        logits: unnormalized log-probabilities, of any shape.
         tau: the temperature; the lower, the closer to one-hot.
         hard: return the choice one-hot, with the gradient of the soft one.
         axis: along which the choices lie.

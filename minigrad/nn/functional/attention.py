@@ -35,7 +35,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(Q Kᵀ · scale) V. Vaswani et al., 2017, equation 1.
+    """Scaled dot-product attention: softmax(Q Kᵀ · scale) V. Vaswani et al., 2017, equation 1.
 
     One operation whose memory is linear in the lengths: the scores are never written out.
 
@@ -134,7 +134,7 @@ def fused_attention(
     dropout: float = 0.0,
     seed: int = 0,
 ) -> WithResiduals:
-    """softmax(Q Kᵀ · scale) V in tiles: scores are never written out, the backward pass computes them again.
+    """Attention in tiles: scores are never written out, the backward pass computes them again.
 
     Args:
         query: (…, H, Q, D).

@@ -60,7 +60,7 @@ def _conv(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The weighted sum of every window of the input (a cross-correlation, as neural networks call convolution).
+    """Convolution: the weighted sum of every window (a cross-correlation, as neural networks call it).
 
     Args:
         input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
@@ -106,7 +106,7 @@ def _conv_transpose(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Tensor:
-    """Every element of the input adds its weighted window to the result: the transpose of a convolution.
+    """Transposed convolution: every element of the input adds its weighted window to the result.
 
     Args:
         input: (N, C, *count) or (C, *count), with as many spatial axes as the function's name says.
@@ -164,7 +164,7 @@ def _prepared(input: Tensor, bias: Any, weight: Tensor, groups: int, channels: i
 
 
 def _around(padding: Sizes | Literal["valid", "same"], window: Shape, stride: Shape, dilation: Shape) -> Padding:
-    """How many zeros before and after each axis; of an odd number, "same" puts one more after."""
+    """Zeros before and after each axis; of an odd number, "same" puts one more after."""
     if padding == "same":
         if any(step != 1 for step in stride):
             raise ValueError(f"padding: 'same' needs a stride of 1, got {stride}")
@@ -176,7 +176,7 @@ def _around(padding: Sizes | Literal["valid", "same"], window: Shape, stride: Sh
 
 
 def _over(axes: int, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function for so many spatial axes."""
+    """The function for a number of spatial axes."""
 
     @functools.wraps(function)
     def over_axes(input: Any, weight: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -197,7 +197,7 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = (_over(axes, _conv_transp
 
 @primitive(dtypes="floating", batching=aligned)
 def convolution(x: Array, weight: Array, bias: Array | None = None, /, *, windows: Windows, groups: int) -> Array:
-    """The weighted sum of every window.
+    """Convolution: the weighted sum of every window.
 
     Args:
         x: (N, C, *windows.size).
@@ -217,7 +217,7 @@ def convolution(x: Array, weight: Array, bias: Array | None = None, /, *, window
 def convolution_transpose(
     y: Array, weight: Array, bias: Array | None = None, /, *, windows: Windows, groups: int
 ) -> Array:
-    """Every element of ``y`` adds its weighted window to the result.
+    """Transposed convolution: every element of ``y`` adds its weighted window to the result.
 
     Args:
         y: (N, O, *windows.count).
@@ -235,7 +235,7 @@ def convolution_transpose(
 
 @primitive(dtypes="floating", batching=aligned)
 def convolution_weight(x: Array, y: Array, /, *, windows: Windows, groups: int) -> Array:
-    """The products of ``x`` (N, C, size) and ``y`` (N, O, count) summed up for each weight."""
+    """Gradient of the weight: products of ``x`` (N, C, size) and ``y`` (N, O, count) summed up for each weight."""
     return _for_each(_convolution_weight, x, y, windows, groups, mergeable=False)
 
 
@@ -324,11 +324,11 @@ def _convolution_transpose(y: Array, weight: Array, windows: Windows, groups: in
 
 
 def _phase(windows: Windows, axis: int, start: int) -> tuple[slice, int, tuple[int, int]] | None:
-    """Along one axis, what makes the elements start, start + stride, … of a transposed convolution.
+    """Correlation along one axis that makes the elements start, start + stride, … of a transposed convolution.
 
     Returns:
-        Which weights, last first; how far apart are the elements of y that they meet; the padding of y. None if these
-        elements lie in no window.
+        The weights, last first; the distance between the elements of y that they meet; the padding of y. None if
+        these elements lie in no window.
     """
     shape, stride, dilation = windows.shape[axis], windows.stride[axis], windows.dilation[axis]
     targets = -(-(windows.size[axis] - start) // stride)

@@ -1,4 +1,4 @@
-"""How far vectors are from each other, and from zero."""
+"""Distances and similarities of vectors."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = [
 
 
 def at_least(x: Tensor, floor: float) -> Tensor:
-    """x, but ``floor`` where it is less; the gradient passes everywhere."""
+    """Lower bound: x, but ``floor`` where it is less; the gradient passes everywhere."""
     return where(x < floor, floor + (x - x.detach()), x)
 
 
 def normalize(input: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12) -> Tensor:
-    """Vectors along ``axis`` divided by their p-norm, or by ``eps`` where that is more."""
+    """p-normalization: vectors along ``axis`` divided by their p-norm, or by ``eps`` where that is more."""
     (x,) = as_floats(input=input)
     return x / clip(vector_norm(x, axis=axis, keepdims=True, ord=p), min=eps)
 
 
 def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors along ``axis``; a norm below ``eps`` counts as that.
+    """Cosine similarity: the cosine of the angle between vectors along ``axis``; a norm below ``eps`` counts as that.
 
     Args:
         x1, x2: arrays that broadcast against each other.
@@ -48,6 +48,6 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Ten
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` over the last axis; ``keepdim`` keeps that with size 1."""
+    """Pairwise distance: the p-norm of ``x1 - x2 + eps`` over the last axis; ``keepdim`` keeps that with size 1."""
     x, y = as_floats(x1=x1, x2=x2)
     return vector_norm(x - y + eps, axis=-1, keepdims=keepdim, ord=p)

@@ -30,7 +30,7 @@ def check_probability(p: float) -> None:
 
 @primitive(dtypes="floating")
 def seeded_dropout(x: Array, /, p: float, seed: int) -> Array:
-    """Each element 0 with probability p, else divided by 1 - p; which ones follows from ``seed``. See the kernel."""
+    """Dropout whose mask is recomputed from (seed, index); see the kernel."""
     return kernels.dropout(x, p, seed)
 
 
@@ -40,7 +40,7 @@ seeded_dropout.name = "dropout"
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
-    """In training, zero each element with probability ``p`` and scale the others by 1/(1-p). Srivastava et al., 2014.
+    """Dropout: in training, each element zero with probability ``p``, else scaled by 1/(1-p). Srivastava et al., 2014.
 
     Args:
         input: of any shape.
@@ -77,9 +77,7 @@ def _channel_dropout(name: str, spatial: int) -> Any:
         return x * seeded_dropout(kept, p, draw_seed(generator))
 
     channel_dropout.__name__ = channel_dropout.__qualname__ = name
-    channel_dropout.__doc__ = (
-        f"Like :func:`dropout`, but of whole channels, each with its {spatial} spatial axes. Tompson et al., 2015."
-    )
+    channel_dropout.__doc__ = f"Dropout of whole channels, each with its {spatial} spatial axes. Tompson et al., 2015."
     return channel_dropout
 
 

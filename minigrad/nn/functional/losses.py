@@ -44,7 +44,7 @@ Reduction = Literal["none", "mean", "sum"]
 
 
 def reduced(losses: Tensor, reduction: Reduction) -> Tensor:
-    """All losses, their mean or their sum."""
+    """Reduction: all losses, their mean or their sum."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
     return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
@@ -79,7 +79,7 @@ def class_indices(target: Array, /, classes: int, ignore_index: int) -> Array:
 def row_cross_entropy(
     logits: Array, targets: Array, /, ignore_index: int = -100, label_smoothing: float = 0.0
 ) -> WithResiduals:
-    """The loss of each row: (N, V) logits and (N,) int64 classes give (N,) losses, 0 where the target is ignored.
+    """Cross-entropy of each row: (N, V) logits and (N,) int64 classes give (N,) losses, 0 where the target is ignored.
 
     With label smoothing ε the target distribution is (1 - ε) on the class plus ε/V on every class (Szegedy et al.,
     2016, section 7). Log-probabilities are never written out: the backward pass needs only the logits and each row's
@@ -113,7 +113,7 @@ def _row_cross_entropy(logits: Any, targets: Any, ignore_index: int, label_smoot
 def mean_cross_entropy(
     logits: Array, targets: Array, /, ignore_index: int = -100, label_smoothing: float = 0.0
 ) -> WithResiduals:
-    """The mean of ``row_cross_entropy`` over the rows that are not ignored, NaN if there are none."""
+    """Mean of ``row_cross_entropy`` over the rows that are not ignored, NaN if there are none."""
     losses, normalizer = kernels.cross_entropy(logits, targets, ignore_index, label_smoothing)
     count = logits.dtype.type(np.count_nonzero(targets != ignore_index))
     return WithResiduals(losses.sum() / count, normalizer=normalizer, count=count)
@@ -149,7 +149,7 @@ def cross_entropy(
     Args:
         input: logits, (N, C, …) or (C,).
         target: integer classes in [0, C), or ``ignore_index``, (N, …) or (); or probabilities in the input's shape.
-        weight: (C,), what each class counts for.
+        weight: (C,), of each class.
         ignore_index: classes of this value do not count.
         reduction: "mean" (weighted, over what counts), "sum", or "none" for all losses in the classes' shape.
         label_smoothing: ε of Szegedy et al., 2016, section 7: so much of the target is spread over all classes.
@@ -188,12 +188,12 @@ def cross_entropy(
 def nll_loss(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean"
 ) -> Tensor:
-    """The negative log-likelihood of classes.
+    """Negative log-likelihood of classes.
 
     Args:
         input: log-probabilities, (N, C, …) or (C,).
         target: integer classes in [0, C), or ``ignore_index``, (N, …) or ().
-        weight: (C,), what each class counts for.
+        weight: (C,), of each class.
         ignore_index: classes of this value do not count.
         reduction: "mean" (weighted, over what counts), "sum", or "none" for all losses in the target's shape.
 
@@ -235,7 +235,7 @@ def _rows(x: Tensor, axis: int, target: Tensor, ignore_index: int) -> tuple[Tens
 
 
 def _weighted_nll(rows: Tensor, classes: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Each row's loss, and what it counts for."""
+    """Each row's loss, and its weight."""
     counted = not_equal(classes, ignore_index)
     index = where(counted, classes, 0)
     chosen = squeeze(take_along_axis(rows, expand_dims(index, 1), 1), 1)
@@ -247,7 +247,7 @@ def _weighted_nll(rows: Tensor, classes: Tensor, weight: Tensor | None, ignore_i
 
 
 def _reduced(losses: Tensor, weights: Tensor, shape: Shape, reduction: Reduction) -> Tensor:
-    """The reduction, where "mean" is weighted."""
+    """Reduction with a weighted "mean"."""
     if reduction == "mean":
         return sum(losses) / sum(weights)
     return reduced(reshape(losses, shape), reduction)
@@ -265,7 +265,7 @@ def _cross_entropy_of_probabilities(
 
 
 def _weighted(probability: Tensor, logarithm: Tensor) -> Tensor:
-    """Their product, 0 where a probability of 0 meets an infinite logarithm."""
+    """Product, 0 where a probability of 0 meets an infinite logarithm."""
     return probability * where((probability == 0) & isinf(logarithm), 0, logarithm)
 
 
@@ -288,12 +288,12 @@ _binary_cross_entropy.vjp(
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: Reduction = "mean") -> Tensor:
-    """-target · log(input) - (1 - target) · log(1 - input), no logarithm counting as less than -100.
+    """Binary cross-entropy: -target · log(input) - (1 - target) · log(1 - input), logarithms no less than -100.
 
     Args:
         input: probabilities, of any shape.
         target: probabilities in the same shape.
-        weight: what each element counts for; it broadcasts.
+        weight: of each element; it broadcasts.
         reduction: "mean", "sum" or "none".
 
     Raises:
@@ -308,14 +308,14 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None
 ) -> Tensor:
-    """The binary cross-entropy of probabilities given as logits, safe for any of them.
+    """Binary cross-entropy of probabilities given as logits, safe for any of them.
 
     Args:
         input: logits, of any shape.
         target: probabilities in the same shape.
-        weight: what each element counts for; it broadcasts.
+        weight: of each element; it broadcasts.
         reduction: "mean", "sum" or "none".
-        pos_weight: what positive targets count for; it broadcasts.
+        pos_weight: of positive targets; it broadcasts.
 
     Raises:
         ValueError: the shapes differ.
@@ -330,7 +330,7 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(input: Any, target: Any, reduction: Any = "mean", log_target: bool = False) -> Tensor:
-    """target · (log target - input): the divergence of a distribution from one given by its logarithm.
+    """Kullback-Leibler divergence from a distribution given by its logarithm: target · (log target - input).
 
     Args:
         input: log-probabilities, of any shape.
@@ -358,18 +358,18 @@ def _difference(input: Any, target: Any) -> Tensor:
 
 
 def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
-    """(input - target)²."""
+    """Squared error, (input - target)²."""
     difference = _difference(input, target)
     return reduced(difference * difference, reduction)
 
 
 def l1_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
-    """|input - target|."""
+    """Absolute error, |input - target|."""
     return reduced(abs(_difference(input, target)), reduction)
 
 
 def huber_loss(input: Any, target: Any, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
-    """d² / 2 of the difference d where |d| < δ, δ (|d| - δ/2) elsewhere. Huber, 1964.
+    """Huber loss: d² / 2 of the difference d where |d| < δ, δ (|d| - δ/2) elsewhere. Huber, 1964.
 
     Raises:
         ValueError: ``delta`` is not positive, or the shapes differ.
@@ -382,7 +382,7 @@ def huber_loss(input: Any, target: Any, reduction: Reduction = "mean", delta: fl
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: Reduction = "mean", beta: float = 1.0) -> Tensor:
-    """d² / 2β of the difference d where |d| < β, |d| - β/2 elsewhere. Girshick, "Fast R-CNN", 2015, equation 3.
+    """Smooth L1 loss: d² / 2β of the difference d where |d| < β, |d| - β/2 elsewhere. Girshick, 2015, equation 3.
 
     Raises:
         ValueError: ``beta`` is negative, or the shapes differ.
@@ -404,7 +404,7 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """The negative log-likelihood of counts under a Poisson distribution.
+    """Negative log-likelihood of counts under a Poisson distribution.
 
     Args:
         input: the distribution's mean, or its logarithm with ``log_input``.
@@ -426,7 +426,7 @@ def poisson_nll_loss(
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: Reduction = "mean"
 ) -> Tensor:
-    """(log var + (input - target)² / var) / 2, the negative log-likelihood under normal distributions.
+    """Negative log-likelihood under normal distributions: (log var + (input - target)² / var) / 2.
 
     Args:
         input: means.
@@ -458,14 +458,14 @@ def gaussian_nll_loss(
 
 
 def soft_margin_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
-    """log(1 + e^(-target · input)), of one shape both."""
+    """Soft margin loss: log(1 + e^(-target · input)), of one shape both."""
     x, wanted = as_floats(input=input, target=target)
     check_same_shape(x, wanted)
     return reduced(softplus(-wanted * x), reduction)
 
 
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
-    """``input`` where the target is 1, max(0, margin - input) where it is -1."""
+    """Hinge embedding loss: ``input`` where the target is 1, max(0, margin - input) where it is -1."""
     x, wanted = as_floats(input=input, target=target)
     similar = where(wanted == -1, 0, x)
     different = where(wanted == 1, 0, clip(margin - x, min=0))
@@ -475,7 +475,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: Reduction = "mean"
 ) -> Tensor:
-    """max(0, -target · (input1 - input2) + margin): 1 asks for the first to be larger, -1 for the second."""
+    """Margin ranking loss: max(0, -target · (input1 - input2) + margin); target 1 ranks the first above the second."""
     x, y, wanted = as_floats(input1=input1, input2=input2, target=target)
     return reduced(clip(-wanted * (x - y) + margin, min=0), reduction)
 
@@ -483,7 +483,7 @@ def margin_ranking_loss(
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: Reduction = "mean"
 ) -> Tensor:
-    """1 - cos(input1, input2) where the target is 1, max(0, cos(input1, input2) - margin) where it is -1.
+    """Cosine embedding loss: 1 - cos where the target is 1, max(0, cos - margin) where it is -1.
 
     Args:
         input1, input2: vectors, (N, D) or (D,).
@@ -513,7 +513,7 @@ def triplet_margin_loss(
     swap: bool = False,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """max(0, margin + d(anchor, positive) - d(anchor, negative)) with the p-norm's distance. Schroff et al., 2015.
+    """Triplet loss: max(0, margin + d(anchor, positive) - d(anchor, negative)). Schroff et al., 2015.
 
     Args:
         anchor, positive, negative: vectors, (N, D) or (D,).

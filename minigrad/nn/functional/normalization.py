@@ -155,7 +155,7 @@ def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = No
 def fused_batch_norm(
     x: Array, weight: Array | None = None, bias: Array | None = None, /, eps: float = 1e-5
 ) -> WithResiduals:
-    """Each channel shifted to mean 0 and scaled to variance 1 over all axes but its own, then ``· weight + bias``.
+    """Batch normalization: each channel to mean 0 and variance 1 over all axes but its own, then ``· weight + bias``.
 
     Args:
         x: (N, C, …).
@@ -228,19 +228,21 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel to mean 0 and variance 1 over all other axes, then ``· weight + bias``. Ioffe and Szegedy, 2015.
+    """Batch normalization: each channel to mean 0 and variance 1 over all other axes, then ``· weight + bias``.
 
     Args:
         input: (N, C, …).
         running_mean, running_var: (C,), changed in place in training: new = (1 - momentum) · old + momentum · batch's,
             with the unbiased variance. Outside training they take the place of the batch's.
         weight, bias: (C,), or None.
-        training: whether to normalise by the batch's own statistics.
+        training: whether to normalize by the batch's own statistics.
         momentum: the weight of the newest batch.
         eps: added to the variance.
 
     Raises:
         ValueError: shapes do not fit, statistics are missing, or in training there is but one value for a channel.
+
+    Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
     """
     x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
@@ -269,7 +271,7 @@ def _check_channels(x: Tensor, given: dict[str, Any]) -> int:
 
 
 def _scaled(x: Tensor, center: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Tensor:
-    """Each channel normalised by statistics that are given."""
+    """Each channel normalized by statistics that are given."""
     along = (np.size(center), *(1,) * (x.ndim - 2))
     scale = 1 / sqrt(asarray(variance) + eps)
     scale = scale if weight is None else scale * weight
@@ -286,7 +288,7 @@ def _update(running: Tensor | None, new: Tensor, momentum: float) -> None:
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """Each group of channels of each example to mean 0 and variance 1, then ``· weight + bias``. Wu and He, 2018.
+    """Group normalization: each group of channels of each example to mean 0 and variance 1, then ``· weight + bias``.
 
     Args:
         input: (N, C, …).
@@ -296,6 +298,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
     Raises:
         ValueError: the groups do not divide the channels, or shapes do not fit.
+
+    Source: Wu and He, "Group Normalization", 2018.
     """
     x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     if x.ndim < 2:
@@ -325,19 +329,21 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel of each example to mean 0 and variance 1, then ``· weight + bias``. Ulyanov et al., 2016.
+    """Instance normalization: each channel of each example to mean 0 and variance 1, then ``· weight + bias``.
 
     Args:
         input: (N, C, …).
         running_mean, running_var: (C,), changed in place as by :func:`batch_norm`, with the statistics' means over the
             examples; without ``use_input_stats`` they take the place of the examples' own.
         weight, bias: (C,), or None.
-        use_input_stats: whether to normalise by the examples' own statistics.
+        use_input_stats: whether to normalize by the examples' own statistics.
         momentum: the weight of the newest batch.
         eps: added to the variance.
 
     Raises:
         ValueError: shapes do not fit, or statistics are missing.
+
+    Source: Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", 2016.
     """
     x, weight, bias = as_operands("weight", "bias", input=input, weight=weight, bias=bias)
     _check_channels(x, {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias})
@@ -356,12 +362,14 @@ def instance_norm(
 
 
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """x / (k + α · the mean of x² over ``size`` neighbouring channels)ᵝ. Krizhevsky et al., 2012, section 3.3.
+    """Local response normalization: x / (k + α · the mean of x² over ``size`` neighbouring channels)ᵝ.
 
     Args:
         input: (N, C, …) with at least one spatial axis.
         size: the number of channels.
         alpha, beta, k: the formula's.
+
+    Source: Krizhevsky, Sutskever and Hinton, 2012, section 3.3.
     """
     (x,) = as_floats(input=input)
     if x.ndim < 3:

@@ -39,7 +39,7 @@ _PLACES: dict[str, Callable[[Array, int], Array]] = {
 
 @primitive(batching=aligned)
 def _extend(x: Array, /, padding: Padding, value: float = 0.0) -> Array:
-    """The last axes extended by (before, after) elements of one value, or cut where these are negative."""
+    """Constant padding: the last axes extended by (before, after) elements, or cut where these are negative."""
     out = padded(x, padding, value)
     return x.copy() if out is x else out
 
@@ -54,7 +54,7 @@ def pad(
     mode: Literal["constant", "reflect", "replicate", "circular"] = "constant",
     value: float | None = None,
 ) -> Tensor:
-    """Elements put before and after the last axes, or cut off where their number is negative.
+    """Padding: elements put before and after the last axes, or cut off where their number is negative.
 
     Args:
         input: of any shape.
@@ -139,7 +139,7 @@ def _grid(size: Shape, kernel_size: Sizes, dilation: Sizes, around: Sizes, strid
 
 
 def unfold(input: Any, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1) -> Tensor:
-    """All windows of images as columns, "im2col": (N, C, H, W) to (N, C · window, count), or both without N.
+    """Windows of images as columns ("im2col"): (N, C, H, W) to (N, C · window, count), or both without N.
 
     The other arguments are those of :func:`conv2d`.
     """
@@ -154,7 +154,7 @@ def unfold(input: Any, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes =
 def fold(
     input: Any, output_size: Sizes, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
 ) -> Tensor:
-    """Columns of windows added up to images, "col2im": the transpose of :func:`unfold`.
+    """Columns of windows added up to images ("col2im"): the transpose of :func:`unfold`.
 
     Args:
         input: (N, C · window, count) or (C · window, count).

@@ -86,7 +86,7 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The largest element of every window; the first of several gets the gradient.
+    """Max pooling: the largest element of every window; the first of several gets the gradient.
 
     Args:
         input: (N, C, *size) or (C, *size).
@@ -123,7 +123,7 @@ def avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of every window.
+    """Average pooling: the mean of every window.
 
     Args:
         input: (N, C, *size) or (C, *size).
@@ -149,12 +149,12 @@ def avg_pool(
 
 
 def _count_axes(x: Tensor, kernel_size: Sizes) -> int:
-    """How many spatial axes are meant: as many as the window has; with one integer, all behind (N, C)."""
+    """Number of spatial axes: as many as the window has; with one integer, all behind (N, C)."""
     return x.ndim - 2 if isinstance(kernel_size, int) else len(kernel_size)
 
 
 def _counts(windows: Windows, count_include_pad: bool) -> Array:
-    """How many elements each window has inside the array, or inside it and its padding (as much after as before)."""
+    """Number of elements of each window inside the array, or inside it and its padding (as much after as before)."""
     counts = np.ones(1)
     for size, shape, stride, count, (before, _) in zip(
         windows.size, windows.shape, windows.stride, windows.count, windows.padding, strict=True
@@ -166,7 +166,7 @@ def _counts(windows: Windows, count_include_pad: bool) -> Array:
 
 
 def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
-    """The means of so many parts of each spatial axis, which are as even as they can be.
+    """Adaptive average pooling: the means of a number of parts of each spatial axis, as even as they can be.
 
     Args:
         input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
@@ -193,7 +193,7 @@ def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
 
 
 def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_indices: bool = False) -> Any:
-    """The largest elements of so many parts of each spatial axis, which are as even as they can be.
+    """Adaptive max pooling: the largest elements of a number of parts of each spatial axis, as even as they can be.
 
     Args:
         input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
@@ -210,7 +210,7 @@ def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_ind
 
 
 def _parts(x: Tensor, output_size: Sequence[int | None]) -> Shape:
-    """How many parts each axis is cut into."""
+    """Number of parts that each axis is cut into."""
     if any(part is not None and as_integer(part, "output_size") < 0 for part in output_size):
         raise ValueError(f"output_size: expected integers ≥ 0 or None, got {tuple(output_size)}")
     sizes = _spatial(x, len(output_size))
@@ -218,7 +218,7 @@ def _parts(x: Tensor, output_size: Sequence[int | None]) -> Shape:
 
 
 def _over(axes: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function for so many spatial axes: its second argument has an entry for each."""
+    """The function for a number of spatial axes: its second argument has an entry for each."""
     second = list(inspect.signature(function).parameters)[1]
 
     @functools.wraps(function)
@@ -287,7 +287,7 @@ def _max_pool(x: Array, /, windows: Windows) -> Array:
 
 @primitive(batching=aligned)
 def max_indices(x: Array, best: Array, /, windows: Windows) -> Array:
-    """Where each window has its largest element ``best``, as int64 indices that count through the windows' axes.
+    """Index of each window's largest element ``best``, as int64, counted through the windows' axes.
 
     Of several it is the first, but of NaN the last (as in PyTorch); padding only where there is nothing else.
     """
@@ -308,7 +308,7 @@ def max_indices(x: Array, best: Array, /, windows: Windows) -> Array:
 
 
 def _indices(windows: Windows, element: Shape) -> Array:
-    """Where in the array each window has an element; where that is padding, its first element behind."""
+    """Index in the array of one element of each window; where that is padding, of the first element behind it."""
     along = []
     for k, count, stride, dilation, (before, _) in zip(
         element, windows.count, windows.stride, windows.dilation, windows.padding, strict=True
@@ -340,7 +340,7 @@ def adaptive_max_indices(x: Array, /, output: Shape) -> Array:
 
 
 def adaptive_bounds(size: int, parts: int, index: int) -> tuple[int, int]:
-    """Where one of a number of even parts starts and ends; neighbours overlap where they do not divide the size."""
+    """Start and end of one of a number of even parts; neighbours overlap where they do not divide the size."""
     return index * size // parts, -(-(index + 1) * size // parts)
 
 

@@ -1,6 +1,6 @@
-"""Recurrent layers over time, each as one operation. Shapes: T steps, B examples, I inputs, H units.
+"""Recurrent operations over time. Shapes: T steps, B examples, I inputs, H units.
 
-What the input adds to the steps is one product for all of them, as are the gradients of the weights.
+The input projection is one product for all steps, as are the gradients of the weights.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def _last(states: Array, reverse: bool) -> Array:
 
 
 def _projected(x: Array, weight: Array, bias: Array | None) -> Array:
-    """What the input adds to each step, (T, B, rows of the weight)."""
+    """Input projection of each step, (T, B, rows of the weight)."""
     return kernels.matmul(_rows(x), weight.T, bias=bias).reshape(*x.shape[:2], len(weight))
 
 
 def _projection_gradients(g: Array, x: Array, weight: Array, needs: tuple[bool, ...]) -> list[Array | None]:
-    """The gradients of x, weight and bias from those of what is projected."""
+    """Gradients of x, weight and bias from those of the input projection."""
     rows = _rows(g)
     return [
         kernels.matmul(rows, weight).reshape(x.shape) if needs[0] else None,
@@ -65,7 +65,7 @@ def rnn(
     nonlinearity: str = "tanh",
     reverse: bool = False,
 ) -> list[Array]:
-    """h' = tanh(W x + b + W' h), or relu. Elman, "Finding structure in time", 1990.
+    """Simple recurrent network: h' = tanh(W x + b + W' h), or relu. Elman, "Finding structure in time", 1990.
 
     Args:
         x: (T, B, I).
@@ -117,7 +117,7 @@ def lstm(
     /,
     reverse: bool = False,
 ) -> WithResiduals:
-    """[i, f, g, o] = [σ, σ, tanh, σ](W x + b + W' h), c' = f·c + i·g, h' = o·tanh(c').
+    """Long short-term memory: [i, f, g, o] = [σ, σ, tanh, σ](W x + b + W' h), c' = f·c + i·g, h' = o·tanh(c').
 
     Args:
         x: (T, B, I).
@@ -178,8 +178,8 @@ def gru(
     /,
     reverse: bool = False,
 ) -> WithResiduals:
-    """With [x_r, x_z, x_n] = W x + b and [m_r, m_z, m_n] = W' h + b': r = σ(x_r + m_r), z = σ(x_z + m_z),
-    n = tanh(x_n + r·m_n), h' = (1 - z)·n + z·h.
+    """Gated recurrent unit: r = σ(x_r + m_r), z = σ(x_z + m_z), n = tanh(x_n + r·m_n), h' = (1 - z)·n + z·h,
+    with [x_r, x_z, x_n] = W x + b and [m_r, m_z, m_n] = W' h + b'.
 
     Args:
         x: (T, B, I).

@@ -42,7 +42,7 @@ class Windows:
 
     @cached_property
     def count(self) -> Shape:
-        """How many windows there are."""
+        """Number of windows."""
         return tuple(
             (size + before + after - dilation * (shape - 1) - 1) // stride + 1
             for size, shape, stride, dilation, (before, after) in zip(
@@ -51,7 +51,7 @@ class Windows:
         )
 
     def places(self, axis: int, k: int) -> slice:
-        """Along one axis of the padded array: where the windows have their k-th element."""
+        """Places, along one axis of the padded array, of the k-th element of all windows."""
         start = k * self.dilation[axis]
         return slice(start, start + self.stride[axis] * (self.count[axis] - 1) + 1, self.stride[axis])
 

@@ -311,7 +311,7 @@ class Tensor(Methods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether operations on this tensor are recorded, so that it gets a gradient."""
+        """True if operations on this tensor are recorded, so that it gets a gradient."""
         return self._requires_grad
 
     @requires_grad.setter

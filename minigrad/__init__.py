@@ -17,12 +17,12 @@ import lazy_loader as _lazy_loader
 
 __version__ = "0.1.0"
 
-_load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, _names = _lazy_loader.attach_stub(__name__, __file__)
+__all__ = [name for name in _names if name not in ("engine", "kernels", "onnx", "testing", "viz")]
 
 
 def __getattr__(name: str) -> _Any:
-    if name in __all__ and name not in ("engine", "kernels"):  # modules below the operations
-        for floor in ("minigrad.autograd", "minigrad.numpy_protocol"):  # modules that add methods to tensors
-            _import_module(floor)
+    if name not in ("engine", "kernels"):  # which stand below the operations
+        _import_module("minigrad.ops")  # which gives tensors their methods
     value = globals()[name] = _load(name)
     return value

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import minigrad.ops  # noqa: F401  # gives tensors their methods
 from minigrad.engine.dtypes import default_float
 from minigrad.engine.tensor import Shape, Tensor
 

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from scipy import optimize
 
 import minigrad as mg
-from minigrad import Tensor, autograd
+from minigrad import Tensor, autograd, func
 from minigrad.func import grad, hessian, hvp, jacfwd, jacrev, jvp, value_and_grad, vjp, vmap
 from minigrad.random import Generator, normal
 from minigrad.testing import gradcheck, strategies
@@ -479,3 +479,41 @@ def test_a_batch_at_once_is_its_examples_one_by_one(name: str, data: st.DataObje
         np.testing.assert_allclose(out.numpy()[i], alone_out.numpy(), atol=1e-12)
         for together, single in zip(gradients, alone, strict=True):
             np.testing.assert_allclose(together.numpy()[i], single.numpy(), atol=1e-10)
+
+
+SHARED = {
+    "backward": lambda mapped, w: _grad_of_leaf(lambda w: mapped(w).sum(), w),
+    "grad": lambda mapped, w: func.grad(lambda w: mapped(w).sum())(w),
+    "jacrev": lambda mapped, w: func.jacrev(mapped)(w),
+    "jacfwd": lambda mapped, w: func.jacfwd(mapped)(w),
+    "jvp": lambda mapped, w: func.jvp(mapped, (w,), (mg.ones(3),))[1],
+    "hessian": lambda mapped, w: func.hessian(lambda w: (mapped(w) ** 2).sum())(w),
+    "vjp": lambda mapped, w: func.vjp(mapped, w)[1](mg.ones((2, 3)))[0],
+}
+
+
+def _grad_of_leaf(function: Any, w: Tensor) -> Any:
+    leaf = w.detach().copy().requires_grad_()
+    function(leaf).backward()
+    return leaf.grad
+
+
+@pytest.mark.parametrize("way", SHARED)
+@pytest.mark.parametrize("body", [lambda x, w: mg.sin(w), lambda x, w: w, lambda x, w: w * x[0] + w])
+def test_gradients_add_up_where_a_result_depends_on_what_the_examples_share(way: str, body: Any) -> None:
+    rows, w = mg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=mg.float64), mg.tensor([0.5, -1.0, 2.0], dtype=mg.float64)
+
+    def mapped(w: Any) -> Any:
+        return func.vmap(lambda x: (x, body(x, w)))(rows)[1]
+
+    def looped(w: Any) -> Any:
+        return mg.stack([body(x, w) for x in rows])
+
+    found, expected = (SHARED[way](function, w) for function in (mapped, looped))
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+
+
+def test_backward_through_a_vmapped_gradient_of_something_shared() -> None:
+    w = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    func.vmap(func.grad(lambda w, x: (w**2).sum()), in_axes=(None, 0))(w, mg.ones((2, 3))).sum().backward()
+    assert w.grad is not None and w.grad.tolist() == [4, 4, 4]

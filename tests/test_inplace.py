@@ -237,3 +237,9 @@ def test_gradient_descent_by_hand() -> None:
         with mg.no_grad():
             x -= 0.1 * x.grad
     assert x.item() == pytest.approx(2, abs=1e-4)
+
+
+def test_an_empty_copy_is_no_view() -> None:
+    y = mg.repeat(mg.tensor(0.7, requires_grad=True), 0)
+    y += 1
+    assert y.shape == (0,)

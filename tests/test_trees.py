@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from minigrad.func.trees import flatten, leaves_like, map_leaves, structure
+from minigrad.trees import flatten, leaves_like, map_leaves, structure
 
 
 class _Pair(NamedTuple):

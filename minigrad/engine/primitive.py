@@ -349,7 +349,7 @@ def _shows(data: Any, source: Any) -> bool:
     # A copy may have a base too: reshape gives a view of the array that it has copied to.
     if data.base is None or not isinstance(source, np.ndarray):
         return False
-    return data.base is source.base or np.may_share_memory(data, source)
+    return (data.size > 0 and data.base is source.base) or np.may_share_memory(data, source)
 
 
 def _is_writeable(value: Any) -> bool:

@@ -216,7 +216,7 @@ def enter_batch(x: Any, /, level: Level) -> Any:
 
 
 @_OnBatches
-def leave_batch(x: Any, /, level: Level) -> Any:
+def _leave_batch(x: Any, /, level: Level) -> Any:
     """Leave a batch: each example becomes a row of a new array; values shared by all examples are repeated."""
     if not isinstance(x, Batched):
         return np.array(np.broadcast_to(x, (level.size, *x.shape)))
@@ -254,7 +254,15 @@ def _unshare(g: Any, levels: tuple[Level, ...]) -> Any:
     return sum_examples(g, ended) if ended else g
 
 
+def leave_batch(x: Any, level: Level) -> Any:
+    """Each example becomes a row; a tensor that all examples share is broadcast to them first."""
+    if isinstance(x, Tensor) and not (isinstance(x.data, Batched) and level in x.data.levels):
+        x = share(x, (level,))
+    return _leave_batch(x, level)
+
+
+_leave_batch.name = "leave_batch"
 enter_batch.vjp(x=lambda g, level: leave_batch(g, level))
-leave_batch.vjp(x=lambda g, level: enter_batch(g, level))
+_leave_batch.vjp(x=lambda g, level: enter_batch(g, level))
 share.vjp(x=_unshare)
 sum_examples.vjp(x=lambda g: g)

@@ -18,11 +18,11 @@ from minigrad.engine.grad_mode import enable_grad, is_grad_enabled
 from minigrad.engine.primitive import independent
 from minigrad.engine.tensor import Tensor
 from minigrad.func.lift import LiftedInputs
-from minigrad.func.trees import Build, flatten, leaves_like, structure
 from minigrad.func.vmap import vmap
 from minigrad.ops.creation import asarray, eye, ones_like, zeros, zeros_like
 from minigrad.ops.reductions import sum as sum_of
 from minigrad.ops.shape import moveaxis, reshape
+from minigrad.trees import Build, flatten, leaves_like, structure
 
 Function = Callable[..., Any]
 

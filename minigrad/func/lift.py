@@ -9,8 +9,8 @@ from typing import Any
 from minigrad.engine.grad_mode import enable_grad, is_grad_enabled
 from minigrad.engine.primitive import alias, independent
 from minigrad.engine.tensor import Node, Tensor, serials
-from minigrad.func.trees import flatten, map_leaves
 from minigrad.ops.creation import asarray
+from minigrad.trees import flatten, map_leaves
 
 
 class LiftedInputs:

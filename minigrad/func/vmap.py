@@ -10,12 +10,12 @@ import numpy as np
 
 from minigrad.engine.tensor import Tensor
 from minigrad.func.batched import Batched, BatchError, Level, enter_batch, leave_batch
-from minigrad.func.trees import flatten, leaves_like, structure
 from minigrad.ops.creation import asarray
 from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import stack
 from minigrad.ops.shape import moveaxis
 from minigrad.random import Generator, watch_draws
+from minigrad.trees import flatten, leaves_like, structure
 
 Function = Callable[..., Any]
 OfLeaves = Callable[[Sequence[Any]], Any]

@@ -1,6 +1,5 @@
 """Layers and the modules that hold them."""
 
-import minigrad.numpy_protocol  # so that tensors have all their methods
 from minigrad.nn import functional, init
 from minigrad.nn.activations import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from minigrad.nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d

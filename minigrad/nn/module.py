@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from minigrad.autograd.hooks import HookHandle
 from minigrad.engine.tensor import Scope, Tensor, as_array, scope
+from minigrad.ops.gradients import HookHandle
 
 Self = TypeVar("Self", bound="Module")
 Child = TypeVar("Child", bound="Module")

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.engine.grad_mode import no_grad
 from minigrad.engine.tensor import Array, Node, Observer, Operation, Scope, Shape, Storage, Tensor, observers, scope
-from minigrad.func.trees import flatten
+from minigrad.trees import flatten
 
 
 @dataclass(frozen=True)

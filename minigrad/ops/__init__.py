@@ -1,3 +1,8 @@
-"""Operations on tensors, one family a file; loaded together, since each may use the others' operators and methods."""
+"""Operations on tensors, one family a file.
+
+The whole floor is loaded at once, with the operators, methods and NumPy's protocols that it hangs on tensors, so that
+every tensor has them.
+"""
 
 import minigrad.ops.methods
+import minigrad.ops.numpy_protocol

@@ -13,6 +13,7 @@ from minigrad.ops import (
     comparisons,
     diagonals,
     elementwise,
+    gradients,
     indexing,
     inplace,
     padding,
@@ -102,6 +103,7 @@ _METHODS: dict[ModuleType, str] = {
     norms: "norm",
     elementwise: "abs sign square sqrt exp log log1p sin cos tan tanh sigmoid relu floor ceil round clip pow astype",
     softmax: "softmax log_softmax",
+    gradients: "register_hook retain_grad",
 }
 
 for _name, _operation in _OPERATORS.items():
@@ -146,11 +148,27 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     inplace.assign(self, index, value)
 
 
+def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    gradients.backward(self, gradient, retain_graph, create_graph)
+
+
+def _blank(cls: type[Tensor]) -> Tensor:
+    return cls.__new__(cls)
+
+
+def _reduce_ex(self: Tensor, protocol: Any) -> tuple[Any, ...]:
+    """Pickles name a function of this file, so that whoever loads one has the methods too."""
+    return _blank, (type(self),), self.__getstate__()
+
+
 _setitem.__doc__ = inplace.assign.__doc__
 _reshape.__doc__ = shape.reshape.__doc__
+_backward.__doc__ = gradients.backward.__doc__
 for _name, _attribute in {
     "reshape": _reshape,
     "copy": _copy,
+    "backward": _backward,
+    "__reduce_ex__": _reduce_ex,
     "__setitem__": _setitem,
     "__array_ufunc__": None,  # an ndarray's operators leave the work to ours
     "__len__": _len,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.func.trees import flatten
+from minigrad.trees import flatten
 
 Runner = Callable[..., list[np.ndarray]]
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.engine.tensor import Array, Tensor, as_array
+from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import square
 from minigrad.ops.linalg.decompositions import svdvals
@@ -63,7 +63,13 @@ _pinv.name = "pinv"
 
 def _tolerance(x: Array, rtol: float | Array | None) -> Any:
     """Relative tolerance below which a singular value counts as zero."""
-    return max(x.shape[-2:]) * np.finfo(x.dtype).eps if rtol is None else as_array(rtol)
+    return (
+        max(x.shape[-2:]) * np.finfo(x.dtype).eps
+        if rtol is None
+        else rtol.numpy()
+        if isinstance(rtol, Tensor)
+        else np.asarray(rtol)
+    )
 
 
 @primitive(dtypes="floating", batching=aligned)

@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import linalg
 from minigrad.engine.grad_mode import is_grad_enabled
 from minigrad.engine.tensor import Array, Tensor, as_array
-from minigrad.func.trees import flatten, map_leaves
 from minigrad.ops.arguments import axis_indices
 from minigrad.ops.comparisons import where
 from minigrad.ops.creation import asarray
+from minigrad.ops.linalg.decompositions import eigh, eigvalsh, qr, svd, svdvals
+from minigrad.ops.linalg.pseudoinverses import lstsq
 from minigrad.ops.padding import roll
 from minigrad.ops.products import cross
 from minigrad.ops.scatter import put_along_axis
 from minigrad.ops.shape import moveaxis, transpose
+from minigrad.trees import flatten, map_leaves
 
 Function = Callable[..., Any]
 
@@ -86,7 +87,7 @@ def _shifted(x: Any, axes: Any, places: Callable[[int], int]) -> Any:
 
 def _qr(a: Any, mode: Any = "reduced") -> Any:
     """``qr`` with NumPy's mode for R alone."""
-    return linalg.qr(a).R if mode == "r" else linalg.qr(a, mode)
+    return qr(a).R if mode == "r" else qr(a, mode)
 
 
 # Functions of shapes only, which the operations call often
@@ -105,12 +106,10 @@ SPECIAL: dict[Function, Function] = {
     np.put_along_axis: _put_along_axis,
     np.cross: _cross,
     np.linalg.qr: _qr,
-    np.linalg.eigh: lambda a, UPLO="L": linalg.eigh(a, UPLO.upper()),
-    np.linalg.eigvalsh: lambda a, UPLO="L": linalg.eigvalsh(a, UPLO.upper()),
-    np.linalg.lstsq: lambda a, b, rtol=None: linalg.lstsq(a, b, None if rtol == -1 else rtol),  # -1: eps
-    np.linalg.svd: lambda a, full_matrices=True, compute_uv=True: (
-        linalg.svd(a, full_matrices) if compute_uv else linalg.svdvals(a)
-    ),
+    np.linalg.eigh: lambda a, UPLO="L": eigh(a, UPLO.upper()),
+    np.linalg.eigvalsh: lambda a, UPLO="L": eigvalsh(a, UPLO.upper()),
+    np.linalg.lstsq: lambda a, b, rtol=None: lstsq(a, b, None if rtol == -1 else rtol),  # -1: eps
+    np.linalg.svd: lambda a, full_matrices=True, compute_uv=True: svd(a, full_matrices) if compute_uv else svdvals(a),
 }
 
 
@@ -156,7 +155,8 @@ def array_function(self: Tensor, func: Function, types: Any, args: Any, kwargs: 
 def _counterpart(module: str, name: str) -> Function | None:
     """Equivalent function of this package, if there is one."""
     minigrad = sys.modules["minigrad"]
-    namespace = {"numpy": minigrad, "numpy.lib.stride_tricks": minigrad, "numpy.linalg": linalg}.get(module)
+    namespaces = {"numpy": minigrad, "numpy.lib.stride_tricks": minigrad}
+    namespace = minigrad.linalg if module == "numpy.linalg" else namespaces.get(module)
     ours = NAMES.get(name, name)
     return None if ours is None else getattr(namespace, ours, None)
 

@@ -306,7 +306,7 @@ class Tensor(Methods):
 
     @property
     def edge(self) -> Edge:
-        """Where a gradient of this tensor goes: to a result of the node that made it, or to the leaf itself."""
+        """Target of this tensor's gradient: a result of the node that made it, or the leaf itself."""
         return (self, 0) if self.node is None else (self.node, self.index)
 
     @property

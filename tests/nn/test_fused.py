@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad import autograd
 from minigrad.func import vmap
 from minigrad.nn import functional as F
-from minigrad.nn.functional import activations, losses, normalization
+from minigrad.nn.functional import activations, classification, normalization
 from minigrad.nn.functional.attention import fused_attention
 from minigrad.nn.functional.linear import fused_linear
 
@@ -73,8 +73,8 @@ def test_cross_entropy_is_its_decomposition(row: str, smoothing: float) -> None:
     logits = np.array([ROWS[row]] * 2, np.float32)
     for target in range(logits.shape[1]):
         params = {"ignore_index": -100, "label_smoothing": smoothing}
-        assert_alike(losses.row_cross_entropy, logits, np.array([target, -100]), **params)
-        assert_alike(losses.mean_cross_entropy, logits, np.array([target, -100]), **params)
+        assert_alike(classification.row_cross_entropy, logits, np.array([target, -100]), **params)
+        assert_alike(classification.mean_cross_entropy, logits, np.array([target, -100]), **params)
 
 
 @pytest.mark.parametrize("row", [name for name in ROWS if name != "large"])  # whose mean has lost what they differ by

@@ -5,6 +5,7 @@ Every function takes tensors, ndarrays, numbers and nested lists, and returns te
 
 from minigrad.nn.functional.activations import *
 from minigrad.nn.functional.attention import *
+from minigrad.nn.functional.classification import *
 from minigrad.nn.functional.convolution import *
 from minigrad.nn.functional.distances import *
 from minigrad.nn.functional.dropout import *

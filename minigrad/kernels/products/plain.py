@@ -1,4 +1,4 @@
-"""Matrix product in its plain form: three loops, the first rung and the oracle of the fast one's tests."""
+"""Matrix product as three loops: the plain form, and the oracle of the blocked product's tests."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls

@@ -50,6 +50,7 @@ FLOORS = (
     ("transformer.evaluate",),
     ("transformer.train",),
     ("transformer.plots",),
+    ("transformer.explanation",),
     ("transformer",),  # the second door
     ("transformer.tasks",),
     ("transformer.cli", "transformer.__main__"),

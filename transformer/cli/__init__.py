@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
 usage, options (words) → console, parser, standard_input, data, settings, model (parts of commands) → demo, train,
-write, inspect (the commands).
+write, inspect, explain (the commands).
 """
 
 from __future__ import annotations
@@ -14,13 +14,24 @@ from collections.abc import Sequence
 from minigrad import __version__
 from transformer.cli import console
 from transformer.cli.demo import add_demo
+from transformer.cli.explain import add_explain
 from transformer.cli.inspect import add_draw, add_evaluate, add_fill
 from transformer.cli.parser import Help, Parser
 from transformer.cli.train import add_train
 from transformer.cli.write import add_generate, add_summarize, add_translate
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-COMMANDS = (add_demo, add_train, add_translate, add_summarize, add_generate, add_fill, add_evaluate, add_draw)
+COMMANDS = (
+    add_demo,
+    add_train,
+    add_translate,
+    add_summarize,
+    add_generate,
+    add_fill,
+    add_evaluate,
+    add_draw,
+    add_explain,
+)
 INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
 

@@ -13,11 +13,11 @@ from transformer.cli.data import OPTIONS, add_data, choice_of
 from transformer.cli.model import add_model, load, load_for
 from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
+from transformer.data.tokenizer import PLACEHOLDER
 from transformer.decode import GenerationConfig
 from transformer.plots.attention import draw_attention
-from transformer.pretrained import MaskedLM, load_both
+from transformer.pretrained import load_both
 from transformer.tasks import (
-    PLACEHOLDER,
     TASK,
     TASKS,
     Candidate,
@@ -29,7 +29,6 @@ from transformer.tasks import (
     fill,
     is_trusted,
     read_task,
-    with_masks,
 )
 
 SPLIT = ("held_out", "split_seed", "reverse")  # of a DataChoice: what divides other data
@@ -168,6 +167,5 @@ def add_draw(commands: Any) -> None:
 
 def _run_draw(args: argparse.Namespace) -> None:
     model, tokenizer = load_both(args.model)
-    text = with_masks(args.text, tokenizer) if isinstance(model, MaskedLM) else args.text
-    draw_attention(model, tokenizer, text, args.target, layer=args.layer).save(args.output)
+    draw_attention(model, tokenizer, args.text, args.target, layer=args.layer).save(args.output)
     console.out.print(f"wrote {args.output}")

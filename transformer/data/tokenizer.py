@@ -13,6 +13,7 @@ from transformer.json_object import json_object
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
+PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 CONTEXT = 4  # tokens before another that its text may depend on
 LANGUAGE = re.compile(r">>[^\s<>]+<<")  # Marian's prefix for the target language
 SHOWN = 10  # of their languages, in an error
@@ -293,6 +294,13 @@ class Tokenizer:
                         f"{self.vocab_size:,} tokens of this tokenizer"
                     )
         return None
+
+
+def with_masks(text: str, tokenizer: Tokenizer) -> str:
+    """Replace each ``[MASK]`` of a text by the tokenizer's own mask token, if it has one."""
+    mask = tokenizer.special_names.get("mask")
+    # A token includes the space before it, and so does the mask that stands for one.
+    return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
 
 
 def _check_ids(text: str) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 from minigrad import Tensor, enable_grad, nn
 from minigrad.engine.tensor import Scope
 from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
-from transformer.data.normalization import characters, line, passage
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.attention import MultiHeadAttention, Visibility, record_attention
 from transformer.plots.attention_heatmap import heatmaps, mask_table
-from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel, Transformer
+from transformer.plots.reading import Reading, read
+from transformer.pretrained import PretrainedModel
 
 # The box of each projection; its title is where no edge passes.
 LANES = {
@@ -26,19 +26,6 @@ LANES = {
 
 
 BIAS = "position bias"
-LONGEST = 60  # letters of a text in the title
-
-Ids = list[int]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """Inputs of a model, and their tokens."""
-
-    arguments: tuple[Ids, ...]  # a row each
-    stacks: dict[str, Ids]  # input of each stack of layers
-    written: Ids  # next token of each position of a decoder with an encoder
-    title: str
 
 
 @dataclass(frozen=True)
@@ -118,12 +105,10 @@ def draw_attention(
     name = list(layers)[-1] if layer is None else layer
     if name not in layers:
         raise ValueError(f"layer: expected one of {', '.join(layers)}, got {layer!r}")
-    if not source.strip():
-        raise ValueError("source: expected a sentence, got an empty one")
     if max_tokens < 1:
         raise ValueError(f"max_tokens: expected at least 1, got {max_tokens}")
     with model.evaluating():
-        reading = _reading(model, tokenizer, source, target)
+        reading = read(model, tokenizer, source, target)
         call = _call(model, tokenizer, reading, name, layers[name])
     parameters = sum(parameter.size for parameter in call.layer.parameters())
     subtitle = f"{name} · {_heads(call.layer)} · {count_text(parameters)}"
@@ -135,56 +120,20 @@ def _heads(layer: MultiHeadAttention) -> str:
     return f"{layer.num_heads} heads" + (f", {groups} of keys and values" if groups != layer.num_heads else "")
 
 
-def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
-    """Prepare the texts for this kind of model."""
-    if isinstance(model, Transformer):
-        return _translation(model, tokenizer, source, target)
-    if not isinstance(model, (CausalLM, MaskedLM)):
-        raise TypeError(f"model: expected a Transformer, CausalLM or MaskedLM, got {type(model).__name__}")
-    if target is not None:
-        raise ValueError(f"target: expected None for a {type(model).__name__}, which reads one text only")
-    if isinstance(model, CausalLM):
-        (ids,) = tokenizer.encode([characters(source)], add_special_tokens=False)
-        return _Reading((ids,), {"decoder": ids}, [], _clipped(source))
-    (ids,) = tokenizer.encode([passage(source)], split_special_tokens=False)
-    return _Reading((ids,), {"encoder": ids}, [], _clipped(source))
-
-
-def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
-    (read,) = tokenizer.encode([line(source)])
-    if target is None:
-        (hypothesis,) = model.generate([read], num_beams=1, num_return_sequences=1, stop_strings=())
-        eos_id = model.config.eos_id
-        written = [*hypothesis.ids, eos_id] if hypothesis.finished and eos_id is not None else hypothesis.ids
-        (target,) = tokenizer.decode([written])
-    else:
-        (written,) = tokenizer.encode([line(target)])
-    start = [] if model.config.start_id is None else [model.config.start_id]
-    before = [*start, *written[:-1]]
-    return _Reading(
-        (read, before), {"encoder": read, "decoder": before}, written, f"{_clipped(source)} → {_clipped(target)}"
-    )
-
-
-def _clipped(text: str) -> str:
-    """Truncate a text to the length of a title."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, layer: MultiHeadAttention) -> _Call:
+def _call(model: nn.Module, tokenizer: Tokenizer, reading: Reading, name: str, layer: MultiHeadAttention) -> _Call:
     """Run the model with recording on, and capture the call of the layer."""
     caught: list[tuple[tuple[Any, ...], Tensor]] = []
     handle = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
     try:
         with enable_grad(), record_attention(model) as weights:
-            model(*(np.array([ids]) for ids in reading.arguments))
+            model(*(np.array([ids]) for ids in reading.stacks.values()))
     finally:
         handle.remove()
     arguments, output = caught[0]
     crosses = arguments[0] is not arguments[1]
     columns = reading.stacks["encoder" if crosses else name.split(".")[0]]
     # A decoder's position reads the newest token and attends to the source to predict the next one.
-    rows = reading.written if crosses else columns
+    rows = reading.chosen if crosses else columns
     return _Call(
         layer,
         name,

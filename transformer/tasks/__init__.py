@@ -8,7 +8,7 @@ from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.corpora import files_among
-from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
+from transformer.tasks.masked import Candidate, Filling, fill
 from transformer.tasks.reporting import Progress, Reporter, Sample
 from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, is_trusted, read_task
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
@@ -19,7 +19,6 @@ TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summa
 __all__ = [
     "NEW_TOKENS",
     "PAPER_SEARCH",
-    "PLACEHOLDER",
     "TASK",
     "TASKS",
     "Candidate",
@@ -45,5 +44,4 @@ __all__ = [
     "is_trusted",
     "read_task",
     "train",
-    "with_masks",
 ]

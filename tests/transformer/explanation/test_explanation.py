@@ -173,5 +173,5 @@ def test_a_page_is_saved_as_html_only(tokenizer: Tokenizer, tmp_path: Any) -> No
     page = explain(_model(CausalLM), tokenizer, "one", max_new_tokens=1)
     page.save(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text("utf-8") == page.to_html()
-    with pytest.raises(ValueError, match="ending in .html, got 'page.svg'"):
+    with pytest.raises(ValueError, match=r"ending in \.html, got 'page\.svg'"):
         page.save(tmp_path / "page.svg")

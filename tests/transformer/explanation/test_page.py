@@ -59,7 +59,9 @@ def _hover(browser: Any, element: Any) -> str:
 
 
 def _set(browser: Any, name: str, value: object) -> None:
-    script = "const e = byId(arguments[0]); e.value = arguments[1]; for (const k of ['input', 'change']) e.dispatchEvent(new Event(k))"
+    script = """const control = byId(arguments[0]);
+                control.value = arguments[1];
+                for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));"""
     browser.execute_script(script, name, str(value))
 
 

@@ -31,12 +31,13 @@ class _Sum:
         self.owned = owned  # nobody else can see this array, so it may be changed in place
         self.scope: Scope | None = None  # in common to what a recorded sum is made of
 
-    def add(self, value: Any, owned: bool) -> None:
+    def add(self, value: Any, owned: bool, made_by: Any) -> None:
         if self.owned and isinstance(self.value, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
             np.add(self.value, value, out=self.value)
             return
         if isinstance(value, Tensor):
-            self.scope = self.scope or Scope("sum", "add", scope.get(), backward=True)
+            module = made_by.scope if isinstance(made_by, Node) else scope.get()
+            self.scope = self.scope or Scope("sum", "add", module, backward=True)
             with _within(self.scope):
                 self.value = add(self.value, value)
         elif isinstance(self.value, Tracer) or isinstance(value, Tracer):
@@ -155,7 +156,7 @@ def _contribute(sums: dict[Key, _Sum], edge: Edge, value: Any, owned: bool) -> N
     if total is None:
         sums[key] = _Sum(value, owned)
     else:
-        total.add(value, owned)
+        total.add(value, owned, edge[0])
 
 
 def _differentiate(node: Node, totals: list[_Sum | None], needs: tuple[bool, ...], sums: dict[Key, _Sum]) -> None:

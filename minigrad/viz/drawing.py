@@ -13,6 +13,7 @@ from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 from minigrad.nn.module import Module
 from minigrad.viz.dot import to_dot
 from minigrad.viz.fold import close, fold, level
+from minigrad.viz.graph_page import graph_page
 from minigrad.viz.picture import Picture, count_text
 from minigrad.viz.render import Graph
 from minigrad.viz.trace import trace
@@ -64,7 +65,9 @@ def graph(
         outputs = _named_outputs(output_or_module)
         whole = trace(outputs, opens=lambda node: open_fused, backward=backward)
         title = name or " and ".join(label for label, _ in outputs)
-    return Graph(to_dot(_fitted(whole, depth), title, count_text(whole.parameters) if whole.parameters else ""))
+    subtitle = count_text(whole.parameters) if whole.parameters else ""
+    drawn = _fitted(whole, depth)
+    return Graph(to_dot(drawn, title, subtitle), graph_page(whole, drawn, title, subtitle))
 
 
 def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool, open_fused: bool) -> Picture:

@@ -43,6 +43,9 @@ class Vertex:
     parameters: Mapping[int, int] = field(default_factory=dict)  # parameters: identity to number of elements
     module: Block | None = None  # the closed module
     html: str = ""  # the inside of an HTML-like label, for figures
+    saved: int = 0  # bytes that an operation keeps for its derivative, beside parameters
+    leaf: int | None = None  # identity of the tensor of a parameter or input
+    gradient: float | None = None  # norm of that tensor's gradient
 
 
 Steps = tuple[tuple[Shape, Block | None], ...]  # a tensor's shapes on its way, each with the box where it is used next

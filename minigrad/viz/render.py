@@ -13,8 +13,9 @@ import graphviz
 
 from minigrad.io import replace_file
 from minigrad.optional_imports import install_command
+from minigrad.viz.html import Page
 
-FORMATS = (".svg", ".png", ".pdf", ".dot")
+FORMATS = (".svg", ".png", ".pdf", ".dot")  # and .html, of a computation graph
 PNG_DPI = "144"
 INSTALL = f"{install_command('draw')}, or your system's graphviz package"
 
@@ -31,8 +32,9 @@ class Graph:
         'digraph {\\na -> b}\\n'
     """
 
-    def __init__(self, document: graphviz.Digraph) -> None:
+    def __init__(self, document: graphviz.Digraph, page: Page | None = None) -> None:
         self._document = document
+        self._page = page
 
     def to_dot(self) -> str:
         """DOT source; needs no renderer."""
@@ -47,6 +49,8 @@ class Graph:
         """
         path = Path(path)
         suffix = path.suffix.lower()
+        if suffix == ".html" and self._page is not None:
+            return self._page.save(path)
         if suffix not in FORMATS:
             raise ValueError(f"path: expected a name ending in {', '.join(FORMATS)}, got {path.name!r}")
         if not path.parent.is_dir():

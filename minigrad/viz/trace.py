@@ -139,6 +139,7 @@ class _Tracer:
             return
         kind: Kind = "plumbing" if node.op.name in PLUMBING or node.op.name == "getitem" else "op"
         vertex = self.draw(Vertex(kind, node.op.name.strip("_"), block, _scalars(node)))
+        vertex.saved = _saved_bytes(node)
         self.connect_inputs(node, vertex, block)
         for position, (source, shape) in enumerate(zip(node.inputs, node.shapes, strict=True)):
             if source is None and shape:
@@ -196,6 +197,8 @@ class _Tracer:
             text = shape_text(tensor.shape) + (f" · {tensor.size:,}" if trained and tensor.ndim > 1 else "")
             vertex = Vertex(kind, tensor.name or ("parameter" if trained else "tensor"), block, (text,))
             vertex.parameters = {id(tensor): tensor.size} if trained else {}
+            vertex.leaf = id(tensor)
+            vertex.gradient = None if tensor.grad is None else _norm(tensor.grad)
             self.leaves[key] = self.draw(vertex)
         return self.leaves[key]
 
@@ -233,6 +236,9 @@ class _Tracer:
         first_drawn = {identity: vertex for (identity, _), vertex in reversed(self.leaves.items())}
         for leaf, gradient in zip(leaves, gradients, strict=True):
             if gradient is not None:
+                for (identity, _), vertex in self.leaves.items():
+                    if identity == id(leaf):
+                        vertex.gradient = _norm(gradient)
                 head = first_drawn[id(leaf)]
                 self.connect(gradient.edge, gradient.shape, head, head.block)
 
@@ -247,7 +253,8 @@ class _Tracer:
         if vertex is None:
             vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
         if scope.label == "sum":
-            self.sums.add(vertex)
+            if block is None:  # of a leaf, or of what was made outside of all modules
+                self.sums.add(vertex)
         else:
             self.operations.setdefault(vertex, []).append(node.op.name.strip("_"))
         self.connect_inputs(node, vertex, block)
@@ -298,7 +305,7 @@ def _derived_scope(scope: Scope | None) -> Scope | None:
 def _derivative(scope: Scope, block: Block | None) -> Vertex:
     """Vertex of a derivative, or of the sum over all uses of a tensor, which are added two at a time."""
     if scope.label == "sum":
-        return Vertex("op", "add", None, ("gradients of all uses",), backward=True)
+        return Vertex("op", "add", block, ("gradients of all uses",), backward=True)
     return Vertex("op", f"∂ {scope.kind.strip('_')}", block, backward=True)
 
 
@@ -325,6 +332,25 @@ def _scalars(node: Node) -> tuple[str, ...]:
 def _saved(node: Node) -> dict[str, Any]:
     """Values that an operation saved for its derivative, by name."""
     return node.saved if isinstance(node.saved, dict) else {}
+
+
+def _saved_bytes(node: Node) -> int:
+    """Bytes of the arrays that an operation saved, other than its parameters' own."""
+    arrays = {
+        id(value): value.nbytes
+        for name, value in _saved(node).items()
+        if isinstance(value, np.ndarray) and not _is_parameter(node, name)
+    }
+    return sum(arrays.values())
+
+
+def _is_parameter(node: Node, name: str) -> bool:
+    source = dict(zip(node.op.inputs, node.inputs, strict=False)).get(name)
+    return source is not None and isinstance(source[0], Parameter)
+
+
+def _norm(gradient: Tensor) -> float:
+    return float(np.linalg.norm(gradient.data.ravel()))
 
 
 def _constant_name(node: Node, position: int) -> str:

@@ -1,6 +1,6 @@
 // Items form a tree: modules and repetitions hold others. A closed one stands for all that it holds.
-const items = data.items;
-items.forEach((item, id) => { item.id = id; item.children = []; item.open = false; });
+const NOTHING = { details: [], parameters: {}, saved: 0, gradient: null, backward: false };
+const items = data.items.map((item, id) => ({ ...NOTHING, ...item, id, children: [], open: false }));
 const root = { id: -1, children: [], open: true, parent: null, kind: "root" };
 for (const item of items) {
   item.parent = item.parent === null ? root : items[item.parent];
@@ -202,15 +202,18 @@ function draw() {
   place(root, 0, 0);
   const origin = (box) => (box === root ? [0, 0] : [box.left, box.top]);
   drawnEdges = edges.map((edge) => edgeElement(edge, origin));
-  const boxes = walk(root).slice(1).filter((item) => visible(item) === item || item.parent.open && visible(item.parent) === item.parent);
-  const shown = boxes.filter((item) => visible(item) === item);
-  world.replaceChildren(...shown.filter((item) => item.open).map(itemElement), ...drawnEdges.map((edge) => edge.element), ...shown.filter((item) => !item.open).map(itemElement));
+  const shown = items.filter((item) => visible(item) === item);
+  const opened = shown.filter((item) => item.open);
+  const titles = opened.map((item) => svg("text", { class: "title", x: item.left + 10, y: item.top + 17 }, titleOf(item)));
+  world.replaceChildren(
+    ...opened.map(itemElement), ...drawnEdges.map((edge) => edge.element), ...shown.filter((item) => !item.open).map(itemElement), ...titles,
+  );
 }
 
 function itemElement(item) {
   const open = holds(item) && item.open;
-  const lines = [svg("text", { x: item.left + (open ? 10 : item.width / 2), y: item.top + 17, "text-anchor": open ? "start" : "middle" }, titleOf(item))];
-  if (!open) item.details.forEach((text, index) => lines.push(svg("text", { class: "detail", x: item.left + item.width / 2, y: item.top + 31 + 14 * index, "text-anchor": "middle" }, text)));
+  const line = (text, y, name = null) => svg("text", { class: name, x: item.left + item.width / 2, y: item.top + y, "text-anchor": "middle" }, text);
+  const lines = open ? [] : [line(titleOf(item), 17), ...item.details.map((text, index) => line(text, 31 + 14 * index, "detail"))];
   const kinds = ["item", item.kind, open ? "box" : "", item.backward ? "derivative" : "", holds(item) ? "opens" : ""].filter(Boolean).join(" ");
   const element = svg("g", {
     class: kinds, tabindex: 0, "data-id": item.id, role: holds(item) ? "button" : "img", "aria-expanded": holds(item) ? String(open) : null, "aria-label": tellItem(item),
@@ -277,7 +280,8 @@ function bytes(count) {
 /** Text of an item: its name, shapes, parameters, saved bytes, gradient norm; of all that it holds together. */
 function tellItem(item) {
   const inside = walk(item), inner = new Set(inside.map((each) => each.id));
-  const shapes = new Set(data.edges.filter((edge) => inner.has(edge.tail) && !inner.has(edge.head) && edge.shape && !edge.saved && edge.backward === Boolean(item.backward)).map((edge) => edge.shape));
+  const shapes = new Set(data.edges.filter((edge) => inner.has(edge.tail) && !inner.has(edge.head) && edge.shape && edge.backward === item.backward)
+    .map((edge) => edge.shape));
   const parameters = new Map(inside.flatMap((each) => Object.entries(each.parameters)));
   const count = [...parameters.values()].reduce((sum, size) => sum + size, 0);
   const saved = inside.reduce((sum, each) => sum + each.saved, 0);

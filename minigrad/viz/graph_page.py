@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.viz.html import Page
-from minigrad.viz.picture import Block, Item, Picture, Vertex, shape_text
+from minigrad.viz.picture import Block, Item, Picture, shape_text
 
 
 def graph_page(whole: Picture, drawn: Picture, title: str, subtitle: str) -> Page:
@@ -18,6 +18,7 @@ def graph_page(whole: Picture, drawn: Picture, title: str, subtitle: str) -> Pag
     """
     items: list[Item] = [*whole.blocks, *whole.vertices]
     numbers = {item: number for number, item in enumerate(items)}
+    leaves: dict[int | None, int] = {}  # numbers of tensors, as their identities differ from run to run
     edges = [
         {
             "tail": numbers[edge.tail],
@@ -31,27 +32,28 @@ def graph_page(whole: Picture, drawn: Picture, title: str, subtitle: str) -> Pag
     data = {
         "title": title,
         "subtitle": subtitle,
-        "items": [_item(item, numbers) for item in items],
+        "items": [_item(item, numbers, leaves) for item in items],
         "edges": edges,
         "open": [numbers[block] for block in drawn.blocks],
     }
     return Page(title, "minigrad.viz", "graph", data)
 
 
-def _item(item: Item, numbers: dict[Item, int]) -> dict[str, Any]:
+def _item(item: Item, numbers: dict[Item, int], leaves: dict[int | None, int]) -> dict[str, Any]:
     if isinstance(item, Block):
-        parent, kind, details, name = item.parent, "module", (), " · ".join(filter(None, (item.label, item.kind)))
+        parent, own = item.parent, {"kind": "module", "label": " · ".join(filter(None, (item.label, item.kind)))}
     else:
-        parent, kind, details, name = item.block, item.kind, item.details, item.label
-    vertex = item if isinstance(item, Vertex) else None
-    return {
-        "parent": None if parent is None else numbers[parent],
-        "kind": kind,
-        "label": name,
-        "details": list(details),
-        "backward": vertex is not None and vertex.backward,
-        "parameters": {} if vertex is None else {str(key): size for key, size in vertex.parameters.items()},
-        "saved": 0 if vertex is None else vertex.saved,
-        "leaf": None if vertex is None else vertex.leaf,
-        "gradient": None if vertex is None else vertex.gradient,
-    }
+        parent, own = (
+            item.block,
+            {
+                "kind": item.kind,
+                "label": item.label,
+                "details": item.details,
+                "backward": item.backward,
+                "parameters": {leaves.setdefault(key, len(leaves)): size for key, size in item.parameters.items()},
+                "saved": item.saved,
+                "leaf": leaves.setdefault(item.leaf, len(leaves)),
+                "gradient": item.gradient,
+            },
+        )
+    return {"parent": None if parent is None else numbers[parent], **own}

@@ -114,17 +114,6 @@ def merged(edges: Iterable[Edge]) -> list[Edge]:
     return list(dict.fromkeys(plain))
 
 
-def common_block(blocks: Iterable[Block | None]) -> Block | None:
-    """Innermost box around all of them."""
-    paths = [block.ancestry() if block else [] for block in blocks]
-    shared = None
-    for level in zip(*paths, strict=False):
-        if any(block is not level[0] for block in level):
-            break
-        shared = level[0]
-    return shared
-
-
 def in_order(picture: Picture) -> list[Vertex]:
     """Topological order of the vertices."""
     before: dict[Vertex, list[Vertex]] = {vertex: [] for vertex in picture.vertices}

@@ -13,7 +13,7 @@ from minigrad.engine.grad_mode import enable_grad
 from minigrad.engine.primitive import connected
 from minigrad.engine.tensor import Array, Node, Scope, Shape, Tensor, scope
 from minigrad.nn.module import Parameter
-from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
+from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, merged, shape_text
 
 # They rearrange elements and compute nothing: an edge whose shape changes shows the same.
 PLUMBING = frozenset({"reshape", "permute_dims", "broadcast_to", "astype", "alias"})
@@ -100,7 +100,6 @@ class _Tracer:
         self.named: dict[str, Vertex] = {}
         self.operations: dict[Vertex, list[str]] = {}  # operations of a derivative's vertex
         self.derivatives: dict[int, Vertex] = {}
-        self.sums: set[Vertex] = set()
         self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives
         self.stops: dict[Key, Vertex] = {}
         for name, tensor in inputs:
@@ -252,21 +251,12 @@ class _Tracer:
         vertex = self.derivatives.get(id(scope))
         if vertex is None:
             vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
-        if scope.label == "sum":
-            if block is None:  # of a leaf, or of what was made outside of all modules
-                self.sums.add(vertex)
-        else:
+        if scope.label != "sum":
             self.operations.setdefault(vertex, []).append(node.op.name.strip("_"))
         self.connect_inputs(node, vertex, block)
 
     def finish(self) -> None:
-        """Complete the picture: edges and counts that are known only at the end."""
-        summands: dict[Vertex, list[Block | None]] = {vertex: [] for vertex in self.sums}
-        for graph_edge in self.edges:
-            if graph_edge.head in summands and graph_edge.tail is not graph_edge.head:
-                summands[graph_edge.head].append(graph_edge.tail.block)
-        for vertex, blocks in summands.items():
-            vertex.block = common_block(blocks)
+        """Complete the details that are known only at the end."""
         for vertex, names in self.operations.items():
             vertex.details = (_summary(names),)
         uses = Counter(identity for identity, _ in self.leaves)

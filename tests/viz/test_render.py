@@ -76,7 +76,7 @@ def test_without_a_renderer_the_error_says_what_to_install_and_dot_still_works(
     assert [path.name for path in tmp_path.iterdir()] == ["a.dot"]
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "a.html"])
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.htm"])
 def test_an_unknown_suffix_is_refused_with_the_list(picture: viz.Graph, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"expected a name ending in \.svg, \.png, \.pdf, \.dot"):
         picture.save(tmp_path / name)

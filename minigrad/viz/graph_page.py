@@ -40,20 +40,18 @@ def graph_page(whole: Picture, drawn: Picture, title: str, subtitle: str) -> Pag
 
 
 def _item(item: Item, numbers: dict[Item, int], leaves: dict[int | None, int]) -> dict[str, Any]:
+    parent = item.parent if isinstance(item, Block) else item.block
+    common = {"parent": None if parent is None else numbers[parent]}
     if isinstance(item, Block):
-        parent, own = item.parent, {"kind": "module", "label": " · ".join(filter(None, (item.label, item.kind)))}
-    else:
-        parent, own = (
-            item.block,
-            {
-                "kind": item.kind,
-                "label": item.label,
-                "details": item.details,
-                "backward": item.backward,
-                "parameters": {leaves.setdefault(key, len(leaves)): size for key, size in item.parameters.items()},
-                "saved": item.saved,
-                "leaf": leaves.setdefault(item.leaf, len(leaves)),
-                "gradient": item.gradient,
-            },
-        )
-    return {"parent": None if parent is None else numbers[parent], **own}
+        return {**common, "kind": "module", "label": " · ".join(filter(None, (item.label, item.kind)))}
+    return {
+        **common,
+        "kind": item.kind,
+        "label": item.label,
+        "details": item.details,
+        "backward": item.backward,
+        "parameters": {leaves.setdefault(key, len(leaves)): size for key, size in item.parameters.items()},
+        "saved": item.saved,
+        "leaf": leaves.setdefault(item.leaf, len(leaves)),
+        "gradient": item.gradient,
+    }

@@ -6,15 +6,19 @@ const maps = data.stacks.flatMap((stack) => ["self_attention", "cross_attention"
   return layers.length ? [{ stack, kind, layers, title: `${stack.name}, ${kind.replace("_", "-")}` }] : [];
 }));
 const state = {
-  place: data.masked ? data.places[0] : data.places.at(-1), map: maps.length - 1, layer: maps.at(-1).layers.length - 1, head: -1,
-  sortRow: null, sortColumn: null, lines: false,
+  place: data.masked ? data.places[0] : data.places.at(-1), map: maps.length - 1, layer: maps.at(-1).layers.length - 1, head: -1, // -1: the mean
+  sortRow: null, sortColumn: null, lines: false, onlyLayer: "all", onlyHead: "all",
 };
-const drawn = { texts: drawTexts, steps: drawOpenSteps, large: drawLarge, overview: drawOverview, next: drawNext };
+// What depends on which part of the state.
+const PLACE = [drawTexts, drawOpenSteps, drawLarge, drawNext];
+const HEAD = [drawPreviews, drawOpenSteps, drawLarge, drawOverview];
+const MAP = [drawLarge, drawOverview];
+const TABLE = [drawLarge];
 
-function update(change, ...parts) {
+function update(change, parts) {
   Object.assign(state, change);
   hideTip();
-  for (const part of parts.length ? parts : Object.keys(drawn)) drawn[part]();
+  for (const draw of parts) draw();
 }
 
 const shown = (token) => token.replaceAll(" ", "·").replaceAll("\n", "⏎") || "∅";
@@ -100,7 +104,7 @@ function shapeText(step) {
 }
 
 const openSteps = new Set();
-const drawPreviews = [];
+const previews = [];
 const WIDEST = 64; // columns of a preview
 
 /** Picture of a step's numbers, a pixel each. */
@@ -130,7 +134,7 @@ function stepElement(step, stack, crosses) {
   const content = el("div");
   const preview = el("span", { class: "preview" });
   const draw = () => content.replaceChildren(...stepContent(step, stack, crosses), codeElement(kind));
-  drawPreviews.push(() => preview.replaceChildren(...(step.array === null ? [] : [previewElement(step)])));
+  previews.push(() => preview.replaceChildren(...(step.array === null ? [] : [previewElement(step)])));
   const summary = el("summary", {}, kind.title, el("span", { class: "formula" }, ...mathematics(kind.formula)),
     el("span", { class: "shape" }, shapeText(step)), preview);
   const details = el("details", { class: "step", "data-kind": step.kind }, summary, content);
@@ -195,7 +199,9 @@ function tokenElement(stack) {
     el("span", { class: "shape" }, `tokens = ${stack.ids.length}`)), el("div", { class: "text" }, ...rows), codeElement(kind));
 }
 
-function drawOpenSteps() { for (const draw of [...drawPreviews, ...openSteps]) draw(); }
+function drawPreviews() { for (const draw of previews) draw(); }
+
+function drawOpenSteps() { for (const draw of openSteps) draw(); }
 
 // --- attention ---------------------------------------------------------------------------------------------------
 
@@ -219,19 +225,20 @@ function drawLarge() {
     columns: ranked(columns, state.sortRow === null ? null : (c) => value(state.sortRow, c)),
     rows: ranked(rows, state.sortColumn === null ? null : (r) => value(r, state.sortColumn)),
   };
+  const largest = Math.max(1e-9, ...range(rows).map((r) => Math.max(...range(columns).map((c) => value(r, c)))));
   const say = (r, c) => `${names[r]} → ${keys[c]}\n${hidden(r, c) ? `weight ${value(r, c).toFixed(4)}` : "hidden by the mask"}\nlayer ${state.layer + 1}, ${headName(state.head)}`;
   const here = map.stack === lastStack ? state.place : null;
   const drawing = state.lines ? linesElement({ rows, columns, order, names, keys, value, say, here }) : numbersTable({
-    rows: names, columns: keys, order, say, largest: 1, here, faded: (r) => unseen(map.stack, r),
+    rows: names, columns: keys, order, say, largest, here, faded: (r) => unseen(map.stack, r),
     value: (r, c) => (hidden(r, c) ? value(r, c) : null),
-    sortRow: (r) => update({ sortRow: r }, "large"), sortColumn: (c) => update({ sortColumn: c }, "large"),
+    sortRow: (r) => update({ sortRow: r }, TABLE), sortColumn: (c) => update({ sortColumn: c }, TABLE),
   });
   byId("large").replaceChildren(drawing);
   byId("order").disabled = state.sortRow === null && state.sortColumn === null;
   byId("view").setAttribute("aria-pressed", state.lines);
   byId("legend").textContent = `${map.title}, layer ${state.layer + 1}, ${headName(state.head)} · `
     + (crosses ? "rows: the token being written, columns: the source" : "rows: queries, columns: keys")
-    + " · white 0, full colour 1, hatched: hidden by the mask · a token sorts by its weights";
+    + ` · full colour ${number(largest)}, hatched: hidden by the mask · a token sorts by its weights`;
 }
 
 /** Weights as lines between the queries on the left and the keys on the right. */
@@ -271,20 +278,26 @@ function thumbnail(map, layer, head) {
   const canvas = pixels(weights, (weight) => (weight === null ? ["--line", 0.6] : ["--ink", Math.sqrt(weight)]));
   return el("button", {
     title: `layer ${layer + 1}, ${headName(head)}`, "aria-pressed": layer === state.layer && head === state.head,
-    onclick: () => update({ layer, head }, "large", "overview", "steps"),
+    onclick: () => update({ layer, head }, HEAD),
   }, canvas);
 }
 
 function drawOverview() {
-  const map = maps[state.map], heads = reader(partStep(map.layers[0], "weights"), 0).heads;
-  byId("overview").replaceChildren(...map.layers.map((_, layer) => el("div", { class: "row" }, el("span", {}, `layer ${layer + 1}`),
-    ...range(heads).map((head) => thumbnail(map, layer, head)), ...(heads > 1 ? [el("span", {}, "mean"), thumbnail(map, layer, -1)] : []))));
-  const fill = (select, options, chosen) => {
-    select.replaceChildren(...options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
-  };
-  fill(byId("which"), maps.map((each, index) => [index, each.title]), state.map);
-  fill(byId("layer"), map.layers.map((_, index) => [index, index + 1]), state.layer);
-  fill(byId("head"), [[-1, "mean"], ...range(heads).map((head) => [head, head + 1])], state.head);
+  const map = maps[state.map], count = reader(partStep(map.layers[0], "weights"), 0).heads;
+  const layers = range(map.layers.length), heads = count > 1 ? [...range(count), -1] : [0];
+  const name = (head) => (head < 0 ? "mean" : head + 1);
+  const fill = (id, options, chosen) => byId(id).replaceChildren(
+    ...options.map(([value, text]) => el("option", { value, selected: String(value) === String(chosen) }, text)),
+  );
+  const everything = [["all", "all"]], layerOptions = layers.map((layer) => [layer, layer + 1]), headOptions = heads.map((head) => [head, name(head)]);
+  fill("which", maps.map((each, index) => [index, each.title]), state.map);
+  fill("layer", layerOptions, state.layer);
+  fill("head", headOptions, state.head);
+  fill("only-layer", [...everything, ...layerOptions], state.onlyLayer);
+  fill("only-head", [...everything, ...headOptions], state.onlyHead);
+  const wanted = (choice) => (value) => choice === "all" || String(value) === choice;
+  byId("overview").replaceChildren(...layers.filter(wanted(state.onlyLayer)).map((layer) => el("div", { class: "row" }, el("span", {}, `layer ${layer + 1}`),
+    ...heads.filter(wanted(state.onlyHead)).flatMap((head) => [...(head < 0 ? [el("span", {}, "mean")] : []), thumbnail(map, layer, head)]))));
 }
 
 // --- prediction --------------------------------------------------------------------------------------------------
@@ -328,7 +341,7 @@ function drawTexts() {
     data.stacks.length > 1 ? el("span", { class: "faint" }, stack.name) : "",
     ...stack.tokens.map((token, index) => el(stack === lastStack ? "button" : "span", {
       class: ["token", unseen(stack, index) ? "unseen" : "", stack === lastStack && index === state.place ? "here" : ""].filter(Boolean).join(" "),
-      onclick: stack === lastStack ? () => update({ place: index }) : () => {},
+      onclick: stack === lastStack ? () => update({ place: index }, PLACE) : () => {},
     }, shown(token))))));
   const here = byId("texts").querySelector(".here"), line = here.parentNode;
   line.scrollLeft = here.offsetLeft - line.offsetLeft - line.clientWidth / 2;
@@ -342,7 +355,7 @@ function drawTexts() {
 
 function move(step) {
   const place = state.place + step;
-  if (place >= 0 && place < lastStack.tokens.length) update({ place });
+  if (place >= 0 && place < lastStack.tokens.length) update({ place }, PLACE);
   else stop();
 }
 
@@ -350,27 +363,29 @@ let clock = null;
 function stop() { clearInterval(clock); clock = null; byId("play").setAttribute("aria-pressed", false); }
 function play() {
   if (clock) return stop();
-  if (state.place === lastStack.tokens.length - 1) update({ place: data.places[0] ?? 0 });
+  if (state.place === lastStack.tokens.length - 1) update({ place: data.places[0] }, PLACE);
   clock = setInterval(() => move(1), 900);
   byId("play").setAttribute("aria-pressed", true);
 }
 
 // --- controls ----------------------------------------------------------------------------------------------------
 
-const chooseLayer = (layer) => layer in maps[state.map].layers && update({ layer, sortRow: null, sortColumn: null }, "large", "overview");
+const chooseLayer = (layer) => layer in maps[state.map].layers && update({ layer, sortRow: null, sortColumn: null }, MAP);
 const chooseHead = (head) => {
   const heads = reader(partStep(maps[state.map].layers[0], "weights"), 0).heads;
-  if (head >= -1 && head < heads) update({ head }, "large", "overview", "steps");
+  if (head >= -1 && head < heads) update({ head }, HEAD);
 };
 byId("back").addEventListener("click", () => move(-1));
 byId("forth").addEventListener("click", () => move(1));
 byId("play").addEventListener("click", play);
-byId("place").addEventListener("input", (event) => update({ place: +event.target.value }));
-byId("which").addEventListener("change", (event) => update({ map: +event.target.value, layer: Math.min(state.layer, maps[+event.target.value].layers.length - 1), sortRow: null, sortColumn: null }, "large", "overview"));
+byId("place").addEventListener("input", (event) => update({ place: +event.target.value }, PLACE));
+byId("which").addEventListener("change", (event) => update({ map: +event.target.value, layer: Math.min(state.layer, maps[+event.target.value].layers.length - 1), sortRow: null, sortColumn: null, onlyLayer: "all" }, MAP));
 byId("layer").addEventListener("change", (event) => chooseLayer(+event.target.value));
 byId("head").addEventListener("change", (event) => chooseHead(+event.target.value));
-byId("view").addEventListener("click", () => update({ lines: !state.lines }, "large"));
-byId("order").addEventListener("click", () => update({ sortRow: null, sortColumn: null }, "large"));
+byId("only-layer").addEventListener("change", (event) => update({ onlyLayer: event.target.value }, [drawOverview]));
+byId("only-head").addEventListener("change", (event) => update({ onlyHead: event.target.value }, [drawOverview]));
+byId("view").addEventListener("click", () => update({ lines: !state.lines }, TABLE));
+byId("order").addEventListener("click", () => update({ sortRow: null, sortColumn: null }, TABLE));
 for (const id of ["temperature", "top-k", "top-p"]) byId(id).addEventListener("input", drawNext);
 const KEYS = {
   ArrowLeft: () => move(-1), ArrowRight: () => move(1), ",": () => chooseLayer(state.layer - 1), ".": () => chooseLayer(state.layer + 1),
@@ -381,10 +396,10 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   KEYS[event.key]();
 });
-addEventListener("theme", () => { drawOverview(); drawOpenSteps(); });
+addEventListener("theme", () => update({}, HEAD));
 
 byId("title").textContent = data.title;
 byId("model").textContent = data.model;
 byId("notes").replaceChildren(...(data.notes.length ? data.notes : ["nothing: every number of this run is here"]).map((note) => el("li", {}, note)));
 drawSteps();
-update({});
+update({}, [...PLACE, drawPreviews, drawOverview]);

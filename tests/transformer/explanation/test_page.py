@@ -173,7 +173,10 @@ def test_the_overview_and_the_keys_choose_layers_and_heads(pages: Any, open_page
     browser = open_page(pages[Transformer][0])
     thumbnails = browser.find_elements("css selector", "#overview button")
     assert len(thumbnails) == 2 * 3  # layers, by two heads and their mean
-    _scroll(browser, thumbnails[1]).click()
+    _set(browser, "only-head", 1)
+    assert len(browser.find_elements("css selector", "#overview button")) == 2
+    _set(browser, "only-head", "all")
+    _scroll(browser, browser.find_elements("css selector", "#overview button")[1]).click()
     legend = browser.find_element("id", "legend")
     assert "layer 1, head 2" in legend.text
     body = browser.find_element("tag name", "body")

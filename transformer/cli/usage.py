@@ -11,6 +11,7 @@ USAGE = {  # arguments of each command
     "fill": "--model DIR [--count N] TEXT",
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
+    "info": "DIR",
 }
 EXAMPLES = {  # by the command's name
     "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
@@ -38,6 +39,7 @@ EXAMPLES = {  # by the command's name
         'transformer draw --model demo/model "May 3, 2024" -o attention.svg',
         'transformer draw --model demo/model --layer encoder.layers.0.self_attention "May 3, 2024" -o own.png',
     ),
+    "info": ("transformer info demo/model",),
     "train translate": (
         "transformer train translate --data pairs.tsv --out my-model",
         "transformer train translate --data corpus.en corpus.de --reverse --out my-model",

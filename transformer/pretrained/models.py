@@ -35,6 +35,10 @@ class PretrainedModel(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
 
+    def num_parameters(self) -> int:
+        """Number of trained numbers; a shared matrix counts once."""
+        return sum(parameter.size for parameter in self.parameters())
+
     def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
         """Save the model, and the tokenizer if one is given.
 

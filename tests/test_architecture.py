@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 # From the ground up: what stands in one row knows the rows before it, and itself.
 FLOORS = (
     ("minigrad.engine",),
-    ("minigrad.optional_imports", "minigrad.trees"),
+    ("minigrad.optional_imports", "minigrad.pytorch_names", "minigrad.trees"),
     ("minigrad.kernels",),
     ("minigrad.dtypes",),
     ("minigrad.ops",),

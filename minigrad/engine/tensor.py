@@ -408,15 +408,18 @@ class Tensor(Methods):
     def __repr__(self) -> str:
         if isinstance(self.data, Tracer):
             return f"tensor({self.data!r}, shape={self.shape}, dtype={self.dtype})"
-        body = np.array2string(self.data, separator=", ", prefix="tensor(")
-        notes = [f", shape={self.shape}"] if not self.size and self.shape != (0,) else []
+        text = "tensor(" + np.array2string(self.data, separator=", ", prefix="tensor(", suffix=",")
+        notes = [f"shape={self.shape}"] if not self.size and self.shape != (0,) else []
         if self.dtype not in (default_float, np.dtype(np.int64), np.dtype(np.bool_)):
-            notes.append(f", dtype={self.dtype}")
+            notes.append(f"dtype={self.dtype}")
         if self.node is not None:
-            notes.append(f", grad_fn=<{self.node.op.name}>")
+            notes.append(f"grad_fn=<{self.node.op.name}>")
         elif self.requires_grad:
-            notes.append(", requires_grad=True")
-        return f"tensor({body}{''.join(notes)})"
+            notes.append("requires_grad=True")
+        for note in notes:  # on a line of their own where the last one is full, as NumPy does with dtypes
+            full = len(text) - text.rfind("\n") + len(note) + 2 > np.get_printoptions()["linewidth"]
+            text += (",\n       " if full else ", ") + note
+        return f"{text})"
 
 
 def write_to(tensor: Tensor) -> None:

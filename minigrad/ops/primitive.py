@@ -12,6 +12,7 @@ from typing import Any, overload
 from minigrad.engine.primitive import Primitive, Promotion, WithResiduals
 from minigrad.ops.arguments import MOST_AXES, as_integer, as_number, as_shape, as_truth, check_axis
 from minigrad.ops.batching import BatchingRule, batching_rules
+from minigrad.pytorch_names import check_keywords
 
 __all__ = ["WithResiduals", "primitive"]
 
@@ -25,6 +26,13 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 
 class _Checked(Primitive):
     """Operation whose parameters are checked against their annotations."""
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        try:
+            return super()._bind(args, kwargs)
+        except TypeError:
+            check_keywords(self.name, kwargs)
+            raise
 
     def check(self, params: dict[str, Any]) -> None:
         """Check parameters against their annotations.

@@ -1,11 +1,14 @@
 """Optimizers, learning-rate schedules and gradient clipping."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from minigrad.optim import lr_scheduler
 from minigrad.optim.adafactor import Adafactor
 from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.clip import clip_grad_norm_, clip_grad_value_, grad_norm
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.sgd import SGD
+from minigrad.pytorch_names import told as _told
 
 __all__ = [
     "SGD",
@@ -18,3 +21,6 @@ __all__ = [
     "grad_norm",
     "lr_scheduler",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _told("mg.optim")

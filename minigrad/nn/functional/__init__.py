@@ -16,3 +16,6 @@ from minigrad.nn.functional.normalization import *
 from minigrad.nn.functional.padding import *
 from minigrad.nn.functional.pooling import *
 from minigrad.ops.reductions import logsumexp
+from minigrad.pytorch_names import telling
+
+globals().update({name: telling(value, __name__) for name, value in globals().items() if callable(value)})

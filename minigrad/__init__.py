@@ -27,6 +27,6 @@ def __getattr__(name: str) -> _Any:
     _import_module("minigrad.ops")  # which gives tensors their methods
     pytorch = _import_module("minigrad.pytorch_names")
     if name in pytorch.TOLD["mg"]:
-        pytorch.told("mg")(name)
+        _import_module("minigrad.told").told(__name__, pytorch.TOLD["mg"])(name)
     value = globals()[name] = pytorch.telling(_load(name), __name__)
     return value

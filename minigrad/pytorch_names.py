@@ -7,10 +7,12 @@ there, and ``x.std()`` divides by n - 1. ``docs/coming-from-pytorch.md`` lists t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, wraps
 from types import FunctionType
 from typing import Any, NoReturn
+
+from minigrad.told import check_keywords
 
 # Tensor methods that are functions here
 FUNCTIONS = "amax amin median quantile nansum nanmean sort unique where index_select masked_select isclose "
@@ -263,56 +265,11 @@ ARGUMENTS = {  # keyword → ours
 OURS = {"axis", "axes", "axis1", "start_axis", "keepdims", "shape", "k", "data"}  # arguments of what is wrapped
 
 
-def _message(name: str, ours: str) -> str:
-    return f"{name}: {'' if ours.startswith('leave it out') else 'use '}{ours}"
-
-
-def told(owner: str) -> Callable[[str], NoReturn]:
-    """Module ``__getattr__`` of an owner in the table: an ``AttributeError`` that names ours where there is one."""
-
-    def refuse(name: str) -> NoReturn:
-        ours = TOLD[owner].get(name)
-        raise AttributeError(
-            _message(name, ours) if ours else f"module {owner.replace('mg', 'minigrad')!r} has no attribute {name!r}"
-        )
-
-    return refuse
-
-
-class Told:
-    """Attribute that is no attribute: access names ours, and ``hasattr`` is false."""
-
-    def __init__(self, name: str, ours: str) -> None:
-        self.message = _message(name, ours)
-
-    def __get__(self, instance: Any, owner: Any = None) -> NoReturn:
-        raise AttributeError(self.message)
-
-
-def tell(kind: type, owner: str) -> None:
-    """Give a class the names of its table, where it has no attribute of its own."""
-    names = {name: Told(name, ours) for name, ours in TOLD[owner].items() if not hasattr(kind, name)}
-    for name, refused in names.items():
-        setattr(kind, name, refused)
-
-    def listed(self: Any) -> list[str]:
-        """Names of attributes, without those."""
-        return [name for name in object.__dir__(self) if name not in names or hasattr(self, name)]
-
-    kind.__dir__ = listed  # type: ignore[assignment]
-
-
 class Size(int):
     """Number of elements; a call of it, as of PyTorch's method, is an error that names ours."""
 
     def __call__(self, *axis: Any) -> NoReturn:
         raise TypeError(f"size(): use shape{str(list(axis)) if axis else ''}; size is the number of elements")
-
-
-def check_keywords(name: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise an error that names ours, if a call that failed used one of PyTorch's keywords."""
-    if foreign := sorted(ARGUMENTS.keys() & kwargs.keys()):
-        raise TypeError(f"{name}: {_message(foreign[0], ARGUMENTS[foreign[0]])}") from None
 
 
 def tell_arguments(kind: type) -> None:
@@ -324,7 +281,7 @@ def tell_arguments(kind: type) -> None:
         try:
             construct(self, *args, **kwargs)
         except TypeError:
-            check_keywords(kind.__name__, kwargs)
+            check_keywords(kind.__name__, kwargs, ARGUMENTS)
             raise
 
     kind.__init__ = init  # type: ignore[misc]
@@ -343,7 +300,7 @@ def telling(function: Any, owner: str) -> Any:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            check_keywords(function.__name__, kwargs)
+            check_keywords(function.__name__, kwargs, ARGUMENTS)
             if "shape" in names and len(args) > 1 and all(type(arg) is int for arg in args):
                 raise TypeError(f"{function.__name__}: use one shape, {function.__name__}({args})") from None
             raise

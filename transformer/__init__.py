@@ -4,10 +4,14 @@ model (the architecture, from config to models) and data (corpora, tokenizer, ba
 directories) → train, evaluate, export → plots → tasks → cli, examples.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from minigrad import __version__
+from minigrad.told import told as _told
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
 from transformer.export import export_onnx
+from transformer.huggingface_names import TOLD as _TOLD
 from transformer.model.attention import MultiHeadAttention, record_attention
 from transformer.model.config import TransformerConfig
 from transformer.plots.attention import draw_attention
@@ -44,3 +48,6 @@ __all__ = [
     "load_tokenizer",
     "record_attention",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _told(__name__, _TOLD["transformer"])

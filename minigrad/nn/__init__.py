@@ -54,7 +54,8 @@ from minigrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, Gro
 from minigrad.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from minigrad.nn.recurrent import GRU, LSTM, RNN
 from minigrad.nn.shape import Flatten, Identity
-from minigrad.pytorch_names import tell_arguments as _tell_arguments, told as _told
+from minigrad.pytorch_names import TOLD as _TOLD, tell_arguments as _tell_arguments
+from minigrad.told import told as _told
 
 __all__ = [
     "AvgPool1d",
@@ -134,4 +135,4 @@ for _name in __all__:
         _tell_arguments(_kind)
 
 if not _TYPE_CHECKING:
-    __getattr__ = _told("mg.nn")
+    __getattr__ = _told(__name__, _TOLD["mg.nn"])

@@ -11,7 +11,8 @@ import numpy as np
 
 from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 from minigrad.ops.gradients import HookHandle, zero_grad
-from minigrad.pytorch_names import tell
+from minigrad.pytorch_names import TOLD
+from minigrad.told import tell
 
 Self = TypeVar("Self", bound="Module")
 Held = TypeVar("Held", bound=Tensor)
@@ -242,4 +243,4 @@ class Module:
         return ""
 
 
-tell(Module, "mg.nn.Module")
+tell(Module, TOLD["mg.nn.Module"])

@@ -26,7 +26,8 @@ from minigrad.ops import (
     sorting,
 )
 from minigrad.ops.linalg import matrices, norms
-from minigrad.pytorch_names import Size, check_keywords, tell
+from minigrad.pytorch_names import ARGUMENTS, TOLD, Size
+from minigrad.told import check_keywords, tell
 
 
 def _reflected(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -40,7 +41,7 @@ def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return operation(self, *args, **kwargs)
         except TypeError:
-            check_keywords(operation.__name__, kwargs)
+            check_keywords(operation.__name__, kwargs, ARGUMENTS)
             raise
 
     method.__doc__ = operation.__doc__
@@ -187,4 +188,4 @@ for _name, _attribute in {
     "mT": property(shape.matrix_transpose, doc="The tensor with its last two axes exchanged."),
 }.items():
     setattr(Tensor, _name, _attribute)
-tell(Tensor, "mg.Tensor")
+tell(Tensor, TOLD["mg.Tensor"])

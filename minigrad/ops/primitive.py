@@ -12,7 +12,8 @@ from typing import Any, overload
 from minigrad.engine.primitive import Primitive, Promotion, WithResiduals
 from minigrad.ops.arguments import MOST_AXES, as_integer, as_number, as_shape, as_truth, check_axis
 from minigrad.ops.batching import BatchingRule, batching_rules
-from minigrad.pytorch_names import check_keywords
+from minigrad.pytorch_names import ARGUMENTS
+from minigrad.told import check_keywords
 
 __all__ = ["WithResiduals", "primitive"]
 
@@ -31,7 +32,7 @@ class _Checked(Primitive):
         try:
             return super()._bind(args, kwargs)
         except TypeError:
-            check_keywords(self.name, kwargs)
+            check_keywords(self.name, kwargs, ARGUMENTS)
             raise
 
     def check(self, params: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.clip import clip_grad_norm_, clip_grad_value_, grad_norm
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.sgd import SGD
-from minigrad.pytorch_names import told as _told
+from minigrad.pytorch_names import TOLD as _TOLD
+from minigrad.told import told as _told
 
 __all__ = [
     "SGD",
@@ -23,4 +24,4 @@ __all__ = [
 ]
 
 if not _TYPE_CHECKING:
-    __getattr__ = _told("mg.optim")
+    __getattr__ = _told(__name__, _TOLD["mg.optim"])

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minigrad.optim.optimizer import Optimizer
-from minigrad.pytorch_names import told
+from minigrad.pytorch_names import TOLD
+from minigrad.told import told
 
 Schedule = Callable[[int], float]
 
@@ -158,4 +159,4 @@ class CosineAnnealingLR(LRScheduler):
 
 
 if not TYPE_CHECKING:
-    __getattr__ = told("mg.optim.lr_scheduler")
+    __getattr__ = told(__name__, TOLD["mg.optim.lr_scheduler"])

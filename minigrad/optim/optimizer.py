@@ -10,7 +10,8 @@ import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.ops.gradients import zero_grad
-from minigrad.pytorch_names import tell
+from minigrad.pytorch_names import TOLD
+from minigrad.told import tell
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -188,4 +189,4 @@ class Optimizer(ABC):
         self.steps = [[int(count) for count in steps] for steps in counts]
 
 
-tell(Optimizer, "mg.optim.Optimizer")
+tell(Optimizer, TOLD["mg.optim.Optimizer"])

@@ -14,6 +14,11 @@ from typing import Any, NoReturn
 
 from minigrad.told import check_keywords
 
+ALIASES = {  # what works → the same here; ``minigrad.ops.aliases`` has the functions of two names
+    "optimizer.param_groups": "optimizer.groups",
+    "module.register_buffer(name, x)": "module.name = x",
+    "StepLR(optimizer, …) and its like": "LRScheduler(optimizer, function of the step)",
+}
 # Tensor methods that are functions here
 FUNCTIONS = "amax amin median quantile nansum nanmean sort unique where index_select masked_select isclose "
 FUNCTIONS += "allclose logical_and logical_or logical_not logical_xor maximum minimum lerp outer inner cross diff kron "
@@ -89,7 +94,7 @@ TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "det": "mg.linalg.det(x)",
         "inverse": "mg.linalg.inv(x)",
         "svd": "mg.linalg.svd(x)",
-        "multinomial": "mg.random",
+        "multinomial": "mg.nn.functional.gumbel_softmax(x, hard=True)",
         "bernoulli": "mg.random.uniform(x.shape) < x",
         "new_zeros": "mg.zeros(shape, dtype=x.dtype)",
         "new_ones": "mg.ones(shape, dtype=x.dtype)",
@@ -157,7 +162,7 @@ TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "randperm": "random.permutation(n)",
         "normal": "random.normal(shape, mean, std)",
         "bernoulli": "random.uniform(p.shape) < p",
-        "multinomial": "random",
+        "multinomial": "nn.functional.gumbel_softmax(logits, hard=True)",
         "Generator": "random.Generator",
         "seed": "manual_seed",
         "as_tensor": "asarray",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import importlib
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional as F
 from minigrad.ops import aliases
-from minigrad.pytorch_names import FUNCTIONS, TOLD
+from minigrad.pytorch_names import ALIASES, ARGUMENTS, FUNCTIONS, TOLD
+from transformer import huggingface_names
 
 OWNERS: dict[str, Any] = {
     "mg.Tensor": mg.ones((2, 3)),
@@ -131,3 +134,33 @@ def test_every_told_name_is_pytorchs() -> None:
     }
     wrong = [f"{owner}.{name}" for owner, names in TOLD.items() for name in names if not hasattr(theirs[owner], name)]
     assert wrong == []
+
+
+def _tables() -> dict[str, dict[str, str]]:
+    """The tables of the page: name → ours."""
+    functions = {f"mg.{name}": f"mg.{getattr(aliases, name).__name__}" for name in aliases.__all__}
+    theirs = {f"of {owner}" if owner == "model" else owner: names for owner, names in huggingface_names.TOLD.items()}
+    return {
+        "aliases": functions | ALIASES,
+        **TOLD,
+        "arguments": ARGUMENTS,
+        "Hugging Face's that work": huggingface_names.ALIASES,
+        **theirs,
+        "arguments of a model's call": huggingface_names.OF_CALL,
+        "arguments of a tokenizer's call": huggingface_names.OF_TOKENIZER,
+    }
+
+
+def _rows(names: dict[str, str]) -> str:
+    """Rows of a table, names of the same meaning in one."""
+    groups: dict[str, list[str]] = {}
+    for name, ours in names.items():
+        key = "the function: mg.name(x, …)" if ours == f"mg.{name}(x, …)" else ours
+        groups.setdefault(key, []).append(f"`{name}`")
+    return "".join(f"| {', '.join(theirs)} | {ours} |\n" for ours, theirs in groups.items())
+
+
+def test_the_page_lists_the_tables() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "coming-from-pytorch.md").read_text("utf-8")
+    found = dict(re.findall(r"<!-- (.+?) -->\n\|[^\n]+\n\|---\|---\|\n((?:\|[^\n]+\n)+)", page))
+    assert found == {name: _rows(names) for name, names in _tables().items()}

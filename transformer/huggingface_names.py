@@ -1,12 +1,17 @@
 """Names of Hugging Face's ``transformers`` that are others here: using one is an error that names ours.
 
 What its users expect and fits is there by its name: ``from_pretrained``, ``tokenizer(text)``, ``num_parameters``. A
-model's call returns logits alone; what else a call there can be asked for is told. ``docs/coming-from-pytorch.md`` lists
-these tables.
+model's call returns logits alone; what else a call there can be asked for is told. ``docs/coming-from-pytorch.md``
+lists these tables.
 """
 
 from __future__ import annotations
 
+ALIASES = {  # what works → the same here
+    "CausalLM.from_pretrained(directory)": "from_pretrained(directory), of any class",
+    "tokenizer(text)": "tokenizer.encode([text]), with a mask",
+    "len(tokenizer)": "tokenizer.vocab_size",
+}
 LOAD, LOAD_TOKENIZER = "from_pretrained(directory)", "load_tokenizer(directory)"
 AUTO = "AutoModel AutoModelForCausalLM AutoModelForMaskedLM AutoModelForSeq2SeqLM GPT2LMHeadModel BertModel "
 AUTO += "BertForMaskedLM BartForConditionalGeneration MarianMTModel T5ForConditionalGeneration"

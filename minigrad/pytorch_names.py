@@ -31,6 +31,7 @@ FUNCTIONS += (
 FUNCTIONS += "broadcast_to diag vdot negative subtract multiply divide index_fill scatter unfold rot90 fliplr"
 
 CPU = "leave it out: all tensors are in the CPU's memory"
+FUSED = "leave it out: steps are fused kernels over all parameters"
 COMPILED = "leave it out: kernels are compiled on first use"
 OPERATORS = {
     **{"add": "x + y", "sub": "x - y", "mul": "x * y", "div": "x / y", "neg": "-x", "mm": "x @ y", "bmm": "x @ y"},
@@ -178,6 +179,9 @@ TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "inference_mode": "no_grad",
         "set_default_dtype": "dtype= where a tensor is made",
         "get_default_dtype": "float32",
+        "set_printoptions": "numpy.set_printoptions",
+        "set_num_threads": "numba.set_num_threads",
+        "get_num_threads": "numba.get_num_threads",
         "device": CPU,
         "cuda": CPU,
         "backends": CPU,
@@ -195,6 +199,7 @@ TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "ParameterList": "attributes, or a ModuleList of modules with a parameter each",
         "ParameterDict": "attributes, or a ModuleDict of modules with a parameter each",
         "Buffer": "a plain tensor attribute",
+        "Bilinear": "nn.functional.bilinear",
         "PReLU": "nn.functional.prelu(x, weight)",
         "Dropout1d": "nn.functional.dropout1d",
         "Dropout2d": "nn.functional.dropout2d",
@@ -216,6 +221,10 @@ TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "DataParallel": "leave it out: kernels use all cores",
         "utils": "mg.optim.clip_grad_norm_ and clip_grad_value_",
     },
+    "mg.nn.functional": {
+        "one_hot": "mg.one_hot",
+        "multi_head_attention_forward": "transformer.MultiHeadAttention",
+    },
     "mg.nn.Module": {
         "to": "astype(dtype), and no device",
         "cpu": CPU,
@@ -228,6 +237,7 @@ TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "add_module": "an attribute: self.name = module",
         "register_module": "an attribute: self.name = module",
         "register_parameter": "an attribute: self.name = nn.Parameter(data)",
+        "register_forward_pre_hook": "register_forward_hook, or forward itself",
         "get_submodule": "dict(module.named_modules())[name]",
         "get_parameter": "dict(module.named_parameters())[name]",
         "compile": COMPILED,
@@ -264,6 +274,9 @@ ARGUMENTS = {  # keyword → ours
     "inplace": "leave it out: layers and functions return new tensors",
     "device": CPU,
     "size": "shape",
+    "fused": FUSED,
+    "foreach": FUSED,
+    "last_epoch": "load_state_dict",
     "size_average": "reduction",
     "split_size_or_sections": "the places of the cuts",
 }

@@ -25,7 +25,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-class _Checked(Primitive):
+class Checked(Primitive):
     """Operation whose parameters are checked against their annotations."""
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -48,7 +48,7 @@ class _Checked(Primitive):
                 _CHECKS[kind](value, name)
 
 
-class _AlongAxis(_Checked):
+class _AlongAxis(Checked):
     """Operation with a parameter ``axis``, which is checked before NumPy takes True for 1."""
 
     def __init__(self, forward: Callable[..., Any], dtypes: Promotion, view: bool) -> None:
@@ -91,7 +91,7 @@ def primitive(
     """
 
     def define(function: Callable[..., Any]) -> Primitive:
-        kind = _AlongAxis if "axis" in inspect.signature(function).parameters else _Checked
+        kind = _AlongAxis if "axis" in inspect.signature(function).parameters else Checked
         operation = kind(function, dtypes, view)
         if batching is not None:
             batching_rules[operation] = batching

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minigrad.optim.optimizer import Optimizer
-from minigrad.pytorch_names import TOLD
+from minigrad.pytorch_names import TOLD, tell_arguments
 from minigrad.told import told
 
 Schedule = Callable[[int], float]
@@ -157,6 +157,9 @@ class CosineAnnealingLR(LRScheduler):
         for group, base in zip(self.optimizer.groups, self.base, strict=True):
             group["lr"] = self.eta_min + (base - self.eta_min) * self.schedule(step)
 
+
+for _kind in (LambdaLR, MultiStepLR, StepLR, ExponentialLR, CosineAnnealingLR):
+    tell_arguments(_kind)
 
 if not TYPE_CHECKING:
     __getattr__ = told(__name__, TOLD["mg.optim.lr_scheduler"])

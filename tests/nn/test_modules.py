@@ -116,10 +116,11 @@ def test_a_module_without_forward_and_a_list_show_themselves() -> None:
 
 def test_initial_values_have_the_spread_of_their_papers(rng: np.random.Generator) -> None:
     weight = nn.Parameter(np.empty((300, 200), np.float32))
-    nn.init.xavier_uniform_(weight)
-    assert weight.data.var() == pytest.approx(2 / 500, rel=0.05)
-    nn.init.kaiming_uniform_(weight)
-    assert weight.data.var() == pytest.approx(2 / 200, rel=0.05)
+    for xavier in (nn.init.xavier_uniform_, nn.init.xavier_normal_):
+        assert xavier(weight).data.var() == pytest.approx(2 / 500, rel=0.05)
+    for kaiming in (nn.init.kaiming_uniform_, nn.init.kaiming_normal_):
+        assert kaiming(weight).data.var() == pytest.approx(2 / 200, rel=0.05)
+    assert nn.init.ones_(weight).data.min() == 1 and not nn.init.zeros_(weight).data.any()
     with pytest.raises(ValueError, match="at least 2 dimensions"):
         nn.init.xavier_uniform_(nn.Parameter(np.ones(3, np.float32)))
 

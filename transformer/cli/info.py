@@ -25,7 +25,7 @@ def _run_info(args: argparse.Namespace) -> None:
     for title, values in sections.items():
         console.out.print(Text(title, style="bold"))
         for name, value in values.items():
-            console.out.print(f"  {name.replace('_', ' '):{width}}  {_shown(value)}")
+            console.out.print(f"  {name.replace('_', '-'):{width}}  {_shown(value)}")
 
 
 def _shown(value: Any) -> str:

@@ -76,7 +76,7 @@ class Parser(argparse.ArgumentParser):
     def _config_words(self, words: Sequence[str]) -> list[str]:
         if "--config" not in self._option_string_actions:
             return []
-        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        first = argparse.ArgumentParser(add_help=False)
         first.add_argument("--config", type=Path, nargs="?")
         path = first.parse_known_args(words)[0].config
         try:

@@ -51,7 +51,7 @@ def test_an_option_overrides_the_file_which_overrides_preset_and_default(tmp_pat
 def test_required_options_may_stand_in_the_file(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text(f"data = ['{folder / 'pairs.tsv.gz'}']\nout = '{tmp_path / 'm'}'\n")
-    run("train", "translate", f"--config={file}", *TINY)
+    run("train", "translate", f"--conf={file}", *TINY)
     assert tomllib.loads((tmp_path / "m" / "training.toml").read_text())["vocab-size"] == 300
 
 

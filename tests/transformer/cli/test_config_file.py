@@ -27,7 +27,9 @@ def test_the_file_that_a_training_writes_repeats_it(translator: Path, tmp_path: 
     assert "of another training: config.lr was absent, is 1.0" in said.err  # as without a file
 
 
-@pytest.mark.parametrize("options", [[], ["--preset", "llama-nano", "--layers", "1"], ["--dropout", "0.25"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--preset", "nano", "--layers", "1"], ["--preset", "llama-nano"], ["--dropout", "0.25"]]
+)
 def test_a_preset_and_its_changes_are_repeated(options: list[str], folder: Path, tmp_path: Path) -> None:
     sizes = [*CHARACTERS, "--seed", "3"] if not options else [*options, "--steps", "1", "--max-length", "16"]
     run("train", "generate", "--data", folder / "verse.txt", "--out", tmp_path / "a", *sizes)

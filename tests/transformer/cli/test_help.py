@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,12 +63,15 @@ def test_completion_knows_commands_tasks_and_options(shell: str) -> None:
         (("tr",), {"train", "translate"}),
         (("train", "translate", "--sch"), {"--schedule"}),
         (("train", "generate", "--preset", "n"), {"nano"}),
+        (("translate", "--model", "m"), {"model"}),
     ],
 )
-def test_bash_completes_with_the_script(words: tuple[str, ...], completed: set[str]) -> None:
+def test_bash_completes_with_the_script(words: tuple[str, ...], completed: set[str], tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "may.txt").touch()  # which is no directory
     ask = f"COMP_WORDS=(transformer {' '.join(words)}); COMP_CWORD={len(words)}; _shtab_transformer"
     script = f"{run('--completion', 'bash').out}\n{ask}\necho ${{COMPREPLY[@]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert set(done.stdout.split()) == completed, done.stderr
 
 

@@ -22,7 +22,11 @@ __all__ = [name for name in _names if name not in ("engine", "kernels", "onnx", 
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in ("engine", "kernels"):  # which stand below the operations
-        _import_module("minigrad.ops")  # which gives tensors their methods
-    value = globals()[name] = _load(name)
+    if name in ("engine", "kernels"):  # which stand below the operations
+        return _load(name)
+    _import_module("minigrad.ops")  # which gives tensors their methods
+    pytorch = _import_module("minigrad.pytorch_names")
+    if name not in _names:  # told, or unknown
+        _import_module("minigrad.told").told(__name__, pytorch.TOLD["mg"])(name)
+    value = globals()[name] = pytorch.telling(_load(name), __name__)
     return value

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("minigrad.engine",),
     ("minigrad.optional_imports", "minigrad.trees"),
+    ("minigrad.told", "minigrad.pytorch_names"),
     ("minigrad.kernels",),
     ("minigrad.dtypes",),
     ("minigrad.ops",),
@@ -41,7 +42,7 @@ FLOORS = (
     ("minigrad.viz",),
     ("minigrad.onnx",),
     ("minigrad",),  # the door: public names, each from its own floor
-    ("transformer.json_object",),
+    ("transformer.huggingface_names", "transformer.json_object"),
     ("transformer.model",),
     ("transformer.data",),
     ("transformer.decode",),

@@ -4,11 +4,15 @@ model (the architecture, from config to models) and data (corpora, tokenizer, ba
 directories) → train, evaluate, export → plots, explanation → tasks → cli, examples.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from minigrad import __version__
+from minigrad.told import told as _told
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
 from transformer.explanation import explain
 from transformer.export import export_onnx
+from transformer.huggingface_names import TOLD as _TOLD
 from transformer.model.attention import MultiHeadAttention, record_attention
 from transformer.model.config import TransformerConfig
 from transformer.plots.attention import draw_attention
@@ -46,3 +50,6 @@ __all__ = [
     "load_tokenizer",
     "record_attention",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _told(__name__, _TOLD["transformer"])

@@ -12,6 +12,7 @@ USAGE = {  # arguments of each command
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
     "explain": "--model DIR [-o FILE] TEXT",
+    "info": "DIR",
 }
 EXAMPLES = {  # by the command's name
     "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
@@ -43,6 +44,7 @@ EXAMPLES = {  # by the command's name
         'transformer explain --model demo/model "May 3, 2024" -o page.html',
         'transformer explain --model my-writer --max-new-tokens 30 "ROMEO:" -o page.html',
     ),
+    "info": ("transformer info demo/model",),
     "train translate": (
         "transformer train translate --data pairs.tsv --out my-model",
         "transformer train translate --data corpus.en corpus.de --reverse --out my-model",

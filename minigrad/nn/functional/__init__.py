@@ -3,6 +3,8 @@
 Every function takes tensors, ndarrays, numbers and nested lists, and returns tensors.
 """
 
+from typing import TYPE_CHECKING
+
 from minigrad.nn.functional.activations import *
 from minigrad.nn.functional.attention import *
 from minigrad.nn.functional.classification import *
@@ -16,3 +18,10 @@ from minigrad.nn.functional.normalization import *
 from minigrad.nn.functional.padding import *
 from minigrad.nn.functional.pooling import *
 from minigrad.ops.reductions import logsumexp
+from minigrad.pytorch_names import TOLD, telling
+from minigrad.told import told
+
+globals().update({name: telling(value, __name__) for name, value in globals().items() if callable(value)})
+
+if not TYPE_CHECKING:
+    __getattr__ = told(__name__, TOLD["mg.nn.functional"])

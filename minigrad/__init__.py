@@ -26,7 +26,7 @@ def __getattr__(name: str) -> _Any:
         return _load(name)
     _import_module("minigrad.ops")  # which gives tensors their methods
     pytorch = _import_module("minigrad.pytorch_names")
-    if name not in _names:  # told, or unknown
-        _import_module("minigrad.told").told(__name__, pytorch.TOLD["mg"])(name)
-    value = globals()[name] = pytorch.telling(_load(name), __name__)
+    if name not in _names:  # with a hint, or unknown
+        _import_module("minigrad.name_hints").module_hints(__name__, pytorch.HINTS["mg"])(name)
+    value = globals()[name] = pytorch.with_argument_hints(_load(name), __name__)
     return value

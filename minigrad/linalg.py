@@ -23,7 +23,7 @@ from minigrad.ops.linalg.norms import cond, matrix_norm, norm, vector_norm
 from minigrad.ops.linalg.pseudoinverses import lstsq, matrix_rank, pinv
 from minigrad.ops.products import cross, matmul, outer, tensordot, vecdot
 from minigrad.ops.shape import matrix_transpose
-from minigrad.pytorch_names import telling
+from minigrad.pytorch_names import with_argument_hints
 
 __all__ = [
     "cholesky",
@@ -72,4 +72,4 @@ def trace(x: Any, /, *, offset: int = 0, dtype: npt.DTypeLike | None = None) -> 
     return diagonals.trace(x, offset, axis1=-2, axis2=-1, dtype=dtype)
 
 
-globals().update({name: telling(globals()[name], __name__) for name in __all__})
+globals().update({name: with_argument_hints(globals()[name], __name__) for name in __all__})

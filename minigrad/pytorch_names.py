@@ -1,8 +1,8 @@
 """PyTorch's names that are others here: using one is an error that names ours.
 
 One thing has one name: arrays those of the Array API standard, autograd and layers PyTorch's own. A name of PyTorch's
-that means something else here, or exists under another one, is told rather than guessed: ``x.max(dim=0)`` gives a pair
-there, and ``x.std()`` divides by n - 1. ``docs/coming-from-pytorch.md`` lists these tables.
+that means something else here, or exists under another one, is an error rather than a guess: ``x.max(dim=0)`` gives a
+pair there, and ``x.std()`` divides by n - 1. ``docs/coming-from-pytorch.md`` lists these tables.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache, wraps
 from types import FunctionType
 from typing import Any, NoReturn
 
-from minigrad.told import check_keywords
+from minigrad.name_hints import check_keywords
 
 ALIASES = {  # what works → the same here; ``minigrad.ops.aliases`` has the functions of two names
     "optimizer.param_groups": "optimizer.groups",
@@ -20,22 +20,32 @@ ALIASES = {  # what works → the same here; ``minigrad.ops.aliases`` has the fu
     "StepLR(optimizer, …) and its like": "LRScheduler(optimizer, function of the step)",
 }
 # Tensor methods that are functions here
-FUNCTIONS = "amax amin median quantile nansum nanmean sort unique where index_select masked_select isclose "
-FUNCTIONS += "allclose logical_and logical_or logical_not logical_xor maximum minimum lerp outer inner cross diff kron "
-FUNCTIONS += (
-    "rsqrt reciprocal log2 log10 exp2 expm1 sinh cosh asin acos atan erf erfc erfinv lgamma digamma logit sinc "
-)
-FUNCTIONS += (
-    "trunc fmod remainder heaviside copysign hypot nan_to_num cummax cummin logcumsumexp count_nonzero bincount "
-)
-FUNCTIONS += "broadcast_to diag vdot negative subtract multiply divide index_fill scatter unfold rot90 fliplr"
+FUNCTIONS = """
+    amax amin median quantile nansum nanmean sort unique where index_select masked_select isclose allclose
+    logical_and logical_or logical_not logical_xor maximum minimum lerp outer inner cross diff kron rsqrt reciprocal
+    log2 log10 exp2 expm1 sinh cosh asin acos atan erf erfc erfinv lgamma digamma logit sinc trunc fmod remainder
+    heaviside copysign hypot nan_to_num cummax cummin logcumsumexp count_nonzero bincount broadcast_to diag vdot
+    negative subtract multiply divide index_fill scatter unfold rot90 fliplr
+"""
 
 CPU = "leave it out: all tensors are in the CPU's memory"
 FUSED = "leave it out: steps are fused kernels over all parameters"
 COMPILED = "leave it out: kernels are compiled on first use"
 OPERATORS = {
-    **{"add": "x + y", "sub": "x - y", "mul": "x * y", "div": "x / y", "neg": "-x", "mm": "x @ y", "bmm": "x @ y"},
-    **{"mv": "x @ y", "eq": "x == y", "ne": "x != y", "lt": "x < y", "le": "x <= y", "gt": "x > y", "ge": "x >= y"},
+    "add": "x + y",
+    "sub": "x - y",
+    "mul": "x * y",
+    "div": "x / y",
+    "neg": "-x",
+    "mm": "x @ y",
+    "bmm": "x @ y",
+    "mv": "x @ y",
+    "eq": "x == y",
+    "ne": "x != y",
+    "lt": "x < y",
+    "le": "x <= y",
+    "gt": "x > y",
+    "ge": "x >= y",
 }
 DTYPES = {
     "float": "float32",
@@ -47,7 +57,7 @@ DTYPES = {
     "short": "int16",
 }
 
-TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
+HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
     "mg.Tensor": {
         **{name: f"mg.{name}(x, …)" for name in FUNCTIONS.split()},
         **OPERATORS,
@@ -290,7 +300,7 @@ class Size(int):
         raise TypeError(f"size(): use shape{str(list(axis)) if axis else ''}; size is the number of elements")
 
 
-def tell_arguments(kind: type) -> None:
+def hint_arguments(kind: type) -> None:
     """Let the constructor of a class name our arguments where PyTorch's were given."""
     construct: Callable[..., None] = kind.__init__  # type: ignore[misc]
 
@@ -306,7 +316,7 @@ def tell_arguments(kind: type) -> None:
 
 
 @cache
-def telling(function: Any, owner: str) -> Any:
+def with_argument_hints(function: Any, owner: str) -> Any:
     """Public function whose error names ours where PyTorch's arguments were given; other objects as they are."""
     code = function.__code__ if isinstance(function, FunctionType) else None
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()

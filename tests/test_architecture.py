@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("minigrad.engine",),
     ("minigrad.optional_imports", "minigrad.trees"),
-    ("minigrad.told", "minigrad.pytorch_names"),
+    ("minigrad.name_hints", "minigrad.pytorch_names"),
     ("minigrad.kernels",),
     ("minigrad.dtypes",),
     ("minigrad.ops",),

@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional as F
 from minigrad.ops import aliases
-from minigrad.pytorch_names import ALIASES, ARGUMENTS, FUNCTIONS, TOLD
+from minigrad.pytorch_names import ALIASES, ARGUMENTS, FUNCTIONS, HINTS
 from transformer import huggingface_names
 
 OWNERS: dict[str, Any] = {
@@ -31,18 +31,18 @@ OWNERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in TOLD for name in TOLD[owner]])
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in HINTS for name in HINTS[owner]])
 def test_a_name_of_pytorch_is_an_error_that_names_ours(owner: str, name: str) -> None:
     thing = OWNERS[owner]
     assert not hasattr(thing, name) and name not in dir(thing)
     with pytest.raises(AttributeError, match=f"^{name}: ") as error:
         getattr(thing, name)
-    assert TOLD[owner][name] in str(error.value)
+    assert HINTS[owner][name] in str(error.value)
 
 
 def test_what_the_tables_name_is_there() -> None:
     """Words of the form mg.a.b, and single words, are attributes of the package or of the owner."""
-    for owner, names in TOLD.items():
+    for owner, names in HINTS.items():
         for ours in names.values():
             words = [word.split("(")[0].rstrip(",;:)") for word in ours.split() if word.startswith(("mg.", "nn."))]
             for word in words:
@@ -137,17 +137,17 @@ def test_every_told_name_is_pytorchs() -> None:
         "mg.optim.Optimizer": torch.optim.Optimizer,
         "mg.optim.lr_scheduler": importlib.import_module("torch.optim.lr_scheduler"),
     }
-    wrong = [f"{owner}.{name}" for owner, names in TOLD.items() for name in names if not hasattr(theirs[owner], name)]
+    wrong = [f"{owner}.{name}" for owner, names in HINTS.items() for name in names if not hasattr(theirs[owner], name)]
     assert wrong == []
 
 
 def _tables() -> dict[str, dict[str, str]]:
     """The tables of the page: name → ours."""
     functions = {f"mg.{name}": f"mg.{getattr(aliases, name).__name__}" for name in aliases.__all__}
-    theirs = {f"of {owner}" if owner == "model" else owner: names for owner, names in huggingface_names.TOLD.items()}
+    theirs = {f"of {owner}" if owner == "model" else owner: names for owner, names in huggingface_names.HINTS.items()}
     return {
         "aliases": functions | ALIASES,
-        **TOLD,
+        **HINTS,
         "arguments": ARGUMENTS,
         "Hugging Face's that work": huggingface_names.ALIASES,
         **theirs,

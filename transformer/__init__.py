@@ -7,12 +7,12 @@ directories) → train, evaluate, export → plots, explanation → tasks → cl
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from minigrad import __version__
-from minigrad.told import told as _told
+from minigrad.name_hints import module_hints as _module_hints
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
 from transformer.explanation import explain
 from transformer.export import export_onnx
-from transformer.huggingface_names import TOLD as _TOLD
+from transformer.huggingface_names import HINTS as _HINTS
 from transformer.model.attention import MultiHeadAttention, record_attention
 from transformer.model.config import TransformerConfig
 from transformer.plots.attention import draw_attention
@@ -52,4 +52,4 @@ __all__ = [
 ]
 
 if not _TYPE_CHECKING:
-    __getattr__ = _told(__name__, _TOLD["transformer"])
+    __getattr__ = _module_hints(__name__, _HINTS["transformer"])

@@ -1,8 +1,8 @@
 """Names of Hugging Face's ``transformers`` that are others here: using one is an error that names ours.
 
 What its users expect and fits is there by its name: ``from_pretrained``, ``tokenizer(text)``, ``num_parameters``. A
-model's call returns logits alone; what else a call there can be asked for is told. ``docs/coming-from-pytorch.md``
-lists these tables.
+model's call returns logits alone; what else a call there can be asked for is an error with a hint.
+``docs/coming-from-pytorch.md`` lists these tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ AUTO = "AutoModel AutoModelForCausalLM AutoModelForMaskedLM AutoModelForSeq2SeqL
 AUTO += "BertForMaskedLM BartForConditionalGeneration MarianMTModel T5ForConditionalGeneration"
 TOKENIZERS = "AutoTokenizer PreTrainedTokenizerFast GPT2TokenizerFast BertTokenizerFast T5TokenizerFast MarianTokenizer"
 
-TOLD: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
+HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
     "transformer": {
         **dict.fromkeys(AUTO.split(), LOAD),
         **dict.fromkeys(TOKENIZERS.split(), LOAD_TOKENIZER),

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.engine.tensor import Scope, Tensor, as_array, scope
+from minigrad.name_hints import hint_names
 from minigrad.ops.gradients import HookHandle, zero_grad
-from minigrad.pytorch_names import TOLD
-from minigrad.told import tell
+from minigrad.pytorch_names import HINTS
 
 Self = TypeVar("Self", bound="Module")
 Held = TypeVar("Held", bound=Tensor)
@@ -243,4 +243,4 @@ class Module:
         return ""
 
 
-tell(Module, TOLD["mg.nn.Module"])
+hint_names(Module, HINTS["mg.nn.Module"])

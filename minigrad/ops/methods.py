@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Tensor
+from minigrad.name_hints import check_keywords, hint_names
 from minigrad.ops import (
     comparisons,
     diagonals,
@@ -26,8 +27,7 @@ from minigrad.ops import (
     sorting,
 )
 from minigrad.ops.linalg import matrices, norms
-from minigrad.pytorch_names import ARGUMENTS, TOLD, Size
-from minigrad.told import check_keywords, tell
+from minigrad.pytorch_names import ARGUMENTS, HINTS, Size
 
 
 def _reflected(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -188,4 +188,4 @@ for _name, _attribute in {
     "mT": property(shape.matrix_transpose, doc="The tensor with its last two axes exchanged."),
 }.items():
     setattr(Tensor, _name, _attribute)
-tell(Tensor, TOLD["mg.Tensor"])
+hint_names(Tensor, HINTS["mg.Tensor"])

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from minigrad.engine.primitive import Primitive, Promotion, WithResiduals
+from minigrad.name_hints import check_keywords
 from minigrad.ops.arguments import MOST_AXES, as_integer, as_number, as_shape, as_truth, check_axis
 from minigrad.ops.batching import BatchingRule, batching_rules
 from minigrad.pytorch_names import ARGUMENTS
-from minigrad.told import check_keywords
 
 __all__ = ["WithResiduals", "primitive"]
 

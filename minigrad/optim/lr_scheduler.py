@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minigrad.name_hints import module_hints
 from minigrad.optim.optimizer import Optimizer
-from minigrad.pytorch_names import TOLD, tell_arguments
-from minigrad.told import told
+from minigrad.pytorch_names import HINTS, hint_arguments
 
 Schedule = Callable[[int], float]
 
@@ -159,7 +159,7 @@ class CosineAnnealingLR(LRScheduler):
 
 
 for _kind in (LambdaLR, MultiStepLR, StepLR, ExponentialLR, CosineAnnealingLR):
-    tell_arguments(_kind)
+    hint_arguments(_kind)
 
 if not TYPE_CHECKING:
-    __getattr__ = told(__name__, TOLD["mg.optim.lr_scheduler"])
+    __getattr__ = module_hints(__name__, HINTS["mg.optim.lr_scheduler"])

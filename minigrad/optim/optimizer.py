@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
+from minigrad.name_hints import hint_names
 from minigrad.ops.gradients import zero_grad
-from minigrad.pytorch_names import TOLD
-from minigrad.told import tell
+from minigrad.pytorch_names import HINTS
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -189,4 +189,4 @@ class Optimizer(ABC):
         self.steps = [[int(count) for count in steps] for steps in counts]
 
 
-tell(Optimizer, TOLD["mg.optim.Optimizer"])
+hint_names(Optimizer, HINTS["mg.optim.Optimizer"])

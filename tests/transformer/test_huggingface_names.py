@@ -11,19 +11,19 @@ import pytest
 import transformer
 from tests.transformer.conftest import small
 from transformer import CausalLM, Decoder, Encoder, MaskedLM, PretrainedModel, Tokenizer, Transformer, from_pretrained
-from transformer.huggingface_names import OF_CALL, OF_TOKENIZER, TOLD
+from transformer.huggingface_names import HINTS, OF_CALL, OF_TOKENIZER
 
 IDS = np.array([[5, 6, 7]])
 TEXTS = ["one two", "three", "two </s> one"]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in TOLD for name in TOLD[owner]])
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in HINTS for name in HINTS[owner]])
 def test_a_name_of_hugging_face_is_an_error_that_names_ours(owner: str, name: str, tokenizer: Tokenizer) -> None:
     thing = {"transformer": transformer, "Tokenizer": tokenizer, "model": CausalLM(small())}[owner]
     assert not hasattr(thing, name) and name not in dir(thing)
     with pytest.raises(AttributeError, match=f"^{name}: ") as error:
         getattr(thing, name)
-    assert str(error.value).endswith(TOLD[owner][name])
+    assert str(error.value).endswith(HINTS[owner][name])
 
 
 @pytest.mark.parametrize("name", OF_CALL)
@@ -103,9 +103,11 @@ def test_a_call_is_hugging_faces(tokenizer: Tokenizer, tmp_path: Path) -> None:
 @pytest.mark.peers
 def test_every_told_name_is_hugging_faces() -> None:
     transformers = pytest.importorskip("transformers")
-    assert [name for name in TOLD["transformer"] if not hasattr(transformers, name)] == []
+    assert [name for name in HINTS["transformer"] if not hasattr(transformers, name)] == []
     tokenizer, model = transformers.PreTrainedTokenizerFast, transformers.PreTrainedModel
-    absent = {name for name in TOLD["Tokenizer"] if not hasattr(tokenizer, name)}
+    absent = {name for name in HINTS["Tokenizer"] if not hasattr(tokenizer, name)}
     set_by_instances = {name for name in absent if name.endswith(("_id", "_token"))}
     assert absent - set_by_instances <= {"encode_plus", "batch_encode_plus"}  # of version 4
-    assert {name for name in TOLD["model"] if not hasattr(model, name)} == {"generation_config"}  # set by instances too
+    assert {name for name in HINTS["model"] if not hasattr(model, name)} == {
+        "generation_config"
+    }  # set by instances too

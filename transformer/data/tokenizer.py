@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.name_hints import check_keywords, hint_names
 from minigrad.optional_imports import require
-from minigrad.told import check_keywords, tell
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
-from transformer.huggingface_names import OF_TOKENIZER, TOLD
+from transformer.huggingface_names import HINTS, OF_TOKENIZER
 from transformer.json_object import json_object
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
@@ -360,7 +360,7 @@ def with_masks(text: str, tokenizer: Tokenizer) -> str:
     return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
 
 
-tell(Tokenizer, TOLD["Tokenizer"])
+hint_names(Tokenizer, HINTS["Tokenizer"])
 
 
 def _check_ids(text: str) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from minigrad import nn
-from minigrad.told import check_keywords, tell
+from minigrad.name_hints import check_keywords, hint_names
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, Hypothesis, generate
 from transformer.decode.state import DecodingState, prompt_state, target_state
-from transformer.huggingface_names import OF_CALL, TOLD
+from transformer.huggingface_names import HINTS, OF_CALL
 from transformer.model import models as plain, stacks
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.directory import KINDS
@@ -174,5 +174,5 @@ class MaskedLM(plain.MaskedLM, PretrainedModel):
     encoder_class = Encoder
 
 
-tell(PretrainedModel, TOLD["model"])
+hint_names(PretrainedModel, HINTS["model"])
 from_pretrained = PretrainedModel.from_pretrained

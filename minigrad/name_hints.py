@@ -1,4 +1,4 @@
-"""Names of other libraries, told: using one is an error that names ours."""
+"""Name hints: using another library's name is an error that names ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def _message(name: str, ours: str) -> str:
     return f"{name}: {'' if ours.startswith('leave it out') else 'use '}{ours}"
 
 
-def told(module: str, names: Mapping[str, str]) -> Callable[[str], NoReturn]:
+def module_hints(module: str, names: Mapping[str, str]) -> Callable[[str], NoReturn]:
     """``__getattr__`` of a module: an ``AttributeError`` that names ours where there is one."""
 
     def refuse(name: str) -> NoReturn:
@@ -20,7 +20,7 @@ def told(module: str, names: Mapping[str, str]) -> Callable[[str], NoReturn]:
     return refuse
 
 
-class Told:
+class HintedName:
     """Attribute that is no attribute: access names ours, and ``hasattr`` is false."""
 
     def __init__(self, name: str, ours: str) -> None:
@@ -30,15 +30,15 @@ class Told:
         raise AttributeError(self.message)
 
 
-def tell(kind: type, names: Mapping[str, str]) -> None:
+def hint_names(kind: type, names: Mapping[str, str]) -> None:
     """Give a class the names of a table, where it has no attribute of its own."""
-    told = {name: Told(name, ours) for name, ours in names.items() if not hasattr(kind, name)}
-    for name, refused in told.items():
-        setattr(kind, name, refused)
+    hinted = {name: HintedName(name, ours) for name, ours in names.items() if not hasattr(kind, name)}
+    for name, attribute in hinted.items():
+        setattr(kind, name, attribute)
 
     def listed(self: Any) -> list[str]:
         """Names of attributes, without those."""
-        return [name for name in object.__dir__(self) if name not in told or hasattr(self, name)]
+        return [name for name in object.__dir__(self) if name not in hinted or hasattr(self, name)]
 
     kind.__dir__ = listed  # type: ignore[assignment]
 

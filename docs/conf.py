@@ -18,8 +18,8 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.linkcode",  # to the pages of source_pages
     "sphinx-mathjax-offline",
-    "reference_pages",
     "source_pages",
+    "reference_pages",
 ]
 exclude_patterns = ["_extensions", "images"]
 templates_path: list[str] = []

@@ -7,18 +7,25 @@ first public.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docutils import nodes
+from source_pages import source_address
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 FOLDER = "reference"
+PACKAGES = ("minigrad", "transformer")
 NAMESPACES = (
     *("minigrad", "minigrad.autograd", "minigrad.func", "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional"),
     *("minigrad.nn.init", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.random", "minigrad.io"),
@@ -29,27 +36,32 @@ NAMESPACES = (
 SPLIT = "minigrad"  # a page for each of its sections
 
 Sections = dict[str, list[str]]  # a module → public names, as they are imported
+public: dict[int, str] = {}  # identity of a function or class → the name by which it is described
 
 
 def public_names(namespace: str) -> list[str]:
     """Full names of what a namespace makes public, without the modules in it."""
     module = import_module(namespace)
     names = getattr(module, "__all__", None)
-    if names is None and hasattr(module, "__path__"):
-        return [name for info in pkgutil.iter_modules(module.__path__, f"{namespace}.") for name in own(info.name)]
-    if names is None:
+    if names is not None:
+        return [f"{namespace}.{name}" for name in names if not isinstance(getattr(module, name), ModuleType)]
+    if not hasattr(module, "__path__"):
         return own(namespace)
-    return [f"{namespace}.{name}" for name in names if not isinstance(getattr(module, name), ModuleType)]
+    imported = [name for name, value in vars(module).items() if is_definition(name, value)]
+    if imported:
+        return [f"{namespace}.{name}" for name in imported]
+    return [name for info in pkgutil.iter_modules(module.__path__, f"{namespace}.") for name in own(info.name)]
 
 
 def own(module: str) -> list[str]:
     """Full names of the functions and classes that a module defines."""
     values = vars(import_module(module)).items()
-    return [
-        f"{module}.{name}"
-        for name, value in values
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module
-    ]
+    return [f"{module}.{name}" for name, value in values if is_definition(name, value) and value.__module__ == module]
+
+
+def is_definition(name: str, value: Any) -> bool:
+    """Public functions and classes of the two packages."""
+    return not name.startswith("_") and callable(value) and str(getattr(value, "__module__", "")).startswith(PACKAGES)
 
 
 def value_of(name: str) -> Any:
@@ -58,18 +70,35 @@ def value_of(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def sections(namespace: str, described: dict[int, str]) -> Sections:
-    """Names of a namespace that are not described yet, by the module that defines them."""
+def sections(namespace: str) -> Sections:
+    """Names of a namespace that are not described yet, by the module that they come from."""
     found: Sections = {}
-    for name in public_names(namespace):
+    stub = stub_modules(namespace)
+    for name in sorted(public_names(namespace), key=is_alias):
         value = value_of(name)
-        if id(value) not in described:
-            if callable(value):  # other values, such as numbers, are not the same thing
-                described[id(value)] = name
-            home = getattr(value, "__module__", None) or namespace
-            home = home if home.startswith(("minigrad", "transformer")) else namespace
-            found.setdefault(home, []).append(name)
-    return found
+        if callable(value) and public.setdefault(id(value), name) != name:
+            continue
+        home = stub.get(name) or getattr(value, "__module__", None) or namespace
+        found.setdefault(home if home.startswith(PACKAGES) else namespace, []).append(name)
+    return dict(sorted(found.items()))
+
+
+def is_alias(name: str) -> bool:
+    """Names of functions that have another name themselves."""
+    return name.rpartition(".")[2] != getattr(value_of(name), "__name__", None)
+
+
+def stub_modules(namespace: str) -> dict[str, str]:
+    """The module of each name that a namespace's stub imports."""
+    stub = Path(import_module(namespace).__file__ or "").with_suffix(".pyi")
+    tree = ast.parse(stub.read_text("utf-8") if stub.exists() else "")
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {
+        f"{namespace}.{alias.asname or alias.name}": f"{namespace}.{node.module}"
+        for node in imports
+        if node.module
+        for alias in node.names
+    }
 
 
 def heading(module: str) -> str:
@@ -83,38 +112,48 @@ def titled(title: str, underline: str) -> str:
     return f"{title}\n{underline * 2 * len(title)}\n\n"
 
 
-def description(module: str, names: list[str], seen: set[str]) -> Iterator[str]:
-    """A module's text, a table of its names, and their descriptions."""
-    if module not in seen:
-        seen.add(module)
-        yield f".. automodule:: {module}\n   :no-members:\n\n"
-    yield ".. autosummary::\n   :nosignatures:\n\n" + "".join(f"   {name}\n" for name in names) + "\n"
-    for name in names:
-        value = value_of(name)
-        kind = "class" if inspect.isclass(value) else "function" if callable(value) else "data"
-        yield f".. auto{kind}:: {name}\n\n"
+def module_text(module: str, seen: set[str]) -> str:
+    """A module's docstring, where it has not been shown."""
+    if module in seen:
+        return ""
+    seen.add(module)
+    return f".. automodule:: {module}\n   :no-members:\n\n"
+
+
+def description(namespace: str, names: list[str]) -> str:
+    """A table of names, and their descriptions."""
+    documented = [name.removeprefix(f"{namespace}.") for name in names if is_definition("", value_of(name))]
+    table = ".. autosummary::\n   :nosignatures:\n\n" + "".join(f"   {name}\n" for name in documented) + "\n"
+    return f".. currentmodule:: {namespace}\n\n{table if documented else ''}" + "".join(map(entry, names))
+
+
+def entry(name: str) -> str:
+    """The directive that describes a name; of constants the value, as their type's docstring is not about them."""
+    value = value_of(name)
+    if is_definition("", value):
+        return f".. auto{'class' if inspect.isclass(value) else 'function'}:: {name}\n\n"
+    shown = getattr(value, "__name__", None) or textwrap.shorten(repr(value), 60, placeholder=" …")
+    return f".. py:data:: {name.rpartition('.')[2]}\n   :value: {shown}\n\n"
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Names and texts of all pages."""
-    known: dict[int, str] = {}
-    seen: set[str] = set()
+    seen = {*NAMESPACES, *(name for namespace in NAMESPACES for name in public_names(namespace))}
     for namespace in NAMESPACES:
-        parts = sections(namespace, known)
-        seen.add(namespace)
+        parts = sections(namespace)
         text = titled(f"``{namespace}``", "=") + f".. automodule:: {namespace}\n   :no-members:\n\n"
         if namespace == SPLIT:
-            text += ".. toctree::\n\n" + "".join(f"   {namespace}/{module}\n" for module in parts)
+            text += ".. toctree::\n\n" + "".join(f"   {namespace}/{module}\n" for module in parts) + "\n"
             for module, names in parts.items():
-                yield f"{namespace}/{module}", titled(heading(module), "=") + "".join(description(module, names, seen))
+                body = module_text(module, seen) + description(namespace, names)
+                yield f"{namespace}/{module}", titled(heading(module), "=") + body
         else:
             for module, names in parts.items():
                 title = titled(heading(module), "-") if module != namespace else ""
-                text += title + "".join(description(module, names, seen))
-        again = {name: known.get(id(value_of(name)), name) for name in public_names(namespace)}
+                text += title + module_text(module, seen) + description(namespace, names)
+        again = {name: public.get(id(value_of(name)), name) for name in public_names(namespace)}
         lines = [f"- ``{name}``: :any:`{first}`\n" for name, first in again.items() if first != name]
-        text += titled("Described elsewhere", "-") + "".join(lines) if lines else ""
-        yield namespace, text
+        yield namespace, text + (titled("Described elsewhere", "-") + "".join(lines) if lines else "")
 
 
 def generate(app: Sphinx) -> None:
@@ -129,7 +168,27 @@ def generate(app: Sphinx) -> None:
             path.write_text(text, "utf-8")
 
 
+def resolve(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """A reference to a name that is described under another name, or to the source of one that is not public."""
+    target = (
+        node["reftarget"] if node["reftarget"].startswith(PACKAGES) else f"{node.get('py:module')}.{node['reftarget']}"
+    )
+    try:
+        value = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    described = env.domains["py"].objects.get(public.get(id(value), ""))
+    if described is not None:
+        uri = f"{app.builder.get_relative_uri(node['refdoc'], described.docname)}#{described.node_id}"
+    else:
+        uri = source_address(env, node["refdoc"], value)
+    return nodes.reference("", "", content, refuri=uri, internal=True) if uri else content
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.connect("builder-inited", generate)
+    app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True}

@@ -1,14 +1,13 @@
 """Source pages: every file or directory of the repository that a page links is a page of the site, with line anchors.
 
-Links that work where the repository is browsed, such as ``../minigrad/engine/tensor.py``, work in the site then, without
-a network. The reference links the lines of each definition.
+Links that work where the repository is browsed, such as ``../minigrad/engine/tensor.py``, work in the site then,
+without a network. The reference links the lines of each definition.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
-import sys
+import pkgutil
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -34,12 +33,12 @@ def page_of(path: Path) -> str:
     return f"{PREFIX}/{path.relative_to(ROOT).as_posix()}"
 
 
-def note(env: BuildEnvironment, path: Path) -> str:
-    """Note that a path needs a page, and return its address, relative to the present page."""
+def note(env: BuildEnvironment, docname: str, path: Path) -> str:
+    """Note that a document links a path, and return the address of the path's page, relative to the document's."""
     if not hasattr(env, "source_paths"):
         env.source_paths = {}
-    env.source_paths.setdefault(env.docname, set()).add(path)
-    return env.app.builder.get_relative_uri(env.docname, page_of(path))
+    env.source_paths.setdefault(docname, set()).add(path)
+    return env.app.builder.get_relative_uri(docname, page_of(path))
 
 
 class SourceLinks(SphinxTransform):
@@ -53,7 +52,7 @@ class SourceLinks(SphinxTransform):
             target = node["reftarget"].partition("#")[0]
             path = (Path(self.env.doc2path(self.env.docname)).parent / target).resolve()
             if target and path.is_relative_to(ROOT) and not path.is_relative_to(self.env.srcdir) and path.exists():
-                uri = note(self.env, path)
+                uri = note(self.env, self.env.docname, path)
                 node.replace_self(nodes.reference("", "", *node.children, refuri=uri, internal=True))
 
 
@@ -61,18 +60,24 @@ def _is_link(node: nodes.Node) -> bool:
     return isinstance(node, addnodes.download_reference | addnodes.pending_xref) and node.get("reftype") == "myst"
 
 
-def resolve_definition(env: BuildEnvironment, domain: str, info: dict[str, str]) -> str | None:
-    """Address of the lines that define a name of the reference."""
-    value: Any = sys.modules.get(info["module"])
-    for name in info["fullname"].split("."):
-        value = getattr(value, name, None)
+def source_address(env: BuildEnvironment, docname: str, value: Any) -> str | None:
+    """Address of the lines that define a value; None for constants, and for what NumPy defines."""
     value = inspect.unwrap(getattr(value, "fget", value))
     value = getattr(value, "forward", value) if type(value).__name__ == "Primitive" else value
     try:
         path, (_, line) = Path(inspect.getsourcefile(value) or ""), inspect.getsourcelines(value)
-    except (TypeError, OSError):  # constants, and what NumPy defines
+    except (TypeError, OSError):
         return None
-    return f"{note(env, path)}#line-{line}" if path.is_relative_to(ROOT) else None
+    return f"{note(env, docname, path)}#line-{max(line, 1)}" if path.is_relative_to(ROOT) else None
+
+
+def resolve(env: BuildEnvironment, domain: str, info: dict[str, str]) -> str | None:
+    """Address of the source of a name of the reference."""
+    try:
+        value = pkgutil.resolve_name(f"{info['module']}:{info['fullname']}")
+    except (ImportError, AttributeError):  # an attribute of instances
+        return None
+    return source_address(env, env.docname, value)
 
 
 def collect(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -99,11 +104,9 @@ def children(directory: Path) -> list[Path]:
 
 def listing(directory: Path, content: list[Path]) -> str:
     """A directory's content as links."""
-    items = (
-        f'<li><a href="{escape(os.path.relpath(path, directory.parent))}.html"><code>{escape(path.name)}</code></a></li>'
-        for path in content
-    )
-    return f"<ul>\n{''.join(items)}\n</ul>"
+    names = [(escape(f"{directory.name}/{path.name}.html"), escape(path.name)) for path in content]
+    items = (f'<li><a href="{target}"><code>{name}</code></a></li>\n' for target, name in names)
+    return f"<ul>\n{''.join(items)}</ul>"
 
 
 def highlighted(path: Path) -> str:
@@ -121,7 +124,7 @@ def _purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 
 
 def _configure(app: Sphinx) -> None:
-    app.config.linkcode_resolve = lambda domain, info: resolve_definition(app.env, domain, info)
+    app.config.linkcode_resolve = lambda domain, info: resolve(app.env, domain, info)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -60,8 +60,9 @@ def own(module: str) -> list[str]:
 
 
 def is_definition(name: str, value: Any) -> bool:
-    """Public functions and classes of the two packages."""
-    return not name.startswith("_") and callable(value) and str(getattr(value, "__module__", "")).startswith(PACKAGES)
+    """Public functions, classes and operations of the two packages; NumPy's ufuncs made operations belong to them."""
+    homes = (getattr(value, "__module__", None), type(value).__module__)
+    return not name.startswith("_") and callable(value) and any(str(home).startswith(PACKAGES) for home in homes)
 
 
 def value_of(name: str) -> Any:

@@ -137,7 +137,7 @@ def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
 
 def test_every_command_has_a_page_that_runs_it() -> None:
     for name in USAGE:
-        page = ROOT / "docs" / ("index.md" if name == "demo" else f"{name}.md")
+        page = ROOT / "docs" / f"{name}.md"
         lines = [line for kind, text in _blocks(page) if kind == "sh" for line in text.splitlines()]
         assert any(f"transformer {name}" in line for line in lines), page.name
 

@@ -48,7 +48,7 @@ bitwise_right_shift = binary(np.right_shift, "bitwise_right_shift")
 
 @primitive(batching=aligned)
 def isclose(a: Array, b: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
-    """True where |a - b| ≤ atol + rtol · |b|; NaN is close to NaN only with ``equal_nan``."""
+    """True where ``|a - b| ≤ atol + rtol · |b|``; NaN is close to NaN only with ``equal_nan``."""
     return np.isclose(a, b, rtol, atol, equal_nan)
 
 

@@ -61,7 +61,7 @@ def _log_ndtr(x: Array) -> Array:
 
 
 def _lgamma(x: Array) -> Array:
-    """Log-gamma function log |Γ(x)|; +inf at 0, -1, -2, …"""
+    """Log-gamma function ``log |Γ(x)|``; +inf at 0, -1, -2, …"""
     return kernels.lgamma(x)
 
 

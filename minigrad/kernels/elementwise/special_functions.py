@@ -156,7 +156,7 @@ def _erfinv(values):
 
 
 def lgamma(x: np.ndarray) -> np.ndarray:
-    """log |Γ(x)|; +inf at the poles 0, -1, -2, …"""
+    """``log |Γ(x)|``; +inf at the poles 0, -1, -2, …"""
     return _map(_lgamma, x)
 
 

@@ -108,13 +108,13 @@ def hardswish(input: Any) -> Tensor:
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
-    """Hard shrinkage: 0 where |x| ≤ ``lambd``, x elsewhere."""
+    """Hard shrinkage: 0 where ``|x| ≤ lambd``, x elsewhere."""
     (x,) = as_floats(input=input)
     return where(abs(x) <= lambd, 0, x)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
-    """Soft shrinkage: x moved towards 0 by ``lambd``, and 0 where |x| ≤ ``lambd``.
+    """Soft shrinkage: x moved towards 0 by ``lambd``, and 0 where ``|x| ≤ lambd``.
 
     Raises:
         ValueError: ``lambd`` is negative.
@@ -248,7 +248,7 @@ def logsigmoid(input: Any) -> Tensor:
 
 
 def softsign(input: Any) -> Tensor:
-    """Softsign: x / (1 + |x|)."""
+    """Softsign: ``x / (1 + |x|)``."""
     (x,) = as_floats(input=input)
     return x / (1 + abs(x))
 

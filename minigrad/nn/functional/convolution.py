@@ -63,8 +63,8 @@ def _conv(
     """Convolution: the weighted sum of every window (a cross-correlation, as neural networks call it).
 
     Args:
-        input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
-        weight: (O, C / groups, *window).
+        input: ``(N, C, *size)`` or ``(C, *size)``, with as many spatial axes as the function's name says.
+        weight: ``(O, C / groups, *window)``.
         bias: (O,), or None.
         stride: from one window to the next.
         padding: zeros on both sides of an axis; "valid" is none, "same" as many as keep the size (with stride 1).
@@ -72,7 +72,7 @@ def _conv(
         groups: the number of parts that channels and results are split into, each of which sees only its own.
 
     Returns:
-        (N, O, *count) with count = ⌊(size + 2 · padding - dilation · (window - 1) - 1) / stride⌋ + 1; without N if
+        ``(N, O, *count)`` with count = ⌊(size + 2 · padding - dilation · (window - 1) - 1) / stride⌋ + 1; without N if
         there was none.
 
     Raises:
@@ -109,8 +109,8 @@ def _conv_transpose(
     """Transposed convolution: every element of the input adds its weighted window to the result.
 
     Args:
-        input: (N, C, *count) or (C, *count), with as many spatial axes as the function's name says.
-        weight: (C, O / groups, *window).
+        input: ``(N, C, *count)`` or ``(C, *count)``, with as many spatial axes as the function's name says.
+        weight: ``(C, O / groups, *window)``.
         bias: (O,), or None.
         stride: in the result, from the window of one element to that of the next.
         padding: what is cut off the result on both sides of an axis.
@@ -119,7 +119,7 @@ def _conv_transpose(
         dilation: from one element of a window to the next.
 
     Returns:
-        (N, O, *size) with size = (count - 1) · stride + dilation · (window - 1) + 1 - 2 · padding + output_padding;
+        ``(N, O, *size)`` with size = (count - 1) · stride + dilation · (window - 1) + 1 - 2 · padding + output_padding;
         without N if there was none.
 
     Raises:
@@ -365,9 +365,9 @@ def _correlate(x: Array, weight: Array, out: Array, stride: Sequence[int], dilat
     Source: Cho and Brand, "MEC: Memory-efficient Convolution for Deep Neural Network", ICML 2017.
 
     Args:
-        x: (G, C, N, *size), already padded.
-        weight: (G, O, C, *window).
-        out: (G, O, N, *count), written to.
+        x: ``(G, C, N, *size)``, already padded.
+        weight: ``(G, O, C, *window)``.
+        out: ``(G, O, N, *count)``, written to.
         stride: from window to window.
         dilation: from element to element.
     """

@@ -74,9 +74,9 @@ def layer_norm(
     """Layer normalization: mean 0 and variance 1 over the last axes, then ``· weight + bias``.
 
     Args:
-        input: (…, *normalized_shape).
+        input: ``(…, *normalized_shape)``.
         normalized_shape: the sizes of these axes.
-        weight, bias: (*normalized_shape), or None.
+        weight, bias: ``(*normalized_shape)``, or None.
         eps: added to the variance.
 
     Raises:
@@ -123,9 +123,9 @@ def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = No
     """Root-mean-square normalization: mean square 1 over the last axes, then ``· weight``.
 
     Args:
-        input: (…, *normalized_shape).
+        input: ``(…, *normalized_shape)``.
         normalized_shape: the sizes of these axes.
-        weight: (*normalized_shape), or None.
+        weight: ``(*normalized_shape)``, or None.
         eps: added to the mean square; the distance from 1 to the next number of this dtype when None.
 
     Raises:

@@ -89,7 +89,7 @@ def max_pool(
     """Max pooling: the largest element of every window; the first of several gets the gradient.
 
     Args:
-        input: (N, C, *size) or (C, *size).
+        input: ``(N, C, *size)`` or ``(C, *size)``.
         kernel_size: the window.
         stride: from one window to the next; the window's size by default, so that they do not overlap.
         padding: what may never be chosen on both sides of an axis; at most half a window.
@@ -98,7 +98,7 @@ def max_pool(
         return_indices: also return where in its channel each element was found, counted through the spatial axes.
 
     Returns:
-        (N, C, *count) with count = ⌊(size + 2 · padding - dilation · (window - 1) - 1) / stride⌋ + 1.
+        ``(N, C, *count)`` with count = ⌊(size + 2 · padding - dilation · (window - 1) - 1) / stride⌋ + 1.
 
     Raises:
         ValueError: shapes or arguments do not fit; the message names the argument.
@@ -126,7 +126,7 @@ def avg_pool(
     """Average pooling: the mean of every window.
 
     Args:
-        input: (N, C, *size) or (C, *size).
+        input: ``(N, C, *size)`` or ``(C, *size)``.
         kernel_size: the window.
         stride: from one window to the next; the window's size by default, so that they do not overlap.
         padding: zeros on both sides of an axis; at most half a window.
@@ -135,7 +135,7 @@ def avg_pool(
         divisor_override: divides the sum instead of the number of elements.
 
     Returns:
-        (N, C, *count) with count = ⌊(size + 2 · padding - window) / stride⌋ + 1.
+        ``(N, C, *count)`` with count = ⌊(size + 2 · padding - window) / stride⌋ + 1.
 
     Raises:
         ValueError: shapes or arguments do not fit; the message names the argument.
@@ -169,11 +169,11 @@ def _adaptive_avg_pool(input: Any, output_size: Sequence[int | None]) -> Tensor:
     """Adaptive average pooling: the means of a number of parts of each spatial axis, as even as they can be.
 
     Args:
-        input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
+        input: ``(N, C, *size)`` or ``(C, *size)``, with as many spatial axes as the function's name says.
         output_size: the number of parts, for all axes or for each; None keeps an axis as it is.
 
     Returns:
-        (N, C, *output_size).
+        ``(N, C, *output_size)``.
     """
     (x,) = as_floats(input=input)
     axes = len(output_size)
@@ -196,12 +196,12 @@ def _adaptive_max_pool(input: Any, output_size: Sequence[int | None], return_ind
     """Adaptive max pooling: the largest elements of a number of parts of each spatial axis, as even as they can be.
 
     Args:
-        input: (N, C, *size) or (C, *size), with as many spatial axes as the function's name says.
+        input: ``(N, C, *size)`` or ``(C, *size)``, with as many spatial axes as the function's name says.
         output_size: the number of parts, for all axes or for each; None keeps an axis as it is.
         return_indices: also return where in its channel each element was found, counted through the spatial axes.
 
     Returns:
-        (N, C, *output_size).
+        ``(N, C, *output_size)``.
     """
     x = as_operand(input, "input")
     indices = adaptive_max_indices(x, _parts(x, output_size))

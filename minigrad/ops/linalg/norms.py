@@ -36,7 +36,7 @@ MatrixOrder = Literal["fro", "nuc"] | float
 
 
 def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Tensor:
-    """Vector norm (Σ |x|^ord)^(1/ord) over some axes.
+    """Vector norm ``(Σ |x|^ord)^(1/ord)`` over some axes.
 
     Args:
         x: any shape. Integers become float32.

@@ -1,4 +1,4 @@
-"""Activations as layers, for :class:`~minigrad.nn.Sequential`; see :mod:`minigrad.nn.functional`."""
+"""Activation layers; :mod:`minigrad.nn.functional` has their formulas."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import graphviz
 
 from minigrad.engine.tensor import Shape
-from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, shape_text
+from minigrad.viz.picture import Block, Edge, Item, Kind, Picture, Vertex, common_block, shape_text
 
 FONT = "Helvetica"
 TITLE_WIDTH = 64  # letters
@@ -25,6 +25,7 @@ BACKWARD = "#B8431F"
 BOXES = ("#F0F3F5", "#E4EAEF")  # nested boxes alternate
 BOX_LINE = "#A9B6C1"
 SAVED = "#7F8C98"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Style(NamedTuple):
@@ -56,8 +57,10 @@ def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph
         "minigrad",
         graph_attr={
             "bgcolor": PAPER,
+            "tooltip": _plain(title),
             "rankdir": "TB",
-            "ranksep": "0.32",
+            "newrank": "true",  # titles stand above all else in their boxes
+            "ranksep": "0.17",
             "nodesep": "0.28",
             "pad": "0.3",
             "fontname": FONT,
@@ -69,12 +72,17 @@ def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph
         edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": FAINT, "color": FORWARD, "arrowsize": "0.6"},
     )
     names = {vertex: f"v{number}" for number, vertex in enumerate(picture.vertices)}
-    _draw_boxes(document, picture, names)
+    boxes = {None: document, **{block: graphviz.Digraph(f"cluster_{i}") for i, block in enumerate(picture.blocks)}}
     labelled: set[tuple[Vertex, Shape | None]] = set()
-    for edge in picture.edges:
+    gradients = {(edge.head, edge.tail) for edge in picture.edges if edge.backward}
+    for number, edge in enumerate(picture.edges):
+        if edge.saved and (edge.tail, edge.head) in gradients:
+            continue  # the gradient's arrow stands between them
         # A tensor that goes several ways has its shape on the first of them.
-        _draw_edge(document, edge, names, (edge.tail, edge.shape) not in labelled)
+        label = "" if (edge.tail, edge.shape) in labelled else f"e{number}"
+        _draw_edge(boxes[common_block([edge.tail.block, edge.head.block])], edge, names, label)
         labelled.add((edge.tail, edge.shape))
+    _draw_boxes(boxes, picture, names)
     for row in picture.rows:
         _align(document, [names[vertex] for vertex in row])
     return document
@@ -119,36 +127,58 @@ def _legend_cell(style: Style) -> str:
     return f'<TD BORDER="1"{rounded} BGCOLOR="{style.fill}" COLOR="{style.line}">{text}</TD>'
 
 
-def _draw_boxes(document: graphviz.Digraph, picture: Picture, names: Mapping[Vertex, str]) -> None:
-    """Nested clusters. Inner ones are finished first, because a cluster is added when it is complete."""
-    clusters: dict[Block, graphviz.Digraph] = {}
-    for number, block in enumerate(picture.blocks):
-        cluster = graphviz.Digraph(f"cluster_{number}")
-        depth = len(block.ancestry()) - 1
-        cluster.attr(
-            label=_lines(_title(block, picture), ()),
-            labelloc=block.title_at[0],
-            labeljust=block.title_at[1],
-            style="rounded,filled",
-            fillcolor=BOXES[depth % 2],
-            color=BOX_LINE,
-            margin="10",
-        )
-        clusters[block] = cluster
-    for vertex in picture.vertices:
-        _draw_vertex(clusters[vertex.block] if vertex.block else document, vertex, picture, names)
-    inside: dict[Block | None, list[Block]] = defaultdict(list)
+def _draw_boxes(
+    clusters: Mapping[Block | None, graphviz.Digraph], picture: Picture, names: Mapping[Vertex, str]
+) -> None:
+    """Nested clusters. Inner ones are finished first, because a cluster is added when it is complete.
+
+    A title is a vertex, above all others of its cluster: edges go around vertices, but through labels of clusters.
+    """
     for block in picture.blocks:
-        inside[block.parent].append(block)
-    boxes: list[Block | None] = [*reversed(picture.blocks), None]
-    for box in boxes:
-        for inner in inside[box]:
-            (clusters[box] if box else document).subgraph(clusters[inner])
+        cluster = clusters[block]
+        fill = BOXES[(len(block.ancestry()) - 1) % 2]
+        cluster.attr(label="", style="rounded,filled", fillcolor=fill, color=BOX_LINE, margin="8")
+        title = _title(block, picture)
+        cluster.attr(tooltip=_plain(title))
+        cluster.node(_title_name(cluster), _lines(title, ()), shape="plain", tooltip=_plain(title))
+    shapes = {edge.tail: edge.steps[0][0] if edge.steps else edge.shape for edge in reversed(picture.edges)}
+    for vertex in picture.vertices:
+        _draw_vertex(clusters[vertex.block], vertex, picture, names, shapes.get(vertex))
+    for block, first in _first_vertices(picture).items():
+        for vertex in first:
+            clusters[block].edge(_title_name(clusters[block]), names[vertex], style="invis", weight="16")
+    for block in reversed(picture.blocks):
+        if block.parent:
+            around = clusters[block.parent]
+            depth = str(len(block.ancestry()))  # the deeper the tighter
+            around.edge(_title_name(around), _title_name(clusters[block]), style="invis", weight=depth)
+        clusters[block.parent].subgraph(clusters[block])
 
 
-def _draw_vertex(where: graphviz.Digraph, vertex: Vertex, picture: Picture, names: Mapping[Vertex, str]) -> None:
+def _title_name(cluster: graphviz.Digraph) -> str:
+    return f"{cluster.name}_title"
+
+
+def _first_vertices(picture: Picture) -> dict[Block, list[Vertex]]:
+    """The vertices directly in each box that nothing in the box is drawn above."""
+    below: set[tuple[Block, Vertex]] = set()
+    for edge in picture.edges:
+        upper, lower = (edge.head, edge.tail) if edge.backward else (edge.tail, edge.head)
+        if upper.block and lower.block and not edge.saved:
+            below |= {(block, lower) for block in upper.block.ancestry()}
+    first: dict[Block, list[Vertex]] = defaultdict(list)
+    for vertex in picture.vertices:
+        if vertex.block and (vertex.block, vertex) not in below:
+            first[vertex.block].append(vertex)
+    return first
+
+
+def _draw_vertex(
+    where: graphviz.Digraph, vertex: Vertex, picture: Picture, names: Mapping[Vertex, str], shape: Shape | None
+) -> None:
     style = DERIVATIVE if vertex.backward else STYLES[vertex.kind]
     attributes = {"shape": style.shape, "style": style.style, "fillcolor": style.fill, "color": style.line}
+    attributes["tooltip"] = _tooltip(vertex, picture, shape)
     if vertex.kind == "module":
         attributes["penwidth"] = "1.6"
     small = vertex.kind in ("plumbing", "constant")
@@ -169,6 +199,19 @@ def _title(item: Item, picture: Picture) -> str:
     return f"{name} × {repeat.times}" if repeat else name
 
 
+def _tooltip(vertex: Vertex, picture: Picture, shape: Shape | None) -> str:
+    """Text to show where a pointer rests: the operation, its parameters, the shape of its result."""
+    parts = [_title(vertex, picture), *vertex.details]
+    if vertex.kind in ("op", "plumbing", "module") and shape is not None:
+        parts.append(f"result {shape_text(shape)}")
+    return _plain(" · ".join(parts))
+
+
+def _plain(text: str) -> str:
+    """Text of an attribute, in which a backslash means itself."""
+    return graphviz.escape(CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
 def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
     """Lines of a label: a title, and smaller lines below it."""
     first = f'<FONT POINT-SIZE="{size}">{escape(title)}</FONT>'
@@ -176,21 +219,27 @@ def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
     return f"<{first}{below}>"
 
 
-def _draw_edge(document: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, str], labelled: bool) -> None:
-    # The spaces keep the text off the line.
-    label = f"  {shape_text(edge.shape)} " if labelled and edge.shape is not None else ""
+def _draw_edge(where: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, str], label: str) -> None:
     tail, head = names[edge.tail], names[edge.head]
+    shape = "" if edge.shape is None else f" · {shape_text(edge.shape)}"
+    tip = _plain(f"{edge.tail.label} → {edge.head.label}{' · saved for backward' if edge.saved else shape}")
     if edge.saved:
-        document.edge(tail, head, color=SAVED, style="dotted", arrowhead="none", minlen="0", weight="0")
+        look = {"color": SAVED, "style": "dotted", "arrowhead": "none", "minlen": "0", "weight": "0"}
+        where.edge(tail, head, tooltip=tip, **look)
     elif edge.backward:
-        # Reversed: gradients flow up beside the values that flow down.
-        document.edge(head, tail, label, color=BACKWARD, fontcolor=BACKWARD, dir="back", weight="2")
+        # Reversed: gradients flow up beside the values that flow down, and have their shapes.
+        where.edge(head, tail, tooltip=tip, color=BACKWARD, dir="back", weight="2")
     elif edge.tail.kind in ("parameter", "constant"):  # their own lines give the shape
-        document.edge(tail, head, color=STYLES[edge.tail.kind].line)
-    else:
-        document.edge(tail, head, label, weight="4" if label else "1")
+        where.edge(tail, head, tooltip=tip, color=STYLES[edge.tail.kind].line)
+    elif edge.shape is None or not label:
+        where.edge(tail, head, tooltip=tip)
+    else:  # a vertex, because edges go around vertices, but through labels of edges
+        text = f'<<FONT POINT-SIZE="9" COLOR="{FAINT}">{shape_text(edge.shape)}</FONT>>'
+        where.node(label, text, shape="plain", tooltip=tip)
+        where.edge(tail, label, tooltip=tip, dir="none", weight="4")
+        where.edge(label, head, tooltip=tip, weight="4")
 
 
 def escape(text: str) -> str:
     """Escape text for an HTML-like label; control characters, not allowed in XML, become a replacement character."""
-    return html.escape(re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text))
+    return html.escape(CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
@@ -14,12 +15,12 @@ Kind = Literal["op", "plumbing", "module", "parameter", "input", "constant", "ou
 
 @dataclass(eq=False)
 class Block:
-    """Block: the box of one module call."""
+    """Block: the box of one module call, or of one run through a loop's body."""
 
     label: str  # the module's attribute name in its parent
     kind: str  # its class
     parent: Block | None = None
-    title_at: Literal["tl", "bl", "br"] = "tl"  # the corner of its title: top left, bottom left, bottom right
+    loop: bool = False  # one run through a loop, which is no module
 
     def ancestry(self) -> list[Block]:
         """Enclosing boxes, from the outermost to this one."""
@@ -40,6 +41,7 @@ class Vertex:
     block: Block | None = None  # the innermost box around it
     details: tuple[str, ...] = ()  # further lines
     backward: bool = False  # part of a derivative
+    differentiates: Vertex | None = None  # of a derivative: the operation
     parameters: Mapping[int, int] = field(default_factory=dict)  # parameters: identity to number of elements
     module: Block | None = None  # the closed module
     html: str = ""  # the inside of an HTML-like label, for figures
@@ -93,6 +95,11 @@ class Picture:
         """All boxes, outer ones first."""
         found = (block for vertex in self.vertices if vertex.block for block in vertex.block.ancestry())
         return list(dict.fromkeys(found))
+
+
+def stem(label: str) -> str:
+    """Label without its number: ``layers`` for ``layers.0`` and ``layers.1``."""
+    return re.sub(r"\.?\d+$", "", label)
 
 
 def shape_text(shape: Shape) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.engine.backward import backward_pass
 from minigrad.engine.grad_mode import enable_grad
 from minigrad.engine.primitive import connected
-from minigrad.engine.tensor import Array, Node, Scope, Shape, Tensor, scope
+from minigrad.engine.tensor import Array, Node, Observer, Scope, Shape, Tensor, observers, scope
 from minigrad.nn.module import Parameter
 from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
 
@@ -100,6 +100,7 @@ class _Tracer:
         self.named: dict[str, Vertex] = {}
         self.operations: dict[Vertex, list[str]] = {}  # operations of a derivative's vertex
         self.derivatives: dict[int, Vertex] = {}
+        self.differentiated = _Differentiated()
         self.sums: set[Vertex] = set()
         self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives
         self.stops: dict[Key, Vertex] = {}
@@ -224,7 +225,11 @@ class _Tracer:
         for cotangent in cotangents:
             self.stop(cotangent, Vertex("input", "∂ output", details=(shape_text(cotangent.shape),), backward=True))
         leaves = [leaf for leaf in forward if isinstance(leaf, Tensor)]
-        gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        token = observers.set((*observers.get(), self.differentiated))
+        try:
+            gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        finally:
+            observers.reset(token)
         self.kept_alive += [*cotangents, *gradients]
         known = {id(vertex) for vertex in forward}
         for node in _order((gradient.edge for gradient in gradients if gradient is not None), self.stops):
@@ -246,6 +251,9 @@ class _Tracer:
         vertex = self.derivatives.get(id(scope))
         if vertex is None:
             vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
+            if id(scope) in self.differentiated.nodes:
+                source, _ = self.source((self.differentiated.nodes[id(scope)], 0))
+                vertex.differentiates = source if isinstance(source, Vertex) else None
         if scope.label == "sum":
             self.sums.add(vertex)
         else:
@@ -266,6 +274,22 @@ class _Tracer:
         for (identity, _), vertex in self.leaves.items():
             if uses[identity] > 1:
                 vertex.details += ("shared",)
+
+
+class _Differentiated(Observer):
+    """Observer of a backward pass: the node of each derivative, and of each sum of a result's gradients, by its scope."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Node] = {}
+        self.kept_alive: list[Any] = []
+
+    def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None:
+        self.kept_alive += [*cotangents, *gradients]
+        for tensors, kind in ((cotangents, ("sum", "add")), (gradients, ("backward", node.op.name))):
+            for tensor in tensors:
+                scope = _derived_scope(tensor.node.scope) if isinstance(tensor, Tensor) and tensor.node else None
+                if scope is not None and (scope.label, scope.kind) == kind:
+                    self.nodes.setdefault(id(scope), node)
 
 
 def _composed(node: Node) -> list[Tensor]:

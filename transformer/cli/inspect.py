@@ -162,7 +162,7 @@ def add_draw(commands: Any) -> None:
         type=Path,
         default=Path("attention.svg"),
         metavar="FILE",
-        help="output file: .svg, .png, .pdf or .dot (default: attention.svg)",
+        help="output file: .svg, .png or .dot (default: attention.svg)",
     )
 
 

@@ -17,12 +17,8 @@ from transformer.model.attention import MultiHeadAttention, Visibility, record_a
 from transformer.plots.attention_heatmap import heatmaps, mask_table
 from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel, Transformer
 
-# The box of each projection; its title is where no edge passes.
-LANES = {
-    "query": Block("Q", "queries", title_at="bl"),
-    "key": Block("K", "keys", title_at="br"),
-    "value": Block("V", "values", title_at="br"),
-}
+# The box of each projection.
+LANES = {"query": Block("Q", "queries"), "key": Block("K", "keys"), "value": Block("V", "values")}
 
 
 BIAS = "position bias"
@@ -105,7 +101,7 @@ def draw_attention(
         max_tokens: maximum number of rows and columns of the weights.
 
     Returns:
-        A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
+        A picture with ``save(path)`` (``.svg``, ``.png``, ``.dot``) and ``to_dot()``; notebooks show it.
 
     Raises:
         TypeError: the model is of another kind.
@@ -223,8 +219,6 @@ def _picture(call: _Call, max_tokens: int) -> Picture:
     _name_projections(picture, call.layer)
     picture = _in_lanes(picture)
     parts = _Parts(picture)
-    if parts.softmax.block is not None:
-        parts.softmax.block.title_at = "bl"  # where no edge passes
     picture = _with_rotations(picture, parts)
     picture = _with_hidden_scores(picture, parts, call, max_tokens)
     _name_operations(parts, call)

@@ -25,6 +25,7 @@ BACKWARD = "#B8431F"
 BOXES = ("#F0F3F5", "#E4EAEF")  # nested boxes alternate
 BOX_LINE = "#A9B6C1"
 SAVED = "#7F8C98"
+BARE = {"shape": "plaintext", "width": "0", "height": "0", "margin": "0.06,0.02"}  # text that edges go around
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -59,8 +60,8 @@ def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph
             "bgcolor": PAPER,
             "tooltip": _plain(title),
             "rankdir": "TB",
-            "newrank": "true",  # titles stand above all else in their boxes
-            "ranksep": "0.17",
+            "newrank": "true",  # vertices of different boxes can share a row
+            "ranksep": "0.14",
             "nodesep": "0.28",
             "pad": "0.3",
             "fontname": FONT,
@@ -72,24 +73,28 @@ def to_dot(picture: Picture, title: str, subtitle: str = "") -> graphviz.Digraph
         edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": FAINT, "color": FORWARD, "arrowsize": "0.6"},
     )
     names = {vertex: f"v{number}" for number, vertex in enumerate(picture.vertices)}
-    boxes = {None: document, **{block: graphviz.Digraph(f"cluster_{i}") for i, block in enumerate(picture.blocks)}}
-    labelled: set[tuple[Vertex, Shape | None]] = set()
+    labels = _labels(picture)
+    _draw_boxes(document, picture, names, labels)
     gradients = {(edge.head, edge.tail) for edge in picture.edges if edge.backward}
-    for number, edge in enumerate(picture.edges):
-        if edge.saved and (edge.tail, edge.head) in gradients:
-            continue  # the gradient's arrow stands between them
-        # A tensor that goes several ways has its shape on the first of them.
-        label = "" if (edge.tail, edge.shape) in labelled else f"e{number}"
-        _draw_edge(boxes[common_block([edge.tail.block, edge.head.block])], edge, names, label)
-        labelled.add((edge.tail, edge.shape))
-    _draw_boxes(boxes, picture, names)
+    for edge in picture.edges:
+        if not (edge.saved and (edge.tail, edge.head) in gradients):  # the gradient's arrow stands between them
+            _draw_edge(document, edge, names, labels.get(edge))
     for row in picture.rows:
         _align(document, [names[vertex] for vertex in row])
     return document
 
 
+def _labels(picture: Picture) -> dict[Edge, str]:
+    """Names of the labels of edges: a tensor that goes several ways has its shape on the first of them."""
+    first: dict[tuple[Vertex, Shape], Edge] = {}
+    for edge in picture.edges:
+        in_ink = edge.tail.kind in ("parameter", "constant")  # their own lines give the shape
+        if edge.shape is not None and not (edge.backward or edge.saved or in_ink):
+            first.setdefault((edge.tail, edge.shape), edge)
+    return {edge: f"e{number}" for number, edge in enumerate(first.values())}
+
+
 def _align(document: graphviz.Digraph, names: Sequence[str]) -> None:
-    document.attr(newrank="true")  # otherwise vertices of different boxes cannot share a row
     with document.subgraph(graph_attr={"rank": "same"}) as row:
         for left, right in pairwise(names):
             row.edge(left, right, style="invis")
@@ -101,7 +106,8 @@ def heading(title: str, subtitle: str, legend: str) -> str:
     lines = [f'<FONT POINT-SIZE="18"><B>{wrapped}</B></FONT>']
     if subtitle:
         lines.append(f'<FONT POINT-SIZE="11" COLOR="{FAINT}">{escape(subtitle)}</FONT>')
-    lines.append(legend)
+    if legend:
+        lines.append(legend)
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2">{rows}</TABLE>>'
 
@@ -115,6 +121,8 @@ def _legend(picture: Picture) -> str:
     arrows = ((FORWARD, "↓ forward"), (BACKWARD, "↑ backward"), (FAINT, "… saved for backward")) if backward else ()
     cells = [_legend_cell(style) for style in styles]
     cells += [f'<TD><FONT COLOR="{ink}" POINT-SIZE="9">{text}</FONT></TD>' for ink, text in arrows]
+    if not cells:
+        return ""
     letters = sum(len(style.legend) for style in styles) + sum(len(text) for _, text in arrows)
     # A fixed size, or its cells would stretch below a long title.
     size = f'FIXEDSIZE="TRUE" WIDTH="{round(4.4 * letters) + 12 * len(cells)}" HEIGHT="28"'
@@ -128,31 +136,42 @@ def _legend_cell(style: Style) -> str:
 
 
 def _draw_boxes(
-    clusters: Mapping[Block | None, graphviz.Digraph], picture: Picture, names: Mapping[Vertex, str]
+    document: graphviz.Digraph, picture: Picture, names: Mapping[Vertex, str], labels: Mapping[Edge, str]
 ) -> None:
     """Nested clusters. Inner ones are finished first, because a cluster is added when it is complete.
 
-    A title is a vertex, above all others of its cluster: edges go around vertices, but through labels of clusters.
+    The title of a cluster is a vertex above all others in it, and so are the labels of edges, because edges go around
+    vertices, but through labels.
     """
+    clusters: dict[Block | None, graphviz.Digraph] = {None: document}
+    for number, block in enumerate(picture.blocks):
+        clusters[block] = graphviz.Digraph(f"cluster_{number}")
     for block in picture.blocks:
         cluster = clusters[block]
         fill = BOXES[(len(block.ancestry()) - 1) % 2]
         cluster.attr(label="", style="rounded,filled", fillcolor=fill, color=BOX_LINE, margin="8")
         title = _title(block, picture)
         cluster.attr(tooltip=_plain(title))
-        cluster.node(_title_name(cluster), _lines(title, ()), shape="plain", tooltip=_plain(title))
+        cluster.node(_title_name(cluster), _lines(title, ()), tooltip=_plain(title), **BARE)
     shapes = {edge.tail: edge.steps[0][0] if edge.steps else edge.shape for edge in reversed(picture.edges)}
     for vertex in picture.vertices:
         _draw_vertex(clusters[vertex.block], vertex, picture, names, shapes.get(vertex))
+    for edge, label in labels.items():
+        text = f'<<FONT POINT-SIZE="9" COLOR="{FAINT}">{shape_text(edge.shape or ())}</FONT>>'
+        where = clusters[common_block([edge.tail.block, edge.head.block])]
+        where.node(label, text, tooltip=_edge_tooltip(edge), **BARE)
     for block, first in _first_vertices(picture).items():
         for vertex in first:
             clusters[block].edge(_title_name(clusters[block]), names[vertex], style="invis", weight="16")
-    for block in reversed(picture.blocks):
-        if block.parent:
-            around = clusters[block.parent]
-            depth = str(len(block.ancestry()))  # the deeper the tighter
-            around.edge(_title_name(around), _title_name(clusters[block]), style="invis", weight=depth)
-        clusters[block.parent].subgraph(clusters[block])
+    inside: dict[Block | None, list[Block]] = defaultdict(list)
+    for block in picture.blocks:
+        inside[block.parent].append(block)
+    for around in (*reversed(picture.blocks), None):
+        for block in inside[around]:
+            if around:
+                title, inner = _title_name(clusters[around]), _title_name(clusters[block])
+                clusters[around].edge(title, inner, style="invis", weight=str(len(block.ancestry())))  # inner ones tighter
+            clusters[around].subgraph(clusters[block])
 
 
 def _title_name(cluster: graphviz.Digraph) -> str:
@@ -219,25 +238,25 @@ def _lines(title: str, details: tuple[str, ...], size: int = 11) -> str:
     return f"<{first}{below}>"
 
 
-def _draw_edge(where: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, str], label: str) -> None:
-    tail, head = names[edge.tail], names[edge.head]
-    shape = "" if edge.shape is None else f" · {shape_text(edge.shape)}"
-    tip = _plain(f"{edge.tail.label} → {edge.head.label}{' · saved for backward' if edge.saved else shape}")
+def _draw_edge(document: graphviz.Digraph, edge: Edge, names: Mapping[Vertex, str], label: str | None) -> None:
+    tail, head, tip = names[edge.tail], names[edge.head], _edge_tooltip(edge)
     if edge.saved:
         look = {"color": SAVED, "style": "dotted", "arrowhead": "none", "minlen": "0", "weight": "0"}
-        where.edge(tail, head, tooltip=tip, **look)
+        document.edge(tail, head, tooltip=tip, **look)
     elif edge.backward:
         # Reversed: gradients flow up beside the values that flow down, and have their shapes.
-        where.edge(head, tail, tooltip=tip, color=BACKWARD, dir="back", weight="2")
-    elif edge.tail.kind in ("parameter", "constant"):  # their own lines give the shape
-        where.edge(tail, head, tooltip=tip, color=STYLES[edge.tail.kind].line)
-    elif edge.shape is None or not label:
-        where.edge(tail, head, tooltip=tip)
-    else:  # a vertex, because edges go around vertices, but through labels of edges
-        text = f'<<FONT POINT-SIZE="9" COLOR="{FAINT}">{shape_text(edge.shape)}</FONT>>'
-        where.node(label, text, shape="plain", tooltip=tip)
-        where.edge(tail, label, tooltip=tip, dir="none", weight="4")
-        where.edge(label, head, tooltip=tip, weight="4")
+        document.edge(head, tail, tooltip=tip, color=BACKWARD, dir="back", weight="2")
+    elif label is None:
+        ink = STYLES[edge.tail.kind].line if edge.tail.kind in ("parameter", "constant") else FORWARD
+        document.edge(tail, head, tooltip=tip, color=ink)
+    else:
+        document.edge(tail, label, tooltip=tip, dir="none", weight="4")
+        document.edge(label, head, tooltip=tip, weight="4")
+
+
+def _edge_tooltip(edge: Edge) -> str:
+    shape = "" if edge.shape is None else f" · {shape_text(edge.shape)}"
+    return _plain(f"{edge.tail.label} → {edge.head.label}{' · saved for backward' if edge.saved else shape}")
 
 
 def escape(text: str) -> str:

@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from minigrad.optional_imports import require
+from transformer.data.byte_level import byte_text
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
 from transformer.json_object import json_object
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
+PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 CONTEXT = 4  # tokens before another that its text may depend on
 LANGUAGE = re.compile(r">>[^\s<>]+<<")  # Marian's prefix for the target language
 SHOWN = 10  # of their languages, in an error
@@ -215,9 +217,11 @@ class Tokenizer:
             yield rest
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Token texts of ids, as for the axis of a picture; bytes that are not a whole character show as �."""
+        """Token texts of ids, as for the axis of a picture; bytes of unfinished characters show as ``<0xE2>``."""
         special = self._special()
-        return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+        texts = [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+        pieces = (self._tokenizer.id_to_token(int(i)) or "" for i in ids)
+        return [byte_text(p) if UNFINISHED in text else text for text, p in zip(texts, pieces, strict=True)]
 
     @cached_property
     def _languages(self) -> dict[str, int]:
@@ -340,3 +344,10 @@ def _end_texts(library: Any, tokenizer: Any) -> None:
         tokenizer.post_processor = library.processors.TemplateProcessing(
             single=f"$A {end}", pair=f"$A {end} $B {end}", special_tokens=[(end, eos_id)]
         )
+
+
+def with_masks(text: str, tokenizer: Tokenizer) -> str:
+    """Replace each ``[MASK]`` of a text by the tokenizer's own mask token, if it has one."""
+    mask = tokenizer.special_names.get("mask")
+    # A token includes the space before it, and so does the mask that stands for one.
+    return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)

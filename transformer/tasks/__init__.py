@@ -6,9 +6,10 @@ callbacks of trainings and evaluations.
 
 from typing import Any
 
+from transformer.data.tokenizer import PLACEHOLDER
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.corpora import files_among
-from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
+from transformer.tasks.masked import Candidate, Filling, fill
 from transformer.tasks.reporting import Progress, Reporter, Sample
 from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, is_trusted, read_task
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
@@ -45,5 +46,4 @@ __all__ = [
     "is_trusted",
     "read_task",
     "train",
-    "with_masks",
 ]

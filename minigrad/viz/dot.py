@@ -170,7 +170,9 @@ def _draw_boxes(
         for block in inside[around]:
             if around:
                 title, inner = _title_name(clusters[around]), _title_name(clusters[block])
-                clusters[around].edge(title, inner, style="invis", weight=str(len(block.ancestry())))  # inner ones tighter
+                clusters[around].edge(
+                    title, inner, style="invis", weight=str(len(block.ancestry()))
+                )  # inner ones tighter
             clusters[around].subgraph(clusters[block])
 
 
@@ -215,7 +217,8 @@ def _title(item: Item, picture: Picture) -> str:
         name = " · ".join(filter(None, (name, item.kind)))
     elif item.kind == "module" and item.backward:
         name = f"∂ {name}"
-    return f"{name} × {repeat.times}" if repeat else name
+    times = repeat.times if repeat else 1
+    return f"{name} × {times}" if repeat or (isinstance(item, Block) and item.loop) else name
 
 
 def _tooltip(vertex: Vertex, picture: Picture, shape: Shape | None) -> str:

@@ -66,7 +66,9 @@ def graph(
         outputs = _named_outputs(output_or_module)
         whole = trace(outputs, opens=lambda node: open_fused, backward=backward)
         title = name or " and ".join(label for label, _ in outputs)
-    return Graph(to_dot(_fitted(box_loops(whole), depth), title, count_text(whole.parameters) if whole.parameters else ""))
+    return Graph(
+        to_dot(_fitted(box_loops(whole), depth), title, count_text(whole.parameters) if whole.parameters else "")
+    )
 
 
 def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool, open_fused: bool) -> Picture:
@@ -148,7 +150,10 @@ def _fitted(whole: Picture, depth: int | None) -> Picture:
     if depth is not None:
         return fold(close(whole, lambda block: level(block) > depth))
     inside = Counter(
-        block for vertex in whole.vertices if vertex.block and _is_operation(vertex) for block in vertex.block.ancestry()
+        block
+        for vertex in whole.vertices
+        if vertex.block and _is_operation(vertex)
+        for block in vertex.block.ancestry()
     )
     best = None
     for opened in range(max(map(level, whole.blocks), default=0) + 1):

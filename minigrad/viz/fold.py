@@ -132,13 +132,14 @@ class _Folder:
         """Signature of each vertex inside: a number for its computation from the item's inputs."""
         found: dict[Vertex, int] = {}
         depth = len(item.ancestry()) if isinstance(item, Block) else 0
+        named = stem if isinstance(item, Block) and item.loop else str  # the runs of a loop use layers.0, layers.1, …
         for vertex in self.content[item]:
             outside = vertex is item
             path = () if outside or vertex.block is None else vertex.block.ancestry()[depth:]
-            names = tuple((block.label, block.kind) for block in path)
+            names = tuple((named(block.label), block.kind) for block in path)
             computed_from = [edge for edge in self.incoming[vertex] if vertex.backward or not edge.backward]
             sources = tuple((edge.shape, found.get(edge.tail)) for edge in computed_from)  # no gradients that return
-            name = "" if outside else vertex.label
+            name = "" if outside else named(vertex.label)
             found[vertex] = hash((names, name, vertex.details, vertex.backward, sources))
         return found
 

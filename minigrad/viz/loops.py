@@ -16,8 +16,8 @@ LONGEST = 12  # results of one kind within a loop's body
 def box_loops(picture: Picture) -> Picture:
     """Put each run through a loop's body into a box, and return the picture.
 
-    A run includes its derivatives, and the parameters, inputs and constants that it alone reads; those that several runs
-    share stay outside.
+    A run includes its derivatives, and the parameters, inputs and constants that it alone reads; those that several
+    runs share stay outside.
     """
     waiting: list[Block | None] = [None, *picture.blocks]
     while waiting:
@@ -74,11 +74,12 @@ class _Level:
             for items in self.with_sources(loop):
                 box = Block("", "repeated", self.around, loop=True)
                 boxes.append(box)
-                for item in [*items, *(vertex for item in items for vertex in self.derivatives[item])]:
-                    if isinstance(item, Vertex):
-                        item.block = box
-                    else:
+                for item in items:
+                    if isinstance(item, Block):
                         item.parent = box
+                    for vertex in (item, *self.derivatives[item]):
+                        if isinstance(vertex, Vertex):
+                            vertex.block = box
                 free -= items
         return boxes
 
@@ -90,12 +91,12 @@ class _Level:
                 ends[self.likeness[item]].append(item)
         for alike in ends.values():
             if len(alike) >= FEWEST:
-                yield from self.periodic(list(self.runs(alike, free)))
+                yield from self.periodic(alike, self.behind(alike, free))
 
-    def runs(self, ends: Sequence[Item], free: Collection[Item]) -> Iterator[_Run]:
+    def behind(self, ends: Sequence[Item], free: Collection[Item]) -> list[_Run]:
         """What each end is computed from, without what an earlier end is."""
         seen: set[Item] = set()
-        behind: list[set[Item]] = []
+        runs = []
         for end in ends:
             found, stack = set(), [end]
             while stack:
@@ -104,10 +105,8 @@ class _Level:
                     seen.add(item)
                     found.add(item)
                     stack.extend(self.sources[item])
-            behind.append(found)
-        behind[0] = self.corresponding(ends[0], ends[1], behind[1])  # without what came before the loop
-        for items in behind:
-            yield self.run(items)
+            runs.append(self.run(found))
+        return runs
 
     def corresponding(self, end: Item, model: Item, run: Collection[Item]) -> set[Item]:
         """Items behind ``end`` in the places of those of another run behind ``model``."""
@@ -121,29 +120,37 @@ class _Level:
 
     def run(self, items: set[Item]) -> _Run:
         inside = Counter(
-            (self.likeness[item], *(self.likeness[source] if source in items else None for source in self.sources[item]))
+            (
+                self.likeness[item],
+                *(self.likeness[source] if source in items else None for source in self.sources[item]),
+            )
             for item in items
         )
         return _Run(frozenset(items), frozenset(inside.items()))
 
-    def periodic(self, runs: Sequence[_Run]) -> Iterator[Sequence[_Run]]:
+    def periodic(self, ends: Sequence[Item], behind: Sequence[_Run]) -> Iterator[Sequence[_Run]]:
         """Stretches of equal runs, or of equal groups of ``period`` runs."""
-        for period in range(1, min(LONGEST, len(runs) // FEWEST) + 1):
-            start = 0
+        for period in range(1, min(LONGEST, len(ends) // FEWEST) + 1):
+            # Behind the first end is also what came before the loop.
+            first = self.run(self.corresponding(ends[0], ends[period], behind[period].items))
+            runs = [first, *behind[1:]]
             pairs = zip(runs, runs[period:], strict=False)
-            for equal, stretch in groupby(pair[0].likeness == pair[1].likeness for pair in pairs):
+            start = 0
+            for equal, stretch in groupby(run.likeness == later.likeness for run, later in pairs):
                 length = len(list(stretch))
                 times = length // period + 1 if equal else 0
-                loop = [
-                    self.run(set().union(*(run.items for run in runs[first : first + period])))
-                    for first in range(start, start + times * period, period)
-                ]
-                if times >= FEWEST and not self.is_simple(loop[0]) and all(map(self.follows, *zip(*pairwise(loop)))):
+                places = range(start, start + times * period, period)
+                loop = [self.run({item for run in runs[i : i + period] for item in run.items}) for i in places]
+                if times >= FEWEST and not self.is_simple(loop[0]) and self.is_chain(loop):
                     yield loop
                 start += length
 
-    def follows(self, before: _Run, run: _Run) -> bool:
-        return any(source in before.items for item in run.items for source in self.sources[item])
+    def is_chain(self, loop: Sequence[_Run]) -> bool:
+        """True if each run computes from the one before."""
+        return all(
+            any(source in before.items for item in run.items for source in self.sources[item])
+            for before, run in pairwise(loop)
+        )
 
     def is_simple(self, run: _Run) -> bool:
         """True for modules or operations of one kind, each on one value: they are folded without a box."""

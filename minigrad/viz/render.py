@@ -88,7 +88,9 @@ def _render_pure(source: str, form: str) -> bytes:
         raise FileNotFoundError(f"no Graphviz found to draw with; install {INSTALL}. A .dot file needs neither")
     if form == "png" and (absent := sorted(set(filter(_without_glyph, source)))):
         letters = " ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
-        warnings.warn(f"the PNG shows empty boxes for {letters}; an .svg shows them in the reader's fonts", stacklevel=4)
+        warnings.warn(
+            f"the PNG shows empty boxes for {letters}; an .svg shows them in the reader's fonts", stacklevel=4
+        )
     done = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
     if done.returncode:  # standard error also has warnings about letters whose width it does not know
         raise RuntimeError(f"graphviz-pure failed: {done.stderr.decode(errors='replace').strip()}")

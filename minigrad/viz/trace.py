@@ -277,7 +277,7 @@ class _Tracer:
 
 
 class _Differentiated(Observer):
-    """Observer of a backward pass: the node of each derivative, and of each sum of a result's gradients, by its scope."""
+    """Observer of a backward pass: the node of each derivative, and of each sum of gradients, by its scope."""
 
     def __init__(self) -> None:
         self.nodes: dict[int, Node] = {}

@@ -65,19 +65,20 @@ class Drawn:
 
     def __init__(self, picture: viz.Graph) -> None:
         self.root = ElementTree.fromstring(picture._repr_svg_())
-        self.nodes = {self._name(group): self._texts(group) for group in self._groups("node")}
-        self.clusters = [" ".join(self._texts(group)) for group in self._groups("cluster")]
-        self.edges = [tuple(self._name(group).split("->")) for group in self._groups("edge")]
-        self.edge_texts = [text.strip() for group in self._groups("edge") for text in self._texts(group)]
+        texts = {self._name(group): self._texts(group) for group in self._groups("node")}
+        self.nodes = {name: lines for name, lines in texts.items() if name.startswith("v")}
+        titles = [name for name in texts if name.endswith("_title")]
+        self.clusters = [" ".join(texts[name]) for name in sorted(titles, key=lambda name: int(name.split("_")[1]))]
+        ends = [tuple(self._name(group).split("->")) for group in self._groups("edge")]
+        after = {tail: head for tail, head in ends if tail.startswith("e")}  # a label stands in the middle of its edge
+        self.edges = [(tail, after.get(head, head)) for tail, head in ends if tail not in after]
+        self.edge_texts = [text.strip() for name, lines in texts.items() if name.startswith("e") for text in lines]
 
     def _groups(self, kind: str) -> list[ElementTree.Element]:
         return [group for group in self.root.iter(f"{SVG}g") if group.get("class") == kind]
 
     def _name(self, group: ElementTree.Element) -> str:
-        title = group.find(f"{SVG}title")
-        assert title is not None
-        assert title.text is not None
-        return title.text
+        return group.attrib["data-name"]
 
     def _texts(self, group: ElementTree.Element) -> list[str]:
         return [element.text or "" for element in group.iter(f"{SVG}text")]

@@ -233,9 +233,7 @@ def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
     return scope
 
 
-def _overview(
-    model: nn.Module, reading: _Reading, heads: Sequence[int] | str | None, max_tokens: int
-) -> Picture:
+def _overview(model: nn.Module, reading: _Reading, heads: Sequence[int] | str | None, max_tokens: int) -> Picture:
     """Picture of the weights of all layers."""
     with record_attention(model) as recorded:
         model(*(np.array([ids]) for ids in reading.arguments))

@@ -68,7 +68,12 @@ def mask_table(mask: Array, shape: str) -> str:
 def _panel(lines: Iterable[str], columns: int, note: str) -> str:
     across = f'<TD COLSPAN="{columns}">{{}}</TD>'
     return _table(
-        [across.format("<B>attention weights</B>"), *lines, across.format(_small(note, FAINT)), across.format(_scale())],
+        [
+            across.format("<B>attention weights</B>"),
+            *lines,
+            across.format(_small(note, FAINT)),
+            across.format(_scale()),
+        ],
         f'BORDER="1" BGCOLOR="{PAPER}" STYLE="ROUNDED" CELLBORDER="0" CELLSPACING="6"',
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 from xml.etree import ElementTree
 
@@ -66,7 +65,8 @@ def _dark_style(root: ElementTree.Element) -> str:
 
 
 def dark(colour: str) -> str:
-    """Counterpart of a colour on a dark page: the same hue, light instead of dark."""
-    hue, lightness, saturation = colorsys.rgb_to_hls(*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)))
-    lightness = DARKEST + (1 - DARKEST) * (1 - lightness)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, saturation * 0.8))
+    """Counterpart of a colour on a dark page: of the same hue and chroma, light instead of dark."""
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    lightness = (max(parts) + min(parts)) / 510
+    shift = 255 * (DARKEST + (1 - DARKEST) * (1 - lightness) - lightness)
+    return "#" + "".join(f"{min(max(round(part + shift), 0), 255):02x}" for part in parts)

@@ -226,6 +226,10 @@ def _tooltip(vertex: Vertex, picture: Picture, shape: Shape | None) -> str:
     parts = [_title(vertex, picture), *vertex.details]
     if vertex.kind in ("op", "plumbing", "module") and shape is not None:
         parts.append(f"result {shape_text(shape)}")
+    if vertex.saved_bytes:
+        parts.append(f"{vertex.saved_bytes:,} bytes saved")
+    if vertex.gradient_norm is not None:
+        parts.append(f"gradient norm {vertex.gradient_norm:.3g}")
     return _plain(" · ".join(parts))
 
 

@@ -28,6 +28,7 @@ def close(picture: Picture, closed: Callable[[Block], bool]) -> Picture:
             modules[key].module = module
         stand_in[vertex] = modules[key]
         modules[key].parameters = {**modules[key].parameters, **vertex.parameters}
+        modules[key].saved_bytes += vertex.saved_bytes
     for (module, backward), vertex in modules.items():
         count = sum(vertex.parameters.values())
         vertex.details = ("derivative" if backward else module.kind, *([count_text(count)] if count else []))

@@ -44,6 +44,8 @@ class Vertex:
     differentiates: Vertex | None = None  # of a derivative: the operation
     parameters: Mapping[int, int] = field(default_factory=dict)  # parameters: identity to number of elements
     module: Block | None = None  # the closed module
+    saved_bytes: int = 0  # of the arrays that an operation keeps for its derivative
+    gradient_norm: float | None = None  # of a leaf, after a backward pass
     html: str = ""  # the inside of an HTML-like label, for figures
 
 

@@ -140,6 +140,7 @@ class _Tracer:
             return
         kind: Kind = "plumbing" if node.op.name in PLUMBING or node.op.name == "getitem" else "op"
         vertex = self.draw(Vertex(kind, node.op.name.strip("_"), block, _scalars(node)))
+        vertex.saved_bytes = sum(value.nbytes for value in _saved(node).values() if isinstance(value, np.ndarray))
         self.connect_inputs(node, vertex, block)
         for position, (source, shape) in enumerate(zip(node.inputs, node.shapes, strict=True)):
             if source is None and shape:
@@ -197,6 +198,7 @@ class _Tracer:
             text = shape_text(tensor.shape) + (f" · {tensor.size:,}" if trained and tensor.ndim > 1 else "")
             vertex = Vertex(kind, tensor.name or ("parameter" if trained else "tensor"), block, (text,))
             vertex.parameters = {id(tensor): tensor.size} if trained else {}
+            vertex.gradient_norm = None if tensor.grad is None else float(np.linalg.norm(tensor.grad.numpy()))
             self.leaves[key] = self.draw(vertex)
         return self.leaves[key]
 

@@ -328,3 +328,17 @@ def test_a_fused_operation_opens_into_its_parts_between_its_inputs_and_results()
     assert {(exp, first), (where, softmax), (softmax, last), (drawn.named("mask")[0], where)} <= set(drawn.edges)
     assert any(tail == last for tail, _ in drawn.edges)
     assert "2×3×4" in drawn.edge_texts
+
+
+def test_saved_bytes_and_gradient_norms_are_counted(rows: mg.Tensor) -> None:
+    layer = nn.Linear(8, 2)
+    out = mg.exp(layer(rows)).sum()
+    out.backward(retain_graph=True)
+    picture = viz.trace([("out", out)])
+    by_label = {vertex.label: vertex for vertex in picture.vertices}
+    assert by_label["exp"].saved_bytes == 4 * 2 * 4  # its result, in float32
+    assert layer.weight.grad is not None
+    assert by_label["weight"].gradient_norm == pytest.approx(float(np.linalg.norm(layer.weight.grad.numpy())))
+    closed = viz.close(picture, lambda block: True)
+    (module,) = (vertex for vertex in closed.vertices if vertex.kind == "module")
+    assert module.saved_bytes == by_label["linear"].saved_bytes > 0

@@ -284,6 +284,7 @@ ARGUMENTS = {  # keyword → ours
     "inplace": "leave it out: layers and functions return new tensors",
     "device": CPU,
     "size": "shape",
+    "requires_grad": "mg.tensor(data, requires_grad=True), or x.requires_grad_()",
     "fused": FUSED,
     "foreach": FUSED,
     "last_epoch": "load_state_dict",

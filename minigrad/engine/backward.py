@@ -24,20 +24,19 @@ Key = tuple[int, int]  # of a vertex's result: the vertex's identity, and which 
 class _Sum:
     """Running sum of what the uses of one tensor contribute to its gradient."""
 
-    __slots__ = ("owned", "scope", "user", "value")
+    __slots__ = ("owned", "scope", "value")
 
-    def __init__(self, value: Any, owned: bool, user: Scope | None) -> None:
+    def __init__(self, value: Any, owned: bool) -> None:
         self.value = value
         self.owned = owned  # nobody else can see this array, so it may be changed in place
-        self.user = user
         self.scope: Scope | None = None  # in common to what a recorded sum is made of
 
-    def add(self, value: Any, owned: bool, user: Scope | None) -> None:
+    def add(self, value: Any, owned: bool) -> None:
         if self.owned and isinstance(self.value, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
             np.add(self.value, value, out=self.value)
             return
         if isinstance(value, Tensor):
-            self.scope = self.scope or Scope("sum", "add", _common(self.user, user), backward=True)
+            self.scope = self.scope or Scope("sum", "add", scope.get(), backward=True)
             with _within(self.scope):
                 self.value = add(self.value, value)
         elif isinstance(self.value, Tracer) or isinstance(value, Tracer):
@@ -46,17 +45,6 @@ class _Sum:
         else:
             self.value = self.value + value
         self.owned = True
-
-
-def _common(first: Scope | None, second: Scope | None) -> Scope | None:
-    """Innermost scope around both."""
-    around = set()
-    while first is not None:
-        around.add(id(first))
-        first = first.parent
-    while second is not None and id(second) not in around:
-        second = second.parent
-    return second
 
 
 def _as_tensor(value: Any) -> Tensor:
@@ -161,13 +149,13 @@ def _needed(order: list[Any], wanted: list[Edge]) -> set[int]:
     return needed
 
 
-def _contribute(sums: dict[Key, _Sum], edge: Edge, value: Any, owned: bool, user: Scope | None = None) -> None:
+def _contribute(sums: dict[Key, _Sum], edge: Edge, value: Any, owned: bool) -> None:
     key = (id(edge[0]), edge[1])
     total = sums.get(key)
     if total is None:
-        sums[key] = _Sum(value, owned, user)
+        sums[key] = _Sum(value, owned)
     else:
-        total.add(value, owned, user)
+        total.add(value, owned)
 
 
 def _differentiate(node: Node, totals: list[_Sum | None], needs: tuple[bool, ...], sums: dict[Key, _Sum]) -> None:
@@ -188,7 +176,7 @@ def _differentiate(node: Node, totals: list[_Sum | None], needs: tuple[bool, ...
         if source is not None and gradient is not None:
             # A fresh array, no view and not handed on from above or to a sibling, belongs to the pass.
             fresh = type(gradient) is np.ndarray and gradient.base is None
-            _contribute(sums, source, gradient, fresh and times(id(gradient)) == 1, node.scope)
+            _contribute(sums, source, gradient, fresh and times(id(gradient)) == 1)
 
 
 def _observed(node: Node, cotangents: list[Any], needs: tuple[bool, ...], plain: bool) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from minigrad.engine.backward import backward_pass
 from minigrad.engine.grad_mode import enable_grad
 from minigrad.engine.primitive import connected
-from minigrad.engine.tensor import Array, Node, Scope, Shape, Tensor, scope
+from minigrad.engine.tensor import Array, Node, Observer, Scope, Shape, Tensor, observers, scope
 from minigrad.nn.module import Parameter
-from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, merged, shape_text
+from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
 
 # They rearrange elements and compute nothing: an edge whose shape changes shows the same.
 PLUMBING = frozenset({"reshape", "permute_dims", "broadcast_to", "astype", "alias"})
@@ -100,6 +100,7 @@ class _Tracer:
         self.named: dict[str, Vertex] = {}
         self.operations: dict[Vertex, list[str]] = {}  # operations of a derivative's vertex
         self.derivatives: dict[int, Vertex] = {}
+        self.differentiated = _Differentiated()
         self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives
         self.stops: dict[Key, Vertex] = {}
         for name, tensor in inputs:
@@ -138,7 +139,7 @@ class _Tracer:
             return
         kind: Kind = "plumbing" if node.op.name in PLUMBING or node.op.name == "getitem" else "op"
         vertex = self.draw(Vertex(kind, node.op.name.strip("_"), block, _scalars(node)))
-        vertex.saved = _saved_bytes(node)
+        vertex.saved_bytes = _saved_bytes(node)
         self.connect_inputs(node, vertex, block)
         for position, (source, shape) in enumerate(zip(node.inputs, node.shapes, strict=True)):
             if source is None and shape:
@@ -197,7 +198,7 @@ class _Tracer:
             vertex = Vertex(kind, tensor.name or ("parameter" if trained else "tensor"), block, (text,))
             vertex.parameters = {id(tensor): tensor.size} if trained else {}
             vertex.leaf = id(tensor)
-            vertex.gradient = None if tensor.grad is None else _norm(tensor.grad)
+            vertex.gradient_norm = None if tensor.grad is None else _norm(tensor.grad)
             self.leaves[key] = self.draw(vertex)
         return self.leaves[key]
 
@@ -226,8 +227,13 @@ class _Tracer:
         for cotangent in cotangents:
             self.stop(cotangent, Vertex("input", "∂ output", details=(shape_text(cotangent.shape),), backward=True))
         leaves = [leaf for leaf in forward if isinstance(leaf, Tensor)]
-        gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        token = observers.set((*observers.get(), self.differentiated))
+        try:
+            gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        finally:
+            observers.reset(token)
         self.kept_alive += [*cotangents, *gradients]
+        self.differentiated.name_sums((leaf.edge for leaf in leaves), gradients)
         known = {id(vertex) for vertex in forward}
         for node in _order((gradient.edge for gradient in gradients if gradient is not None), self.stops):
             if isinstance(node, Node) and id(node) not in known:
@@ -237,7 +243,7 @@ class _Tracer:
             if gradient is not None:
                 for (identity, _), vertex in self.leaves.items():
                     if identity == id(leaf):
-                        vertex.gradient = _norm(gradient)
+                        vertex.gradient_norm = _norm(gradient)
                 head = first_drawn[id(leaf)]
                 self.connect(gradient.edge, gradient.shape, head, head.block)
 
@@ -250,7 +256,12 @@ class _Tracer:
         assert scope is not None  # the backward pass records only derivatives and sums of them
         vertex = self.derivatives.get(id(scope))
         if vertex is None:
+            if scope.label == "sum":
+                block = common_block(map(self.block, self.differentiated.users_of(scope)))
             vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
+            if id(scope) in self.differentiated.nodes:
+                source, _ = self.source((self.differentiated.nodes[id(scope)], 0))
+                vertex.differentiates = source if isinstance(source, Vertex) else None
         if scope.label != "sum":
             self.operations.setdefault(vertex, []).append(node.op.name.strip("_"))
         self.connect_inputs(node, vertex, block)
@@ -263,6 +274,44 @@ class _Tracer:
         for (identity, _), vertex in self.leaves.items():
             if uses[identity] > 1:
                 vertex.details += ("shared",)
+
+
+class _Differentiated(Observer):
+    """Observer of a backward pass: of each derivative its node, of each sum of gradients its tensor and its users."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Node] = {}  # by the scope's identity; of a sum, the node that made the tensor
+        self.sums: dict[int, Key] = {}  # tensors, by the scope's identity
+        self.users: dict[Key, list[Scope | None]] = defaultdict(list)  # scopes of the operations that use a tensor
+        self.kept_alive: list[Any] = []
+
+    def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None:
+        self.kept_alive += [*cotangents, *gradients]
+        self.name_sums(((node, index) for index in range(len(cotangents))), cotangents)
+        for source, gradient in zip(node.inputs, gradients, strict=True):
+            if source is not None and gradient is not None:
+                self.users[id(source[0]), source[1]].append(node.scope)
+        for tensors, kind in ((cotangents, ("sum", "add")), (gradients, ("backward", node.op.name))):
+            for tensor in tensors:
+                scope = _scope_of(tensor)
+                if scope is not None and (scope.label, scope.kind) == kind:
+                    self.nodes.setdefault(id(scope), node)
+
+    def name_sums(self, edges: Iterable[tuple[Any, int]], gradients: Sequence[Any]) -> None:
+        """Note of which tensors some gradients are the sums."""
+        for (source, index), gradient in zip(edges, gradients, strict=True):
+            scope = _scope_of(gradient)
+            if scope is not None and scope.label == "sum":
+                self.sums.setdefault(id(scope), (id(source), index))
+
+    def users_of(self, scope: Scope) -> list[Scope | None]:
+        """Scopes of the operations whose gradients a sum adds."""
+        return self.users[self.sums[id(scope)]] if id(scope) in self.sums else [None]
+
+
+def _scope_of(gradient: Any) -> Scope | None:
+    """Scope in which a recorded gradient was computed."""
+    return _derived_scope(gradient.node.scope) if isinstance(gradient, Tensor) and gradient.node else None
 
 
 def _composed(node: Node) -> list[Tensor]:

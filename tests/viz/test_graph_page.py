@@ -163,3 +163,23 @@ def test_the_same_graph_is_the_same_page(net: Net, tmp_path: Path) -> None:
         mg.viz.graph(net, mg.ones((5, 3)), backward=True).save(tmp_path / name)
         texts.append((tmp_path / name).read_text("utf-8"))
     assert texts[0] == texts[1]
+
+
+def test_repetitions_open_to_each_of_their_members(tmp_path: Path, open_page: Open) -> None:
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            self.layers = nn.ModuleList(Block() for _ in range(6))
+
+        def forward(self, x: mg.Tensor) -> mg.Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    mg.viz.graph(Stack(), mg.ones((2, 4)), backward=True).save(tmp_path / "stack.html")
+    browser = open_page(tmp_path / "stack.html")
+    browser.find_element("id", "close").click()
+    assert [label for label in _labels(browser) if "layers" in label] == ["layers.0 … layers.5 · Block × 6"]
+    _item(browser, "layers.0 … layers.5 · Block × 6").click()
+    assert {f"layers.{number} · Block" for number in range(6)} <= set(_labels(browser))
+    _item(browser, "layers.3 · Block").click()
+    assert _labels(browser).count("inner · Linear") == 1

@@ -153,7 +153,16 @@ def add_draw(commands: Any) -> None:
         "--target", metavar="TEXT", help="target text of an encoder-decoder (default: its own translation)"
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="attention layer; an unknown name lists them (default: the last one)"
+        "--layer",
+        metavar="NAME",
+        help="attention layer, or all; an unknown name lists them (default: the last one)",
+    )
+    parser.add_argument(
+        "--heads", type=_heads, metavar="LIST", help="heads to show, such as 0,3, or mean (default: all heads)"
+    )
+    parser.add_argument("--values", action="store_true", help="write the weights into their cells, in hundredths")
+    parser.add_argument(
+        "--max-tokens", type=int, default=24, metavar="N", help="rows and columns of the weights (default: 24)"
     )
     parser.add_argument(
         "-o",
@@ -161,11 +170,21 @@ def add_draw(commands: Any) -> None:
         type=Path,
         default=Path("attention.svg"),
         metavar="FILE",
-        help="output file: .svg, .png, .pdf or .dot (default: attention.svg)",
+        help="output file: .svg, .png or .dot (default: attention.svg)",
     )
+
+
+def _heads(text: str) -> str | list[int]:
+    if text == "mean":
+        return text
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers such as 0,3, or mean, got {text!r}") from None
 
 
 def _run_draw(args: argparse.Namespace) -> None:
     model, tokenizer = load_both(args.model)
-    draw_attention(model, tokenizer, args.text, args.target, layer=args.layer).save(args.output)
+    options = {name: getattr(args, name) for name in ("layer", "heads", "values", "max_tokens")}
+    draw_attention(model, tokenizer, args.text, args.target, **options).save(args.output)
     console.out.print(f"wrote {args.output}")

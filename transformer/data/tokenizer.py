@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.name_hints import check_keywords, hint_names
 from minigrad.optional_imports import require
+from transformer.data.byte_level import byte_text
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
 from transformer.huggingface_names import HINTS, OF_TOKENIZER
 from transformer.json_object import json_object
@@ -273,9 +274,11 @@ class Tokenizer:
             yield rest
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Token texts of ids, as for the axis of a picture; bytes that are not a whole character show as �."""
+        """Token texts of ids, as for the axis of a picture; bytes of unfinished characters show as ``<0xE2>``."""
         special = self._special()
-        return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+        texts = [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+        pieces = (self._tokenizer.id_to_token(int(i)) or "" for i in ids)
+        return [byte_text(p) if UNFINISHED in text else text for text, p in zip(texts, pieces, strict=True)]
 
     @cached_property
     def _languages(self) -> dict[str, int]:

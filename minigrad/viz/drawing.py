@@ -43,7 +43,8 @@ def graph(
         open_fused: draw the parts of fused operations, such as attention, instead of one vertex each.
 
     Returns:
-        A picture with ``save(path)`` (``.svg``, ``.png``, ``.dot``) and ``to_dot()``; notebooks show it.
+        A picture with ``save(path)`` (``.svg``, ``.png``, ``.dot``, and ``.html`` for a page whose modules open) and
+        ``to_dot()``; notebooks show it.
 
     Raises:
         TypeError: the first argument is neither a tensor nor a module, or an input came with a tensor.

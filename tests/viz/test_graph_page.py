@@ -168,14 +168,16 @@ def test_the_same_graph_is_the_same_page(net: Net, tmp_path: Path) -> None:
 def test_repetitions_open_to_each_of_their_members(tmp_path: Path, open_page: Open) -> None:
     class Stack(nn.Module):
         def __init__(self) -> None:
+            self.first = nn.Linear(3, 4)
             self.layers = nn.ModuleList(Block() for _ in range(6))
 
         def forward(self, x: mg.Tensor) -> mg.Tensor:
+            x = self.first(x)
             for layer in self.layers:
                 x = layer(x)
             return x
 
-    mg.viz.graph(Stack(), mg.ones((2, 4)), backward=True).save(tmp_path / "stack.html")
+    mg.viz.graph(Stack(), mg.ones((2, 3)), backward=True).save(tmp_path / "stack.html")
     browser = open_page(tmp_path / "stack.html")
     browser.find_element("id", "close").click()
     assert [label for label in _labels(browser) if "layers" in label] == ["layers.0 … layers.5 · Block × 6"]

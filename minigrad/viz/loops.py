@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
-from minigrad.viz.picture import Block, Item, Picture, Vertex, in_order, stem
+from minigrad.viz.picture import Block, Edge, Item, Picture, Vertex, in_order, stem
 
 FEWEST = 3  # equal runs that make a loop
 LONGEST = 12  # results of one kind within a loop's body
@@ -19,10 +20,29 @@ def box_loops(picture: Picture) -> Picture:
     A run includes its derivatives, and the parameters, inputs and constants that it alone reads; those that several
     runs share stay outside.
     """
+    graph = _Graph(picture)
     waiting: list[Block | None] = [None, *picture.blocks]
     while waiting:
-        waiting += _Level(picture, waiting.pop()).box()
+        waiting += _Level(graph, waiting.pop()).box()
     return picture
+
+
+class _Graph:
+    """Vertices of each box, inner ones included, in topological order, and the numbered edges of each vertex."""
+
+    def __init__(self, picture: Picture) -> None:
+        order = in_order(picture)
+        self.position = {vertex: position for position, vertex in enumerate(order)}
+        self.inside: dict[Block | None, list[Vertex]] = defaultdict(list, {None: order})
+        for vertex in order:
+            for block in vertex.block.ancestry() if vertex.block else ():
+                self.inside[block].append(vertex)
+        self.incoming: dict[Vertex, list[tuple[int, Edge]]] = defaultdict(list)
+        self.outgoing: dict[Vertex, list[tuple[int, Edge]]] = defaultdict(list)
+        for numbered in enumerate(picture.edges):
+            if not (numbered[1].backward or numbered[1].saved):
+                self.incoming[numbered[1].head].append(numbered)
+                self.outgoing[numbered[1].tail].append(numbered)
 
 
 class _Run(NamedTuple):
@@ -35,53 +55,57 @@ class _Run(NamedTuple):
 class _Level:
     """The direct items of one box in the forward pass, and which of them use which."""
 
-    def __init__(self, picture: Picture, around: Block | None) -> None:
+    def __init__(self, graph: _Graph, around: Block | None) -> None:
+        self.graph = graph
         self.around = around
+        depth = len(around.ancestry()) if around else 0
         self.content: dict[Item, list[Vertex]] = defaultdict(list)
         item_of: dict[Vertex, Item] = {}
-        depth = len(around.ancestry()) if around else 0
-        order = in_order(picture)
-        for vertex in order:
-            path = vertex.block.ancestry() if vertex.block else []
-            if not vertex.backward and (depth == 0 or path[depth - 1 : depth] == [around]):
+        for vertex in graph.inside[around]:
+            if not vertex.backward:
+                path = vertex.block.ancestry() if vertex.block else []
                 item = item_of[vertex] = path[depth] if len(path) > depth else vertex
                 self.content[item].append(vertex)
         self.derivatives: dict[Item, list[Vertex]] = defaultdict(list)
-        for vertex in order:
+        for vertex in graph.inside[around]:
             if vertex.block is around and vertex.differentiates in item_of:
                 self.derivatives[item_of[vertex.differentiates]].append(vertex)
-        self.sources: dict[Item, list[Item]] = defaultdict(list)
-        self.readers: dict[Item, set[Vertex]] = defaultdict(set)
-        shapes: dict[Item, list[Hashable]] = defaultdict(list)
-        for edge in picture.edges:
-            tail, head = item_of.get(edge.tail), item_of.get(edge.head)
-            if edge.backward or edge.saved or tail is head:
-                continue
-            if tail is not None:
-                self.readers[tail].add(edge.head)
-            if head is not None:
-                shapes[head].append(edge.shape)
-                self.sources[head] += [tail] if tail is not None else []
-        self.likeness = {
-            item: (_likeness(item, vertices), tuple(shapes[item])) for item, vertices in self.content.items()
-        }
+        self.sources: dict[Item, list[Item]] = {}
+        self.readers: dict[Item, set[Vertex]] = {}
+        self.likeness: dict[Item, Hashable] = {}
+        for item, vertices in self.content.items():
+            incoming = sorted(
+                (numbered for vertex in vertices for numbered in graph.incoming[vertex]), key=itemgetter(0)
+            )
+            entering = [edge for _, edge in incoming if item_of.get(edge.tail) is not item]
+            self.sources[item] = [item_of[edge.tail] for edge in entering if edge.tail in item_of]
+            self.readers[item] = {edge.head for vertex in vertices for _, edge in graph.outgoing[vertex]}
+            self.likeness[item] = hash((_likeness(item, vertices), *(edge.shape for edge in entering)))
 
     def box(self) -> list[Block]:
         """Box all loops, the one with most operations first, of equal ones the last; return the new boxes."""
         boxes: list[Block] = []
         free = {item for item in self.content if not _is_source(item)}
-        while loop := max(reversed(list(self.loops(free))), key=_size, default=()):
-            for items in self.with_sources(loop):
-                box = Block("", "repeated", self.around, loop=True)
-                boxes.append(box)
-                for item in items:
-                    if isinstance(item, Block):
-                        item.parent = box
-                    for vertex in (item, *self.derivatives[item]):
-                        if isinstance(vertex, Vertex):
-                            vertex.block = box
-                free -= items
+        while loops := sorted(self.loops(free), key=_size):
+            for loop in reversed(loops):
+                if all(run.items <= free for run in loop):
+                    free = free.difference(*(run.items for run in loop))
+                    boxes += [self.enclose(items) for items in self.with_sources(loop)]
         return boxes
+
+    def enclose(self, items: Collection[Item]) -> Block:
+        """Put items and their derivatives into a new box."""
+        box = Block("", "repeated", self.around, loop=True)
+        inside = []
+        for item in items:
+            if isinstance(item, Block):
+                item.parent = box
+            for vertex in (item, *self.derivatives[item]):
+                if isinstance(vertex, Vertex):
+                    vertex.block = box
+            inside += [*self.content[item], *self.derivatives[item]]
+        self.graph.inside[box] = sorted(inside, key=self.graph.position.__getitem__)
+        return box
 
     def loops(self, free: Collection[Item]) -> Iterator[Sequence[_Run]]:
         """The loops that end with each kind of operation."""

@@ -160,7 +160,7 @@ function stepContent(step, stack, crosses) {
       : keys ? `${names[r]} → ${keys[c]}\n${number(value(r, c))}` : `${names[r]}, feature ${c}\n${number(value(r, c))}`),
     here: stack === lastStack ? state.place : null, faded: (r) => unseen(stack, r),
   });
-  const note = heads === 1 ? "" : state.head < 0 ? `mean over ${heads} heads` : `head ${Math.min(state.head, heads - 1) + 1} of ${heads}`;
+  const note = heads === 1 ? "" : state.head < 0 ? `mean over ${heads} heads` : `head ${Math.min(state.head, heads - 1)} of ${heads}`;
   const cut = columns < step.shape.at(-1) ? `the first ${columns} of ${step.shape.at(-1)} features` : "";
   const scale = boolean ? "hatched: hidden" : `full colour: ${number(largest)}; blue is positive, red negative`;
   return [table, el("p", { class: "faint" }, [note, cut, scale].filter(Boolean).join(" · "))];
@@ -180,7 +180,7 @@ function drawSteps() {
   const list = (steps, stack, crosses) => steps.map((step) => stepElement(step, stack, crosses));
   const parts = data.stacks.map((stack) => group(stack.name, data.stacks.length === 1 || stack === lastStack,
     group("tokens, embeddings and positions", false, tokenElement(stack), ...list(stack.embedding, stack)),
-    ...stack.layers.map((layer, index) => group(`layer ${index + 1}`, index === 0, ...layer.map((part) =>
+    ...stack.layers.map((layer, index) => group(`layer ${index}`, index === 0, ...layer.map((part) =>
       group(data.kinds[part.kind].title.toLowerCase(), part.kind !== "sublayer", codeGroup(part.kind), ...list(part.steps, stack, part.kind === "cross_attention"))))),
     ...list(stack.last, stack)));
   const asked = el("details", { class: "step" }, el("summary", {}, "Probabilities", el("span", { class: "formula" }, ...mathematics(data.kinds.probabilities.formula))),
@@ -216,7 +216,7 @@ function attentionOf(map, layer, head) {
   };
 }
 
-const headName = (head) => (head < 0 ? "mean of the heads" : `head ${head + 1}`);
+const headName = (head) => (head < 0 ? "mean of the heads" : `head ${head}`);
 
 function drawLarge() {
   const map = maps[state.map];
@@ -226,7 +226,7 @@ function drawLarge() {
     rows: ranked(rows, state.sortColumn === null ? null : (r) => value(r, state.sortColumn)),
   };
   const largest = Math.max(1e-9, ...range(rows).map((r) => Math.max(...range(columns).map((c) => value(r, c)))));
-  const say = (r, c) => `${names[r]} → ${keys[c]}\n${hidden(r, c) ? `weight ${value(r, c).toFixed(4)}` : "hidden by the mask"}\nlayer ${state.layer + 1}, ${headName(state.head)}`;
+  const say = (r, c) => `${names[r]} → ${keys[c]}\n${hidden(r, c) ? `weight ${value(r, c).toFixed(4)}` : "hidden by the mask"}\nlayer ${state.layer}, ${headName(state.head)}`;
   const here = map.stack === lastStack ? state.place : null;
   const drawing = state.lines ? linesElement({ rows, columns, order, names, keys, value, say, here }) : numbersTable({
     rows: names, columns: keys, order, say, largest, here, faded: (r) => unseen(map.stack, r),
@@ -236,7 +236,7 @@ function drawLarge() {
   byId("large").replaceChildren(drawing);
   byId("order").disabled = state.sortRow === null && state.sortColumn === null;
   byId("view").setAttribute("aria-pressed", state.lines);
-  byId("legend").textContent = `${map.title}, layer ${state.layer + 1}, ${headName(state.head)} · `
+  byId("legend").textContent = `${map.title}, layer ${state.layer}, ${headName(state.head)} · `
     + (crosses ? "rows: the token being written, columns: the source" : "rows: queries, columns: keys")
     + ` · full colour ${number(largest)}, hatched: hidden by the mask · a token sorts by its weights`;
 }
@@ -277,7 +277,7 @@ function thumbnail(map, layer, head) {
   // The root shows small weights, of which a long row has many.
   const canvas = pixels(weights, (weight) => (weight === null ? ["--line", 0.6] : ["--ink", Math.sqrt(weight)]));
   return el("button", {
-    title: `layer ${layer + 1}, ${headName(head)}`, "aria-pressed": layer === state.layer && head === state.head,
+    title: `layer ${layer}, ${headName(head)}`, "aria-pressed": layer === state.layer && head === state.head,
     onclick: () => update({ layer, head }, HEAD),
   }, canvas);
 }
@@ -285,18 +285,18 @@ function thumbnail(map, layer, head) {
 function drawOverview() {
   const map = maps[state.map], count = reader(partStep(map.layers[0], "weights"), 0).heads;
   const layers = range(map.layers.length), heads = count > 1 ? [...range(count), -1] : [0];
-  const name = (head) => (head < 0 ? "mean" : head + 1);
+  const name = (head) => (head < 0 ? "mean" : head);
   const fill = (id, options, chosen) => byId(id).replaceChildren(
     ...options.map(([value, text]) => el("option", { value, selected: String(value) === String(chosen) }, text)),
   );
-  const everything = [["all", "all"]], layerOptions = layers.map((layer) => [layer, layer + 1]), headOptions = heads.map((head) => [head, name(head)]);
+  const everything = [["all", "all"]], layerOptions = layers.map((layer) => [layer, layer]), headOptions = heads.map((head) => [head, name(head)]);
   fill("which", maps.map((each, index) => [index, each.title]), state.map);
   fill("layer", layerOptions, state.layer);
   fill("head", headOptions, state.head);
   fill("only-layer", [...everything, ...layerOptions], state.onlyLayer);
   fill("only-head", [...everything, ...headOptions], state.onlyHead);
   const wanted = (choice) => (value) => choice === "all" || String(value) === choice;
-  byId("overview").replaceChildren(...layers.filter(wanted(state.onlyLayer)).map((layer) => el("div", { class: "row" }, el("span", {}, `layer ${layer + 1}`),
+  byId("overview").replaceChildren(...layers.filter(wanted(state.onlyLayer)).map((layer) => el("div", { class: "row" }, el("span", {}, `layer ${layer}`),
     ...heads.filter(wanted(state.onlyHead)).flatMap((head) => [...(head < 0 ? [el("span", {}, "mean")] : []), thumbnail(map, layer, head)]))));
 }
 

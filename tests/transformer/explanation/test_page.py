@@ -91,7 +91,7 @@ def test_hovering_over_a_weight_shows_the_engine_s_number_and_its_tokens(
         _set(browser, "head", head)
         text = _hover(browser, _cell(browser, "#large", 2, 1))
         assert float(re.search(r"weight ([\d.]+)", text)[1]) == pytest.approx(expected[2, 1], abs=6e-5)  # type: ignore[index]
-        assert f"→ {keys[1]}" in text and "layer 2" in text
+        assert f"→ {keys[1]}" in text and "layer 1" in text
 
 
 def test_the_mask_is_seen_and_told(pages: Any, open_page: Open) -> None:
@@ -178,12 +178,12 @@ def test_the_overview_and_the_keys_choose_layers_and_heads(pages: Any, open_page
     _set(browser, "only-head", "all")
     _scroll(browser, browser.find_elements("css selector", "#overview button")[1]).click()
     legend = browser.find_element("id", "legend")
-    assert "layer 1, head 2" in legend.text
+    assert "layer 0, head 1" in legend.text
     body = browser.find_element("tag name", "body")
     body.send_keys(".")
-    assert "layer 2, head 2" in legend.text
+    assert "layer 1, head 1" in legend.text
     body.send_keys("[")
-    assert "layer 2, head 1" in legend.text
+    assert "layer 1, head 0" in legend.text
     _set(browser, "which", 0)
     assert legend.text.startswith("encoder, self-attention")
     _scroll(browser, browser.find_element("id", "view")).click()

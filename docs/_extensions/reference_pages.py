@@ -157,10 +157,17 @@ def pages() -> Iterator[tuple[str, str]]:
         yield namespace, text + (titled("Described elsewhere", "-") + "".join(lines) if lines else "")
 
 
+def table() -> str:
+    """The namespaces in reading order, as a table in Markdown that a page includes."""
+    texts = ((name, (import_module(name).__doc__ or "").splitlines()[0]) for name in NAMESPACES)
+    rows = (f"| [`{name}`]({FOLDER}/{name}.rst) | {re.sub(r':[a-z]+:', '', text)} |" for name, text in texts)
+    return "\n".join(["| namespace | content |", "|---|---|", *rows, ""])
+
+
 def generate(app: Sphinx) -> None:
     """Write the pages that have changed."""
     folder = Path(app.srcdir) / FOLDER
-    texts = {folder / f"{name}.rst": text for name, text in pages()}
+    texts = {folder / f"{name}.rst": text for name, text in pages()} | {folder / "namespaces.txt": table()}
     for path in set(folder.rglob("*.rst")) - set(texts):
         path.unlink()
     for path, text in texts.items():

@@ -121,4 +121,4 @@ class Softplus(FunctionModule, function=functional.softplus):
 
 
 class Softsign(FunctionModule, function=functional.softsign):
-    """Softsign: x / (1 + |x|)."""
+    """Softsign: ``x / (1 + |x|)``."""

@@ -42,14 +42,15 @@ def kernel(tmp_path: Path) -> Iterator[Any]:
 
 
 def run(client: Any, code: str, interrupt_at: str = "") -> list[dict[str, Any]]:
-    """The messages that a cell sends; it is interrupted when one of them has the text."""
+    """The messages that a cell sends; it is interrupted when the first of them has the text."""
     outputs: list[dict[str, Any]] = []
+    interrupts = [client.parent.interrupt_kernel] if interrupt_at else []
 
     def note(message: dict[str, Any]) -> None:
         if message["msg_type"] not in ("status", "execute_input"):
             outputs.append({"type": message["msg_type"], **message["content"]})
-            if interrupt_at and interrupt_at in str(message["content"]):
-                client.parent.interrupt_kernel()
+            if interrupts and interrupt_at in str(message["content"]):
+                interrupts.pop()()  # a second one would interrupt the report of the first
 
     client.execute_interactive(code, output_hook=note, timeout=300)
     return outputs

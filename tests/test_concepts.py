@@ -21,6 +21,7 @@ SMALL = {  # an experiment → what is appended to its command
     "attention-scale": "--queries 20",
     "soft-lookup": "--steps 3",
     "heads": "--phrases 5",
+    "order": "--steps 2",
 }
 DEMO = "--d-model 16 --num-heads 2 --d-ff 32 --layers 1 --steps 4 --warmup 2 --vocab-size 300 --count 1500 --held-out 9"
 
@@ -73,7 +74,7 @@ def test_the_picture_is_what_the_block_draws(page: Path, tmp_path: Path, monkeyp
     """The same words in the same order: their places depend on the renderer and its fonts."""
     text = part(page, "The picture")
     pictures = re.findall(r"(?:\]\(|src=\")(\.\./images/concepts/[\w.-]+\.svg)", text)
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save(" in block]
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save" in block]
     assert pictures and blocks
     monkeypatch.chdir(tmp_path)
     for block in blocks:

@@ -13,6 +13,7 @@ from transformer.examples import (
     heads,
     induction,
     modular_addition,
+    order,
     soft_lookup,
     sorting,
     table3,
@@ -31,6 +32,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "attention-scale": attention_scale,
     "soft-lookup": soft_lookup,
     "heads": heads,
+    "order": order,
 }
 
 

@@ -14,6 +14,7 @@ from transformer.examples import (
     induction,
     modular_addition,
     order,
+    self_and_cross,
     soft_lookup,
     sorting,
     table3,
@@ -32,6 +33,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "attention-scale": attention_scale,
     "soft-lookup": soft_lookup,
     "heads": heads,
+    "self-and-cross": self_and_cross,
     "order": order,
 }
 

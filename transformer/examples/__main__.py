@@ -10,6 +10,7 @@ from types import ModuleType
 from transformer.cli import console
 from transformer.examples import (
     attention_scale,
+    embedding,
     heads,
     induction,
     modular_addition,
@@ -34,6 +35,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "soft-lookup": soft_lookup,
     "heads": heads,
     "self-and-cross": self_and_cross,
+    "embedding": embedding,
     "order": order,
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from transformer import cli
 from transformer.examples import __main__ as examples
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +20,14 @@ PARTS = ["The formula", "The code", "The picture", "An experiment", "Exercises"]
 
 SMALL = {  # an experiment → what is appended to its command
     "attention-scale": "--queries 20",
+    "soft-lookup": "--steps 3",
+    "heads": "--phrases 5",
+    "self-and-cross": "--phrases 5",
+    "embedding": "",
+    "order": "--steps 2",
+    "path-length": "--steps 2",
 }
+DEMO = "--d-model 16 --num-heads 2 --d-ff 32 --layers 1 --steps 4 --warmup 2 --vocab-size 300 --count 1500 --held-out 9"
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -70,7 +78,7 @@ def test_the_picture_is_what_the_block_draws(page: Path, tmp_path: Path, monkeyp
     """The same words: their places depend on the renderer and its fonts."""
     text = part(page, "The picture")
     pictures = re.findall(r"(?:\]\(|src=\")(\.\./images/concepts/[\w.-]+\.svg)", text)
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save(" in block]
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save" in block]
     assert pictures and blocks
     monkeypatch.chdir(tmp_path)
     for block in blocks:
@@ -85,16 +93,26 @@ def words(svg: Path) -> list[str]:
     return sorted(html.unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)<", svg.read_text("utf-8")))).split())
 
 
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's directory, at a small size."""
+    directory = tmp_path_factory.mktemp("demo")
+    cli.main(["demo", "--out", str(directory), *DEMO.split()])
+    return directory
+
+
 @pytest.mark.slow
 @each_page
 def test_an_experiment_prints_the_rows_that_the_page_shows(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At a small size, so that only the figures differ."""
     text = part(page, "An experiment")
     name, options = re.findall(r"^python -m transformer\.examples (\S+)(.*)$", text, re.M)[0]
     (shown,) = re.findall(r"```text\n(.*?)```", text, re.S)
     monkeypatch.chdir(tmp_path)
+    Path("demo").symlink_to(demo)
+    capsys.readouterr()
     assert examples.main([name, *shlex.split(f"{options} {SMALL[name]}")]) == 0
     assert rows(capsys.readouterr().out) == rows(shown)
 

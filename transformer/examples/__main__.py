@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from transformer.cli import console
-from transformer.examples import attention_scale, induction, modular_addition, sorting, table3, why_transformers
+from transformer.examples import (
+    attention_scale,
+    embedding,
+    heads,
+    induction,
+    modular_addition,
+    order,
+    path_length,
+    self_and_cross,
+    soft_lookup,
+    sorting,
+    table3,
+    why_transformers,
+)
 
 INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
@@ -20,6 +33,12 @@ EXAMPLES: dict[str, ModuleType] = {
     "table3": table3,
     "why-transformers": why_transformers,
     "attention-scale": attention_scale,
+    "path-length": path_length,
+    "soft-lookup": soft_lookup,
+    "heads": heads,
+    "self-and-cross": self_and_cross,
+    "embedding": embedding,
+    "order": order,
 }
 
 

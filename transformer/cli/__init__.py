@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
 usage, options, suggestions (words) → console, config_file, parser, completion, standard_input, data, settings, model
-(parts of commands) → demo, train, write, inspect, explain, info (the commands).
+(parts of commands) → demo, train, write, inspect, visualize, info (the commands).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from minigrad import __version__
 from transformer.cli import console
 from transformer.cli.completion import SHELLS, Completion
 from transformer.cli.demo import add_demo
-from transformer.cli.explain import add_explain
 from transformer.cli.info import add_info
-from transformer.cli.inspect import add_draw, add_evaluate, add_fill
+from transformer.cli.inspect import add_evaluate, add_fill
 from transformer.cli.parser import Help, Parser
 from transformer.cli.train import add_train
+from transformer.cli.visualize import add_draw, add_explain
 from transformer.cli.write import add_generate, add_summarize, add_translate
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)

@@ -15,8 +15,6 @@ from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.data.tokenizer import PLACEHOLDER
 from transformer.decode import GenerationConfig
-from transformer.plots.attention import draw_attention
-from transformer.pretrained import load_both
 from transformer.tasks import (
     TASK,
     TASKS,
@@ -142,49 +140,3 @@ def _check_named_files(directory: Path, data: Sequence[str]) -> None:
     for name in files:
         if Path(name).exists() and not Path(name).is_file():
             raise ValueError(f"data: {name}, which {directory / TASK} names, is no file; --data gives another one")
-
-
-def add_draw(commands: Any) -> None:
-    text = "Draw the attention of a text: the computation graph of one block with each head's weights."
-    parser = add_command(commands, "draw", _run_draw, text)
-    add_model(parser)
-    parser.add_argument("text", metavar="TEXT", help=f"input text; for an encoder it may contain {PLACEHOLDER}")
-    parser.add_argument(
-        "--target", metavar="TEXT", help="target text of an encoder-decoder (default: its own translation)"
-    )
-    parser.add_argument(
-        "--layer",
-        metavar="NAME",
-        help="attention layer, or all; an unknown name lists them (default: the last one)",
-    )
-    parser.add_argument(
-        "--heads", type=_heads, metavar="LIST", help="heads to show, such as 0,3, or mean (default: all heads)"
-    )
-    parser.add_argument("--values", action="store_true", help="write the weights into their cells, in hundredths")
-    parser.add_argument(
-        "--max-tokens", type=int, default=24, metavar="N", help="rows and columns of the weights (default: 24)"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("attention.svg"),
-        metavar="FILE",
-        help="output file: .svg, .png or .dot (default: attention.svg)",
-    )
-
-
-def _heads(text: str) -> str | list[int]:
-    if text == "mean":
-        return text
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected numbers such as 0,3, or mean, got {text!r}") from None
-
-
-def _run_draw(args: argparse.Namespace) -> None:
-    model, tokenizer = load_both(args.model)
-    options = {name: getattr(args, name) for name in ("layer", "heads", "values", "max_tokens")}
-    draw_attention(model, tokenizer, args.text, args.target, **options).save(args.output)
-    console.out.print(f"wrote {args.output}")

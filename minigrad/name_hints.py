@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 
@@ -43,7 +43,7 @@ def hint_names(kind: type, names: Mapping[str, str]) -> None:
     kind.__dir__ = listed  # type: ignore[assignment]
 
 
-def check_keywords(name: str, kwargs: Mapping[str, Any], names: Mapping[str, str]) -> None:
+def check_keywords(name: str, keywords: Iterable[str], names: Mapping[str, str]) -> None:
     """Raise an error that names ours, if a call has one of the keywords of a table."""
-    if foreign := sorted(names.keys() & kwargs.keys()):
+    if foreign := sorted(names.keys() & {*keywords}):
         raise TypeError(f"{name}: {_message(foreign[0], names[foreign[0]])}") from None

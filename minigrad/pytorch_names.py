@@ -329,7 +329,7 @@ def with_argument_hints(function: Any, owner: str) -> Any:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            check_keywords(function.__name__, kwargs, ARGUMENTS)
+            check_keywords(function.__name__, kwargs.keys() - {*names}, ARGUMENTS)
             if "shape" in names and len(args) > 1 and all(type(arg) is int for arg in args):
                 raise TypeError(f"{function.__name__}: use one shape, {function.__name__}({args})") from None
             raise

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from transformer import cli
 from transformer.examples import __main__ as examples
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +19,9 @@ PARTS = ["The formula", "The code", "The picture", "An experiment", "Exercises"]
 
 SMALL = {  # an experiment → what is appended to its command
     "attention-scale": "--queries 20",
+    "heads": "--phrases 5",
 }
+DEMO = "--d-model 16 --num-heads 2 --d-ff 32 --layers 1 --steps 4 --warmup 2 --vocab-size 300 --count 1500 --held-out 9"
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -84,16 +87,26 @@ def words(svg: Path) -> list[str]:
     return sorted(re.findall(r"<text[^>]*>([^<]*)<", svg.read_text("utf-8")))
 
 
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's directory, at a small size."""
+    directory = tmp_path_factory.mktemp("demo")
+    cli.main(["demo", "--out", str(directory), *DEMO.split()])
+    return directory
+
+
 @pytest.mark.slow
 @each_page
 def test_an_experiment_prints_the_rows_that_the_page_shows(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At a small size, so that only the figures differ."""
     text = part(page, "An experiment")
     name, options = re.findall(r"^python -m transformer\.examples (\S+)(.*)$", text, re.M)[0]
     (shown,) = re.findall(r"```text\n(.*?)```", text, re.S)
     monkeypatch.chdir(tmp_path)
+    Path("demo").symlink_to(demo)
+    capsys.readouterr()
     assert examples.main([name, *shlex.split(f"{options} {SMALL[name]}")]) == 0
     assert rows(capsys.readouterr().out) == rows(shown)
 

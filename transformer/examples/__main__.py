@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from transformer.cli import console
-from transformer.examples import attention_scale, induction, modular_addition, sorting, table3, why_transformers
+from transformer.examples import attention_scale, heads, induction, modular_addition, sorting, table3, why_transformers
 
 INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
@@ -20,6 +20,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "table3": table3,
     "why-transformers": why_transformers,
     "attention-scale": attention_scale,
+    "heads": heads,
 }
 
 

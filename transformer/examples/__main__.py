@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from transformer.cli import console
-from transformer.examples import attention_scale, heads, induction, modular_addition, sorting, table3, why_transformers
+from transformer.examples import (
+    attention_scale,
+    heads,
+    induction,
+    masks,
+    modular_addition,
+    sorting,
+    table3,
+    why_transformers,
+)
 
 INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
@@ -21,6 +30,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "why-transformers": why_transformers,
     "attention-scale": attention_scale,
     "heads": heads,
+    "masks": masks,
 }
 
 

@@ -13,6 +13,7 @@ from transformer.examples import (
     heads,
     induction,
     masks,
+    memory,
     modular_addition,
     sorting,
     table3,
@@ -31,6 +32,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "attention-scale": attention_scale,
     "heads": heads,
     "masks": masks,
+    "memory": memory,
 }
 
 

@@ -22,6 +22,7 @@ SMALL = {  # an experiment → what is appended to its command
     "heads": "--phrases 5",
     "masks": "--phrases 2 --steps 1",
     "memory": "--phrases 5",
+    "residuals": "--steps 1",
 }
 DEMO = "--d-model 16 --num-heads 2 --d-ff 32 --layers 1 --steps 4 --warmup 2 --vocab-size 300 --count 1500 --held-out 9"
 

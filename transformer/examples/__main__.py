@@ -15,6 +15,7 @@ from transformer.examples import (
     masks,
     memory,
     modular_addition,
+    residuals,
     sorting,
     table3,
     why_transformers,
@@ -33,6 +34,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "heads": heads,
     "masks": masks,
     "memory": memory,
+    "residuals": residuals,
 }
 
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from transformer.cli import console
 from transformer.examples import (
     attention_scale,
+    both_sides,
     heads,
     induction,
     masks,
@@ -35,6 +36,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "masks": masks,
     "memory": memory,
     "residuals": residuals,
+    "both-sides": both_sides,
 }
 
 

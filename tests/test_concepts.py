@@ -24,6 +24,7 @@ SMALL = {  # an experiment → what is appended to its command
     "memory": "--phrases 5",
     "residuals": "--steps 1",
     "both-sides": "--steps 1 --texts 100",
+    "bad-batch": "--steps 21",
 }
 DEMO = "--d-model 16 --num-heads 2 --d-ff 32 --layers 1 --steps 4 --warmup 2 --vocab-size 300 --count 1500 --held-out 9"
 

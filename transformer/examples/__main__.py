@@ -10,6 +10,7 @@ from types import ModuleType
 from transformer.cli import console
 from transformer.examples import (
     attention_scale,
+    bad_batch,
     both_sides,
     heads,
     induction,
@@ -37,6 +38,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "memory": memory,
     "residuals": residuals,
     "both-sides": both_sides,
+    "bad-batch": bad_batch,
 }
 
 

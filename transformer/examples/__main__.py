@@ -17,6 +17,7 @@ from transformer.examples import (
     masks,
     memory,
     modular_addition,
+    recipe,
     residuals,
     sorting,
     table3,
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, ModuleType] = {
     "residuals": residuals,
     "both-sides": both_sides,
     "bad-batch": bad_batch,
+    "recipe": recipe,
 }
 
 

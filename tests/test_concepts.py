@@ -26,6 +26,12 @@ SMALL = {  # an experiment → what is appended to its command
     "embedding": "",
     "order": "--steps 2",
     "path-length": "--steps 2",
+    "masks": "--phrases 2 --steps 1",
+    "memory": "--phrases 5",
+    "residuals": "--steps 1",
+    "both-sides": "--steps 1 --texts 100",
+    "bad-batch": "--steps 21",
+    "recipe": "--phrases 5 --steps 2",
 }
 DEMO = "--d-model 16 --num-heads 2 --d-ff 32 --layers 1 --steps 4 --warmup 2 --vocab-size 300 --count 1500 --held-out 9"
 

@@ -10,12 +10,18 @@ from types import ModuleType
 from transformer.cli import console
 from transformer.examples import (
     attention_scale,
+    bad_batch,
+    both_sides,
     embedding,
     heads,
     induction,
+    masks,
+    memory,
     modular_addition,
     order,
     path_length,
+    recipe,
+    residuals,
     self_and_cross,
     soft_lookup,
     sorting,
@@ -36,9 +42,15 @@ EXAMPLES: dict[str, ModuleType] = {
     "path-length": path_length,
     "soft-lookup": soft_lookup,
     "heads": heads,
-    "self-and-cross": self_and_cross,
+    "bad-batch": bad_batch,
+    "both-sides": both_sides,
     "embedding": embedding,
+    "masks": masks,
+    "memory": memory,
     "order": order,
+    "recipe": recipe,
+    "residuals": residuals,
+    "self-and-cross": self_and_cross,
 }
 
 

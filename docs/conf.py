@@ -1,4 +1,4 @@
-"""Configuration of the site: ``sphinx-build -W -n --keep-going docs site``."""
+"""Configuration of the site: ``python -m sphinx -W -n --keep-going docs site``."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,8 @@ myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"  # notebooks only; they are kept without outputs
 nb_execution_raise_on_error = True
-nb_execution_timeout = 900
+nb_execution_timeout = 1800  # seconds of a cell, on a busy machine
+nb_execution_in_temp = True
 nb_merge_streams = True
 
 autosummary_generate = False

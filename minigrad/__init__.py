@@ -22,7 +22,11 @@ __all__ = [name for name in _names if name not in ("engine", "kernels", "onnx", 
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in ("engine", "kernels"):  # which stand below the operations
-        _import_module("minigrad.ops")  # which gives tensors their methods
-    value = globals()[name] = _load(name)
+    if name in ("engine", "kernels"):  # which stand below the operations
+        return _load(name)
+    _import_module("minigrad.ops")  # which gives tensors their methods
+    pytorch = _import_module("minigrad.pytorch_names")
+    if name not in _names:  # with a hint, or unknown
+        _import_module("minigrad.name_hints").module_hints(__name__, pytorch.HINTS["mg"])(name)
+    value = globals()[name] = pytorch.with_argument_hints(_load(name), __name__)
     return value

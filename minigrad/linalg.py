@@ -23,6 +23,7 @@ from minigrad.ops.linalg.norms import cond, matrix_norm, norm, vector_norm
 from minigrad.ops.linalg.pseudoinverses import lstsq, matrix_rank, pinv
 from minigrad.ops.products import cross, matmul, outer, tensordot, vecdot
 from minigrad.ops.shape import matrix_transpose
+from minigrad.pytorch_names import with_argument_hints
 
 __all__ = [
     "cholesky",
@@ -69,3 +70,6 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
 def trace(x: Any, /, *, offset: int = 0, dtype: npt.DTypeLike | None = None) -> Any:
     """Traces (…) of matrices (…, M, N), over the last two axes; for ``dtype`` see :func:`minigrad.trace`."""
     return diagonals.trace(x, offset, axis1=-2, axis2=-1, dtype=dtype)
+
+
+globals().update({name: with_argument_hints(globals()[name], __name__) for name in __all__})

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("minigrad.engine",),
     ("minigrad.optional_imports", "minigrad.trees"),
+    ("minigrad.name_hints", "minigrad.pytorch_names"),
     ("minigrad.kernels",),
     ("minigrad.dtypes",),
     ("minigrad.ops",),
@@ -41,7 +42,7 @@ FLOORS = (
     ("minigrad.viz",),
     ("minigrad.onnx",),
     ("minigrad",),  # the door: public names, each from its own floor
-    ("transformer.json_object",),
+    ("transformer.huggingface_names", "transformer.json_object"),
     ("transformer.model",),
     ("transformer.data",),
     ("transformer.decode",),
@@ -50,6 +51,7 @@ FLOORS = (
     ("transformer.evaluate",),
     ("transformer.train",),
     ("transformer.plots",),
+    ("transformer.explanation",),
     ("transformer",),  # the second door
     ("transformer.tasks",),
     ("transformer.cli", "transformer.__main__"),

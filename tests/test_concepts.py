@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 import shlex
 from pathlib import Path
@@ -75,7 +76,7 @@ def definitions(tree: ast.AST, outer: str = "") -> set[str]:
 
 @each_page
 def test_the_picture_is_what_the_block_draws(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same words in the same order: their places depend on the renderer and its fonts."""
+    """The same words: their places depend on the renderer and its fonts."""
     text = part(page, "The picture")
     pictures = re.findall(r"(?:\]\(|src=\")(\.\./images/concepts/[\w.-]+\.svg)", text)
     blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save(" in block]
@@ -89,8 +90,8 @@ def test_the_picture_is_what_the_block_draws(page: Path, tmp_path: Path, monkeyp
 
 
 def words(svg: Path) -> list[str]:
-    """All texts of a picture."""
-    return sorted(re.findall(r"<text[^>]*>([^<]*)<", svg.read_text("utf-8")))
+    """All words of a picture."""
+    return sorted(html.unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)<", svg.read_text("utf-8")))).split())
 
 
 @pytest.fixture(scope="session")

@@ -85,3 +85,29 @@ def test_strategies_draw_what_they_promise(data: st.DataObject) -> None:
     np.sum(x, axis=data.draw(strategies.axes(x.ndim)))
     apart = data.draw(strategies.arrays((3, 4), distinct=0.05))
     assert np.min(np.diff(np.sort(apart.ravel()))) > 0.04
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: mg.nn.functional.dropout(x, 0.5),
+        lambda x: x * np.random.default_rng().normal(size=x.shape),
+        lambda x: mg.where(mg.random.uniform(x.shape) < 0.5, x, 2 * x),
+        lambda x: mg.asarray(mg.random.uniform(x.shape)),  # which does not even depend on x
+    ],
+)
+def test_a_random_function_is_blamed_for_its_randomness(function) -> None:
+    with pytest.raises(GradientError, match="the function is random"):
+        gradcheck(function, AT)
+
+
+def test_a_function_that_seeds_its_draws_is_not_random() -> None:
+    def seeded(x):
+        return x * mg.random.uniform(x.shape, generator=mg.random.Generator(1))
+
+    assert gradcheck(seeded, AT)
+
+
+def test_a_wrong_derivative_beside_nan_is_not_called_random() -> None:
+    with pytest.raises(GradientError, match="input 0"):
+        gradcheck(lambda x: (_cube(x, factor=2.0), x * mg.nan), AT)

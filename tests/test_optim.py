@@ -373,3 +373,63 @@ def test_clipping_a_norm_that_is_not_finite_is_pytorchs_or_an_error(value: float
     assert b.grad.item() == 1
     norm = clip_grad_norm_([a, b], 1.0)
     np.testing.assert_array_equal([norm, a.grad.item(), b.grad.item()], [value, *scaled])
+
+
+def test_groups_and_gradients_by_pytorchs_names() -> None:
+    x, y = mg.ones(2, dtype=mg.float64), mg.ones(2)
+    x.requires_grad = y.requires_grad = True
+    optimizer = SGD([x, y], lr=1.0)
+    (x * 2).sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    assert x.grad is not None and x.grad.tolist() == [0, 0] and x.grad.dtype == mg.float64 and y.grad is None
+    optimizer.zero_grad()
+    assert x.grad is None
+    for group in optimizer.param_groups:
+        group["lr"] = 0.5
+    assert optimizer.lr == 0.5
+
+
+# Each scheduler, and the factor of each epoch counted from 0
+SCHEDULERS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[int], float]]] = {
+    "LambdaLR": (lambda kind, optimizer: kind(optimizer, lambda epoch: 1 / (1 + epoch)), lambda k: 1 / (1 + k)),
+    "StepLR": (lambda kind, optimizer: kind(optimizer, step_size=3, gamma=0.5), lambda k: 0.5 ** (k // 3)),
+    "MultiStepLR": (lambda kind, optimizer: kind(optimizer, [5, 2], 0.5), lambda k: 0.5 ** ((k >= 2) + (k >= 5))),
+    "ExponentialLR": (lambda kind, optimizer: kind(optimizer, 0.9), lambda k: 0.9**k),
+    "CosineAnnealingLR": (
+        lambda kind, optimizer: kind(optimizer, T_max=6, eta_min=0.1),
+        lambda k: (0.1 + 1.9 * (1 + math.cos(math.pi * k / 6)) / 2) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_pytorchs_schedulers_follow_their_formula_and_resume(name: str) -> None:
+    make, factor = SCHEDULERS[name]
+    optimizer, again = SGD([mg.ones(1)], lr=2.0), SGD([mg.ones(1)], lr=2.0)
+    scheduler = make(getattr(lr_scheduler, name), optimizer)
+    resumed = make(getattr(lr_scheduler, name), again)
+    for epoch in range(9):
+        assert scheduler.get_last_lr() == [optimizer.lr] == [pytest.approx(2 * factor(epoch))]
+        resumed.load_state_dict(scheduler.state_dict())
+        assert again.lr == optimizer.lr
+        scheduler.step()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_are_pytorchs(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    ours, theirs = SGD([mg.ones(1)], lr=2.0), torch.optim.SGD([torch.ones(1)], lr=2.0)
+    scheduler = SCHEDULERS[name][0](getattr(lr_scheduler, name), ours)
+    reference = SCHEDULERS[name][0](getattr(torch.optim.lr_scheduler, name), theirs)
+    for _ in range(9):
+        assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-9)
+        scheduler.step()
+        theirs.step()
+        reference.step()
+
+
+def test_steps_of_a_schedule_are_positive() -> None:
+    for kind in (lr_scheduler.StepLR, lr_scheduler.CosineAnnealingLR):
+        with pytest.raises(ValueError, match="expected at least 1, got 0"):
+            kind(SGD([mg.ones(1)], lr=1.0), 0)

@@ -50,6 +50,24 @@ def test_a_tensor_prints_its_values_and_what_matters() -> None:
     assert repr(x * 2) == "tensor([2.], grad_fn=<multiply>)"
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (9,), (40,), (3, 9), (2, 3, 11), (0, 3), (2000,)])
+@pytest.mark.parametrize("dtype", [mg.float32, mg.float64, mg.int8, mg.bool])
+def test_what_a_tensor_prints_fits_numpys_line_width(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    x = mg.asarray(np.random.default_rng(0).uniform(-2, 100, shape).astype(dtype))
+    shown = [repr(x)]
+    if x.dtype.kind == "f":
+        x.requires_grad = True
+        shown += [repr(x), repr(mg.log_softmax(x.reshape(-1), axis=-1)), repr(x * 2)]
+    for text in shown:
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= np.get_printoptions()["linewidth"]
+        assert all(line.startswith(" " * len("tensor(")) for line in lines[1:] if line)
+    ours, numpys = repr(x.detach()), np.array2string(x.data, separator=", ", prefix="tensor(", suffix=")")
+    assert ours.startswith(f"tensor({numpys}") or len(ours.splitlines()) > len(numpys.splitlines())
+    with np.printoptions(linewidth=40):
+        assert max(map(len, repr(x).splitlines())) <= 40
+
+
 def test_leaves_can_be_copied_and_pickled_and_histories_cannot() -> None:
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     for made in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):

@@ -1,13 +1,18 @@
 """The Transformer of "Attention Is All You Need" on minigrad, readable top to bottom.
 
 model (the architecture, from config to models) and data (corpora, tokenizer, batches) → decode → pretrained (model
-directories) → train, evaluate, export → plots → tasks → cli, examples.
+directories) → train, evaluate, export → plots, explanation → tasks → cli, examples.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from minigrad import __version__
+from minigrad.name_hints import module_hints as _module_hints
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
+from transformer.explanation import explain
 from transformer.export import export_onnx
+from transformer.huggingface_names import HINTS as _HINTS
 from transformer.model.attention import MultiHeadAttention, record_attention
 from transformer.model.config import TransformerConfig
 from transformer.plots.attention import draw_attention
@@ -38,9 +43,13 @@ __all__ = [
     "TransformerConfig",
     "__version__",
     "draw_attention",
+    "explain",
     "export_onnx",
     "from_pretrained",
     "generate",
     "load_tokenizer",
     "record_attention",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _module_hints(__name__, _HINTS["transformer"])

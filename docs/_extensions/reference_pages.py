@@ -60,8 +60,9 @@ def own(module: str) -> list[str]:
 
 
 def is_definition(name: str, value: Any) -> bool:
-    """Public functions and classes of the two packages."""
-    return not name.startswith("_") and callable(value) and str(getattr(value, "__module__", "")).startswith(PACKAGES)
+    """Public functions, classes and operations of the two packages; NumPy's ufuncs made operations belong to them."""
+    homes = (getattr(value, "__module__", None), type(value).__module__)
+    return not name.startswith("_") and callable(value) and any(str(home).startswith(PACKAGES) for home in homes)
 
 
 def value_of(name: str) -> Any:
@@ -156,10 +157,17 @@ def pages() -> Iterator[tuple[str, str]]:
         yield namespace, text + (titled("Described elsewhere", "-") + "".join(lines) if lines else "")
 
 
+def table() -> str:
+    """The namespaces in reading order, as a table in Markdown that a page includes."""
+    texts = ((name, (import_module(name).__doc__ or "").splitlines()[0]) for name in NAMESPACES)
+    rows = (f"| [`{name}`]({FOLDER}/{name}.rst) | {re.sub(r':[a-z]+:', '', text)} |" for name, text in texts)
+    return "\n".join(["| namespace | content |", "|---|---|", *rows, ""])
+
+
 def generate(app: Sphinx) -> None:
     """Write the pages that have changed."""
     folder = Path(app.srcdir) / FOLDER
-    texts = {folder / f"{name}.rst": text for name, text in pages()}
+    texts = {folder / f"{name}.rst": text for name, text in pages()} | {folder / "namespaces.txt": table()}
     for path in set(folder.rglob("*.rst")) - set(texts):
         path.unlink()
     for path, text in texts.items():

@@ -42,7 +42,7 @@ def note(env: BuildEnvironment, docname: str, path: Path) -> str:
 
 
 class SourceLinks(SphinxTransform):
-    """Links to files and directories outside of the documents become links to their pages."""
+    """Links to code, and to directories outside of the documents, become links to their pages."""
 
     default_priority = 5
 
@@ -51,7 +51,8 @@ class SourceLinks(SphinxTransform):
         for node in list(self.document.findall(_is_link)):
             target = node["reftarget"].partition("#")[0]
             path = (Path(self.env.doc2path(self.env.docname)).parent / target).resolve()
-            if target and path.is_relative_to(ROOT) and not path.is_relative_to(self.env.srcdir) and path.exists():
+            outside = not path.is_relative_to(self.env.srcdir) or path.suffix == ".py"
+            if target and outside and path.is_relative_to(ROOT) and path.exists():
                 uri = note(self.env, self.env.docname, path)
                 node.replace_self(nodes.reference("", "", *node.children, refuri=uri, internal=True))
 

@@ -408,15 +408,16 @@ class Tensor(Methods):
     def __repr__(self) -> str:
         if isinstance(self.data, Tracer):
             return f"tensor({self.data!r}, shape={self.shape}, dtype={self.dtype})"
-        body = np.array2string(self.data, separator=", ", prefix="tensor(")
-        notes = [f", shape={self.shape}"] if not self.size and self.shape != (0,) else []
-        if self.dtype not in (default_float, np.dtype(np.int64), np.dtype(np.bool_)):
-            notes.append(f", dtype={self.dtype}")
-        if self.node is not None:
-            notes.append(f", grad_fn=<{self.node.op.name}>")
-        elif self.requires_grad:
-            notes.append(", requires_grad=True")
-        return f"tensor({body}{''.join(notes)})"
+        notes = (
+            f"shape={self.shape}" if not self.size and self.shape != (0,) else "",
+            f"dtype={self.dtype}" if self.dtype not in (default_float, np.dtype(np.int64), np.dtype(np.bool_)) else "",
+            f"grad_fn=<{self.node.op.name}>" if self.node is not None else "requires_grad=True" * self.requires_grad,
+        )
+        text = "tensor(" + np.array2string(self.data, separator=", ", prefix="tensor(", suffix=",")
+        for note in filter(None, notes):  # on a new line where the last one is full, as NumPy does with dtypes
+            full = len(text) - text.rfind("\n") + len(note) + 2 > np.get_printoptions()["linewidth"]
+            text += (",\n       " if full else ", ") + note
+        return f"{text})"
 
 
 def write_to(tensor: Tensor) -> None:

@@ -33,6 +33,16 @@ def constant_(parameter: Tensor, value: float) -> Tensor:
     return parameter
 
 
+def zeros_(parameter: Tensor) -> Tensor:
+    """Zeros."""
+    return constant_(parameter, 0.0)
+
+
+def ones_(parameter: Tensor) -> Tensor:
+    """Ones."""
+    return constant_(parameter, 1.0)
+
+
 def _fans(parameter: Tensor) -> tuple[int, int]:
     """Inputs and outputs of a weight of shape (out, in, …): what each output sums over and what each input feeds."""
     if parameter.ndim < 2:
@@ -51,3 +61,13 @@ def kaiming_uniform_(parameter: Tensor, gain: float = math.sqrt(2), generator: G
     """Uniform with variance gain² / fan_in. He et al., 2015, equation 10."""
     bound = gain * math.sqrt(3 / _fans(parameter)[0])
     return uniform_(parameter, -bound, bound, generator)
+
+
+def xavier_normal_(parameter: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Normal with variance 2 / (fan_in + fan_out). Glorot and Bengio, 2010, equation 12."""
+    return normal_(parameter, 0.0, gain * math.sqrt(2 / sum(_fans(parameter))), generator)
+
+
+def kaiming_normal_(parameter: Tensor, gain: float = math.sqrt(2), generator: Generator | None = None) -> Tensor:
+    """Normal with variance gain² / fan_in. He et al., 2015, equation 10."""
+    return normal_(parameter, 0.0, gain / math.sqrt(_fans(parameter)[0]), generator)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad.engine.tensor import Scope, Tensor, as_array, scope
-from minigrad.ops.gradients import HookHandle
+from minigrad.name_hints import hint_names
+from minigrad.ops.gradients import HookHandle, zero_grad
+from minigrad.pytorch_names import HINTS
 
 Self = TypeVar("Self", bound="Module")
-Child = TypeVar("Child", bound="Module")
 Held = TypeVar("Held", bound=Tensor)
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
 
@@ -63,6 +64,16 @@ class Module:
         for hook in self._forward_hooks:
             hook(self, args, output)
         return output
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Assign a buffer: ``self.name = tensor`` does the same.
+
+        Raises:
+            ValueError: it is not to be saved; a plain NumPy array as an attribute is not.
+        """
+        if not persistent:
+            raise ValueError("persistent: expected True, got False; an attribute that is a NumPy array is not saved")
+        setattr(self, name, tensor)
 
     def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
         """Call ``hook(module, arguments, output)`` after each call of this module.
@@ -132,6 +143,16 @@ class Module:
         """All parameters; a shared one once."""
         return iter([parameter for _, parameter in self._tensors(Parameter).values()])
 
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors that are no parameters, with dotted names."""
+        return iter(
+            [(name, value) for name, value in self._tensors(Tensor).values() if not isinstance(value, Parameter)]
+        )
+
+    def buffers(self) -> Iterator[Tensor]:
+        """All tensors that are no parameters."""
+        return iter([buffer for _, buffer in self.named_buffers()])
+
     # State
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -193,10 +214,15 @@ class Module:
             function(module)
         return self
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Train all parameters, or freeze them."""
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or set those that there are to zeros."""
+        zero_grad(self.parameters(), set_to_none)
 
     def astype(self: Self, dtype: Any) -> Self:
         """Convert all floating parameters and buffers, in place."""
@@ -217,51 +243,4 @@ class Module:
         return ""
 
 
-class ModuleList(Module, Generic[Child]):
-    """A list of modules, named by position."""
-
-    def __init__(self, modules: Iterable[Child] = ()) -> None:
-        self._items: list[Child] = []
-        for module in modules:
-            self.append(module)
-
-    def append(self, module: Child) -> None:
-        """Add a module at the end."""
-        self._items.append(module)
-        self.relabel(self.label)
-
-    def relabel(self, label: str) -> None:
-        super().relabel(label)
-        for position, module in enumerate(self._items):
-            module.relabel(f"{label}.{position}" if label else str(position))
-
-    def children(self) -> Iterator[tuple[str, Module]]:
-        found: list[tuple[str, Module]] = []
-        for position, module in enumerate(self._items):
-            found.append((str(position), module))
-        return iter(found)
-
-    def __iter__(self) -> Iterator[Child]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> Child: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Child]: ...
-    def __getitem__(self, index: int | slice) -> Child | list[Child]:
-        return self._items[index]
-
-
-class Sequential(ModuleList[Module]):
-    """Modules applied one after the other."""
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__(modules)
-
-    def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
-        return x
+hint_names(Module, HINTS["mg.nn.Module"])

@@ -1,4 +1,4 @@
-"""Elementwise arithmetic and functions of real numbers, each a row of a table: forward beside derivative.
+"""Elementwise arithmetic and functions of real numbers: each a row of a table, forward beside derivative.
 
 At singular points PyTorch's convention holds: ``abs``, ``relu`` and ``hypot`` have derivative 0 at 0, ties of
 ``maximum`` and ``minimum`` share the gradient evenly, ``clip`` passes it at its bounds.

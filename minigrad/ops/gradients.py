@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,13 @@ def _cotangents(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
             raise ValueError(f"gradient: expected the output's shape {shape}, got {cotangent.shape}")
         cotangents.append(cotangent if cotangent.dtype == dtype else cast(cotangent, dtype))
     return cotangents
+
+
+def zero_grad(tensors: Iterable[Tensor], set_to_none: bool) -> None:
+    """Set all gradients to None, or those that there are to zeros."""
+    for tensor in tensors:
+        keep = tensor.grad is not None and not set_to_none
+        tensor.grad = Tensor(np.zeros(tensor.shape, tensor.dtype)) if keep else None
 
 
 def backward(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Tensor
+from minigrad.name_hints import check_keywords, hint_names
 from minigrad.ops import (
     comparisons,
     diagonals,
@@ -26,6 +27,7 @@ from minigrad.ops import (
     sorting,
 )
 from minigrad.ops.linalg import matrices, norms
+from minigrad.pytorch_names import ARGUMENTS, HINTS, Size
 
 
 def _reflected(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -36,7 +38,11 @@ def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap an operation object in a plain function, which binds to the instance."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return operation(self, *args, **kwargs)
+        try:
+            return operation(self, *args, **kwargs)
+        except TypeError:
+            check_keywords(operation.__name__, kwargs, ARGUMENTS)
+            raise
 
     method.__doc__ = operation.__doc__
     return method
@@ -177,7 +183,9 @@ for _name, _attribute in {
     "__round__": lambda self, decimals=0: elementwise.round(self, decimals),
     "__format__": _format,
     "__bool__": lambda self: bool(self.data),
+    "size": property(lambda self: Size(self.data.size), doc="Number of elements."),
     "T": property(shape.transpose, doc="The tensor with its axes reversed."),
     "mT": property(shape.matrix_transpose, doc="The tensor with its last two axes exchanged."),
 }.items():
     setattr(Tensor, _name, _attribute)
+hint_names(Tensor, HINTS["mg.Tensor"])

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from minigrad.engine.primitive import Primitive, Promotion, WithResiduals
+from minigrad.name_hints import check_keywords
 from minigrad.ops.arguments import MOST_AXES, as_integer, as_number, as_shape, as_truth, check_axis
 from minigrad.ops.batching import BatchingRule, batching_rules
+from minigrad.pytorch_names import ARGUMENTS
 
 __all__ = ["WithResiduals", "primitive"]
 
@@ -23,8 +25,15 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-class _Checked(Primitive):
+class Checked(Primitive):
     """Operation whose parameters are checked against their annotations."""
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        try:
+            return super()._bind(args, kwargs)
+        except TypeError:
+            check_keywords(self.name, kwargs, ARGUMENTS)
+            raise
 
     def check(self, params: dict[str, Any]) -> None:
         """Check parameters against their annotations.
@@ -39,7 +48,7 @@ class _Checked(Primitive):
                 _CHECKS[kind](value, name)
 
 
-class _AlongAxis(_Checked):
+class _AlongAxis(Checked):
     """Operation with a parameter ``axis``, which is checked before NumPy takes True for 1."""
 
     def __init__(self, forward: Callable[..., Any], dtypes: Promotion, view: bool) -> None:
@@ -82,7 +91,7 @@ def primitive(
     """
 
     def define(function: Callable[..., Any]) -> Primitive:
-        kind = _AlongAxis if "axis" in inspect.signature(function).parameters else _Checked
+        kind = _AlongAxis if "axis" in inspect.signature(function).parameters else Checked
         operation = kind(function, dtypes, view)
         if batching is not None:
             batching_rules[operation] = batching

@@ -153,7 +153,12 @@ def transpose(x: Any, /, *axes: Any) -> Any:
         (4, 3, 2)
     """
     order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-    return permute_dims(x, tuple(order or ()) or tuple(reversed(range(len(shape_of(x))))))
+    ndim = len(shape_of(x))
+    if order and len(order) == 2 < ndim:
+        raise ValueError(
+            f"axes: expected all {ndim} of them in their new order, got {tuple(order)}; swapaxes takes two"
+        )
+    return permute_dims(x, tuple(order or ()) or tuple(reversed(range(ndim))))
 
 
 def moveaxis(x: Any, /, source: Axes, destination: Axes) -> Any:

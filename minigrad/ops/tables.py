@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.engine.primitive import Primitive, Promotion
 from minigrad.ops.batching import aligned, batching_rules
+from minigrad.ops.primitive import Checked
 
 _UNARY = inspect.signature(lambda x, /: ...)
 _BINARY = inspect.signature(lambda a, b, /: ...)
@@ -45,7 +46,7 @@ def _row(
     dtypes: Promotion,
     **rules: Callable[..., Any] | None,
 ) -> Primitive:
-    op = Primitive(forward, dtypes, name=name, signature=signature)
+    op = Checked(forward, dtypes, name=name, signature=signature)
     batching_rules[op] = aligned
     op.vjp(**{name: rule for name, rule in rules.items() if rule is not None})
     op.__doc__ = _summary(forward)

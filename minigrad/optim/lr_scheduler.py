@@ -1,16 +1,19 @@
-"""Learning-rate schedules with a linear warm-up.
+"""Learning-rate schedules: with a linear warm-up, and PyTorch's.
 
 A schedule is a function from the step (1, 2, …) to a factor; :class:`LRScheduler` multiplies an optimizer's learning
-rate by it.
+rate by it. PyTorch's classes count epochs, or whatever is between two calls of ``step``, from 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from minigrad.name_hints import module_hints
 from minigrad.optim.optimizer import Optimizer
+from minigrad.pytorch_names import HINTS, hint_arguments
 
 Schedule = Callable[[int], float]
 
@@ -81,6 +84,10 @@ class LRScheduler:
         """Set the next step's rate."""
         self.set(self.current + 1)
 
+    def get_last_lr(self) -> list[float]:
+        """The present rate of each group."""
+        return [group["lr"] for group in self.optimizer.groups]
+
     def state_dict(self) -> dict[str, Any]:
         """State for JSON: the step and the groups' initial rates."""
         return {"step": self.current, "base": list(self.base)}
@@ -95,3 +102,64 @@ class LRScheduler:
             raise ValueError(f"state: expected the rates of {len(self.base)} groups, got {len(state['base'])}")
         self.base = list(state["base"])
         self.set(state["step"])
+
+
+class LambdaLR(LRScheduler):
+    """Learning rate times ``lr_lambda(epoch)``, the epoch counted from 0."""
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
+        super().__init__(optimizer, lambda step: lr_lambda(step - 1))
+
+
+class MultiStepLR(LambdaLR):
+    """Step decay: the rate times ``gamma`` from each of the milestones on."""
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        milestones = sorted(milestones)
+        super().__init__(optimizer, lambda epoch: gamma ** bisect_right(milestones, epoch))
+
+
+class StepLR(LambdaLR):
+    """Step decay: the rate times ``gamma`` every ``step_size`` epochs.
+
+    Example:
+        >>> import minigrad as mg
+        >>> optimizer = mg.optim.SGD([mg.ones(1)], lr=1.0)
+        >>> scheduler = StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> [(optimizer.lr, scheduler.step())[0] for _ in range(5)]
+        [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if step_size < 1:
+            raise ValueError(f"step_size: expected at least 1, got {step_size}")
+        super().__init__(optimizer, lambda epoch: gamma ** (epoch // step_size))
+
+
+class ExponentialLR(LambdaLR):
+    """Exponential decay: the rate times ``gamma`` every epoch."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        super().__init__(optimizer, lambda epoch: gamma**epoch)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Cosine annealing: down to ``eta_min`` in ``T_max`` epochs, and up again. Loshchilov and Hutter, 2017."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        if T_max < 1:
+            raise ValueError(f"T_max: expected at least 1, got {T_max}")
+        self.eta_min = eta_min
+        super().__init__(optimizer, lambda step: (1 + math.cos(math.pi * (step - 1) / T_max)) / 2)
+
+    def set(self, step: int) -> None:
+        self.current = step
+        for group, base in zip(self.optimizer.groups, self.base, strict=True):
+            group["lr"] = self.eta_min + (base - self.eta_min) * self.schedule(step)
+
+
+for _kind in (LambdaLR, MultiStepLR, StepLR, ExponentialLR, CosineAnnealingLR):
+    hint_arguments(_kind)
+
+if not TYPE_CHECKING:
+    __getattr__ = module_hints(__name__, HINTS["mg.optim.lr_scheduler"])

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
+from minigrad.name_hints import hint_names
+from minigrad.ops.gradients import zero_grad
+from minigrad.pytorch_names import HINTS
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -81,6 +84,11 @@ class Optimizer(ABC):
         """
 
     @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The same as ``groups``, by PyTorch's name."""
+        return self.groups
+
+    @property
     def lr(self) -> float:
         """Learning rate of the first group; assignment sets it for all."""
         return float(self.groups[0]["lr"])
@@ -122,11 +130,10 @@ class Optimizer(ABC):
                 for place in chosen:
                     group["params"][place].storage.version += 1
 
-    def zero_grad(self) -> None:
-        """Set all gradients to None."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set all gradients to None, or those that there are to zeros."""
         for group in self.groups:
-            for tensor in group["params"]:
-                tensor.grad = None
+            zero_grad(group["params"], set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         """State of the optimizer by name: each parameter's ``steps``, the options of all ``groups``, all arrays.
@@ -180,3 +187,6 @@ class Optimizer(ABC):
         for group, options in zip(self.groups, groups, strict=True):
             group.update(options)
         self.steps = [[int(count) for count in steps] for steps in counts]
+
+
+hint_names(Optimizer, HINTS["mg.optim.Optimizer"])

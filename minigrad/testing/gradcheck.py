@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from minigrad.func import jvp
 from minigrad.ops.creation import tensor
 
 Function = Callable[..., Any]
+EVALUATIONS = 8  # at the same inputs, to notice that a function is random
 
 
 class GradientError(AssertionError):
@@ -49,7 +51,7 @@ def gradcheck(
 
     Raises:
         GradientError: (an AssertionError) they differ. The message names the input, the element, both numbers and the
-            likely cause.
+            likely cause, such as a function that is random.
         ValueError: nothing to check: no floating input, or ``order`` is less than 1.
 
     Example:
@@ -68,7 +70,11 @@ def gradcheck(
     for derivative in range(order):
         title = f"derivative {derivative + 1}: " if derivative else ""
         check = _Check(fn, points, eps, atol, rtol, seed + derivative, title)
-        check.run()
+        try:
+            check.run()
+        except GradientError:
+            check.refuse_randomness()
+            raise
         fn, points = check.vector_jacobian_product, [*points, *check.cotangents]
     return True
 
@@ -145,6 +151,16 @@ class _Check:
                 )
             self._check_vector_jacobian(i, array)
             self._check_jacobian_vector(i)
+
+    def refuse_randomness(self) -> None:
+        """Blame a function that gives other values each time for the difference from its quotients."""
+        for _ in range(EVALUATIONS):
+            values = [value.data for value in self.outputs(*self._leaves(self.points))]
+            if not all(map(partial(np.array_equal, equal_nan=True), self.values, values)):
+                raise GradientError(
+                    f"{self.title}the function is random: at the same inputs it gave other values; draw its random "
+                    "numbers once, outside of it, or from a generator that it seeds each time"
+                ) from None
 
     def _check_vector_jacobian(self, i: int, gradient: Array) -> None:
         tangent = self.tangents[i]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,11 +14,13 @@ from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 from minigrad.nn.module import Module
 from minigrad.viz.dot import to_dot
 from minigrad.viz.fold import close, fold, level
-from minigrad.viz.picture import Picture, count_text
+from minigrad.viz.graph_page import graph_page
+from minigrad.viz.loops import box_loops
+from minigrad.viz.picture import Block, Picture, Vertex, count_text
 from minigrad.viz.render import Graph
 from minigrad.viz.trace import trace
 
-READABLE = 48  # vertices that fit on a page
+READABLE = 32  # vertices that fit on a page
 
 
 def graph(
@@ -40,7 +43,8 @@ def graph(
         open_fused: draw the parts of fused operations, such as attention, instead of one vertex each.
 
     Returns:
-        A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
+        A picture with ``save(path)`` (``.svg``, ``.png``, ``.dot``, and ``.html`` for a page whose modules open) and
+        ``to_dot()``; notebooks show it.
 
     Raises:
         TypeError: the first argument is neither a tensor nor a module, or an input came with a tensor.
@@ -64,7 +68,10 @@ def graph(
         outputs = _named_outputs(output_or_module)
         whole = trace(outputs, opens=lambda node: open_fused, backward=backward)
         title = name or " and ".join(label for label, _ in outputs)
-    return Graph(to_dot(_fitted(whole, depth), title, count_text(whole.parameters) if whole.parameters else ""))
+    whole = box_loops(whole)
+    subtitle = count_text(whole.parameters) if whole.parameters else ""
+    drawn = _fitted(whole, depth)
+    return Graph(to_dot(drawn, title, subtitle), graph_page(whole, drawn, title, subtitle))
 
 
 def _trace_module(module: Module, inputs: tuple[Any, ...], backward: bool, open_fused: bool) -> Picture:
@@ -142,13 +149,28 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _fitted(whole: Picture, depth: int | None) -> Picture:
-    """Fit a picture: closed below ``depth`` and folded; by default as deep as stays readable."""
-    deepest = max((level(block) for block in whole.blocks), default=0)
+    """Fit a picture: closed below ``depth`` and folded; by default as open as stays readable."""
+    if depth is not None:
+        return fold(close(whole, lambda block: level(block) > depth))
+    inside = Counter(
+        block
+        for vertex in whole.vertices
+        if vertex.block and _is_operation(vertex)
+        for block in vertex.block.ancestry()
+    )
     best = None
-    for opened in range(deepest + 1) if depth is None else [depth]:
-        picture = fold(close(whole, lambda block, opened=opened: level(block) > opened))  # type: ignore[misc]
-        if best is not None and len(picture.vertices) > READABLE:
-            break
-        best = picture
+    for opened in range(max(map(level, whole.blocks), default=0) + 1):
+        for fewest in (2, 0):  # operations in an open module: those of one operation are the first to be closed
+
+            def closed(block: Block, opened: int = opened, fewest: int = fewest) -> bool:
+                return level(block) > opened or inside[block] < fewest
+
+            picture = fold(close(whole, closed))
+            if best is None or len(picture.vertices) <= READABLE:
+                best = picture
     assert best is not None
     return best
+
+
+def _is_operation(vertex: Vertex) -> bool:
+    return vertex.kind in ("op", "plumbing") and not vertex.backward

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from minigrad.engine.tensor import Shape
-from minigrad.viz.picture import Block, Edge, Item, Picture, Repeat, Vertex, count_text, in_order, merged
+from minigrad.viz.picture import Block, Edge, Item, Picture, Repeat, Vertex, count_text, in_order, merged, stem
 
 
 def close(picture: Picture, closed: Callable[[Block], bool]) -> Picture:
-    """Close boxes: each outermost one for which ``closed`` holds becomes one vertex, and its derivative another."""
+    """Close boxes: each outermost module for which ``closed`` holds becomes one vertex, and its derivative another."""
     outermost: dict[Block | None, Block | None] = {None: None}
     for block in picture.blocks:  # outer ones first
-        outermost[block] = outermost[block.parent] or (block if closed(block) else None)
+        outermost[block] = outermost[block.parent] or (block if not block.loop and closed(block) else None)
     stand_in: dict[Vertex, Vertex] = {}
     modules: dict[tuple[Block, bool], Vertex] = {}
     for vertex in picture.vertices:
@@ -29,6 +28,7 @@ def close(picture: Picture, closed: Callable[[Block], bool]) -> Picture:
             modules[key].module = module
         stand_in[vertex] = modules[key]
         modules[key].parameters = {**modules[key].parameters, **vertex.parameters}
+        modules[key].saved_bytes += vertex.saved_bytes
     for (module, backward), vertex in modules.items():
         count = sum(vertex.parameters.values())
         vertex.details = ("derivative" if backward else module.kind, *([count_text(count)] if count else []))
@@ -48,8 +48,8 @@ def _entering(edge: Edge, module: Block) -> Shape | None:
 
 
 def level(block: Block) -> int:
-    """Nesting level of a box: 1 for the outermost."""
-    return len(block.ancestry())
+    """Nesting level of a module's box: 1 for the outermost; loops have none of their own."""
+    return sum(not around.loop for around in block.ancestry())
 
 
 def fold(picture: Picture) -> Picture:
@@ -127,19 +127,20 @@ class _Folder:
 
     def likeness(self, item: Item) -> Hashable:
         """Structure key, equal for items of the same structure; numbered names (layers.0, layers.1) are equal."""
-        stem = re.sub(r"\.?\d+$", "", item.label)
-        return stem, item.kind, tuple(sorted(self.signatures(item).values()))
+        return stem(item.label), item.kind, tuple(sorted(self.signatures(item).values()))
 
     def signatures(self, item: Item) -> dict[Vertex, int]:
         """Signature of each vertex inside: a number for its computation from the item's inputs."""
         found: dict[Vertex, int] = {}
-        depth = level(item) if isinstance(item, Block) else 0
+        depth = len(item.ancestry()) if isinstance(item, Block) else 0
+        named = stem if isinstance(item, Block) and item.loop else str  # the runs of a loop use layers.0, layers.1, …
         for vertex in self.content[item]:
             outside = vertex is item
             path = () if outside or vertex.block is None else vertex.block.ancestry()[depth:]
-            names = tuple((block.label, block.kind) for block in path)
-            sources = tuple((edge.shape, found.get(edge.tail)) for edge in self.incoming[vertex])
-            name = "" if outside else vertex.label
+            names = tuple((named(block.label), block.kind) for block in path)
+            computed_from = [edge for edge in self.incoming[vertex] if vertex.backward or not edge.backward]
+            sources = tuple((edge.shape, found.get(edge.tail)) for edge in computed_from)  # no gradients that return
+            name = "" if outside else named(vertex.label)
             found[vertex] = hash((names, name, vertex.details, vertex.backward, sources))
         return found
 
@@ -180,7 +181,7 @@ class _Folder:
         drawn = self.in_signature_order(first)
         for item in items[1:]:
             self.stand_in |= dict(zip(self.in_signature_order(item), drawn, strict=True))
-        self.repeats[first] = Repeat(len(items), items[-1].label)
+        self.repeats[first] = items
 
     def in_signature_order(self, item: Item) -> list[Vertex]:
         signatures = self.signatures(item)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from minigrad.engine.tensor import Shape
 
@@ -14,12 +15,12 @@ Kind = Literal["op", "plumbing", "module", "parameter", "input", "constant", "ou
 
 @dataclass(eq=False)
 class Block:
-    """Block: the box of one module call."""
+    """Block: the box of one module call, or of one run through a loop's body."""
 
     label: str  # the module's attribute name in its parent
     kind: str  # its class
     parent: Block | None = None
-    title_at: Literal["tl", "bl", "br"] = "tl"  # the corner of its title: top left, bottom left, bottom right
+    loop: bool = False  # one run through a loop, which is no module
 
     def ancestry(self) -> list[Block]:
         """Enclosing boxes, from the outermost to this one."""
@@ -40,9 +41,13 @@ class Vertex:
     block: Block | None = None  # the innermost box around it
     details: tuple[str, ...] = ()  # further lines
     backward: bool = False  # part of a derivative
+    differentiates: Vertex | None = None  # of a derivative: the operation
     parameters: Mapping[int, int] = field(default_factory=dict)  # parameters: identity to number of elements
     module: Block | None = None  # the closed module
+    saved_bytes: int = 0  # of what an operation keeps for its derivative, beside parameters
+    gradient_norm: float | None = None  # of a leaf, after a backward pass
     html: str = ""  # the inside of an HTML-like label, for figures
+    leaf: int | None = None  # identity of the tensor of a parameter or input
 
 
 Steps = tuple[tuple[Shape, Block | None], ...]  # a tensor's shapes on its way, each with the box where it is used next
@@ -68,14 +73,8 @@ class Edge:
         return self.head.backward and not self.tail.backward
 
 
-class Repeat(NamedTuple):
-    """Repetition: the number of equal blocks or vertices that one stands for."""
-
-    times: int
-    last_label: str
-
-
 Item = Block | Vertex
+Repeat = Sequence[Item]  # equal blocks or vertices, of which the first one is drawn
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,28 @@ class Picture:
     repeats: Mapping[Item, Repeat] = field(default_factory=dict)
     rows: Sequence[Sequence[Vertex]] = ()  # vertices to draw side by side, from left to right
 
+    def title(self, item: Item) -> str:
+        """Title of a block or vertex, such as ``layers.0 … layers.5 · EncoderLayer × 6``."""
+        repeat = self.repeats.get(item)
+        name = item.label
+        if repeat and repeat[-1].label != name:
+            name = f"{name} … {repeat[-1].label}"
+        if isinstance(item, Block):
+            name = " · ".join(filter(None, (name, item.kind)))
+        elif item.kind == "module" and item.backward:
+            name = f"∂ {name}"
+        return f"{name} × {len(repeat or [item])}" if repeat or (isinstance(item, Block) and item.loop) else name
+
     @property
     def blocks(self) -> list[Block]:
         """All boxes, outer ones first."""
         found = (block for vertex in self.vertices if vertex.block for block in vertex.block.ancestry())
         return list(dict.fromkeys(found))
+
+
+def stem(label: str) -> str:
+    """Label without its number: ``layers`` for ``layers.0`` and ``layers.1``."""
+    return re.sub(r"\.?\d+$", "", label)
 
 
 def shape_text(shape: Shape) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.engine.backward import backward_pass
 from minigrad.engine.grad_mode import enable_grad
 from minigrad.engine.primitive import connected
-from minigrad.engine.tensor import Array, Node, Scope, Shape, Tensor, scope
+from minigrad.engine.tensor import Array, Node, Observer, Scope, Shape, Tensor, observers, scope
 from minigrad.nn.module import Parameter
 from minigrad.viz.picture import Block, Edge, Kind, Picture, Steps, Vertex, common_block, merged, shape_text
 
@@ -100,7 +100,7 @@ class _Tracer:
         self.named: dict[str, Vertex] = {}
         self.operations: dict[Vertex, list[str]] = {}  # operations of a derivative's vertex
         self.derivatives: dict[int, Vertex] = {}
-        self.sums: set[Vertex] = set()
+        self.differentiated = _Differentiated()
         self.kept_alive: list[Any] = []  # identities are unique only as long as what they belong to lives
         self.stops: dict[Key, Vertex] = {}
         for name, tensor in inputs:
@@ -139,6 +139,7 @@ class _Tracer:
             return
         kind: Kind = "plumbing" if node.op.name in PLUMBING or node.op.name == "getitem" else "op"
         vertex = self.draw(Vertex(kind, node.op.name.strip("_"), block, _scalars(node)))
+        vertex.saved_bytes = _saved_bytes(node)
         self.connect_inputs(node, vertex, block)
         for position, (source, shape) in enumerate(zip(node.inputs, node.shapes, strict=True)):
             if source is None and shape:
@@ -196,6 +197,8 @@ class _Tracer:
             text = shape_text(tensor.shape) + (f" · {tensor.size:,}" if trained and tensor.ndim > 1 else "")
             vertex = Vertex(kind, tensor.name or ("parameter" if trained else "tensor"), block, (text,))
             vertex.parameters = {id(tensor): tensor.size} if trained else {}
+            vertex.leaf = id(tensor)
+            vertex.gradient_norm = None if tensor.grad is None else _norm(tensor.grad)
             self.leaves[key] = self.draw(vertex)
         return self.leaves[key]
 
@@ -224,8 +227,13 @@ class _Tracer:
         for cotangent in cotangents:
             self.stop(cotangent, Vertex("input", "∂ output", details=(shape_text(cotangent.shape),), backward=True))
         leaves = [leaf for leaf in forward if isinstance(leaf, Tensor)]
-        gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        token = observers.set((*observers.get(), self.differentiated))
+        try:
+            gradients = backward_pass(outputs, cotangents, leaves, retain_graph=True, create_graph=True)
+        finally:
+            observers.reset(token)
         self.kept_alive += [*cotangents, *gradients]
+        self.differentiated.name_sums((leaf.edge for leaf in leaves), gradients)
         known = {id(vertex) for vertex in forward}
         for node in _order((gradient.edge for gradient in gradients if gradient is not None), self.stops):
             if isinstance(node, Node) and id(node) not in known:
@@ -233,6 +241,9 @@ class _Tracer:
         first_drawn = {identity: vertex for (identity, _), vertex in reversed(self.leaves.items())}
         for leaf, gradient in zip(leaves, gradients, strict=True):
             if gradient is not None:
+                for (identity, _), vertex in self.leaves.items():
+                    if identity == id(leaf):
+                        vertex.gradient_norm = _norm(gradient)
                 head = first_drawn[id(leaf)]
                 self.connect(gradient.edge, gradient.shape, head, head.block)
 
@@ -245,27 +256,62 @@ class _Tracer:
         assert scope is not None  # the backward pass records only derivatives and sums of them
         vertex = self.derivatives.get(id(scope))
         if vertex is None:
+            if scope.label == "sum":
+                block = common_block(map(self.block, self.differentiated.users_of(scope)))
             vertex = self.derivatives[id(scope)] = self.draw(_derivative(scope, block))
-        if scope.label == "sum":
-            self.sums.add(vertex)
-        else:
+            if id(scope) in self.differentiated.nodes:
+                source, _ = self.source((self.differentiated.nodes[id(scope)], 0))
+                vertex.differentiates = source if isinstance(source, Vertex) else None
+        if scope.label != "sum":
             self.operations.setdefault(vertex, []).append(node.op.name.strip("_"))
         self.connect_inputs(node, vertex, block)
 
     def finish(self) -> None:
-        """Complete the picture: edges and counts that are known only at the end."""
-        summands: dict[Vertex, list[Block | None]] = {vertex: [] for vertex in self.sums}
-        for graph_edge in self.edges:
-            if graph_edge.head in summands and graph_edge.tail is not graph_edge.head:
-                summands[graph_edge.head].append(graph_edge.tail.block)
-        for vertex, blocks in summands.items():
-            vertex.block = common_block(blocks)
+        """Complete the details that are known only at the end."""
         for vertex, names in self.operations.items():
             vertex.details = (_summary(names),)
         uses = Counter(identity for identity, _ in self.leaves)
         for (identity, _), vertex in self.leaves.items():
             if uses[identity] > 1:
                 vertex.details += ("shared",)
+
+
+class _Differentiated(Observer):
+    """Observer of a backward pass: of each derivative its node, of each sum of gradients its tensor and its users."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Node] = {}  # by the scope's identity; of a sum, the node that made the tensor
+        self.sums: dict[int, Key] = {}  # tensors, by the scope's identity
+        self.users: dict[Key, list[Scope | None]] = defaultdict(list)  # scopes of the operations that use a tensor
+        self.kept_alive: list[Any] = []
+
+    def backward(self, node: Node, cotangents: Sequence[Any], gradients: Sequence[Any]) -> None:
+        self.kept_alive += [*cotangents, *gradients]
+        self.name_sums(((node, index) for index in range(len(cotangents))), cotangents)
+        for source, gradient in zip(node.inputs, gradients, strict=True):
+            if source is not None and gradient is not None:
+                self.users[id(source[0]), source[1]].append(node.scope)
+        for tensors, kind in ((cotangents, ("sum", "add")), (gradients, ("backward", node.op.name))):
+            for tensor in tensors:
+                scope = _scope_of(tensor)
+                if scope is not None and (scope.label, scope.kind) == kind:
+                    self.nodes.setdefault(id(scope), node)
+
+    def name_sums(self, edges: Iterable[tuple[Any, int]], gradients: Sequence[Any]) -> None:
+        """Note of which tensors some gradients are the sums."""
+        for (source, index), gradient in zip(edges, gradients, strict=True):
+            scope = _scope_of(gradient)
+            if scope is not None and scope.label == "sum":
+                self.sums.setdefault(id(scope), (id(source), index))
+
+    def users_of(self, scope: Scope) -> list[Scope | None]:
+        """Scopes of the operations whose gradients a sum adds."""
+        return self.users[self.sums[id(scope)]] if id(scope) in self.sums else [None]
+
+
+def _scope_of(gradient: Any) -> Scope | None:
+    """Scope in which a recorded gradient was computed."""
+    return _derived_scope(gradient.node.scope) if isinstance(gradient, Tensor) and gradient.node else None
 
 
 def _composed(node: Node) -> list[Tensor]:
@@ -298,7 +344,7 @@ def _derived_scope(scope: Scope | None) -> Scope | None:
 def _derivative(scope: Scope, block: Block | None) -> Vertex:
     """Vertex of a derivative, or of the sum over all uses of a tensor, which are added two at a time."""
     if scope.label == "sum":
-        return Vertex("op", "add", None, ("gradients of all uses",), backward=True)
+        return Vertex("op", "add", block, ("gradients of all uses",), backward=True)
     return Vertex("op", f"∂ {scope.kind.strip('_')}", block, backward=True)
 
 
@@ -325,6 +371,25 @@ def _scalars(node: Node) -> tuple[str, ...]:
 def _saved(node: Node) -> dict[str, Any]:
     """Values that an operation saved for its derivative, by name."""
     return node.saved if isinstance(node.saved, dict) else {}
+
+
+def _saved_bytes(node: Node) -> int:
+    """Bytes of the arrays that an operation saved, other than its parameters' own."""
+    arrays = {
+        id(value): value.nbytes
+        for name, value in _saved(node).items()
+        if isinstance(value, np.ndarray) and not _is_parameter(node, name)
+    }
+    return sum(arrays.values())
+
+
+def _is_parameter(node: Node, name: str) -> bool:
+    source = dict(zip(node.op.inputs, node.inputs, strict=False)).get(name)
+    return source is not None and isinstance(source[0], Parameter)
+
+
+def _norm(gradient: Tensor) -> float:
+    return float(np.linalg.norm(gradient.data.ravel()))
 
 
 def _constant_name(node: Node, position: int) -> str:

@@ -116,9 +116,56 @@ def test_a_module_without_forward_and_a_list_show_themselves() -> None:
 
 def test_initial_values_have_the_spread_of_their_papers(rng: np.random.Generator) -> None:
     weight = nn.Parameter(np.empty((300, 200), np.float32))
-    nn.init.xavier_uniform_(weight)
-    assert weight.data.var() == pytest.approx(2 / 500, rel=0.05)
-    nn.init.kaiming_uniform_(weight)
-    assert weight.data.var() == pytest.approx(2 / 200, rel=0.05)
+    for xavier in (nn.init.xavier_uniform_, nn.init.xavier_normal_):
+        assert xavier(weight).data.var() == pytest.approx(2 / 500, rel=0.05)
+    for kaiming in (nn.init.kaiming_uniform_, nn.init.kaiming_normal_):
+        assert kaiming(weight).data.var() == pytest.approx(2 / 200, rel=0.05)
+    assert nn.init.ones_(weight).data.min() == 1 and not nn.init.zeros_(weight).data.any()
     with pytest.raises(ValueError, match="at least 2 dimensions"):
         nn.init.xavier_uniform_(nn.Parameter(np.ones(3, np.float32)))
+
+
+def test_a_dictionary_of_modules_is_walked_by_its_keys() -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            self.heads = nn.ModuleDict({"words": nn.Linear(2, 5)})
+            self.heads["tags"] = nn.Linear(2, 3)
+
+        def forward(self, x: mg.Tensor, name: str) -> mg.Tensor:
+            return self.heads[name](x)
+
+    model = Heads()
+    assert list(model.state_dict()) == [
+        f"heads.{key}.{part}" for key in ("words", "tags") for part in ("weight", "bias")
+    ]
+    assert [module.label for module in model.modules()] == ["", "heads", "heads.words", "heads.tags"]
+    assert list(model.heads) == list(model.heads.keys()) == ["words", "tags"] and len(model.heads) == 2
+    assert [name for name, _ in model.heads.items()] == ["words", "tags"] and "tags" in model.heads
+    assert model(mg.ones((1, 2)), "tags").shape == (1, 3) and next(iter(model.heads.values())).out_features == 5
+    assert not model.eval().heads["words"].training and "(tags): Linear" in repr(model)
+    del model.heads["words"]
+    assert list(model.state_dict()) == ["heads.tags.weight", "heads.tags.bias"]
+
+
+def test_buffers_are_registered_saved_and_not_trained() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("mean", mg.zeros(2))
+    model.register_buffer("none", None)
+    assert [name for name, _ in model.named_buffers()] == ["mean"] and len(list(model.buffers())) == 1
+    assert set(model.state_dict()) == {"weight", "bias", "mean"} and len(list(model.parameters())) == 2
+    with pytest.raises(ValueError, match="persistent"):
+        model.register_buffer("cache", mg.zeros(2), persistent=False)
+
+
+def test_parameters_are_frozen_and_gradients_zeroed_or_forgotten() -> None:
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    model(mg.ones((1, 2))).sum().backward()
+    gradient = model.weight.grad
+    model.zero_grad(set_to_none=False)
+    assert model.weight.grad.tolist() == [[0, 0], [0, 0]] and model.bias.grad is None
+    assert gradient.tolist() == [[1, 1], [1, 1]]  # whoever holds it keeps it
+    model.zero_grad()
+    assert model.weight.grad is None
+    assert not any(p.requires_grad for p in model.requires_grad_(False).parameters())
+    assert all(p.requires_grad for p in model.requires_grad_().parameters())

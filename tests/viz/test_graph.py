@@ -65,19 +65,20 @@ class Drawn:
 
     def __init__(self, picture: viz.Graph) -> None:
         self.root = ElementTree.fromstring(picture._repr_svg_())
-        self.nodes = {self._name(group): self._texts(group) for group in self._groups("node")}
-        self.clusters = [" ".join(self._texts(group)) for group in self._groups("cluster")]
-        self.edges = [tuple(self._name(group).split("->")) for group in self._groups("edge")]
-        self.edge_texts = [text.strip() for group in self._groups("edge") for text in self._texts(group)]
+        texts = {self._name(group): self._texts(group) for group in self._groups("node")}
+        self.nodes = {name: lines for name, lines in texts.items() if name.startswith("v")}
+        titles = [name for name in texts if name.endswith("_title")]
+        self.clusters = [" ".join(texts[name]) for name in sorted(titles, key=lambda name: int(name.split("_")[1]))]
+        ends = [tuple(self._name(group).split("->")) for group in self._groups("edge")]
+        after = {tail: head for tail, head in ends if tail.startswith("e")}  # a label stands in the middle of its edge
+        self.edges = [(tail, after.get(head, head)) for tail, head in ends if tail not in after]
+        self.edge_texts = [text.strip() for name, lines in texts.items() if name.startswith("e") for text in lines]
 
     def _groups(self, kind: str) -> list[ElementTree.Element]:
         return [group for group in self.root.iter(f"{SVG}g") if group.get("class") == kind]
 
     def _name(self, group: ElementTree.Element) -> str:
-        title = group.find(f"{SVG}title")
-        assert title is not None
-        assert title.text is not None
-        return title.text
+        return group.attrib["data-name"]
 
     def _texts(self, group: ElementTree.Element) -> list[str]:
         return [element.text or "" for element in group.iter(f"{SVG}text")]
@@ -327,3 +328,17 @@ def test_a_fused_operation_opens_into_its_parts_between_its_inputs_and_results()
     assert {(exp, first), (where, softmax), (softmax, last), (drawn.named("mask")[0], where)} <= set(drawn.edges)
     assert any(tail == last for tail, _ in drawn.edges)
     assert "2×3×4" in drawn.edge_texts
+
+
+def test_saved_bytes_and_gradient_norms_are_counted(rows: mg.Tensor) -> None:
+    layer = nn.Linear(8, 2)
+    out = mg.exp(layer(rows)).sum()
+    out.backward(retain_graph=True)
+    picture = viz.trace([("out", out)])
+    by_label = {vertex.label: vertex for vertex in picture.vertices}
+    assert by_label["exp"].saved_bytes == 4 * 2 * 4  # its result, in float32
+    assert layer.weight.grad is not None
+    assert by_label["weight"].gradient_norm == pytest.approx(float(np.linalg.norm(layer.weight.grad.numpy())))
+    closed = viz.close(picture, lambda block: True)
+    (module,) = (vertex for vertex in closed.vertices if vertex.kind == "module")
+    assert module.saved_bytes == by_label["linear"].saved_bytes > 0

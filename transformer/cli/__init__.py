@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
-usage, options (words) → console, parser, standard_input, data, settings, model (parts of commands) → demo, train,
-write, inspect (the commands).
+usage, options, suggestions (words) → console, config_file, parser, completion, standard_input, data, settings, model
+(parts of commands) → demo, train, write, inspect, explain, info (the commands).
 """
 
 from __future__ import annotations
@@ -13,14 +13,28 @@ from collections.abc import Sequence
 
 from minigrad import __version__
 from transformer.cli import console
+from transformer.cli.completion import SHELLS, Completion
 from transformer.cli.demo import add_demo
+from transformer.cli.explain import add_explain
+from transformer.cli.info import add_info
 from transformer.cli.inspect import add_draw, add_evaluate, add_fill
 from transformer.cli.parser import Help, Parser
 from transformer.cli.train import add_train
 from transformer.cli.write import add_generate, add_summarize, add_translate
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-COMMANDS = (add_demo, add_train, add_translate, add_summarize, add_generate, add_fill, add_evaluate, add_draw)
+COMMANDS = (
+    add_demo,
+    add_train,
+    add_translate,
+    add_summarize,
+    add_generate,
+    add_fill,
+    add_evaluate,
+    add_draw,
+    add_explain,
+    add_info,
+)
 INTERRUPTED = 130  # exit status of Ctrl-C in shells
 
 
@@ -32,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=Help,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    text = "print the completion script of a shell, and end"
+    parser.add_argument("--completion", action=Completion, choices=SHELLS, help=text)
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
@@ -43,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
     console.prepare_output()
-    args = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        args = _parser().parse_args(words or ["--help"])
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
             args.run(args)

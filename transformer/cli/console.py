@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.util import find_spec
+from importlib import import_module
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -54,6 +54,7 @@ def discard_output() -> None:
 Example = Callable[[], Sample] | None  # shown during training
 
 PIPE_SECONDS = 10.0  # between the lines of progress in a pipe
+CELL_SECONDS = 0.5  # between the updates of progress in a notebook
 SMOOTHING = 0.98  # of the loss and speed shown: an average over the last fifty steps or so
 
 
@@ -101,7 +102,7 @@ def watch(
 ) -> None:
     """Run a training and show its progress: step, losses, learning rate, tokens/s, time left.
 
-    A terminal and a notebook (with ipywidgets) get a panel that changes in place, anything else a line now and then.
+    A terminal and a notebook get a panel that changes in place, anything else a line now and then.
 
     Args:
         steps: a trainer, also one that goes on from a checkpoint.
@@ -113,7 +114,7 @@ def watch(
     loss, seconds, tokens = _Average(), _Average(), _Average()
     held_out: float | None = None
     start = math.nan  # after the first step, which compiles or loads the kernels
-    display = _live if _can_change_in_place() else _lines
+    display = _live if err.is_terminal else _cell if err.is_jupyter else _lines
     with display(total, every, example) as show:
         for made, step in enumerate(steps, 1):
             record(step)
@@ -133,10 +134,6 @@ def watch(
 Display = Iterator[Callable[[_Figures], None]]
 
 
-def _can_change_in_place() -> bool:
-    return err.is_terminal or (err.is_jupyter and find_spec("ipywidgets") is not None)
-
-
 @contextmanager
 def _live(total: int, every: int, example: Example) -> Display:
     """Live panel, redrawn as the metrics change."""
@@ -153,6 +150,34 @@ def _live(total: int, every: int, example: Example) -> Display:
             live.update(Group(progress, Text("  ".join(figures.parts())), *sample))
 
         yield show
+
+
+@contextmanager
+def _cell(total: int, every: int, example: Example) -> Display:
+    """Text in the output of a notebook's cell, replaced as the metrics change; needs no widgets, and stays."""
+    handle = import_module("IPython.display").display({"text/plain": "training"}, raw=True, display_id=True)
+    shown = -math.inf
+    sample: tuple[str, ...] = ()
+    latest: _Figures | None = None
+
+    def update(figures: _Figures) -> None:
+        text = "\n".join([f"step {figures.number}/{total}  " + "  ".join(figures.parts()), *sample])
+        handle.update({"text/plain": text}, raw=True)
+
+    def show(figures: _Figures) -> None:
+        nonlocal shown, sample, latest
+        latest = figures
+        if example is not None and (figures.number % every == 0 or figures.number == total):
+            sample = (sample_text(example()).plain,)
+        if time.perf_counter() - shown >= CELL_SECONDS:
+            update(figures)
+            shown, latest = time.perf_counter(), None
+
+    try:
+        yield show
+    finally:  # also where it was interrupted
+        if latest is not None:
+            update(latest)
 
 
 @contextmanager

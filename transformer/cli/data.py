@@ -43,7 +43,8 @@ def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
     )
     for name in options:
         option = f"--{name.replace('_', '-')}"
-        kind: dict[str, Any] = {"type": int, "metavar": "N"} if name == "split_seed" else {"action": "store_true"}
+        switch: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        kind = {"type": int, "metavar": "N"} if name == "split_seed" else switch
         group.add_argument(option, default=None, help=OPTIONS[name], **kind)
     return group
 

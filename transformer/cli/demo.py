@@ -16,11 +16,12 @@ import graphviz
 from minigrad.optional_imports import require
 from minigrad.viz.render import render
 from transformer.cli import console
+from transformer.cli.config_file import CONFIG_FILE, config_document
 from transformer.cli.parser import add_command
 from transformer.cli.settings import add_settings, settings_of
 from transformer.plots.attention import draw_attention
 from transformer.plots.loss_curve import save_loss_curve
-from transformer.tasks import TASKS, DataChoice, Defaults, Settings, train
+from transformer.tasks import TASKS, DataChoice, Defaults, Settings, save_scores, train
 from transformer.tasks.training import DRAWN, LOSSES, check_no_links
 from transformer.train import LOG, TrainingConfig, read_log
 
@@ -84,10 +85,10 @@ def add_demo(commands: Any) -> None:
 
 def _run_demo(args: argparse.Namespace) -> None:
     config = {f.name: getattr(args, f.name) for f in dataclasses.fields(DemoConfig) if f.name in vars(args)}
-    run(DemoConfig(**config), settings_of(args, DEFAULTS))
+    run(DemoConfig(**config), settings_of(args, DEFAULTS), args)
 
 
-def run(config: DemoConfig, settings: Settings) -> None:
+def run(config: DemoConfig, settings: Settings, args: argparse.Namespace) -> None:
     """Run the demo: generate the corpus, train, evaluate, write the pictures, and suggest next commands."""
     start = time.perf_counter()
     if config.held_out < 1:
@@ -109,8 +110,10 @@ def run(config: DemoConfig, settings: Settings) -> None:
         resume=config.resume,
         overwrite=not config.resume,
         reporter=console,
+        companions={CONFIG_FILE: config_document(task, args, choice, settings)},
     )
     report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {}, console.counting)
+    save_scores(config.out / "model", report)
     rows = [
         (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
     ]

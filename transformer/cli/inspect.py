@@ -13,11 +13,11 @@ from transformer.cli.data import OPTIONS, add_data, choice_of
 from transformer.cli.model import add_model, load, load_for
 from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
+from transformer.data.tokenizer import PLACEHOLDER
 from transformer.decode import GenerationConfig
 from transformer.plots.attention import draw_attention
-from transformer.pretrained import MaskedLM, load_both
+from transformer.pretrained import load_both
 from transformer.tasks import (
-    PLACEHOLDER,
     TASK,
     TASKS,
     Candidate,
@@ -29,7 +29,6 @@ from transformer.tasks import (
     fill,
     is_trusted,
     read_task,
-    with_masks,
 )
 
 SPLIT = ("held_out", "split_seed", "reverse")  # of a DataChoice: what divides other data
@@ -154,7 +153,16 @@ def add_draw(commands: Any) -> None:
         "--target", metavar="TEXT", help="target text of an encoder-decoder (default: its own translation)"
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="attention layer; an unknown name lists them (default: the last one)"
+        "--layer",
+        metavar="NAME",
+        help="attention layer, or all; an unknown name lists them (default: the last one)",
+    )
+    parser.add_argument(
+        "--heads", type=_heads, metavar="LIST", help="heads to show, such as 0,3, or mean (default: all heads)"
+    )
+    parser.add_argument("--values", action="store_true", help="write the weights into their cells, in hundredths")
+    parser.add_argument(
+        "--max-tokens", type=int, default=24, metavar="N", help="rows and columns of the weights (default: 24)"
     )
     parser.add_argument(
         "-o",
@@ -162,12 +170,21 @@ def add_draw(commands: Any) -> None:
         type=Path,
         default=Path("attention.svg"),
         metavar="FILE",
-        help="output file: .svg, .png, .pdf or .dot (default: attention.svg)",
+        help="output file: .svg, .png or .dot (default: attention.svg)",
     )
+
+
+def _heads(text: str) -> str | list[int]:
+    if text == "mean":
+        return text
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers such as 0,3, or mean, got {text!r}") from None
 
 
 def _run_draw(args: argparse.Namespace) -> None:
     model, tokenizer = load_both(args.model)
-    text = with_masks(args.text, tokenizer) if isinstance(model, MaskedLM) else args.text
-    draw_attention(model, tokenizer, text, args.target, layer=args.layer).save(args.output)
+    options = {name: getattr(args, name) for name in ("layer", "heads", "values", "max_tokens")}
+    draw_attention(model, tokenizer, args.text, args.target, **options).save(args.output)
     console.out.print(f"wrote {args.output}")

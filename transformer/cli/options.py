@@ -90,7 +90,9 @@ def add_options(group: Any, settings: type, texts: Mapping[str, str], defaults: 
         if kind is bool:
             group.add_argument(option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         elif get_origin(kind) is Literal:
-            group.add_argument(option, choices=get_args(kind), default=argparse.SUPPRESS, help=text)
+            choices = get_args(kind)
+            text = f"{text}; one of {', '.join(choices)}"
+            group.add_argument(option, choices=choices, default=argparse.SUPPRESS, metavar="NAME", help=text)
         elif get_origin(kind) is tuple:
             element = get_args(kind)[0]
             count = "*" if Ellipsis in get_args(kind) else len(get_args(kind))

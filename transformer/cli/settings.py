@@ -16,7 +16,9 @@ STACKS = ("encoder_layers", "decoder_layers")
 
 def add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--preset", choices=_presets(defaults), help="architecture preset")
+    presets = _presets(defaults)
+    text = f"architecture preset: one of {', '.join(presets)}"
+    group.add_argument("--preset", choices=presets, metavar="NAME", help=text)
     layers = max(defaults.architecture.get(name, 0) for name in STACKS)
     group.add_argument("--layers", type=int, metavar="N", help=f"layers of each stack (default: {layers})")
     characters = "" if defaults.vocab_size else "; 0 is a token for each character"

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from transformer.cli import console
+from transformer.cli.config_file import CONFIG_FILE, add_config, config_document
 from transformer.cli.data import add_data, choice_of
 from transformer.cli.parser import Parser, add_command, described
 from transformer.cli.settings import add_settings, settings_of
-from transformer.tasks import TASKS, train
+from transformer.tasks import TASKS, save_scores, train
 
 
 def add_train(commands: Any) -> None:
@@ -22,6 +23,7 @@ def add_train(commands: Any) -> None:
         text = f"Train a model to {aim}. Ctrl-C stops the training and saves the model; --resume continues it."
         one = described(tasks, task.name, aim, f"train {task.name}", text)
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="model directory to write")
+        add_config(one)
         one.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
         one.add_argument("--overwrite", action="store_true", help="replace a model in --out")
         one.add_argument("--tensorboard", type=Path, metavar="DIR", help="directory of TensorBoard event files")
@@ -44,8 +46,10 @@ def _run_train(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
         reporter=console,
+        companions={CONFIG_FILE: config_document(task, args, choice, settings)},
     )
     if held_out := trained.examples.held_out:
         report = task.evaluate(trained.model, trained.tokenizer, held_out, {}, console.counting)
+        save_scores(args.out, report)
         console.out.print(f"held out: {report.line}")
     console.out.print(f"model in {args.out}")

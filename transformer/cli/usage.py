@@ -1,6 +1,6 @@
 """Usage lines and examples of each command's help."""
 
-from transformer.tasks import PLACEHOLDER
+from transformer.data.tokenizer import PLACEHOLDER
 
 USAGE = {  # arguments of each command
     "demo": "[options]",
@@ -11,6 +11,8 @@ USAGE = {  # arguments of each command
     "fill": "--model DIR [--count N] TEXT",
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
+    "explain": "--model DIR [-o FILE] TEXT",
+    "info": "DIR",
 }
 EXAMPLES = {  # by the command's name
     "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
@@ -38,6 +40,11 @@ EXAMPLES = {  # by the command's name
         'transformer draw --model demo/model "May 3, 2024" -o attention.svg',
         'transformer draw --model demo/model --layer encoder.layers.0.self_attention "May 3, 2024" -o own.png',
     ),
+    "explain": (
+        'transformer explain --model demo/model "May 3, 2024" -o page.html',
+        'transformer explain --model my-writer --max-new-tokens 30 "ROMEO:" -o page.html',
+    ),
+    "info": ("transformer info demo/model",),
     "train translate": (
         "transformer train translate --data pairs.tsv --out my-model",
         "transformer train translate --data corpus.en corpus.de --reverse --out my-model",

@@ -7,12 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from minigrad.name_hints import check_keywords, hint_names
 from minigrad.optional_imports import require
+from transformer.data.byte_level import byte_text
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
+from transformer.huggingface_names import HINTS, OF_TOKENIZER
 from transformer.json_object import json_object
 
 SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh TransformerConfig: 0, 1, 2
 MASK = "<mask>"
+PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 CONTEXT = 4  # tokens before another that its text may depend on
 LANGUAGE = re.compile(r">>[^\s<>]+<<")  # Marian's prefix for the target language
 SHOWN = 10  # of their languages, in an error
@@ -128,6 +134,59 @@ class Tokenizer:
         _end_texts(library, tokenizer)
         return cls(tokenizer.to_str())
 
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        *,
+        add_special_tokens: bool = True,
+        padding: bool = False,
+        return_tensors: str | None = None,
+        **other: Any,
+    ) -> dict[str, Any]:
+        """Inputs of a model: ``input_ids`` and ``attention_mask``, which is 1 where a token is no padding.
+
+        As in Hugging Face's tokenizers, the name of a special token in a text is that token.
+
+        Args:
+            text: a text, which gives a list of ids, or several, which give a list of lists.
+            add_special_tokens: see :meth:`encode`.
+            padding: pad to the longest text.
+            return_tensors: ``"np"`` for arrays (B, T), as a model's call takes them, also of one text.
+
+        Raises:
+            ValueError: arrays of texts of different lengths are to be made without padding, or of another library.
+
+        Example:
+            >>> tokenizer = Tokenizer.characters("hello", special=SPECIAL)
+            >>> tokenizer(["he", "hello"], padding=True)["attention_mask"]
+            [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1]]
+        """
+        check_keywords("tokenizer", other, OF_TOKENIZER)
+        if other:
+            raise TypeError(f"tokenizer: got an unexpected keyword argument {next(iter(other))!r}")
+        if return_tensors not in (None, "np"):
+            raise ValueError(f"return_tensors: expected 'np' or None, got {return_tensors!r}")
+        ids = self.encode(
+            [text] if isinstance(text, str) else text, add_special_tokens=add_special_tokens, split_special_tokens=False
+        )
+        lengths = [len(row) for row in ids]
+        if padding:
+            if self.pad_id is None and len(set(lengths)) > 1:
+                raise ValueError("padding: this tokenizer has no token for it; expected texts of one length")
+            ids = [[*row, *[self.pad_id or 0] * (max(lengths) - len(row))] for row in ids]
+        mask = [
+            [int(position < length) for position in range(len(row))] for row, length in zip(ids, lengths, strict=True)
+        ]
+        found: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+        if return_tensors is not None:
+            if len({len(row) for row in ids}) > 1:
+                raise ValueError("padding: expected True for arrays of texts of different lengths, got False")
+            return {name: np.array(rows, np.int64) for name, rows in found.items()}
+        return {name: rows[0] for name, rows in found.items()} if isinstance(text, str) else found
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
     @property
     def vocab_size(self) -> int:
         return int(self._tokenizer.get_vocab_size())
@@ -215,9 +274,11 @@ class Tokenizer:
             yield rest
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Token texts of ids, as for the axis of a picture; bytes that are not a whole character show as �."""
+        """Token texts of ids, as for the axis of a picture; bytes of unfinished characters show as ``<0xE2>``."""
         special = self._special()
-        return [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+        texts = [special.get(int(i)) or self._tokenizer.decode([int(i)]) for i in ids]
+        pieces = (self._tokenizer.id_to_token(int(i)) or "" for i in ids)
+        return [byte_text(p) if UNFINISHED in text else text for text, p in zip(texts, pieces, strict=True)]
 
     @cached_property
     def _languages(self) -> dict[str, int]:
@@ -293,6 +354,16 @@ class Tokenizer:
                         f"{self.vocab_size:,} tokens of this tokenizer"
                     )
         return None
+
+
+def with_masks(text: str, tokenizer: Tokenizer) -> str:
+    """Replace each ``[MASK]`` of a text by the tokenizer's own mask token, if it has one."""
+    mask = tokenizer.special_names.get("mask")
+    # A token includes the space before it, and so does the mask that stands for one.
+    return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
+
+
+hint_names(Tokenizer, HINTS["Tokenizer"])
 
 
 def _check_ids(text: str) -> None:

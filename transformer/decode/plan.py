@@ -101,6 +101,8 @@ def _max_new_tokens(config: GenerationConfig, model: ModelConfig, prompt_length:
     """Maximum number of new tokens. The last one is never read, and so needs no position."""
     limit = getattr(model, "position_limit", model.max_length)  # None where positions are relative
     positions = None if limit is None else limit + 1 - prompt_length
+    if positions is not None and positions < 1:
+        raise ValueError(f"input_ids: {prompt_length} tokens are more than the model's max_length={limit}")
     if config.max_new_tokens is not None:
         name, given, before = "max_new_tokens", config.max_new_tokens, 0
     elif config.max_length is not None:

@@ -4,41 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from minigrad import Tensor, enable_grad, nn
 from minigrad.engine.tensor import Scope
 from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
-from transformer.data.normalization import characters, line, passage
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.attention import MultiHeadAttention, Visibility, record_attention
-from transformer.plots.attention_heatmap import heatmaps, mask_table
-from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel, Transformer
+from transformer.plots.attention_heatmap import heatmaps, mask_table, overview
+from transformer.plots.reading import Reading, read
+from transformer.pretrained import PretrainedModel
 
-# The box of each projection; its title is where no edge passes.
-LANES = {
-    "query": Block("Q", "queries", title_at="bl"),
-    "key": Block("K", "keys", title_at="br"),
-    "value": Block("V", "values", title_at="br"),
-}
+# The box of each projection.
+LANES = {"query": Block("Q", "queries"), "key": Block("K", "keys"), "value": Block("V", "values")}
 
 
 BIAS = "position bias"
-LONGEST = 60  # letters of a text in the title
+ALL = "all"  # layers
 
-Ids = list[int]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """Inputs of a model, and their tokens."""
-
-    arguments: tuple[Ids, ...]  # a row each
-    stacks: dict[str, Ids]  # input of each stack of layers
-    written: Ids  # next token of each position of a decoder with an encoder
-    title: str
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +35,7 @@ class _Call:
     name: str
     arguments: tuple[Any, ...]  # query, memory, visible
     output: Tensor
-    weights: np.ndarray[Any, Any]  # (H, Q, K)
+    weights: Array  # (H, Q, K)
     rows: list[str]  # tokens of the queries
     columns: list[str]  # tokens of the keys
     scope: Scope
@@ -65,7 +51,7 @@ class _Call:
         return visible
 
     @property
-    def mask(self) -> np.ndarray[Any, Any] | None:
+    def mask(self) -> Array | None:
         """Attention mask (Q, K), True where a query may attend; None if nothing is hidden."""
         mask = np.ones(self.weights.shape[1:], np.bool_)
         if self.visible.mask is not None:
@@ -89,6 +75,8 @@ def draw_attention(
     target: str | None = None,
     *,
     layer: str | None = None,
+    heads: Sequence[int] | Literal["mean"] | None = None,
+    values: bool = False,
     max_tokens: int = 24,
 ) -> Graph:
     """Draw one attention block of a model that translates a sentence, continues a prompt or fills in a text.
@@ -98,36 +86,60 @@ def draw_attention(
 
     Args:
         model, tokenizer: as trained together.
-        source: the sentence to translate, the prompt, or the text, which may have masks.
+        source: the sentence to translate, the prompt, or the text, which may contain ``[MASK]``.
         target: the translation; the model's own (greedy) when None. For an encoder-decoder model only.
         layer: the attention layer, such as ``encoder.layers.0.self_attention``; by default the last one, which in an
-            encoder-decoder model attends to the source.
+            encoder-decoder model attends to the source. ``"all"`` gives an overview: small heatmaps of all layers,
+            without their operations.
+        heads: the heads to show, counted from 0, or ``"mean"``, the mean over all heads; all of them when None.
+        values: write the weights into their cells, in hundredths.
         max_tokens: maximum number of rows and columns of the weights.
 
     Returns:
-        A picture with ``save(path)`` (``.svg``, ``.png``, ``.pdf``, ``.dot``) and ``to_dot()``; notebooks show it.
+        A picture with ``save(path)`` (``.svg``, ``.png``, ``.dot``) and ``to_dot()``; notebooks show it.
 
     Raises:
         TypeError: the model is of another kind.
-        ValueError: there is no such layer (the message lists those that exist), the source is empty or longer than the
-            model can read, a target is given to a model that has none, or ``max_tokens`` is not positive.
+        ValueError: there is no such layer or head (the message says which exist), the source is empty or longer than
+            the model can read, a target is given to a model that has none, an overview shall have values, or
+            ``max_tokens`` is not positive.
 
     Source: "Attention Is All You Need", Figure 2.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, MultiHeadAttention)}
     name = list(layers)[-1] if layer is None else layer
-    if name not in layers:
-        raise ValueError(f"layer: expected one of {', '.join(layers)}, got {layer!r}")
-    if not source.strip():
-        raise ValueError("source: expected a sentence, got an empty one")
+    if name not in (*layers, ALL):
+        raise ValueError(f"layer: expected one of {', '.join(layers)}, or {ALL}, got {layer!r}")
+    for module in layers.values() if name == ALL else [layers[name]]:
+        _check_heads(heads, module.num_heads)
+    if values and name == ALL:
+        raise ValueError("values: expected False for an overview of all layers, whose cells have no room for numbers")
     if max_tokens < 1:
         raise ValueError(f"max_tokens: expected at least 1, got {max_tokens}")
     with model.evaluating():
-        reading = _reading(model, tokenizer, source, target)
+        reading = read(model, tokenizer, source, target)
+        if name == ALL:
+            picture = _overview(model, reading, heads, max_tokens)
+            return Graph(to_dot(picture, reading.title, f"attention of all {len(layers)} layers"))
         call = _call(model, tokenizer, reading, name, layers[name])
     parameters = sum(parameter.size for parameter in call.layer.parameters())
     subtitle = f"{name} · {_heads(call.layer)} · {count_text(parameters)}"
-    return Graph(to_dot(_picture(call, max_tokens), reading.title, subtitle))
+    return Graph(to_dot(_picture(call, heads, values, max_tokens), reading.title, subtitle))
+
+
+def _check_heads(heads: Sequence[int] | str | None, count: int) -> None:
+    if heads is None or heads == "mean":
+        return
+    known = not isinstance(heads, str) and all(type(head) is int and 0 <= head < count for head in heads)
+    if not known or not heads or len(set(heads)) < len(heads):
+        raise ValueError(f"heads: expected different numbers of heads from 0 to {count - 1}, or 'mean', got {heads!r}")
+
+
+def _chosen(weights: Array, heads: Sequence[int] | str | None) -> list[tuple[str, Array]]:
+    """Titles and weights (Q, K) of the heads to show, of all weights (H, Q, K)."""
+    if heads == "mean":
+        return [(f"mean of {len(weights)} heads", weights.mean(0))]
+    return [(f"head {head}", weights[head]) for head in (range(len(weights)) if heads is None else heads)]
 
 
 def _heads(layer: MultiHeadAttention) -> str:
@@ -135,56 +147,20 @@ def _heads(layer: MultiHeadAttention) -> str:
     return f"{layer.num_heads} heads" + (f", {groups} of keys and values" if groups != layer.num_heads else "")
 
 
-def _reading(model: PretrainedModel, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
-    """Prepare the texts for this kind of model."""
-    if isinstance(model, Transformer):
-        return _translation(model, tokenizer, source, target)
-    if not isinstance(model, (CausalLM, MaskedLM)):
-        raise TypeError(f"model: expected a Transformer, CausalLM or MaskedLM, got {type(model).__name__}")
-    if target is not None:
-        raise ValueError(f"target: expected None for a {type(model).__name__}, which reads one text only")
-    if isinstance(model, CausalLM):
-        (ids,) = tokenizer.encode([characters(source)], add_special_tokens=False)
-        return _Reading((ids,), {"decoder": ids}, [], _clipped(source))
-    (ids,) = tokenizer.encode([passage(source)], split_special_tokens=False)
-    return _Reading((ids,), {"encoder": ids}, [], _clipped(source))
-
-
-def _translation(model: Transformer, tokenizer: Tokenizer, source: str, target: str | None) -> _Reading:
-    (read,) = tokenizer.encode([line(source)])
-    if target is None:
-        (hypothesis,) = model.generate([read], num_beams=1, num_return_sequences=1, stop_strings=())
-        eos_id = model.config.eos_id
-        written = [*hypothesis.ids, eos_id] if hypothesis.finished and eos_id is not None else hypothesis.ids
-        (target,) = tokenizer.decode([written])
-    else:
-        (written,) = tokenizer.encode([line(target)])
-    start = [] if model.config.start_id is None else [model.config.start_id]
-    before = [*start, *written[:-1]]
-    return _Reading(
-        (read, before), {"encoder": read, "decoder": before}, written, f"{_clipped(source)} → {_clipped(target)}"
-    )
-
-
-def _clipped(text: str) -> str:
-    """Truncate a text to the length of a title."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _call(model: nn.Module, tokenizer: Tokenizer, reading: _Reading, name: str, layer: MultiHeadAttention) -> _Call:
+def _call(model: nn.Module, tokenizer: Tokenizer, reading: Reading, name: str, layer: MultiHeadAttention) -> _Call:
     """Run the model with recording on, and capture the call of the layer."""
     caught: list[tuple[tuple[Any, ...], Tensor]] = []
     handle = layer.register_forward_hook(lambda module, arguments, output: caught.append((arguments, output)))
     try:
         with enable_grad(), record_attention(model) as weights:
-            model(*(np.array([ids]) for ids in reading.arguments))
+            model(*(np.array([ids]) for ids in reading.stacks.values()))
     finally:
         handle.remove()
     arguments, output = caught[0]
     crosses = arguments[0] is not arguments[1]
     columns = reading.stacks["encoder" if crosses else name.split(".")[0]]
     # A decoder's position reads the newest token and attends to the source to predict the next one.
-    rows = reading.written if crosses else columns
+    rows = reading.chosen if crosses else columns
     return _Call(
         layer,
         name,
@@ -207,7 +183,21 @@ def _scope_of(layer: MultiHeadAttention, output: Tensor) -> Scope:
     return scope
 
 
-def _picture(call: _Call, max_tokens: int) -> Picture:
+def _overview(model: nn.Module, reading: Reading, heads: Sequence[int] | str | None, max_tokens: int) -> Picture:
+    """Picture of the weights of all layers."""
+    with record_attention(model) as recorded:
+        model(*(np.array([ids]) for ids in reading.stacks.values()))
+    layers = []
+    longest = 0
+    for name, weights in recorded.items():
+        longest = max(longest, *weights.shape[2:])
+        layers.append((name, _chosen(weights.data[0, :, :max_tokens, :max_tokens], heads)))
+    shown = f" · the first {max_tokens} of {longest} tokens" if longest > max_tokens else ""
+    note = f"lines: layers · columns: heads · in each, rows: queries, columns: keys{shown}"
+    return Picture([Vertex("figure", "attention weights", html=overview(layers, note))], [])
+
+
+def _picture(call: _Call, heads: Sequence[int] | str | None, values: bool, max_tokens: int) -> Picture:
     """Picture of the recorded call, arranged and named as in the paper's figure."""
     query, memory = call.arguments[:2]
     sources = [("decoder state", query), ("encoder output", memory)] if call.crosses else [("input", query)]
@@ -223,12 +213,10 @@ def _picture(call: _Call, max_tokens: int) -> Picture:
     _name_projections(picture, call.layer)
     picture = _in_lanes(picture)
     parts = _Parts(picture)
-    if parts.softmax.block is not None:
-        parts.softmax.block.title_at = "bl"  # where no edge passes
     picture = _with_rotations(picture, parts)
     picture = _with_hidden_scores(picture, parts, call, max_tokens)
     _name_operations(parts, call)
-    return _with_weights(picture, parts, call, max_tokens)
+    return _with_weights(picture, parts, call, heads, values, max_tokens)
 
 
 def _one_vertex_for_heads(picture: Picture, layer: MultiHeadAttention) -> Picture:
@@ -364,12 +352,15 @@ def _name_operations(parts: _Parts, call: _Call) -> None:
     parts.softmax.details = ("over the keys: each row sums to 1",)
 
 
-def _with_weights(picture: Picture, parts: _Parts, call: _Call, max_tokens: int) -> Picture:
+def _with_weights(
+    picture: Picture, parts: _Parts, call: _Call, heads: Sequence[int] | str | None, values: bool, max_tokens: int
+) -> Picture:
     """Add the heatmaps, between softmax and values."""
     after = next(edge for edge in picture.edges if edge.tail is parts.softmax)
     rows, columns = call.rows[:max_tokens], call.columns[:max_tokens]
     notes = [call.axes, *_shortened("rows", rows, call.rows), *_shortened("columns", columns, call.columns)]
-    html = heatmaps(call.weights[:, : len(rows), : len(columns)], rows, columns, " · ".join(notes))
+    chosen = _chosen(call.weights[:, : len(rows), : len(columns)], heads)
+    html = heatmaps(chosen, rows, columns, " · ".join(notes), values)
     figure = Vertex("figure", "attention weights", after.tail.block, html=html)
     edges = [replace(edge, tail=figure) if edge is after else edge for edge in picture.edges]
     edges.append(Edge(after.tail, figure, after.shape))

@@ -1,11 +1,19 @@
 """Model directories: saving and loading, in our format and in those of Hugging Face.
 
-snapshot (files that change together) → huggingface (the families) → directory (names of files) → saving → models (the
-public classes) → loading.
+snapshot (files that change together) → huggingface (the families) → directory (names of files) → saving,
+loading → models (the public classes).
 """
 
-from transformer.pretrained.loading import from_pretrained, load_both, load_tokenizer
-from transformer.pretrained.models import CausalLM, Decoder, Encoder, MaskedLM, PretrainedModel, Transformer
+from transformer.pretrained.loading import load_both, load_tokenizer
+from transformer.pretrained.models import (
+    CausalLM,
+    Decoder,
+    Encoder,
+    MaskedLM,
+    PretrainedModel,
+    Transformer,
+    from_pretrained,
+)
 
 __all__ = [
     "CausalLM",

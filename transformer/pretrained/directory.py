@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.huggingface import INDEX, WEIGHTS
@@ -13,6 +16,7 @@ ADDED_TOKENS = "added_tokens_decoder"
 OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
 OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
 OWN = "transformer"  # the model_type of our format
+KINDS: dict[str, Callable[[TransformerConfig], Any]] = {}  # the classes of models, which enter themselves
 TOKENS = ("pad", "bos", "eos", "decoder_start")
 
 

@@ -20,6 +20,7 @@ from transformer.pretrained.directory import (
     ADDED_TOKENS,
     CONFIG,
     GENERATION,
+    KINDS,
     OF_MODEL,
     OF_TOKENIZER,
     OWN,
@@ -30,24 +31,13 @@ from transformer.pretrained.directory import (
     check_vocabulary,
 )
 from transformer.pretrained.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
-from transformer.pretrained.models import PretrainedModel
 from transformer.pretrained.snapshot import Snapshot, read_snapshot
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def from_pretrained(directory: str | os.PathLike[str]) -> PretrainedModel:
-    """Load the model of a directory in evaluation mode.
-
-    It may come from :meth:`PretrainedModel.save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
-    :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`. Weights
-    that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory says of
-    decoding or of training that is not supported here.
-
-    Raises:
-        FileNotFoundError: the directory or one of its files is missing.
-        ValueError: a file is damaged, describes an unsupported model, or does not fit the others.
-    """
+def load_model(directory: str | os.PathLike[str]) -> Any:
+    """Load the model of a directory: see ``PretrainedModel.from_pretrained``."""
     return _model(_read(directory, OF_MODEL, CONFIG))
 
 
@@ -61,7 +51,7 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     return _tokenizer(_read(directory, OF_TOKENIZER, CONFIG, TOKENIZER))
 
 
-def load_both(directory: str | os.PathLike[str]) -> tuple[PretrainedModel, Tokenizer]:
+def load_both(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
     """Load model and tokenizer of a directory from one snapshot, also while others write to it.
 
     Raises:
@@ -94,11 +84,11 @@ def _check_undamaged(saved: Snapshot) -> None:
         raise ValueError(f"{saved.path(WEIGHTS)}: {fault}")
 
 
-def _model(saved: Snapshot) -> PretrainedModel:
+def _model(saved: Snapshot) -> Any:
     described = _described(saved)
     if described.differences:
         differences = "; ".join(described.differences)
-        warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=3)
+        warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=4)
     path = saved.path(WEIGHTS if WEIGHTS in saved.contents else INDEX)
     arrays = read_weights(saved.directory, saved.contents)
     saved.contents.pop(WEIGHTS, None)  # the arrays are copies of it
@@ -138,14 +128,14 @@ class _Described(NamedTuple):
     differences: tuple[str, ...] = ()  # of a further training
     ends: tuple[int, ...] | None = None  # tokens that end a text, where there are several
 
-    def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> PretrainedModel:
+    def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> Any:
         """Build the model with these weights."""
         config, architecture, family = self.config, self.architecture, self.family
         if family is not None:
             arrays = family.canonical(arrays)
             config = family.settle_copies(config, arrays)
         _check_size(config, arrays)
-        model = PretrainedModel.kinds[architecture.kind](config)
+        model = KINDS[architecture.kind](config)
         own = {name: value.data for name, value in model.state_dict().items()}
         if family is None:
             for name in own.keys() & arrays.keys():
@@ -171,8 +161,8 @@ def _describe(settings: dict[str, Any]) -> _Described:
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
     if model_type == OWN:
         kind = names[0] if isinstance(names, list) and names else names
-        if not isinstance(kind, str) or kind not in PretrainedModel.kinds:
-            raise ValueError(f"architectures: expected one of {', '.join(PretrainedModel.kinds)}, got {names!r}")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ValueError(f"architectures: expected one of {', '.join(KINDS)}, got {names!r}")
         return _Described(TransformerConfig.from_fields(settings), Architecture(kind), None)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
 from minigrad import nn
+from minigrad.name_hints import check_keywords, hint_names
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, Hypothesis, generate
 from transformer.decode.state import DecodingState, prompt_state, target_state
+from transformer.huggingface_names import HINTS, OF_CALL
 from transformer.model import models as plain, stacks
 from transformer.model.config import TransformerConfig
+from transformer.pretrained.directory import KINDS
+from transformer.pretrained.loading import load_model
 from transformer.pretrained.saving import model_files
 from transformer.pretrained.snapshot import write_snapshot
 
@@ -23,17 +27,44 @@ class PretrainedModel(nn.Module):
     :func:`from_pretrained` finds a subclass by its name.
     """
 
-    kinds: ClassVar[dict[str, type[PretrainedModel]]] = {}
+    kinds = KINDS
     generation: GenerationConfig | None = None  # generation settings, if it is generative
     purpose: str | None = None  # the task of its family, if any
 
     def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if whole:  # and no base of several models
-            PretrainedModel.kinds[cls.__name__] = cls
+            KINDS[cls.__name__] = cls
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        check_keywords(type(self).__name__, kwargs, OF_CALL)
+        return super().__call__(*args, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
+        """Load the model of a directory in evaluation mode.
+
+        It may come from :meth:`save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
+        :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`.
+        Weights that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory
+        says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
+
+        Raises:
+            FileNotFoundError: the directory or one of its files is missing.
+            ValueError: a file is damaged, describes an unsupported model, or does not fit the others; or the model is
+                of another class.
+        """
+        model = load_model(directory)
+        if not isinstance(model, cls):
+            raise ValueError(f"{directory}: expected a {cls.__name__}, got a {type(model).__name__}")
+        return model
+
+    def num_parameters(self) -> int:
+        """Number of trained numbers; a shared matrix counts once."""
+        return sum(parameter.size for parameter in self.parameters())
 
     def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
         """Save the model, and the tokenizer if one is given.
@@ -141,3 +172,7 @@ class MaskedLM(plain.MaskedLM, PretrainedModel):
     """
 
     encoder_class = Encoder
+
+
+hint_names(PretrainedModel, HINTS["model"])
+from_pretrained = PretrainedModel.from_pretrained

@@ -8,9 +8,21 @@ from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.corpora import files_among
-from transformer.tasks.masked import PLACEHOLDER, Candidate, Filling, fill, with_masks
+from transformer.tasks.information import model_info
+from transformer.tasks.masked import Candidate, Filling, fill
 from transformer.tasks.reporting import Progress, Reporter, Sample
-from transformer.tasks.task import TASK, DataChoice, Defaults, Examples, Report, Task, digest, is_trusted, read_task
+from transformer.tasks.task import (
+    TASK,
+    DataChoice,
+    Defaults,
+    Examples,
+    Report,
+    Task,
+    digest,
+    is_trusted,
+    read_task,
+    save_scores,
+)
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
 
@@ -19,7 +31,6 @@ TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summa
 __all__ = [
     "NEW_TOKENS",
     "PAPER_SEARCH",
-    "PLACEHOLDER",
     "TASK",
     "TASKS",
     "Candidate",
@@ -43,7 +54,8 @@ __all__ = [
     "files_among",
     "fill",
     "is_trusted",
+    "model_info",
     "read_task",
+    "save_scores",
     "train",
-    "with_masks",
 ]

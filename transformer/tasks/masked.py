@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +12,13 @@ import minigrad as mg
 from transformer.data.batches import IGNORED, MaskedBatches
 from transformer.data.normalization import passage
 from transformer.data.parallel import split_pairs
-from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
+from transformer.data.tokenizer import MASK, PLACEHOLDER, SPECIAL, Tokenizer, with_masks
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import MaskedLM
 from transformer.tasks.corpora import language_passages
 from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig
-
-PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,6 @@ def fill(model: MaskedLM, tokenizer: Tokenizer, text: str, count: int = 5) -> li
         texts = tokenizer.tokens(best)
         found.append([Candidate(t, float(probabilities[place, i])) for t, i in zip(texts, best, strict=True)])
     return found
-
-
-def with_masks(text: str, tokenizer: Tokenizer) -> str:
-    """Replace each ``[MASK]`` of a text by the tokenizer's own mask token, if it has one."""
-    mask = tokenizer.special_names.get("mask")
-    # A token includes the space before it, and so does the mask that stands for one.
-    return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
 
 
 class Filling(Task[str]):

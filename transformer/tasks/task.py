@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -16,7 +17,7 @@ from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import PretrainedModel
-from transformer.pretrained.snapshot import read_snapshot
+from transformer.pretrained.snapshot import read_snapshot, write_snapshot
 from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.seal import SEAL, is_sealed, sealed
 from transformer.train import TrainingConfig
@@ -24,7 +25,7 @@ from transformer.train import TrainingConfig
 Example = TypeVar("Example")
 
 SHOWN = 3  # examples that are too long
-TASK = "task.json"  # in a model directory: task and training data
+TASK, SCORES = "task.json", "scores.json"  # in a model directory: task and training data; scores after the training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +209,12 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def save_scores(directory: str | os.PathLike[str], report: Report) -> None:
+    """Save the scores of a training's held-out examples in its model directory."""
+    content = json.dumps({"line": report.line, "figures": report.figures}, indent=2) + "\n"
+    write_snapshot(Path(directory), [(SCORES, content.encode())])
 
 
 def is_trusted(directory: Path) -> bool:

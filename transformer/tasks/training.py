@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -17,11 +17,11 @@ from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
 from transformer.plots.gradient_norms import save_gradient_picture
 from transformer.plots.loss_curve import save_loss_curve
-from transformer.pretrained import PretrainedModel, load_tokenizer
+from transformer.pretrained import load_tokenizer
 from transformer.pretrained.directory import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
 from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
 from transformer.tasks.reporting import SILENT, Reporter
-from transformer.tasks.task import TASK, DataChoice, Examples, Task, digest, task_document
+from transformer.tasks.task import SCORES, TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import FILES, Checkpoint
 
@@ -60,6 +60,7 @@ def train(
     overwrite: bool = False,
     tensorboard: str | os.PathLike[str] | None = None,
     reporter: Reporter = SILENT,
+    companions: Mapping[str, bytes] | None = None,
 ) -> Trained:
     """Train the tokenizer and the model, and save both, also when interrupted.
 
@@ -73,6 +74,7 @@ def train(
         overwrite: replace a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
         reporter: callbacks of the training, such as the console's.
+        companions: further files of the model directory, by name.
 
     Raises:
         ValueError: a setting does not fit the examples, there is no training to resume, or a model in the way.
@@ -86,7 +88,7 @@ def train(
         if not (resume or overwrite) and (name := _in_the_way(directory)):
             what = "a model" if name == CONFIG else f"{name} of a training"
             raise ValueError(f"out: {directory} holds {what} already; choose another place, --resume, or --overwrite")
-        return _train(task, examples, choice, settings, directory, resume, tensorboard, reporter)
+        return _train(task, examples, choice, settings, directory, resume, tensorboard, reporter, companions or {})
 
 
 def _train(
@@ -98,6 +100,7 @@ def _train(
     resume: bool,
     tensorboard: str | os.PathLike[str] | None,
     reporter: Reporter,
+    companions: Mapping[str, bytes],
 ) -> Trained:
     for note in examples.notes:
         reporter.say(note)
@@ -129,6 +132,8 @@ def _train(
     def files() -> Iterator[tuple[str, bytes | None]]:
         yield from model.files(tokenizer)
         yield TASK, task_document(task, noted_choice)
+        yield from companions.items()
+        yield SCORES, None  # those of an earlier model
 
     trainer = Trainer(
         model,
@@ -144,8 +149,8 @@ def _train(
         trainer.resume()
     count = len(examples.train)
     reporter.say(
-        f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, {_size(model):,} parameters, "
-        f"{training.steps:,} steps"
+        f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, "
+        f"{model.num_parameters():,} parameters, {training.steps:,} steps"
     )
     example = (lambda: task.show(model, tokenizer, examples.held_out[0])) if examples.held_out else None
     drawn = True
@@ -278,7 +283,3 @@ def _board(directory: str | os.PathLike[str] | None, trainer: Trainer) -> Iterat
     else:
         with TensorBoard(directory, trainer.parameter_names, trainer.steps_made) as board:
             yield board
-
-
-def _size(model: PretrainedModel) -> int:
-    return sum(parameter.size for parameter in model.parameters())

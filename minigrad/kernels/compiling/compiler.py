@@ -178,12 +178,15 @@ class _Announcement(event.Listener):
 
 
 def _status() -> Any:
-    """Status line on standard error, where that is a terminal."""
+    """Status line on standard error, where that is a terminal; a notebook would need a widget for each update."""
     # Not needed by those who find their kernels compiled, and slow to load.
     from rich.console import Console
     from rich.status import Status
 
-    return Status("", console=Console(stderr=True))
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        console = Console(stderr=True, force_jupyter=False, force_terminal=False)
+    return Status("", console=console)
 
 
 @cache

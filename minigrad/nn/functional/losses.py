@@ -168,7 +168,7 @@ def huber_loss(input: Any, target: Any, reduction: Reduction = "mean", delta: fl
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: Reduction = "mean", beta: float = 1.0) -> Tensor:
-    """Smooth L1 loss: d² / 2β of the difference d where ``|d| < β``, ``|d| - β/2`` elsewhere. Girshick, 2015, equation 3.
+    """Smooth L1 loss: d² / 2β of the difference d where ``|d| < β``, ``|d| - β/2`` elsewhere. Girshick, 2015, eq. 3.
 
     Raises:
         ValueError: ``beta`` is negative, or the shapes differ.

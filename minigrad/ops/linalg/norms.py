@@ -92,7 +92,7 @@ def _scaled(norm: Callable[[Array], Array], x: Array, axis: tuple[int, ...], ord
 
 
 def _power_norm_vjp(g: Any, out: Any, x: Any, ord: float) -> Any:
-    """Derivative of a p-norm: ``sign(x) (|x| / norm)^(ord - 1)``, with 0 for elements that are 0 and for a norm of 0."""
+    """Derivative of a p-norm: sign(x) (|x| / norm)^(ord - 1), with 0 for elements that are 0 and for a norm of 0."""
     share = abs(where(x == 0, 1, x) / where(out == 0, 1, out))
     return g * where((x == 0) | (out == 0), 0, sign(x) * share ** (ord - 1))
 

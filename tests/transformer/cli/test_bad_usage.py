@@ -44,10 +44,12 @@ BAD = {  # the command → what the one line of the error says
     "demo --held-out 0": "held_out: expected at least 1, got 0",
     "demo --steps 0": "steps: expected at least 1, got 0",
     "demo --steps many": "--steps: invalid int value: 'many'",
-    "demo --d-modell 5": "unrecognized arguments: --d-modell",
+    "demo --d-modell 5": "unrecognized arguments: --d-modell; did you mean --d-model? (try transformer demo --help)",
     "translate": "the following arguments are required: --model",
     "fly": "invalid choice: 'fly'",
-    "": "the following arguments are required: COMMAND",
+    "info nowhere": "nowhere: no such model directory",
+    "info .": "not a model directory, config.json is missing",
+    "--colour": "unrecognized arguments: --colour",
     # of models
     "train translate --data good.tsv --held-out 1 --out translator": "holds a model already; choose another place",
     "translate --model translator ''": "texts: expected some text, number 1 is empty",
@@ -71,6 +73,11 @@ BAD = {  # the command → what the one line of the error says
     "generate --model writer --max-new-tokens 0": "max_new_tokens: expected at least 1, got 0",
     "draw --model translator --layer attention x": "encoder.layers.0.self_attention",
     "draw --model translator x -o picture.gif": "picture.gif",
+    "draw --model translator x -o picture.pdf": "expected a name ending in .svg, .png, .dot, got 'picture.pdf'",
+    "draw --model translator --heads 0;3 x": "expected numbers such as 0,3, or mean, got '0;3'",
+    "draw --model translator --heads 99 x": "heads: expected different numbers of heads from 0 to",
+    "draw --model translator --max-tokens 0 x": "max_tokens: expected at least 1, got 0",
+    "draw --model translator --layer all --values x": "values: expected False for an overview",
 }
 
 

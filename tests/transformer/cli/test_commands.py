@@ -276,6 +276,17 @@ def test_the_attention_of_any_model_is_drawn(
     assert "<svg" in drawn and ("&lt;mask&gt;" in drawn) is (name == "filler")  # one token
 
 
+def test_a_drawing_shows_what_its_options_choose(translator: Path, tmp_path: Path) -> None:
+    def drawn(*options: str) -> str:
+        run("draw", "--model", translator, *options, "to be", "-o", tmp_path / "chosen.dot")
+        return (tmp_path / "chosen.dot").read_text()
+
+    assert "head 0" in drawn() and "head 0" not in drawn("--heads", "1")
+    assert "mean of" in drawn("--heads", "mean") and "hundredths" in drawn("--values")
+    assert "the first 1 of" in drawn("--max-tokens", "1")
+    assert "encoder.layers.0.self_attention · head 0" in drawn("--layer", "all")
+
+
 def test_a_training_leaves_its_log_its_task_and_its_pictures(translator: Path, folder: Path) -> None:
     steps = (translator / "log.jsonl").read_text().splitlines()[1:]
     assert [json.loads(line)["step"] for line in steps] == [1, 2, 3, 4]

@@ -78,15 +78,6 @@ def test_a_terminal_gets_a_panel_that_ends_with_the_last_figures(monkeypatch: py
         assert part in end
 
 
-def test_a_notebook_without_widgets_gets_plain_lines(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(console, "err", Console(file=io.StringIO(), force_jupyter=True))
-    monkeypatch.setattr(console, "find_spec", lambda name: None)
-    console.watch(_steps(1, 3), 3, lambda step: None)
-    assert capsys.readouterr().err.startswith("step 1/3")
-
-
 def test_brackets_in_a_path_are_no_markup_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=True, width=80))

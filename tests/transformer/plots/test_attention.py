@@ -79,15 +79,99 @@ def test_the_heatmaps_show_the_layer_s_own_weights(model: Transformer, tokenizer
     model.eval()
     with mg.no_grad(), record_attention(model) as weights:
         model(np.array([source_ids]), np.array([[tokenizer.bos_id, *target_ids[:-1]]]))
-    for number, head in enumerate(weights[layer].data[0], 1):
+    for number, head in enumerate(weights[layer].data[0]):
         assert rows_of_cells(source, f"head {number}") == [[colour(weight) for weight in row] for row in head.tolist()]
 
 
-def test_tokens_label_rows_and_columns(model: Transformer, tokenizer: Tokenizer) -> None:
-    shown = texts(draw_attention(model, tokenizer, SOURCE, TARGET))
-    for text in (SOURCE, TARGET):
-        for token in tokenizer.tokens(tokenizer.encode([text])[0]):
-            assert (token.strip() or "·") in shown
+def titles(picture: viz.Graph) -> list[str]:
+    root = ElementTree.fromstring(picture._repr_svg_())
+    return [element.text or "" for element in root.iter(f"{SVG}title")]
+
+
+def test_tokens_label_rows_and_a_pointer_on_a_cell_is_shown_both_and_the_weight(
+    model: Transformer, tokenizer: Tokenizer
+) -> None:
+    picture = draw_attention(model, tokenizer, SOURCE, TARGET)
+    read, asked = tokenizer.encode([SOURCE])[0], tokenizer.encode([TARGET])[0]
+    with mg.no_grad(), model.evaluating(), record_attention(model) as weights:
+        model(np.array([read]), np.array([[tokenizer.bos_id, *asked[:-1]]]))
+    keys, queries = ([token.strip() or "·" for token in tokenizer.tokens(ids)] for ids in (read, asked))
+    assert set(queries) <= set(texts(picture))
+    shown = titles(picture)
+    for head in weights["decoder.layers.1.cross_attention"].data[0]:
+        for query, line in zip(queries, head, strict=True):
+            for key, weight in zip(keys, line, strict=True):
+                assert f"{query} → {key}: {weight:.3f}" in shown
+
+
+def test_chosen_heads_and_their_mean(model: Transformer, tokenizer: Tokenizer) -> None:
+    everything = draw_attention(model, tokenizer, SOURCE, TARGET).to_dot()
+    second = draw_attention(model, tokenizer, SOURCE, TARGET, heads=[1]).to_dot()
+    assert "head 0" not in second
+    assert rows_of_cells(second, "head 1") == rows_of_cells(everything, "head 1")
+    mean = draw_attention(model, tokenizer, SOURCE, TARGET, heads="mean").to_dot()
+    with mg.no_grad(), model.evaluating(), record_attention(model) as weights:
+        model(
+            *(
+                np.array([ids])
+                for ids in (tokenizer.encode([SOURCE])[0], [tokenizer.bos_id, *tokenizer.encode([TARGET])[0][:-1]])
+            )
+        )
+    expected = weights["decoder.layers.1.cross_attention"].data[0].mean(0)
+    assert rows_of_cells(mean, "mean of 2 heads") == [[colour(weight) for weight in row] for row in expected.tolist()]
+
+
+@pytest.mark.parametrize("heads", [[2], [-1], [], [0, 0], "all", [True], [0.0]])
+def test_heads_that_do_not_exist_are_refused(model: Transformer, tokenizer: Tokenizer, heads: Any) -> None:
+    with pytest.raises(ValueError, match="heads: expected different numbers of heads from 0 to 1, or 'mean', got"):
+        draw_attention(model, tokenizer, SOURCE, TARGET, heads=heads)
+
+
+def test_values_are_hundredths_of_each_weight(model: Transformer, tokenizer: Tokenizer) -> None:
+    plain, numbered = (draw_attention(model, tokenizer, SOURCE, TARGET, values=values) for values in (False, True))
+    weights = [float(title.rpartition(": ")[2]) for title in titles(numbered) if re.search(r": \d\.\d{3}$", title)]
+    numbers = [text for text in texts(numbered) if re.fullmatch(r"\d{1,3}", text)]
+    assert len(weights) == 2 * len(tokenizer.encode([SOURCE])[0]) * len(tokenizer.encode([TARGET])[0])
+    assert len(numbers) - sum(bool(re.fullmatch(r"\d{1,3}", text)) for text in texts(plain)) == len(weights)
+
+
+def test_cells_are_squares_of_one_size(model: Transformer, tokenizer: Tokenizer) -> None:
+    source = draw_attention(model, tokenizer, SOURCE, TARGET).to_dot()
+    sizes = set(re.findall(r'FIXEDSIZE="TRUE" WIDTH="(\d+)" HEIGHT="(\d+)" HREF', source))
+    assert len(sizes) == 1 and all(width == height for width, height in sizes)
+
+
+def test_many_heads_and_tokens_stay_on_a_page(tokenizer: Tokenizer) -> None:
+    writer = CausalLM(small(num_heads=8, max_length=64))
+    picture = draw_attention(writer, tokenizer, "ab cd 12 " * 8, max_tokens=34)
+    view = ElementTree.fromstring(picture._repr_svg_()).attrib["viewBox"].split()
+    width, height = float(view[2]), float(view[3])
+    assert 0.5 < width / height < 2
+
+
+def test_the_overview_has_a_map_for_each_head_of_each_layer(model: Transformer, tokenizer: Tokenizer) -> None:
+    picture = draw_attention(model, tokenizer, SOURCE, TARGET, layer="all")
+    layers = [
+        f"{stack}.layers.{i}.{kind}_attention"
+        for stack, kind in (("encoder", "self"), ("decoder", "self"), ("decoder", "cross"))
+        for i in range(2)
+    ]
+    assert set(layers) <= set(texts(picture))
+    assert {f"{layer} · head {head}" for layer in layers for head in range(2)} <= set(titles(picture))
+    with pytest.raises(ValueError, match="values: expected False"):
+        draw_attention(model, tokenizer, SOURCE, TARGET, layer="all", values=True)
+
+
+def test_a_mask_is_written_as_at_the_command(tokenizer: Tokenizer) -> None:
+    reader = MaskedLM(small(mask_id=tokenizer.mask_id))
+    named, given = (draw_attention(reader, tokenizer, text) for text in ("ab [MASK] 12", f"ab{MASK} 12"))
+    assert MASK in texts(named)
+    assert rows_of_cells(named.to_dot(), "head 0") == rows_of_cells(given.to_dot(), "head 0")
+
+
+def test_parts_of_letters_are_shown_as_bytes(model: Transformer, tokenizer: Tokenizer) -> None:
+    shown = texts(draw_attention(model, tokenizer, SOURCE, "xy 日"))
+    assert {"<0xE6>", "<0x97>", "<0xA5>"} <= set(shown)
 
 
 def rows_of_mask(source: str) -> list[list[bool]]:
@@ -110,7 +194,7 @@ def test_a_prompt_is_drawn_with_the_causal_mask_and_its_weights(
     assert rows_of_mask(source) == visible
     with mg.no_grad(), writer.evaluating(), record_attention(writer) as weights:
         writer(np.array([ids]))
-    for number, head in enumerate(weights["decoder.layers.1.self_attention"].data[0], 1):
+    for number, head in enumerate(weights["decoder.layers.1.self_attention"].data[0]):
         assert rows_of_cells(source, f"head {number}") == [[colour(weight) for weight in row] for row in head.tolist()]
     shown = texts(picture)
     assert f"mask {length}×{length}" in shown
@@ -173,7 +257,7 @@ def test_the_translation_is_the_model_s_own_by_default(model: Transformer, token
 
 def test_long_sentences_are_cut_with_a_note(model: Transformer, tokenizer: Tokenizer) -> None:
     picture = draw_attention(model, tokenizer, SOURCE, TARGET, max_tokens=3)
-    assert np.shape(rows_of_cells(picture.to_dot(), "head 1")) == (3, 3)
+    assert np.shape(rows_of_cells(picture.to_dot(), "head 0")) == (3, 3)
     assert any("the first 3 of" in text for text in texts(picture))
 
 

@@ -1,0 +1,189 @@
+"""Recording of one run: the value of each step, read by hooks on the model's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor, nn
+from transformer.model.attention import MultiHeadAttention, Visibility
+from transformer.model.layers import FeedForward, Residual, TransformerLayer
+from transformer.model.positions import LearnedPositions, SinusoidalPositions
+from transformer.model.stacks import Stack
+from transformer.pretrained import MaskedLM, PretrainedModel
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Step of a run: (T, D) or (H, T, D) vectors, (H, Q, K) scores or weights, or a (Q, K) mask."""
+
+    kind: str  # a key of `steps.KINDS`
+    values: Array
+    keys: str | None = None  # the stack whose tokens the columns of scores, weights and masks are
+
+
+@dataclass(frozen=True)
+class Sublayer:
+    """Sublayer in its residual connection."""
+
+    kind: str  # "self_attention", "cross_attention" or "sublayer"
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class StackRun:
+    """Run of an encoder or a decoder."""
+
+    name: str
+    ids: list[int]
+    embedding: list[Step]
+    layers: list[list[Sublayer]]
+    last: list[Step]  # after the layers
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run of a model on one text."""
+
+    stacks: list[StackRun]
+    output: list[Step]  # from the last stack to the logits
+    logits: Array  # (T, V): of the token that follows each position of the last stack, or belongs there
+
+
+@dataclass
+class _Calls:
+    """Calls of modules: their arguments and outputs, the latest call of each."""
+
+    made: dict[int, tuple[tuple[Any, ...], Any]] = field(default_factory=dict)
+
+    def output(self, module: nn.Module) -> Array:
+        """Output of the one example (T, …)."""
+        return _array(self.made[id(module)][1])
+
+    def input(self, module: nn.Module) -> Array:
+        """First argument of the one example."""
+        return _array(self.made[id(module)][0][0])
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.numpy()[0]
+
+
+@contextmanager
+def _recorded(model: nn.Module) -> Iterator[_Calls]:
+    calls = _Calls()
+
+    def keep(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        calls.made[id(module)] = (arguments, output)
+
+    handles = [module.register_forward_hook(keep) for module in model.modules()]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def record(model: PretrainedModel, *sequences: list[int]) -> Run:
+    """Run a model on one text and record all steps.
+
+    Args:
+        model: an encoder-decoder, a causal or a masked language model.
+        sequences: the token ids of each of its stacks.
+    """
+    with mg.no_grad(), model.evaluating(), _recorded(model) as calls:
+        logits = _array(model(*(np.array([ids]) for ids in sequences)))
+        stacks = [
+            _stack(name, stack, ids, calls, next(iter(_stacks(model))))
+            for (name, stack), ids in zip(_stacks(model).items(), sequences, strict=True)
+        ]
+    output = [Step("logits", logits)]
+    if isinstance(model, MaskedLM):
+        output = [Step("transform", calls.output(model.norm)), *output]
+    return Run(stacks, output, logits)
+
+
+def _stacks(model: nn.Module) -> dict[str, Stack]:
+    return {name: module for name, module in model.children() if isinstance(module, Stack)}
+
+
+def _stack(name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str) -> StackRun:
+    embedded, placed = calls.input(stack.positions), calls.output(stack.positions)
+    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", embedded)]
+    for kind, scheme in (("sinusoidal", SinusoidalPositions), ("learned", LearnedPositions)):
+        if isinstance(stack.positions, scheme):
+            embedding.append(Step(kind, placed - embedded))
+    embedding.append(Step("input", calls.output(stack.dropout)))
+    layers = [_layer(layer, calls, name, memory) for layer in stack.layers]
+    last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
+    return StackRun(name, ids, embedding, layers, last)
+
+
+def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> list[Sublayer]:
+    def sublayer(kind: str, residual: Residual, steps: list[Step]) -> Sublayer:
+        first = []
+        if residual.norm_first:
+            first = [Step("rms" if isinstance(residual.norm, nn.RMSNorm) else "norm", calls.output(residual.norm))]
+        last = Step("pre_norm" if residual.norm_first else "post_norm", calls.output(residual))
+        return Sublayer(kind, [*first, *steps, last])
+
+    sublayers = [
+        sublayer("self_attention", layer.self_attention_residual, _attention(layer.self_attention, calls, own))
+    ]
+    if layer.cross_attention is not None and layer.cross_attention_residual is not None:
+        steps = _attention(layer.cross_attention, calls, memory)
+        sublayers.append(sublayer("cross_attention", layer.cross_attention_residual, steps))
+    return [*sublayers, sublayer("sublayer", layer.feed_forward_residual, _feed_forward(layer.feed_forward, calls))]
+
+
+def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step]:
+    (query, key, value, visible), context = calls.made[id(layer.attend)]
+    weights = layer.attend.weights(query, key, visible)
+    scale = query.shape[-1] ** -0.5 if layer.attend.scale is None else layer.attend.scale
+    per_query = mg.repeat(key, query.shape[1] // key.shape[1], axis=1)  # a head of keys may serve several of queries
+    scores = query @ per_query.mT * scale
+    turned = not np.array_equal(_array(query), _heads(calls.output(layer.query), layer.d_k))
+    steps = [
+        Step("rotated_query" if turned else "query", _array(query)),
+        Step("rotated_key" if turned else "key", _array(key)),
+        Step("value", _array(value)),
+        Step("scores" if layer.attend.scale is None else "unscaled_scores", _array(scores), keys),
+    ]
+    if visible.bias is not None:
+        steps.append(Step("biased_scores", _array(scores + visible.bias), keys))
+    mask = allowed(visible, *weights.shape[-2:])
+    if mask is not None:
+        steps.append(Step("mask", mask, keys))
+    return [
+        *steps,
+        Step("weights", _array(weights), keys),
+        Step("context", _array(context)),
+        Step("joined", calls.output(layer)),
+    ]
+
+
+def _heads(x: Array, d_k: int) -> Array:
+    """Split heads: (T, H·D) to (H, T, D)."""
+    return x.reshape(len(x), -1, d_k).swapaxes(0, 1)
+
+
+def allowed(visible: Visibility, queries: int, keys: int) -> Array | None:
+    """Attention mask (Q, K) of the first example, True where a query may attend; None if it hides nothing."""
+    mask = np.ones((queries, keys), np.bool_)
+    if visible.mask is not None:
+        mask = mask & visible.mask.numpy().reshape(-1, *visible.mask.shape[-2:])[0]
+    if visible.causal:
+        mask = np.tril(mask)
+    return None if mask.all() else mask
+
+
+def _feed_forward(network: FeedForward, calls: _Calls) -> list[Step]:
+    hidden = "hidden" if network.gate is None else "gated"
+    return [Step(hidden, calls.input(network.dropout)), Step("feed_forward", calls.output(network))]

@@ -20,7 +20,12 @@ PARTS = ["The formula", "The code", "The picture", "An experiment", "Exercises"]
 
 SMALL = {  # an experiment → what is appended to its command
     "attention-scale": "--queries 20",
+    "soft-lookup": "--steps 3",
     "heads": "--phrases 5",
+    "self-and-cross": "--phrases 5",
+    "embedding": "",
+    "order": "--steps 2",
+    "path-length": "--steps 2",
     "masks": "--phrases 2 --steps 1",
     "memory": "--phrases 5",
     "residuals": "--steps 1",
@@ -79,7 +84,7 @@ def test_the_picture_is_what_the_block_draws(page: Path, tmp_path: Path, monkeyp
     """The same words: their places depend on the renderer and its fonts."""
     text = part(page, "The picture")
     pictures = re.findall(r"(?:\]\(|src=\")(\.\./images/concepts/[\w.-]+\.svg)", text)
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save(" in block]
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ".save" in block]
     assert pictures and blocks
     monkeypatch.chdir(tmp_path)
     for block in blocks:

@@ -14,10 +14,12 @@ from minigrad import Tensor, nn
 from minigrad.nn import functional as F
 from transformer.decode import GenerationConfig
 from transformer.decode.state import inference
+from transformer.model.attention import MultiHeadAttention, Visibility
 from transformer.model.inputs import check_ids, real_tokens
 
 Ids = np.ndarray[Any, Any]
 Kind = Literal["RNN", "LSTM", "GRU"]
+HEADS = 4  # of attention over the states
 KINDS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
@@ -105,8 +107,36 @@ class RecurrentLM(nn.Module):
 
     def forward(self, input_ids: Any) -> Tensor:
         """Logits (B, T, V) for the token after each token (B, T), which may be padded at the end."""
-        hidden, _ = self.layers(self.tokens.read(check_ids("input_ids", input_ids)))
-        return self.tokens.write(hidden)
+        return self.tokens.write(self.states(self.tokens.read(check_ids("input_ids", input_ids))))
+
+    def states(self, x: Tensor) -> Tensor:
+        """Hidden states (B, T, H) after each of the vectors (B, T, D)."""
+        hidden: Tensor = self.layers(x)[0]
+        return hidden
+
+
+class RecurrentAttentionLM(RecurrentLM):
+    """Recurrent language model with attention: each state also attends to itself and the earlier ones.
+
+    The attention is the Transformer's, over the states of the recurrence instead of the layer below. Attention over
+    recurrent states: Bahdanau, Cho and Bengio, 2015, in a translator; Cheng, Dong and Lapata, 2016, in a language
+    model.
+
+    Example:
+        >>> import numpy as np
+        >>> config = RecurrentConfig(kind="RNN", vocab_size=10)
+        >>> RecurrentAttentionLM(config)(np.array([[5, 6, 7]])).shape
+        (1, 3, 10)
+    """
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        super().__init__(config)
+        self.attention = MultiHeadAttention(config.hidden_size, HEADS)
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def states(self, x: Tensor) -> Tensor:
+        hidden = super().states(x)
+        return self.norm(hidden + self.attention(hidden, hidden, Visibility(causal=True)))
 
 
 class RecurrentTranslator(nn.Module):

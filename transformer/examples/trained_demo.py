@@ -21,7 +21,8 @@ class Demo(NamedTuple):
 
     model: Transformer
     tokenizer: Tokenizer
-    phrases: Sequence[Pair]
+    train: Sequence[Pair]  # what it has learned from
+    phrases: Sequence[Pair]  # held out
     batches: PairBatches  # of the phrases
 
 
@@ -49,7 +50,8 @@ def load(directory: Path, phrases: int) -> Demo:
     if not isinstance(model, Transformer) or not choice.data[0].startswith("cldr:"):
         raise ValueError(f"model: expected one that `transformer demo` has trained, got one to {name} {choice.data[0]}")
     task = TASKS[name]
-    held_out = task.read(choice).held_out[:phrases]
+    examples = task.read(choice)
+    held_out = examples.held_out[:phrases]
     batches = task.batches(held_out, tokenizer, model.config, BATCH, seed=0)
     assert isinstance(batches, PairBatches)
-    return Demo(model, tokenizer, held_out, batches)
+    return Demo(model, tokenizer, examples.train, held_out, batches)

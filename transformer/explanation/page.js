@@ -31,7 +31,6 @@ const mathematics = (text) => text.split(/([_^](?:\{[^}]*\}|.))/u).map((part) =>
   const tag = { _: "sub", "^": "sup" }[part[0]];
   return tag ? el(tag, {}, part.slice(1).replace(/[{}]/g, "")) : part;
 });
-const range = (count) => [...Array(count).keys()];
 const unseen = (stack, row) => !data.masked && stack === lastStack && row > state.place;
 // The token being written labels a row of cross-attention, as a decoder's position attends in order to write it.
 const rowTokens = (stack, crosses) => (crosses && data.chosen.length === stack.tokens.length ? data.chosen : stack.tokens);

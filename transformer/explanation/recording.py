@@ -13,11 +13,16 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from transformer.model.attention import MultiHeadAttention, Visibility
 from transformer.model.layers import FeedForward, Residual, TransformerLayer
-from transformer.model.positions import LearnedPositions, SinusoidalPositions
+from transformer.model.positions import LearnedPositions, SinusoidalHalvesPositions, SinusoidalPositions
 from transformer.model.stacks import Stack
 from transformer.pretrained import MaskedLM, PretrainedModel
 
 Array = np.ndarray[Any, Any]
+ADDED: dict[type, str] = {  # position encodings that are added to embeddings → the kind of step
+    SinusoidalPositions: "sinusoidal",
+    SinusoidalHalvesPositions: "sinusoidal_halves",
+    LearnedPositions: "learned",
+}
 
 
 @dataclass(frozen=True)
@@ -116,11 +121,12 @@ def _stacks(model: nn.Module) -> dict[str, Stack]:
 
 def _stack(name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str) -> StackRun:
     embedded, placed = calls.input(stack.positions), calls.output(stack.positions)
-    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", embedded)]
-    for kind, scheme in (("sinusoidal", SinusoidalPositions), ("learned", LearnedPositions)):
-        if isinstance(stack.positions, scheme):
-            embedding.append(Step(kind, placed - embedded))
-    embedding.append(Step("input", calls.output(stack.dropout)))
+    types = [] if stack.types is None else [Step("types", np.broadcast_to(calls.output(stack.types), embedded.shape))]
+    words = embedded - sum(step.values for step in types)  # of a shared embedding only the latest call is there
+    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
+    if type(stack.positions) in ADDED:
+        embedding.append(Step(ADDED[type(stack.positions)], placed - embedded))
+    embedding.append(Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout)))
     layers = [_layer(layer, calls, name, memory) for layer in stack.layers]
     last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
     return StackRun(name, ids, embedding, layers, last)

@@ -11,7 +11,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from transformer.model.attention import MultiHeadAttention, Visibility
+from transformer.model.attention import MultiHeadAttention
 from transformer.model.layers import FeedForward, Residual, TransformerLayer
 from transformer.model.positions import LearnedPositions, SinusoidalHalvesPositions, SinusoidalPositions
 from transformer.model.stacks import Stack
@@ -164,8 +164,8 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
     ]
     if visible.bias is not None:
         steps.append(Step("biased_scores", _array(scores + visible.bias), keys))
-    mask = allowed(visible, *weights.shape[-2:])
-    if mask is not None:
+    mask = visible.allowed(*weights.shape[-2:])
+    if not mask.all():
         steps.append(Step("mask", mask, keys))
     return [
         *steps,
@@ -178,16 +178,6 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
 def _heads(x: Array, d_k: int) -> Array:
     """Split heads: (T, H·D) to (H, T, D)."""
     return x.reshape(len(x), -1, d_k).swapaxes(0, 1)
-
-
-def allowed(visible: Visibility, queries: int, keys: int) -> Array | None:
-    """Attention mask (Q, K) of the first example, True where a query may attend; None if it hides nothing."""
-    mask = np.ones((queries, keys), np.bool_)
-    if visible.mask is not None:
-        mask = mask & visible.mask.numpy().reshape(-1, *visible.mask.shape[-2:])[0]
-    if visible.causal:
-        mask = np.tril(mask)
-    return None if mask.all() else mask
 
 
 def _feed_forward(network: FeedForward, calls: _Calls) -> list[Step]:

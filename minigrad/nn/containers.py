@@ -56,6 +56,9 @@ class ModuleDict(Module, Generic[Child]):
         >>> heads = mg.nn.ModuleDict({"words": mg.nn.Linear(2, 5), "tags": mg.nn.Linear(2, 3)})
         >>> [name for name, _ in heads.named_parameters()]
         ['words.weight', 'words.bias', 'tags.weight', 'tags.bias']
+
+    Raises:
+        ValueError: a name is no text, empty, or has a dot, by which names of parameters would no longer be unique.
     """
 
     def __init__(self, modules: Mapping[str, Child] | Iterable[tuple[str, Child]] = ()) -> None:
@@ -77,6 +80,8 @@ class ModuleDict(Module, Generic[Child]):
         return iter(found)
 
     def __setitem__(self, name: str, module: Child) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"name: expected a text without a dot, got {name!r}")
         self._items[name] = module
         self.relabel(self.label)
 

@@ -1,6 +1,7 @@
 // Items form a tree: modules and repetitions hold others. A closed one stands for all that it holds.
 const NOTHING = { details: [], parameters: {}, saved: 0, gradient: null, backward: false };
-const items = data.items.map((item, id) => ({ ...NOTHING, ...item, id, children: [], open: false }));
+const items = data.items.map((item, id) => ({ ...NOTHING, ...item, id, children: [], results: [], open: false }));
+for (const edge of data.edges) if (edge.shape) items[edge.tail].results.push(edge);
 const root = { id: -1, children: [], open: true, parent: null, kind: "root" };
 for (const item of items) {
   item.parent = item.parent === null ? root : items[item.parent];
@@ -15,6 +16,7 @@ const visible = (item) => ancestors(item).reverse().find((at) => !at.open) ?? it
 // --- layout: ranks from top to bottom, in each open box for itself -------------------------------------------------
 
 const GAP = { x: 18, y: 34, box: 14, title: 24, port: 8 };
+const MOST_BENDS = 20000; // of a box; in one that needs more, long parts run straight
 const measure = document.createElement("canvas").getContext("2d");
 const textWidth = (text, size) => { measure.font = `${size}px system-ui, sans-serif`; return measure.measureText(text).width; };
 const titleOf = (item) => (holds(item) ? (item.open ? "▾ " : "▸ ") : "") + item.label;
@@ -78,16 +80,21 @@ function layOut(box, partsOfBox) {
   const rows = [];
   const put = (node, rank) => { (rows[rank] ??= []).push(node); node.rank = rank; node.up = []; node.down = []; };
   for (const node of nodes) put(node, ranks.get(node));
-  const bends = new Map(); // a long part bends once in each row; parts of the same tensor share their bends
+  const ends = new Map(); // a long part bends once in each row; those of the same tensor to the same node share their bends
+  const bent = links.reduce((sum, { from, to }) => sum + Math.abs(from.rank - to.rank), 0) <= MOST_BENDS;
   for (const { part, from, to } of links) {
     const up = from.rank > to.rank; // against the ranks, where the graph has a cycle
     const [first, last] = up ? [to, from] : [from, to], chain = [first];
-    for (let rank = first.rank + 1; rank < last.rank; rank += 1) {
-      const key = `${links.indexOf(links.find((link) => link.part.from === part.from && link.to === to))} ${rank}`;
-      if (!bends.has(key)) { const bend = { kind: "bend", width: 6, height: 0, children: [] }; bends.set(key, bend); put(bend, rank); }
-      chain.push(bends.get(key));
+    if (!ends.has(part.from)) ends.set(part.from, new Map());
+    const bends = ends.get(part.from);
+    if (!bends.has(to)) {
+      bends.set(to, range(bent ? Math.max(0, last.rank - first.rank - 1) : 0).map((index) => {
+        const bend = { kind: "bend", width: 6, height: 0, children: [] };
+        put(bend, first.rank + 1 + index);
+        return bend;
+      }));
     }
-    chain.push(last);
+    chain.push(...bends.get(to), last);
     part.bends = up ? chain.slice(1, -1).reverse() : chain.slice(1, -1);
     for (let i = 1; i < chain.length; i += 1) if (!chain[i - 1].down.includes(chain[i])) { chain[i - 1].down.push(chain[i]); chain[i].up.push(chain[i - 1]); }
   }
@@ -112,16 +119,17 @@ function rankNodes(nodes, links) {
   for (const { from, to } of links) { after.get(from).push(to); waiting.set(to, waiting.get(to) + 1); }
   const top = nodes.some((node) => node.side === "top") ? 1 : 0;
   const rank = new Map(nodes.map((node) => [node, node.side === "top" ? 0 : top]));
-  const order = [], left = new Set(nodes);
+  const order = [], left = new Set(nodes), ready = nodes.filter((node) => !waiting.get(node));
   while (left.size) {
     // Where all that are left wait for one another, a cycle is cut at the one that waits for fewest.
-    const node = [...left].reduce((best, other) => (waiting.get(other) < waiting.get(best) ? other : best));
+    const node = ready.pop() ?? [...left].reduce((best, other) => (waiting.get(other) < waiting.get(best) ? other : best));
     left.delete(node);
     order.push(node);
     for (const next of after.get(node)) {
       if (!left.has(next)) continue;
       rank.set(next, Math.max(rank.get(next), rank.get(node) + 1));
       waiting.set(next, waiting.get(next) - 1);
+      if (!waiting.get(next)) ready.push(next);
     }
   }
   const entered = new Set(links.map(({ to }) => to));
@@ -192,7 +200,10 @@ function draw() {
   const edges = visibleEdges(), ports = new Map(), partsOfBox = new Map();
   for (const edge of edges) {
     edge.parts = partsOf(edge, ports);
-    for (const part of edge.parts) partsOfBox.set(part.box, [...(partsOfBox.get(part.box) ?? []), part]);
+    for (const part of edge.parts) {
+      if (!partsOfBox.has(part.box)) partsOfBox.set(part.box, []);
+      partsOfBox.get(part.box).push(part);
+    }
   }
   layOut(root, partsOfBox);
   elements = new Map();
@@ -280,8 +291,8 @@ function bytes(count) {
 /** Text of an item: its name, shapes, parameters, saved bytes, gradient norm; of all that it holds together. */
 function tellItem(item) {
   const inside = walk(item), inner = new Set(inside.map((each) => each.id));
-  const shapes = new Set(data.edges.filter((edge) => inner.has(edge.tail) && !inner.has(edge.head) && edge.shape && edge.backward === item.backward)
-    .map((edge) => edge.shape));
+  const results = inside.flatMap((each) => each.results).filter((edge) => !inner.has(edge.head) && edge.backward === item.backward);
+  const shapes = new Set(results.map((edge) => edge.shape));
   const parameters = new Map(inside.flatMap((each) => Object.entries(each.parameters)));
   const count = [...parameters.values()].reduce((sum, size) => sum + size, 0);
   const saved = inside.reduce((sum, each) => sum + each.saved, 0);
@@ -304,7 +315,8 @@ const applyView = () => world.setAttribute("transform", `translate(${view.x} ${v
 
 function fit() {
   const { clientWidth, clientHeight } = canvas;
-  view.scale = Math.min(1.4, (clientWidth - 24) / root.width, (clientHeight - 24) / root.height);
+  const tall = Math.max(0.3, (clientHeight - 24) / root.height); // a very tall one is shown from its top, to be read
+  view.scale = Math.min(1.4, (clientWidth - 24) / root.width, tall);
   view.x = (clientWidth - root.width * view.scale) / 2;
   view.y = Math.max(12, (clientHeight - root.height * view.scale) / 2);
   applyView();
@@ -340,7 +352,7 @@ let matches = [], match = -1;
 function search(again) {
   const words = byId("search").value.trim().toLowerCase();
   if (!again) {
-    const text = (item) => [item.label, ...item.details, ...data.edges.filter((edge) => edge.tail === item.id && edge.shape).map((edge) => edge.shape)].join(" ").toLowerCase();
+    const text = (item) => [item.label, ...item.details, ...item.results.map((edge) => edge.shape)].join(" ").toLowerCase();
     matches = words ? items.filter((item) => text(item).includes(words)) : [];
     match = -1;
   }

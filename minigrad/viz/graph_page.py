@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigrad.viz.fold import fold
@@ -60,5 +61,12 @@ def _record(item: Item, leaves: dict[int | None, int]) -> dict[str, Any]:
         "parameters": {leaves.setdefault(key, len(leaves)): size for key, size in item.parameters.items()},
         "saved": item.saved_bytes,
         "leaf": leaves.setdefault(item.leaf, len(leaves)),
-        "gradient": item.gradient_norm,
+        "gradient": _number(item.gradient_norm),
     }
+
+
+def _number(value: float | None) -> float | str | None:
+    """Number for JSON, which has no others than finite ones; JavaScript computes with their names."""
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity"

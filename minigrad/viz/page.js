@@ -13,6 +13,7 @@ function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+const range = (count) => [...Array(count).keys()];
 const byId = (id) => document.getElementById(id);
 
 /** Numbers of a packed array, in C order, decoded once. */

@@ -143,6 +143,9 @@ def test_a_dictionary_of_modules_is_walked_by_its_keys() -> None:
     assert [name for name, _ in model.heads.items()] == ["words", "tags"] and "tags" in model.heads
     assert model(mg.ones((1, 2)), "tags").shape == (1, 3) and next(iter(model.heads.values())).out_features == 5
     assert not model.eval().heads["words"].training and "(tags): Linear" in repr(model)
+    for name in ("", "words.weight", 3):
+        with pytest.raises(ValueError, match="name: expected a text without a dot, got"):
+            model.heads[name] = nn.Linear(2, 2)
     del model.heads["words"]
     assert list(model.state_dict()) == ["heads.tags.weight", "heads.tags.bias"]
 

@@ -185,3 +185,26 @@ def test_repetitions_open_to_each_of_their_members(tmp_path: Path, open_page: Op
     assert {f"layers.{number} · Block" for number in range(6)} <= set(_labels(browser))
     _item(browser, "layers.3 · Block").click()
     assert _labels(browser).count("inner · Linear") == 1
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0, "Infinity"), (np.nan, "NaN")])
+def test_gradients_that_are_not_finite_are_told(value: float, shown: str, tmp_path: Path, open_page: Open) -> None:
+    x = mg.tensor([value], requires_grad=True)
+    with np.errstate(divide="ignore"):
+        loss = mg.log(x).sum()
+    loss.backward(retain_graph=True)
+    mg.viz.graph(loss).save(tmp_path / "loss.html")
+    assert f"gradient norm {shown}" in _tip(open_page(tmp_path / "loss.html"), "tensor")
+
+
+def test_a_graph_of_thousands_of_operations_opens(tmp_path: Path, open_page: Open) -> None:
+    """In a graph without modules, a tensor that is used throughout has long edges past all the others."""
+    rng = np.random.default_rng(0)
+    x = shared = mg.tensor([0.5], requires_grad=True)
+    for choice in rng.integers(4, size=1500):
+        x = x * shared if choice == 0 else (mg.tanh, mg.sin, mg.cos)[choice - 1](x)
+    mg.viz.graph(x).save(tmp_path / "chain.html")
+    browser = open_page(tmp_path / "chain.html")
+    browser.find_element("id", "open").click()
+    assert browser.execute_script("return document.querySelectorAll('.item.op').length") == 1500
+    assert browser.execute_script("return document.querySelector('.item.op rect').getBoundingClientRect().height") > 5

@@ -41,8 +41,9 @@ def config_words(path: Path, options: Options, check: Callable[[argparse.Action,
         ValueError: it is no TOML, or has an unknown setting or a wrong value; the message names the file.
     """
     words: list[str] = []
+    content = read_file(path)
     try:
-        for key, value in tomllib.loads(read_file(path).decode("utf-8")).items():
+        for key, value in tomllib.loads(content.decode("utf-8")).items():
             option = f"--{key.replace('_', '-')}"
             if option not in options or option in OF_ONE_RUN or option.startswith("--no-"):
                 close = hint(option, set(options).difference(OF_ONE_RUN)).replace("--", "")
@@ -61,8 +62,12 @@ def _words(option: str, value: Any, options: Options, check: Callable[[argparse.
         return [option if value else off]
     several = isinstance(value, list) and action.nargs is not None
     values = value if several else [value]
-    if not all(isinstance(one, (str, int, float)) and not isinstance(one, bool) for one in values):
-        raise ValueError(f"argument {option}: expected {'values' if action.nargs else 'a value'}, got {value!r}")
+    count = action.nargs if isinstance(action.nargs, int) else len(values) or 1
+    if len(values) != count or not all(
+        isinstance(one, (str, int, float)) and not isinstance(one, bool) for one in values
+    ):
+        expected = "a value" if action.nargs is None else f"{count} values" if count > 1 else "values"
+        raise ValueError(f"argument {option}: expected {expected}, got {value!r}")
     texts = [str(one) for one in values]
     check(action, texts)
     return [option, *texts] if several else [f"{option}={texts[0]}"]

@@ -31,7 +31,6 @@ const mathematics = (text) => text.split(/([_^](?:\{[^}]*\}|.))/u).map((part) =>
   const tag = { _: "sub", "^": "sup" }[part[0]];
   return tag ? el(tag, {}, part.slice(1).replace(/[{}]/g, "")) : part;
 });
-const range = (count) => [...Array(count).keys()];
 const unseen = (stack, row) => !data.masked && stack === lastStack && row > state.place;
 // The token being written labels a row of cross-attention, as a decoder's position attends in order to write it.
 const rowTokens = (stack, crosses) => (crosses && data.chosen.length === stack.tokens.length ? data.chosen : stack.tokens);
@@ -83,13 +82,14 @@ function numbersTable({ rows, columns, order, value, largest, say, here, faded, 
   return el("div", { class: "scroll" }, table);
 }
 
-/** Reader of a step's numbers: of a head, or of the mean over all of them. */
+/** Reader of a step's numbers: of a head of queries, or of the mean over all heads. */
 function reader(step, head) {
   const array = data.arrays[step.array], values = unpacked(array), shape = array.shape;
   const [rows, columns] = shape.slice(-2), heads = shape.length === 3 ? shape[0] : 1, plane = rows * columns;
+  const own = Math.floor((head * heads) / data.heads); // a head of keys may serve several of queries
   const at = (h, r, c) => values[h * plane + r * columns + c];
-  const chosen = (r, c) => (head >= 0 ? at(Math.min(head, heads - 1), r, c) : range(heads).reduce((sum, h) => sum + at(h, r, c), 0) / heads);
-  return { rows, columns, heads, value: heads === 1 ? (r, c) => at(0, r, c) : chosen };
+  const chosen = (r, c) => (head >= 0 ? at(own, r, c) : range(heads).reduce((sum, h) => sum + at(h, r, c), 0) / heads);
+  return { rows, columns, heads, own, value: heads === 1 ? (r, c) => at(0, r, c) : chosen };
 }
 
 const ranked = (count, value) => (value ? range(count).sort((a, b) => value(b) - value(a)) : range(count));
@@ -147,7 +147,7 @@ function stepElement(step, stack, crosses) {
 
 function stepContent(step, stack, crosses) {
   if (step.array === null) return [el("p", { class: "faint" }, "These numbers are left out.")];
-  const { rows, columns, heads, value } = reader(step, state.head);
+  const { rows, columns, heads, own, value } = reader(step, state.head);
   const boolean = step.kind === "mask";
   const names = rowTokens(stack, crosses).map(shown);
   const keys = step.keys && stackOf[step.keys].tokens.map(shown);
@@ -160,7 +160,7 @@ function stepContent(step, stack, crosses) {
       : keys ? `${names[r]} → ${keys[c]}\n${number(value(r, c))}` : `${names[r]}, feature ${c}\n${number(value(r, c))}`),
     here: stack === lastStack ? state.place : null, faded: (r) => unseen(stack, r),
   });
-  const note = heads === 1 ? "" : state.head < 0 ? `mean over ${heads} heads` : `head ${Math.min(state.head, heads - 1)} of ${heads}`;
+  const note = heads === 1 ? "" : state.head < 0 ? `mean over ${heads} heads` : `head ${own} of ${heads}`;
   const cut = columns < step.shape.at(-1) ? `the first ${columns} of ${step.shape.at(-1)} features` : "";
   const scale = boolean ? "hatched: hidden" : `full colour: ${number(largest)}; blue is positive, red negative`;
   return [table, el("p", { class: "faint" }, [note, cut, scale].filter(Boolean).join(" · "))];
@@ -283,8 +283,8 @@ function thumbnail(map, layer, head) {
 }
 
 function drawOverview() {
-  const map = maps[state.map], count = reader(partStep(map.layers[0], "weights"), 0).heads;
-  const layers = range(map.layers.length), heads = count > 1 ? [...range(count), -1] : [0];
+  const map = maps[state.map];
+  const layers = range(map.layers.length), heads = data.heads > 1 ? [...range(data.heads), -1] : [0];
   const name = (head) => (head < 0 ? "mean" : head);
   const fill = (id, options, chosen) => byId(id).replaceChildren(
     ...options.map(([value, text]) => el("option", { value, selected: String(value) === String(chosen) }, text)),
@@ -371,10 +371,7 @@ function play() {
 // --- controls ----------------------------------------------------------------------------------------------------
 
 const chooseLayer = (layer) => layer in maps[state.map].layers && update({ layer, sortRow: null, sortColumn: null }, MAP);
-const chooseHead = (head) => {
-  const heads = reader(partStep(maps[state.map].layers[0], "weights"), 0).heads;
-  if (head >= -1 && head < heads) update({ head }, HEAD);
-};
+const chooseHead = (head) => head >= -1 && head < data.heads && update({ head }, HEAD);
 byId("back").addEventListener("click", () => move(-1));
 byId("forth").addEventListener("click", () => move(1));
 byId("play").addEventListener("click", play);

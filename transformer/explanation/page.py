@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
@@ -14,7 +15,6 @@ from minigrad.viz.picture import count_text
 from transformer.data.tokenizer import Tokenizer
 from transformer.explanation.recording import Array, Run, StackRun, Step, Sublayer, record
 from transformer.explanation.steps import KINDS, source_of
-from transformer.model.attention import MultiHeadAttention
 from transformer.plots.reading import read
 from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel
 
@@ -48,12 +48,12 @@ def explain(
 
     Returns:
         A page with ``save(path)`` and ``to_html()``: one file, which reads nothing else; notebooks show it. It stays
-        under 3 MB; its last section tells what it leaves out for that.
+        under 3 MB, unless the attention weights alone need more; its last section tells what it leaves out for that.
 
     Raises:
         TypeError: the model is of another kind.
-        ValueError: the source is empty or too long for the model, there is a target for a model that has none, or a
-            number is out of range.
+        ValueError: the source is empty or too long for the model, there is a target for a model that has none, a
+            number is out of range, or the logits are not finite.
 
     Example:
         >>> from transformer import CausalLM, Tokenizer, TransformerConfig
@@ -66,14 +66,21 @@ def explain(
         raise ValueError(f"max_tokens: expected at least 1, got {max_tokens}")
     reading = read(model, tokenizer, source, target, max_new_tokens)
     run = record(model, *reading.stacks.values())
+    if not np.isfinite(run.logits).all():
+        raise ValueError("model: expected finite logits, got NaN or infinite ones")
     notes: list[str] = []
-    windows = {stack.name: _window(stack, max_tokens, isinstance(model, CausalLM), notes) for stack in run.stacks}
+    focus = reading.places[-1 if isinstance(model, CausalLM) else 0]
+    last = run.stacks[-1].name
+    windows = {
+        stack.name: _window(stack, max_tokens, focus if stack.name == last else 0, notes) for stack in run.stacks
+    }
     run = _cropped(run, windows)
     packing = _Packing(run, notes)
-    start, last = windows[run.stacks[-1].name].start, run.stacks[-1].name
+    start = windows[last].start
     data = {
         "title": reading.title,
         "model": _summary(model),
+        "heads": model.config.num_heads,
         "masked": isinstance(model, MaskedLM),
         "stacks": [_stack(stack, tokenizer, packing) for stack in run.stacks],
         "output": [packing.step(step) for step in run.output],
@@ -87,12 +94,13 @@ def explain(
     return Page(reading.title, "transformer.explanation", "page", data)
 
 
-def _window(stack: StackRun, limit: int, newest: bool, notes: list[str]) -> slice:
-    """Positions of a stack that are shown."""
+def _window(stack: StackRun, limit: int, focus: int, notes: list[str]) -> slice:
+    """Positions of a stack that are shown: the first ones, or those around ``focus`` if it is not among them."""
     length = len(stack.ids)
+    start = 0 if focus < limit else min(focus - limit // 2, length - limit)
     if length > limit:
-        notes.append(f"the {'last' if newest else 'first'} {limit} of the {length} tokens of the {stack.name}")
-    return slice(max(0, length - limit), length) if newest else slice(0, min(limit, length))
+        notes.append(f"of the {length} tokens of the {stack.name} only {start + 1} to {start + limit} are here")
+    return slice(start, min(start + limit, length))
 
 
 def _cropped(run: Run, windows: dict[str, slice]) -> Run:
@@ -147,17 +155,17 @@ class _Packing:
         self._with_scores = packed_length(scores) <= left // 2
         left -= packed_length(scores) if self._with_scores else 0
         widest = max(shape[-1] for shape in vectors)
-        self._features = next(
-            width
-            for width in range(widest, -1, -1)
-            if sum(packed_length(prod(lead) * min(width, full)) for *lead, full in vectors) <= max(left, 0)
-        )
+
+        def needed(width: int) -> int:
+            return sum(packed_length(prod(lead) * min(width, full)) for *lead, full in vectors)
+
+        self._features = bisect_right(range(1, widest + 1), max(left, 0), key=needed)
         if self._weight_bytes == 1:
             notes.append("attention weights are rounded to 1/255")
         if not self._with_scores:
             notes.append("the scores before the softmax are left out")
         if self._features < widest:
-            notes.append(f"of each vector the first {self._features} numbers, at most {widest} in the model")
+            notes.append(f"of each vector only the first {self._features} numbers are here; the longest has {widest}")
 
     def step(self, step: Step) -> dict[str, Any]:
         return {"kind": step.kind, "keys": step.keys, "shape": list(step.values.shape), "array": self._array(step)}
@@ -201,9 +209,9 @@ def _predictions(logits: Array, tokenizer: Tokenizer, packing: _Packing) -> dict
     order = np.argsort(-logits, axis=-1, kind="stable")
     sorted_logits = np.take_along_axis(logits, order, -1).astype(np.float64)
     counts = [1] * logits.shape[-1]
-    if packed_length(logits.size) > LOGITS:
+    if packed_length(logits.size) > LOGITS and logits.shape[-1] > LIKELIEST:
         head, *tail = np.split(sorted_logits, LIKELIEST + _edges(logits.shape[-1] - LIKELIEST), axis=-1)
-        means = [np.log(np.exp(group).mean(-1, keepdims=True)) for group in tail]
+        means = [group[:, :1] + np.log(np.exp(group - group[:, :1]).mean(-1, keepdims=True)) for group in tail]
         sorted_logits = np.concatenate([head, *means], axis=-1)
         counts = [1] * LIKELIEST + [group.shape[-1] for group in tail]
     named = order[:, :NAMED]
@@ -229,5 +237,4 @@ def _summary(model: PretrainedModel) -> str:
     config = model.config
     layers = " + ".join(str(n) for n in (config.encoder_layers, config.decoder_layers) if n)
     count = count_text(sum(parameter.size for parameter in model.parameters()))
-    heads = next(module.num_heads for module in model.modules() if isinstance(module, MultiHeadAttention))
-    return f"{type(model).__name__} · {layers} layers · {heads} heads · d_model {config.d_model} · {count}"
+    return f"{type(model).__name__} · {layers} layers · {config.num_heads} heads · d_model {config.d_model} · {count}"

@@ -11,13 +11,18 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from transformer.model.attention import MultiHeadAttention, Visibility
+from transformer.model.attention import MultiHeadAttention
 from transformer.model.layers import FeedForward, Residual, TransformerLayer
-from transformer.model.positions import LearnedPositions, SinusoidalPositions
+from transformer.model.positions import LearnedPositions, SinusoidalHalvesPositions, SinusoidalPositions
 from transformer.model.stacks import Stack
 from transformer.pretrained import MaskedLM, PretrainedModel
 
 Array = np.ndarray[Any, Any]
+ADDED: dict[type, str] = {  # position encodings that are added to embeddings → the kind of step
+    SinusoidalPositions: "sinusoidal",
+    SinusoidalHalvesPositions: "sinusoidal_halves",
+    LearnedPositions: "learned",
+}
 
 
 @dataclass(frozen=True)
@@ -116,11 +121,12 @@ def _stacks(model: nn.Module) -> dict[str, Stack]:
 
 def _stack(name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str) -> StackRun:
     embedded, placed = calls.input(stack.positions), calls.output(stack.positions)
-    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", embedded)]
-    for kind, scheme in (("sinusoidal", SinusoidalPositions), ("learned", LearnedPositions)):
-        if isinstance(stack.positions, scheme):
-            embedding.append(Step(kind, placed - embedded))
-    embedding.append(Step("input", calls.output(stack.dropout)))
+    types = [] if stack.types is None else [Step("types", np.broadcast_to(calls.output(stack.types), embedded.shape))]
+    words = embedded - sum(step.values for step in types)  # of a shared embedding only the latest call is there
+    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
+    if type(stack.positions) in ADDED:
+        embedding.append(Step(ADDED[type(stack.positions)], placed - embedded))
+    embedding.append(Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout)))
     layers = [_layer(layer, calls, name, memory) for layer in stack.layers]
     last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
     return StackRun(name, ids, embedding, layers, last)
@@ -158,8 +164,8 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
     ]
     if visible.bias is not None:
         steps.append(Step("biased_scores", _array(scores + visible.bias), keys))
-    mask = allowed(visible, *weights.shape[-2:])
-    if mask is not None:
+    mask = visible.allowed(*weights.shape[-2:])
+    if not mask.all():
         steps.append(Step("mask", mask, keys))
     return [
         *steps,
@@ -172,16 +178,6 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
 def _heads(x: Array, d_k: int) -> Array:
     """Split heads: (T, H·D) to (H, T, D)."""
     return x.reshape(len(x), -1, d_k).swapaxes(0, 1)
-
-
-def allowed(visible: Visibility, queries: int, keys: int) -> Array | None:
-    """Attention mask (Q, K) of the first example, True where a query may attend; None if it hides nothing."""
-    mask = np.ones((queries, keys), np.bool_)
-    if visible.mask is not None:
-        mask = mask & visible.mask.numpy().reshape(-1, *visible.mask.shape[-2:])[0]
-    if visible.causal:
-        mask = np.tril(mask)
-    return None if mask.all() else mask
 
 
 def _feed_forward(network: FeedForward, calls: _Calls) -> list[Step]:

@@ -17,7 +17,7 @@ from transformer.decode.processors import log_softmax
 from transformer.model.attention import MultiHeadAttention
 from transformer.model.layers import FeedForward, OutputProjection, Residual, TokenEmbedding, TransformerLayer
 from transformer.model.models import MaskedLM
-from transformer.model.positions import LearnedPositions, SinusoidalPositions, rotate
+from transformer.model.positions import LearnedPositions, SinusoidalHalvesPositions, SinusoidalPositions, rotate
 from transformer.model.stacks import Stack
 
 ROOT = Path(minigrad.__file__).parents[1]
@@ -45,14 +45,24 @@ KINDS = {
     "tokens": Kind("Tokens", "text → ids", Tokenizer.encode, "return"),
     "embedding": Kind("Token embeddings", "x = E[id]", TokenEmbedding.forward, "F.embedding"),
     "scaled_embedding": Kind("Token embeddings", "x = E[id] · √d_{model}", TokenEmbedding.forward, "self.scale"),
+    "types": Kind("Token types", "S[type], learned", Stack.embed, "self.types(mg.zeros_like"),
     "sinusoidal": Kind(
         "Positions",
         "PE(pos, 2i) = sin(pos / 10000^{2i/d}), PE(pos, 2i+1) = cos(pos / 10000^{2i/d})",
         SinusoidalPositions.forward,
         "self.table",
     ),
+    "sinusoidal_halves": Kind(
+        "Positions",
+        "PE(pos, i) = sin(pos / 10000^{2i/d}), PE(pos, d/2+i) = cos(pos / 10000^{2i/d})",
+        SinusoidalHalvesPositions.forward,
+        "self.table",
+    ),
     "learned": Kind("Positions", "P[pos], learned", LearnedPositions.forward, "self.weight"),
-    "input": Kind("Input of the first layer", "x + positions", Stack.embed, "self.positions(x, positions)"),
+    "input": Kind("Input of the first layer", "x = the sum of these", Stack.embed, "self.positions(x, positions)"),
+    "normed_input": Kind(
+        "Input of the first layer", "x = Norm(the sum of these)", Stack.embed, "self.embedding_norm(x)"
+    ),
     "norm": Kind("Norm", "LayerNorm(x) = (x − mean) / √(variance + ε) · γ + β", LayerNorm.forward, "return"),
     "rms": Kind("Norm", "RMSNorm(x) = x / √(mean of squares + ε) · γ", RMSNorm.forward, "return"),
     "query": Kind("Queries", "Q_i = x W_i^Q", MultiHeadAttention.forward, "self.query(query)"),
@@ -67,7 +77,7 @@ KINDS = {
     "weights": Kind("Softmax", "A_i = softmax(scores), each row", composed_attention, "softmax(scores"),
     "context": Kind("Weighted sum", "head_i = A_i V_i", composed_attention, "matmul(weights, value)"),
     "joined": Kind("Heads joined", "Concat(head_1, …, head_h) W^O", MultiHeadAttention.forward, "self.output(context"),
-    "post_norm": Kind("Residual and norm", "x ← LayerNorm(x + sublayer(x))", Residual.forward, "self.norm(x + "),
+    "post_norm": Kind("Residual and norm", "x ← Norm(x + sublayer(x))", Residual.forward, "self.norm(x + "),
     "pre_norm": Kind("Residual", "x ← x + sublayer(Norm(x))", Residual.forward, "return x + "),
     "hidden": Kind("Feed-forward, hidden", "h = f(x W_1 + b_1)", FeedForward.forward, "self.activation(inner)"),
     "gated": Kind("Feed-forward, hidden", "h = f(x W_g) ∘ x W_1", FeedForward.forward, "self.activation(self.gate"),

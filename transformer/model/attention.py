@@ -22,6 +22,13 @@ class Visibility(NamedTuple):
     causal: bool = False  # True: position q attends to positions up to q; for as many queries as keys
     bias: Tensor | None = None  # (H, Q, K), added to the scores
 
+    def allowed(self, queries: int, keys: int) -> np.ndarray[Any, Any]:
+        """Attention mask (Q, K) of the first example: True where a query may attend to a key."""
+        mask = np.ones((queries, keys), np.bool_)
+        if self.mask is not None:
+            mask &= self.mask.numpy().reshape(-1, *self.mask.shape[-2:])[0]
+        return np.tril(mask) if self.causal else mask
+
 
 class ScaledDotProductAttention(nn.Module):
     """Scaled dot-product attention softmax(Q Kᵀ / √D) V. Section 3.2.1, equation 1.

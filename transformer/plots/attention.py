@@ -53,13 +53,8 @@ class _Call:
     @property
     def mask(self) -> Array | None:
         """Attention mask (Q, K), True where a query may attend; None if nothing is hidden."""
-        mask = np.ones(self.weights.shape[1:], np.bool_)
-        if self.visible.mask is not None:
-            mask = mask & self.visible.mask.data.reshape(-1, *self.visible.mask.shape[-2:])[0]
-        if self.visible.causal:
-            mask = np.tril(mask)
         hides = self.visible.causal or self.visible.mask is not None
-        return mask if hides else None
+        return self.visible.allowed(*self.weights.shape[1:]) if hides else None
 
     @property
     def axes(self) -> str:

@@ -79,6 +79,17 @@ def test_each_step_follows_from_the_ones_before_it(kind: Any, changes: dict[str,
         np.testing.assert_allclose(steps["weights"], shares / shares.sum(-1, keepdims=True), atol=1e-6)
         value = np.repeat(steps["value"], len(steps["weights"]) // len(steps["value"]), axis=0)
         np.testing.assert_allclose(steps["context"], steps["weights"] @ value, rtol=1e-5, atol=1e-5)
+    tables = dict(model.named_modules())
+    for stack in run.stacks:
+        *summands, total = stack.embedding
+        tokens = tables[stack.name].tokens
+        np.testing.assert_allclose(
+            summands[0].values, tokens.weight.detach().numpy()[stack.ids] * tokens.scale, atol=1e-6
+        )
+        x = np.sum([step.values for step in summands], axis=0)
+        if total.kind == "normed_input":
+            x = tables[stack.name].embedding_norm(mg.asarray(x)).detach().numpy()
+        np.testing.assert_allclose(total.values, x, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", FAMILY)
@@ -116,9 +127,37 @@ def test_a_large_vocabulary_keeps_its_probabilities(tokenizer: Tokenizer) -> Non
 def test_long_texts_and_wide_models_say_what_is_left_out(tokenizer: Tokenizer) -> None:
     model = _model(Transformer)
     notes = _data(explain(model, tokenizer, "one two three one two", "eins zwei drei eins", max_tokens=3))["notes"]
-    assert len(notes) == 2 and notes[0].startswith("the first 3 of the") and notes[0].endswith("of the encoder")
+    assert len(notes) == 2 and re.fullmatch(r"of the \d+ tokens of the encoder only 1 to 3 are here", notes[0])
     last = _data(explain(_model(CausalLM), tokenizer, "one two three", max_new_tokens=5, max_tokens=3))
-    assert last["notes"][0].startswith("the last 3 of") and len(last["stacks"][0]["tokens"]) == 3
+    (length, end) = re.findall(r"of the (\d+) tokens .* to (\d+) are here", last["notes"][0])[0]
+    assert length == end and len(last["stacks"][0]["tokens"]) == 3
+
+
+def test_a_mask_far_into_a_text_is_shown(tokenizer: Tokenizer) -> None:
+    data = _data(explain(_model(MaskedLM), tokenizer, "one two three one two three [MASK] one", max_tokens=4))
+    (place,) = data["places"]
+    assert len(data["stacks"][0]["tokens"]) == 4 and data["stacks"][0]["ids"][place] == tokenizer.mask_id
+
+
+def test_a_long_text_of_a_small_vocabulary_keeps_all_logits(tokenizer: Tokenizer) -> None:
+    model = _model(CausalLM, max_length=1024, decoder_layers=1)
+    data = _data(explain(model, tokenizer, "one two three " * 60, max_new_tokens=200, max_tokens=1000))
+    assert data["next"]["counts"] == [1] * 300
+    assert data["arrays"][data["next"]["logits"]]["shape"] == [len(data["stacks"][0]["ids"]), 300]
+
+
+def test_logits_far_apart_are_numbers(tokenizer: Tokenizer) -> None:
+    model = _model(CausalLM, vocab_size=60_000)
+    model.output.weight.data *= 1000
+    data = _data(explain(model, tokenizer, "one two three", max_new_tokens=0))
+    assert np.isfinite(data["arrays"][data["next"]["logits"]]["low"])
+
+
+def test_a_model_that_diverged_is_an_error(tokenizer: Tokenizer) -> None:
+    model = _model(MaskedLM)
+    model.norm.weight.data[:] = np.nan
+    with pytest.raises(ValueError, match="model: expected finite logits"):
+        explain(model, tokenizer, "one")
 
 
 @pytest.mark.slow

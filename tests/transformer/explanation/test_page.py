@@ -118,6 +118,22 @@ def test_steps_open_to_their_numbers_and_their_code(pages: Any, open_page: Open)
         assert details.find_elements("css selector", "pre mark"), kind
 
 
+def test_a_head_of_queries_is_shown_with_the_keys_that_it_reads(
+    tokenizer: Tokenizer, tmp_path: Path, open_page: Open
+) -> None:
+    model = model_in_float64(CausalLM, num_heads=4, num_kv_heads=2)
+    explain(model, tokenizer, TEXT, max_new_tokens=0).save(tmp_path / "page.html")
+    run = record(model, *read(model, tokenizer, TEXT).stacks.values())
+    (keys,) = (step.values for step in run.stacks[0].layers[0][0].steps if step.kind == "key")
+    browser = open_page(tmp_path / "page.html")
+    details = browser.find_element("css selector", '#steps details[data-kind="key"]')
+    _scroll(browser, details.find_element("tag name", "summary")).click()
+    for head in range(4):
+        _set(browser, "head", head)
+        shown = float(_hover(browser, _cell(details, "", 1, 0)).splitlines()[-1])
+        assert shown == pytest.approx(keys[head // 2, 1, 0], abs=2e-3)
+
+
 @pytest.mark.parametrize(("temperature", "k", "p"), [(1, 0, 1), (0.5, 0, 1), (2, 5, 1), (1, 0, 0.5), (1.5, 8, 0.3)])
 def test_the_sliders_recompute_the_distribution_as_generation_does(
     temperature: float, k: int, p: float, pages: Any, tokenizer: Tokenizer, open_page: Open

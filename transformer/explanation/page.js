@@ -21,7 +21,7 @@ function update(change, parts) {
   for (const draw of parts) draw();
 }
 
-const shown = (token) => token.replaceAll(" ", "·").replaceAll("\n", "⏎") || "∅";
+const shown = (token) => token.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
 const number = (value) => {
   const size = Math.abs(value);
   return size !== 0 && (size < 0.001 || size >= 10000) ? value.toExponential(2) : value.toFixed(size < 10 ? 4 : 2);
@@ -106,6 +106,7 @@ function shapeText(step) {
 const openSteps = new Set();
 const previews = [];
 const WIDEST = 64; // columns of a preview
+const MOST_CELLS = 30000; // of a table of features
 
 /** Picture of a step's numbers, a pixel each. */
 function previewElement(step) {
@@ -147,7 +148,8 @@ function stepElement(step, stack, crosses) {
 
 function stepContent(step, stack, crosses) {
   if (step.array === null) return [el("p", { class: "faint" }, "These numbers are left out.")];
-  const { rows, columns, heads, own, value } = reader(step, state.head);
+  const { rows, columns: known, heads, own, value } = reader(step, state.head);
+  const columns = step.keys ? known : Math.min(known, Math.ceil(MOST_CELLS / rows));
   const boolean = step.kind === "mask";
   const names = rowTokens(stack, crosses).map(shown);
   const keys = step.keys && stackOf[step.keys].tokens.map(shown);

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,40 +96,55 @@ def _recorded(model: nn.Module) -> Iterator[_Calls]:
             handle.remove()
 
 
-def record(model: PretrainedModel, *sequences: list[int]) -> Run:
+def record(model: PretrainedModel, *sequences: list[int], windows: Mapping[str, slice] | None = None) -> Run:
     """Run a model on one text and record all steps.
 
     Args:
         model: an encoder-decoder, a causal or a masked language model.
         sequences: the token ids of each of its stacks.
+        windows: the positions of each stack to keep; all of them when None.
     """
+    stacks = {name: module for name, module in model.children() if isinstance(module, Stack)}
+    windows = dict.fromkeys(stacks, slice(None)) if windows is None else windows
     with mg.no_grad(), model.evaluating(), _recorded(model) as calls:
         logits = _array(model(*(np.array([ids]) for ids in sequences)))
-        stacks = [
-            _stack(name, stack, ids, calls, next(iter(_stacks(model))))
-            for (name, stack), ids in zip(_stacks(model).items(), sequences, strict=True)
+        runs = [
+            _stack(name, stack, ids, calls, next(iter(stacks)), windows)
+            for (name, stack), ids in zip(stacks.items(), sequences, strict=True)
         ]
-    output = [Step("logits", logits)]
+    rows = windows[runs[-1].name]
+    output = [Step("logits", logits[rows])]
     if isinstance(model, MaskedLM):
-        output = [Step("transform", calls.output(model.norm)), *output]
-    return Run(stacks, output, logits)
+        output = [Step("transform", calls.output(model.norm)[rows]), *output]
+    return Run(runs, output, logits[rows])
 
 
-def _stacks(model: nn.Module) -> dict[str, Stack]:
-    return {name: module for name, module in model.children() if isinstance(module, Stack)}
+def _stack(
+    name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str, windows: Mapping[str, slice]
+) -> StackRun:
+    def crop(step: Step) -> Step:
+        """Step at the positions to keep; the numbers of the others can be freed."""
+        columns = slice(None) if step.keys is None else windows[step.keys]
+        return replace(step, values=step.values[..., windows[name], columns].copy())
+
+    def kept(steps: list[Step]) -> list[Step]:
+        return [crop(step) for step in steps]
+
+    layers = [
+        [replace(part, steps=kept(part.steps)) for part in _layer(layer, calls, name, memory)] for layer in stack.layers
+    ]
+    last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
+    return StackRun(name, ids[windows[name]], kept(_embedding(stack, calls)), layers, kept(last))
 
 
-def _stack(name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str) -> StackRun:
+def _embedding(stack: Stack, calls: _Calls) -> list[Step]:
     embedded, placed = calls.input(stack.positions), calls.output(stack.positions)
     types = [] if stack.types is None else [Step("types", np.broadcast_to(calls.output(stack.types), embedded.shape))]
     words = embedded - sum(step.values for step in types)  # of a shared embedding only the latest call is there
-    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
+    steps = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
     if type(stack.positions) in ADDED:
-        embedding.append(Step(ADDED[type(stack.positions)], placed - embedded))
-    embedding.append(Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout)))
-    layers = [_layer(layer, calls, name, memory) for layer in stack.layers]
-    last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
-    return StackRun(name, ids, embedding, layers, last)
+        steps.append(Step(ADDED[type(stack.positions)], placed - embedded))
+    return [*steps, Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout))]
 
 
 def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> list[Sublayer]:

@@ -133,6 +133,20 @@ def test_long_texts_and_wide_models_say_what_is_left_out(tokenizer: Tokenizer) -
     assert length == end and len(last["stacks"][0]["tokens"]) == 3
 
 
+def test_a_window_of_a_run_has_the_numbers_of_the_whole_run() -> None:
+    model, sequences = _model(Transformer), ([5, 6, 3, 8, 2], [1, 11, 12, 13])
+    windows = {"encoder": slice(1, 4), "decoder": slice(2, 4)}
+    whole, part = record(model, *sequences), record(model, *sequences, windows=windows)
+    np.testing.assert_array_equal(part.logits, whole.logits[2:])
+    assert [stack.ids for stack in part.stacks] == [[6, 3, 8], [12, 13]]
+    for rows, (_, one), (_, other) in zip(
+        [slice(1, 4)] * 4 + [slice(2, 4)] * 6, _sublayers(whole), _sublayers(part), strict=True
+    ):
+        for expected, found in zip(one.steps, other.steps, strict=True):
+            columns = slice(None) if found.keys is None else windows[found.keys]
+            np.testing.assert_array_equal(found.values, expected.values[..., rows, columns])
+
+
 def test_a_mask_far_into_a_text_is_shown(tokenizer: Tokenizer) -> None:
     data = _data(explain(_model(MaskedLM), tokenizer, "one two three one two three [MASK] one", max_tokens=4))
     (place,) = data["places"]

@@ -77,7 +77,6 @@ def explain(
     data = {
         "title": reading.title,
         "model": _summary(model),
-        "heads": model.config.num_heads,
         "masked": isinstance(model, MaskedLM),
         "stacks": [_stack(stack, tokenizer, packing) for stack in run.stacks],
         "output": [packing.step(step) for step in run.output],

@@ -170,7 +170,8 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
     scale = query.shape[-1] ** -0.5 if layer.attend.scale is None else layer.attend.scale
     per_query = mg.repeat(key, query.shape[1] // key.shape[1], axis=1)  # a head of keys may serve several of queries
     scores = query @ per_query.mT * scale
-    turned = not np.array_equal(_array(query), _heads(calls.output(layer.query), layer.d_k))
+    arguments = calls.made[id(layer)][0]  # query, memory, mask, and in self-attention cache and rotation
+    turned = len(arguments) > 4 and arguments[4] is not None
     steps = [
         Step("rotated_query" if turned else "query", _array(query)),
         Step("rotated_key" if turned else "key", _array(key)),
@@ -188,11 +189,6 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
         Step("context", _array(context)),
         Step("joined", calls.output(layer)),
     ]
-
-
-def _heads(x: Array, d_k: int) -> Array:
-    """Split heads: (T, H·D) to (H, T, D)."""
-    return x.reshape(len(x), -1, d_k).swapaxes(0, 1)
 
 
 def _feed_forward(network: FeedForward, calls: _Calls) -> list[Step]:

@@ -147,6 +147,12 @@ def test_a_window_of_a_run_has_the_numbers_of_the_whole_run() -> None:
             np.testing.assert_array_equal(found.values, expected.values[..., rows, columns])
 
 
+@pytest.mark.parametrize(("positions", "kind"), [("rotary", "rotated_query"), ("learned", "query")])
+def test_rotated_queries_are_named_so_also_at_the_first_position(positions: str, kind: str) -> None:
+    run = record(_model(CausalLM, positions=positions), [5])
+    assert kind in [step.kind for step in run.stacks[0].layers[0][0].steps]
+
+
 def test_a_mask_far_into_a_text_is_shown(tokenizer: Tokenizer) -> None:
     data = _data(explain(_model(MaskedLM), tokenizer, "one two three one two three [MASK] one", max_tokens=4))
     (place,) = data["places"]

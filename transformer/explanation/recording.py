@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -62,19 +63,29 @@ class Run:
     logits: Array  # (T, V): of the token that follows each position of the last stack, or belongs there
 
 
+Call = tuple[tuple[Any, ...], Any]  # arguments and output
+
+
 @dataclass
 class _Calls:
-    """Calls of modules: their arguments and outputs, the latest call of each."""
+    """Calls of modules, by their identities."""
 
-    made: dict[int, tuple[tuple[Any, ...], Any]] = field(default_factory=dict)
+    made: dict[int, list[Call]] = field(default_factory=lambda: defaultdict(list))
+
+    def latest(self, module: nn.Module) -> Call:
+        return self.made[id(module)][-1]
 
     def output(self, module: nn.Module) -> Array:
         """Output of the one example (T, …)."""
-        return _array(self.made[id(module)][1])
+        return _array(self.latest(module)[1])
 
     def input(self, module: nn.Module) -> Array:
         """First argument of the one example."""
-        return _array(self.made[id(module)][0][0])
+        return _array(self.latest(module)[0][0])
+
+    def turn(self, number: int) -> _Calls:
+        """Only the calls of this number, counted from 0: layers may share their modules."""
+        return _Calls({module: calls[number : number + 1] for module, calls in self.made.items()})
 
 
 def _array(tensor: Tensor) -> Array:
@@ -86,7 +97,7 @@ def _recorded(model: nn.Module) -> Iterator[_Calls]:
     calls = _Calls()
 
     def keep(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        calls.made[id(module)] = (arguments, output)
+        calls.made[id(module)].append((arguments, output))
 
     handles = [module.register_forward_hook(keep) for module in model.modules()]
     try:
@@ -130,9 +141,12 @@ def _stack(
     def kept(steps: list[Step]) -> list[Step]:
         return [crop(step) for step in steps]
 
-    layers = [
-        [replace(part, steps=kept(part.steps)) for part in _layer(layer, calls, name, memory)] for layer in stack.layers
-    ]
+    turns = Counter[nn.Module]()
+    layers = []
+    for layer in stack.layers:
+        parts = _layer(layer, calls.turn(turns[layer]), name, memory)
+        layers.append([replace(part, steps=kept(part.steps)) for part in parts])
+        turns[layer] += 1
     last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
     return StackRun(name, ids[windows[name]], kept(_embedding(stack, calls)), layers, kept(last))
 
@@ -165,12 +179,12 @@ def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> lis
 
 
 def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step]:
-    (query, key, value, visible), context = calls.made[id(layer.attend)]
+    (query, key, value, visible), context = calls.latest(layer.attend)
     weights = layer.attend.weights(query, key, visible)
     scale = query.shape[-1] ** -0.5 if layer.attend.scale is None else layer.attend.scale
     per_query = mg.repeat(key, query.shape[1] // key.shape[1], axis=1)  # a head of keys may serve several of queries
     scores = query @ per_query.mT * scale
-    arguments = calls.made[id(layer)][0]  # query, memory, mask, and in self-attention cache and rotation
+    arguments = calls.latest(layer)[0]  # query, memory, mask, and in self-attention cache and rotation
     turned = len(arguments) > 4 and arguments[4] is not None
     steps = [
         Step("rotated_query" if turned else "query", _array(query)),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import nn
 from tests.transformer.conftest import ARCHITECTURES, model_in_float64
 from transformer import (
     CausalLM,
@@ -151,6 +152,17 @@ def test_a_window_of_a_run_has_the_numbers_of_the_whole_run() -> None:
 def test_rotated_queries_are_named_so_also_at_the_first_position(positions: str, kind: str) -> None:
     run = record(_model(CausalLM, positions=positions), [5])
     assert kind in [step.kind for step in run.stacks[0].layers[0][0].steps]
+
+
+def test_layers_that_are_one_module_have_numbers_of_their_own() -> None:
+    model = _model(CausalLM)
+    for mine, other in zip(model.decoder.layers[1].parameters(), model.decoder.layers[0].parameters(), strict=True):
+        mine.data[...] = other.data
+    expected = record(model, [5, 6, 7])
+    model.decoder.layers = nn.ModuleList([model.decoder.layers[0]] * 2)
+    for (_, one), (_, two) in zip(_sublayers(expected), _sublayers(record(model, [5, 6, 7])), strict=True):
+        for step, found in zip(one.steps, two.steps, strict=True):
+            np.testing.assert_array_equal(found.values, step.values)
 
 
 def test_a_mask_far_into_a_text_is_shown(tokenizer: Tokenizer) -> None:

@@ -120,15 +120,17 @@ function rankNodes(nodes, links) {
   const top = nodes.some((node) => node.side === "top") ? 1 : 0;
   const rank = new Map(nodes.map((node) => [node, node.side === "top" ? 0 : top]));
   const order = [], left = new Set(nodes), ready = nodes.filter((node) => !waiting.get(node));
+  const reached = new Set(), cost = (node) => waiting.get(node) + (reached.has(node) ? 0 : links.length);
   while (left.size) {
-    // Where all that are left wait for one another, a cycle is cut at the one that waits for fewest.
-    const node = ready.pop() ?? [...left].reduce((best, other) => (waiting.get(other) < waiting.get(best) ? other : best));
+    // Where all that are left wait for one another, a cycle is cut below what is placed, at the one that waits for fewest.
+    const node = ready.pop() ?? [...left].reduce((best, other) => (cost(other) < cost(best) ? other : best));
     left.delete(node);
     order.push(node);
     for (const next of after.get(node)) {
       if (!left.has(next)) continue;
       rank.set(next, Math.max(rank.get(next), rank.get(node) + 1));
       waiting.set(next, waiting.get(next) - 1);
+      reached.add(next);
       if (!waiting.get(next)) ready.push(next);
     }
   }

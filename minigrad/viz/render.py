@@ -55,7 +55,8 @@ class Graph:
         if suffix == ".html" and self._page is not None:
             return self._page.save(path)
         if suffix not in FORMATS:
-            raise ValueError(f"path: expected a name ending in {', '.join(FORMATS)}, got {path.name!r}")
+            formats = FORMATS if self._page is None else (*FORMATS, ".html")
+            raise ValueError(f"path: expected a name ending in {', '.join(formats)}, got {path.name!r}")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"path: there is no directory {str(path.parent)!r}")
         content = self.to_dot().encode() if suffix == ".dot" else render(self._document, suffix[1:])

@@ -149,6 +149,24 @@ def test_nothing_overlaps(page: Path, open_page: Open) -> None:
             assert left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
 
 
+def test_the_output_stands_at_the_bottom_also_where_gradients_return_to_a_module(
+    tmp_path: Path, open_page: Open
+) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            self.first = nn.Linear(3, 3)
+            self.last = nn.Linear(3, 3)
+
+        def forward(self, x: mg.Tensor) -> mg.Tensor:
+            return self.first(self.last(self.first(x)))
+
+    mg.viz.graph(Twice(), mg.ones((2, 3)), backward=True).save(tmp_path / "twice.html")
+    browser = open_page(tmp_path / "twice.html")
+    heights = "return [...document.querySelectorAll('.item:not(.derivative) > rect')].map(rect => rect.getBBox().y)"
+    output = _item(browser, "output").find_element("tag name", "rect")
+    assert browser.execute_script("return arguments[0].getBBox().y", output) == max(browser.execute_script(heights))
+
+
 def test_a_phone_shows_it_whole(page: Path, open_page: Open) -> None:
     browser = open_page(page, width=400, dark=True)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 400

@@ -73,7 +73,7 @@ def test_without_a_renderer_the_error_says_what_to_install_and_dot_still_works(
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.pdf", "a.htm"])
 def test_an_unknown_suffix_is_refused_with_the_list(picture: viz.Graph, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"expected a name ending in \.svg, \.png, \.dot"):
+    with pytest.raises(ValueError, match=r"expected a name ending in \.svg, \.png, \.dot, \.html, got"):
         picture.save(tmp_path / name)
 
 

@@ -5,6 +5,10 @@ const maps = data.stacks.flatMap((stack) => ["self_attention", "cross_attention"
   const layers = stack.layers.map((layer) => layer.find((part) => part.kind === kind)).filter(Boolean);
   return layers.length ? [{ stack, kind, layers, title: `${stack.name}, ${kind.replace("_", "-")}` }] : [];
 }));
+for (const part of data.stacks.flatMap((stack) => stack.layers.flat())) {
+  const weights = part.steps.find((step) => step.kind === "weights");
+  for (const step of part.steps) step.queryHeads = weights ? weights.shape[0] : 1;
+}
 const state = {
   place: data.masked ? data.places[0] : data.places.at(-1), map: maps.length - 1, layer: maps.at(-1).layers.length - 1, head: -1, // -1: the mean
   sortRow: null, sortColumn: null, lines: false, onlyLayer: "all", onlyHead: "all",
@@ -21,7 +25,7 @@ function update(change, parts) {
   for (const draw of parts) draw();
 }
 
-const shown = (token) => token.replaceAll(" ", "·").replaceAll("\n", "⏎") || "∅";
+const shown = (token) => token.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
 const number = (value) => {
   const size = Math.abs(value);
   return size !== 0 && (size < 0.001 || size >= 10000) ? value.toExponential(2) : value.toFixed(size < 10 ? 4 : 2);
@@ -86,7 +90,7 @@ function numbersTable({ rows, columns, order, value, largest, say, here, faded, 
 function reader(step, head) {
   const array = data.arrays[step.array], values = unpacked(array), shape = array.shape;
   const [rows, columns] = shape.slice(-2), heads = shape.length === 3 ? shape[0] : 1, plane = rows * columns;
-  const own = Math.floor((head * heads) / data.heads); // a head of keys may serve several of queries
+  const own = Math.floor((Math.min(head, step.queryHeads - 1) * heads) / step.queryHeads); // a head of keys may serve several of queries
   const at = (h, r, c) => values[h * plane + r * columns + c];
   const chosen = (r, c) => (head >= 0 ? at(own, r, c) : range(heads).reduce((sum, h) => sum + at(h, r, c), 0) / heads);
   return { rows, columns, heads, own, value: heads === 1 ? (r, c) => at(0, r, c) : chosen };
@@ -106,6 +110,7 @@ function shapeText(step) {
 const openSteps = new Set();
 const previews = [];
 const WIDEST = 64; // columns of a preview
+const MOST_CELLS = 30000; // of a table of features
 
 /** Picture of a step's numbers, a pixel each. */
 function previewElement(step) {
@@ -147,7 +152,8 @@ function stepElement(step, stack, crosses) {
 
 function stepContent(step, stack, crosses) {
   if (step.array === null) return [el("p", { class: "faint" }, "These numbers are left out.")];
-  const { rows, columns, heads, own, value } = reader(step, state.head);
+  const { rows, columns: known, heads, own, value } = reader(step, state.head);
+  const columns = step.keys ? known : Math.min(known, Math.ceil(MOST_CELLS / rows));
   const boolean = step.kind === "mask";
   const names = rowTokens(stack, crosses).map(shown);
   const keys = step.keys && stackOf[step.keys].tokens.map(shown);
@@ -216,6 +222,7 @@ function attentionOf(map, layer, head) {
   };
 }
 
+const headsOf = (map) => partStep(map.layers[0], "weights").queryHeads;
 const headName = (head) => (head < 0 ? "mean of the heads" : `head ${head}`);
 
 function drawLarge() {
@@ -283,8 +290,8 @@ function thumbnail(map, layer, head) {
 }
 
 function drawOverview() {
-  const map = maps[state.map];
-  const layers = range(map.layers.length), heads = data.heads > 1 ? [...range(data.heads), -1] : [0];
+  const map = maps[state.map], count = headsOf(map);
+  const layers = range(map.layers.length), heads = count > 1 ? [...range(count), -1] : [0];
   const name = (head) => (head < 0 ? "mean" : head);
   const fill = (id, options, chosen) => byId(id).replaceChildren(
     ...options.map(([value, text]) => el("option", { value, selected: String(value) === String(chosen) }, text)),
@@ -371,7 +378,7 @@ function play() {
 // --- controls ----------------------------------------------------------------------------------------------------
 
 const chooseLayer = (layer) => layer in maps[state.map].layers && update({ layer, sortRow: null, sortColumn: null }, MAP);
-const chooseHead = (head) => head >= -1 && head < data.heads && update({ head }, HEAD);
+const chooseHead = (head) => head >= -1 && head < headsOf(maps[state.map]) && update({ head }, HEAD);
 byId("back").addEventListener("click", () => move(-1));
 byId("forth").addEventListener("click", () => move(1));
 byId("play").addEventListener("click", play);

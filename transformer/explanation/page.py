@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from minigrad.viz.html import Page, packed, packed_length
 from minigrad.viz.picture import count_text
 from transformer.data.tokenizer import Tokenizer
-from transformer.explanation.recording import Array, Run, StackRun, Step, Sublayer, record
+from transformer.explanation.recording import Array, Run, StackRun, Step, record
 from transformer.explanation.steps import KINDS, source_of
 from transformer.plots.reading import read
 from transformer.pretrained import CausalLM, MaskedLM, PretrainedModel
@@ -65,22 +64,19 @@ def explain(
     if max_tokens < 1:
         raise ValueError(f"max_tokens: expected at least 1, got {max_tokens}")
     reading = read(model, tokenizer, source, target, max_new_tokens)
-    run = record(model, *reading.stacks.values())
+    notes: list[str] = []
+    focus = dict.fromkeys(reading.stacks, 0)
+    last = list(focus)[-1]
+    focus[last] = reading.places[-1 if isinstance(model, CausalLM) else 0]
+    windows = {name: _window(name, len(ids), max_tokens, focus[name], notes) for name, ids in reading.stacks.items()}
+    run = record(model, *reading.stacks.values(), windows=windows)
     if not np.isfinite(run.logits).all():
         raise ValueError("model: expected finite logits, got NaN or infinite ones")
-    notes: list[str] = []
-    focus = reading.places[-1 if isinstance(model, CausalLM) else 0]
-    last = run.stacks[-1].name
-    windows = {
-        stack.name: _window(stack, max_tokens, focus if stack.name == last else 0, notes) for stack in run.stacks
-    }
-    run = _cropped(run, windows)
     packing = _Packing(run, notes)
     start = windows[last].start
     data = {
         "title": reading.title,
         "model": _summary(model),
-        "heads": model.config.num_heads,
         "masked": isinstance(model, MaskedLM),
         "stacks": [_stack(stack, tokenizer, packing) for stack in run.stacks],
         "output": [packing.step(step) for step in run.output],
@@ -94,40 +90,12 @@ def explain(
     return Page(reading.title, "transformer.explanation", "page", data)
 
 
-def _window(stack: StackRun, limit: int, focus: int, notes: list[str]) -> slice:
+def _window(name: str, length: int, limit: int, focus: int, notes: list[str]) -> slice:
     """Positions of a stack that are shown: the first ones, or those around ``focus`` if it is not among them."""
-    length = len(stack.ids)
     start = 0 if focus < limit else min(focus - limit // 2, length - limit)
     if length > limit:
-        notes.append(f"of the {length} tokens of the {stack.name} only {start + 1} to {start + limit} are here")
+        notes.append(f"of the {length} tokens of the {name} only {start + 1} to {start + limit} are here")
     return slice(start, min(start + limit, length))
-
-
-def _cropped(run: Run, windows: dict[str, slice]) -> Run:
-    """Crop a run to the positions that are shown."""
-
-    def crop(step: Step, rows: slice) -> Step:
-        columns = slice(None) if step.keys is None else windows[step.keys]
-        return replace(step, values=step.values[..., rows, columns])
-
-    def crop_sublayer(sublayer: Sublayer, rows: slice) -> Sublayer:
-        return replace(sublayer, steps=[crop(step, rows) for step in sublayer.steps])
-
-    def crop_stack(stack: StackRun) -> StackRun:
-        rows = windows[stack.name]
-        return StackRun(
-            stack.name,
-            stack.ids[rows],
-            [crop(step, rows) for step in stack.embedding],
-            [
-                [replace(part, steps=[crop(step, rows) for step in part.steps]) for part in layer]
-                for layer in stack.layers
-            ],
-            [crop(step, rows) for step in stack.last],
-        )
-
-    rows = windows[run.stacks[-1].name]
-    return Run([*map(crop_stack, run.stacks)], [crop(step, rows) for step in run.output], run.logits[rows])
 
 
 def _steps(run: Run) -> Iterator[Step]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,19 +63,29 @@ class Run:
     logits: Array  # (T, V): of the token that follows each position of the last stack, or belongs there
 
 
+Call = tuple[tuple[Any, ...], Any]  # arguments and output
+
+
 @dataclass
 class _Calls:
-    """Calls of modules: their arguments and outputs, the latest call of each."""
+    """Calls of modules, by their identities."""
 
-    made: dict[int, tuple[tuple[Any, ...], Any]] = field(default_factory=dict)
+    made: dict[int, list[Call]] = field(default_factory=lambda: defaultdict(list))
+
+    def latest(self, module: nn.Module) -> Call:
+        return self.made[id(module)][-1]
 
     def output(self, module: nn.Module) -> Array:
         """Output of the one example (T, …)."""
-        return _array(self.made[id(module)][1])
+        return _array(self.latest(module)[1])
 
     def input(self, module: nn.Module) -> Array:
         """First argument of the one example."""
-        return _array(self.made[id(module)][0][0])
+        return _array(self.latest(module)[0][0])
+
+    def turn(self, number: int) -> _Calls:
+        """Only the calls of this number, counted from 0: layers may share their modules."""
+        return _Calls({module: calls[number : number + 1] for module, calls in self.made.items()})
 
 
 def _array(tensor: Tensor) -> Array:
@@ -86,7 +97,7 @@ def _recorded(model: nn.Module) -> Iterator[_Calls]:
     calls = _Calls()
 
     def keep(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        calls.made[id(module)] = (arguments, output)
+        calls.made[id(module)].append((arguments, output))
 
     handles = [module.register_forward_hook(keep) for module in model.modules()]
     try:
@@ -96,40 +107,58 @@ def _recorded(model: nn.Module) -> Iterator[_Calls]:
             handle.remove()
 
 
-def record(model: PretrainedModel, *sequences: list[int]) -> Run:
+def record(model: PretrainedModel, *sequences: list[int], windows: Mapping[str, slice] | None = None) -> Run:
     """Run a model on one text and record all steps.
 
     Args:
         model: an encoder-decoder, a causal or a masked language model.
         sequences: the token ids of each of its stacks.
+        windows: the positions of each stack to keep; all of them when None.
     """
+    stacks = {name: module for name, module in model.children() if isinstance(module, Stack)}
+    windows = dict.fromkeys(stacks, slice(None)) if windows is None else windows
     with mg.no_grad(), model.evaluating(), _recorded(model) as calls:
         logits = _array(model(*(np.array([ids]) for ids in sequences)))
-        stacks = [
-            _stack(name, stack, ids, calls, next(iter(_stacks(model))))
-            for (name, stack), ids in zip(_stacks(model).items(), sequences, strict=True)
+        runs = [
+            _stack(name, stack, ids, calls, next(iter(stacks)), windows)
+            for (name, stack), ids in zip(stacks.items(), sequences, strict=True)
         ]
-    output = [Step("logits", logits)]
+    rows = windows[runs[-1].name]
+    output = [Step("logits", logits[rows])]
     if isinstance(model, MaskedLM):
-        output = [Step("transform", calls.output(model.norm)), *output]
-    return Run(stacks, output, logits)
+        output = [Step("transform", calls.output(model.norm)[rows]), *output]
+    return Run(runs, output, logits[rows])
 
 
-def _stacks(model: nn.Module) -> dict[str, Stack]:
-    return {name: module for name, module in model.children() if isinstance(module, Stack)}
+def _stack(
+    name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str, windows: Mapping[str, slice]
+) -> StackRun:
+    def crop(step: Step) -> Step:
+        """Step at the positions to keep; the numbers of the others can be freed."""
+        columns = slice(None) if step.keys is None else windows[step.keys]
+        return replace(step, values=step.values[..., windows[name], columns].copy())
+
+    def kept(steps: list[Step]) -> list[Step]:
+        return [crop(step) for step in steps]
+
+    turns = Counter[nn.Module]()
+    layers = []
+    for layer in stack.layers:
+        parts = _layer(layer, calls.turn(turns[layer]), name, memory)
+        layers.append([replace(part, steps=kept(part.steps)) for part in parts])
+        turns[layer] += 1
+    last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
+    return StackRun(name, ids[windows[name]], kept(_embedding(stack, calls)), layers, kept(last))
 
 
-def _stack(name: str, stack: Stack, ids: list[int], calls: _Calls, memory: str) -> StackRun:
+def _embedding(stack: Stack, calls: _Calls) -> list[Step]:
     embedded, placed = calls.input(stack.positions), calls.output(stack.positions)
     types = [] if stack.types is None else [Step("types", np.broadcast_to(calls.output(stack.types), embedded.shape))]
     words = embedded - sum(step.values for step in types)  # of a shared embedding only the latest call is there
-    embedding = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
+    steps = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
     if type(stack.positions) in ADDED:
-        embedding.append(Step(ADDED[type(stack.positions)], placed - embedded))
-    embedding.append(Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout)))
-    layers = [_layer(layer, calls, name, memory) for layer in stack.layers]
-    last = [] if stack.norm is None else [Step("last_norm", calls.output(stack.norm))]
-    return StackRun(name, ids, embedding, layers, last)
+        steps.append(Step(ADDED[type(stack.positions)], placed - embedded))
+    return [*steps, Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout))]
 
 
 def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> list[Sublayer]:
@@ -150,12 +179,13 @@ def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> lis
 
 
 def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step]:
-    (query, key, value, visible), context = calls.made[id(layer.attend)]
+    (query, key, value, visible), context = calls.latest(layer.attend)
     weights = layer.attend.weights(query, key, visible)
     scale = query.shape[-1] ** -0.5 if layer.attend.scale is None else layer.attend.scale
     per_query = mg.repeat(key, query.shape[1] // key.shape[1], axis=1)  # a head of keys may serve several of queries
     scores = query @ per_query.mT * scale
-    turned = not np.array_equal(_array(query), _heads(calls.output(layer.query), layer.d_k))
+    arguments = calls.latest(layer)[0]  # query, memory, mask, and in self-attention cache and rotation
+    turned = len(arguments) > 4 and arguments[4] is not None
     steps = [
         Step("rotated_query" if turned else "query", _array(query)),
         Step("rotated_key" if turned else "key", _array(key)),
@@ -173,11 +203,6 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
         Step("context", _array(context)),
         Step("joined", calls.output(layer)),
     ]
-
-
-def _heads(x: Array, d_k: int) -> Array:
-    """Split heads: (T, H·D) to (H, T, D)."""
-    return x.reshape(len(x), -1, d_k).swapaxes(0, 1)
 
 
 def _feed_forward(network: FeedForward, calls: _Calls) -> list[Step]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import nn
 from tests.transformer.conftest import ARCHITECTURES, model_in_float64
 from transformer import (
     CausalLM,
@@ -131,6 +132,37 @@ def test_long_texts_and_wide_models_say_what_is_left_out(tokenizer: Tokenizer) -
     last = _data(explain(_model(CausalLM), tokenizer, "one two three", max_new_tokens=5, max_tokens=3))
     (length, end) = re.findall(r"of the (\d+) tokens .* to (\d+) are here", last["notes"][0])[0]
     assert length == end and len(last["stacks"][0]["tokens"]) == 3
+
+
+def test_a_window_of_a_run_has_the_numbers_of_the_whole_run() -> None:
+    model, sequences = _model(Transformer), ([5, 6, 3, 8, 2], [1, 11, 12, 13])
+    windows = {"encoder": slice(1, 4), "decoder": slice(2, 4)}
+    whole, part = record(model, *sequences), record(model, *sequences, windows=windows)
+    np.testing.assert_array_equal(part.logits, whole.logits[2:])
+    assert [stack.ids for stack in part.stacks] == [[6, 3, 8], [12, 13]]
+    for rows, (_, one), (_, other) in zip(
+        [slice(1, 4)] * 4 + [slice(2, 4)] * 6, _sublayers(whole), _sublayers(part), strict=True
+    ):
+        for expected, found in zip(one.steps, other.steps, strict=True):
+            columns = slice(None) if found.keys is None else windows[found.keys]
+            np.testing.assert_array_equal(found.values, expected.values[..., rows, columns])
+
+
+@pytest.mark.parametrize(("positions", "kind"), [("rotary", "rotated_query"), ("learned", "query")])
+def test_rotated_queries_are_named_so_also_at_the_first_position(positions: str, kind: str) -> None:
+    run = record(_model(CausalLM, positions=positions), [5])
+    assert kind in [step.kind for step in run.stacks[0].layers[0][0].steps]
+
+
+def test_layers_that_are_one_module_have_numbers_of_their_own() -> None:
+    model = _model(CausalLM)
+    for mine, other in zip(model.decoder.layers[1].parameters(), model.decoder.layers[0].parameters(), strict=True):
+        mine.data[...] = other.data
+    expected = record(model, [5, 6, 7])
+    model.decoder.layers = nn.ModuleList([model.decoder.layers[0]] * 2)
+    for (_, one), (_, two) in zip(_sublayers(expected), _sublayers(record(model, [5, 6, 7])), strict=True):
+        for step, found in zip(one.steps, two.steps, strict=True):
+            np.testing.assert_array_equal(found.values, step.values)
 
 
 def test_a_mask_far_into_a_text_is_shown(tokenizer: Tokenizer) -> None:

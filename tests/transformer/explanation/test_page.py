@@ -134,6 +134,19 @@ def test_a_head_of_queries_is_shown_with_the_keys_that_it_reads(
         assert shown == pytest.approx(keys[head // 2, 1, 0], abs=2e-3)
 
 
+def test_the_logits_of_a_large_vocabulary_open_to_as_many_as_a_table_holds(
+    tokenizer: Tokenizer, tmp_path: Path, open_page: Open
+) -> None:
+    model = model_in_float64(CausalLM, vocab_size=50_000)
+    explain(model, tokenizer, TEXT, max_new_tokens=0).save(tmp_path / "page.html")
+    browser = open_page(tmp_path / "page.html")
+    details = browser.find_element("css selector", '#steps details[data-kind="logits"]')
+    _scroll(browser, details.find_element("tag name", "summary")).click()
+    shown = int(re.search(r"the first (\d+) of 50000 features", details.text)[1])  # type: ignore[index]
+    cells = browser.execute_script("return document.querySelectorAll('[data-kind=logits] tbody td').length")
+    assert shown > 1000 and cells == shown * len(read(model, tokenizer, TEXT).stacks["decoder"]) < 50_000
+
+
 @pytest.mark.parametrize(("temperature", "k", "p"), [(1, 0, 1), (0.5, 0, 1), (2, 5, 1), (1, 0, 0.5), (1.5, 8, 0.3)])
 def test_the_sliders_recompute_the_distribution_as_generation_does(
     temperature: float, k: int, p: float, pages: Any, tokenizer: Tokenizer, open_page: Open

@@ -41,7 +41,7 @@ def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return operation(self, *args, **kwargs)
         except TypeError:
-            check_keywords(operation.__name__, kwargs, ARGUMENTS)
+            check_keywords(operation.__name__, kwargs, ARGUMENTS, operation)
             raise
 
     method.__doc__ = operation.__doc__

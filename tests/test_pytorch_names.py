@@ -191,6 +191,7 @@ def _tables() -> dict[str, dict[str, str]]:
         **theirs,
         "arguments of a model's call": huggingface_names.OF_CALL,
         "arguments of a tokenizer's call": huggingface_names.OF_TOKENIZER,
+        "arguments of a training": huggingface_names.OF_TRAINING,
     }
 
 

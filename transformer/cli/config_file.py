@@ -40,12 +40,15 @@ def config_words(path: Path, options: Options, check: Callable[[argparse.Action,
         OSError: the file cannot be read.
         ValueError: it is no TOML, or has an unknown setting or a wrong value; the message names the file.
     """
+    settings = {option for option in options if option not in OF_ONE_RUN and not option.startswith("--no-")}
     words: list[str] = []
     try:
-        for key, value in tomllib.loads(read_file(path).decode("utf-8")).items():
+        for key, value in tomllib.loads(read_file(path).decode("utf-8-sig")).items():
             option = f"--{key.replace('_', '-')}"
-            if option not in options or option in OF_ONE_RUN or option.startswith("--no-"):
-                close = hint(option, set(options).difference(OF_ONE_RUN)).replace("--", "")
+            if isinstance(value, dict):
+                raise ValueError(f"unknown setting {key!r}: expected no tables")
+            if option not in settings:
+                close = hint(option.replace("--no-", "--", 1), settings).replace("--", "")
                 raise ValueError(f"unknown setting {key!r}{close}")
             words += _words(option, value, options, check)
     except (ValueError, argparse.ArgumentError) as error:
@@ -63,6 +66,8 @@ def _words(option: str, value: Any, options: Options, check: Callable[[argparse.
     values = value if several else [value]
     if not all(isinstance(one, (str, int, float)) and not isinstance(one, bool) for one in values):
         raise ValueError(f"argument {option}: expected {'values' if action.nargs else 'a value'}, got {value!r}")
+    if isinstance(action.nargs, int) and len(values) != action.nargs:
+        raise ValueError(f"argument {option}: expected {action.nargs} values, got {value!r}")
     texts = [str(one) for one in values]
     check(action, texts)
     return [option, *texts] if several else [f"{option}={texts[0]}"]

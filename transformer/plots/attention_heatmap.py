@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 LOWEST, MIDDLE, HIGHEST = (255, 255, 255), (116, 165, 204), (16, 52, 84)  # the colours of weights 0, ½ and 1
 GRID, TEXT, FAINT, PAPER = "#C9D3DB", "#1D2A35", "#5B6873", "#FFFFFF"
 GRID_STYLE = 'BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="0"'
-CELL, CELL_OF_MANY, CELL_WITH_VALUE, CELL_OF_OVERVIEW = 14, 10, 20, 3  # points
+CELL, CELL_OF_MANY, CELL_WITH_VALUE, CELL_OF_OVERVIEW = 14, 10, 15, 3  # points
 MANY = 1_000  # cells of all heads
 LONGEST = 12  # letters of a token to show
 SPACE = "·"

@@ -424,6 +424,7 @@ ARGUMENTS = {  # keyword → ours
 }
 
 
+TILING = ("repeat", "tile")  # methods that take numbers, one by one, of tiles there
 OF_TWO = {"max": "maximum", "min": "minimum"}  # reductions that PyTorch also calls with two tensors
 
 

@@ -122,6 +122,8 @@ CALLS = {  # with PyTorch's arguments
     "mg.save(x, 'weights')": "tensors: expected tensors by name, as of a state_dict(), got Tensor",
     "mg.save({'model': {}}, 'weights')": "tensors: expected a tensor by each name, got a mapping for 'model'",
     "x.sum(axis=[0])": "axis: expected an integer or a tuple of them, got [0]",
+    "x.repeat(2, 1, 1)": "repeat: use tile((2, 1, 1))",
+    "x.tile(2, 1)": "tile: use tile((2, 1))",
     "x.flip(0, 1)": "flip: too many positional arguments",
     "x.size()": "size(): use shape;",
     "x.size(0)": "size(): use shape[0];",

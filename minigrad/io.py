@@ -63,6 +63,10 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def to_bytes(tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> bytes:
     """Serialize named tensors in the safetensors format, with metadata for other readers."""
+    if not isinstance(tensors, Mapping):
+        raise TypeError(f"tensors: expected tensors by name, as of a state_dict(), got {type(tensors).__name__}")
+    if nested := [name for name, value in tensors.items() if isinstance(value, Mapping)]:
+        raise TypeError(f"tensors: expected a tensor by each name, got a mapping for {nested[0]!r}")
     arrays = {name: as_array(value).copy(order="C") for name, value in tensors.items()}
     return bytes(safetensors.numpy.save(arrays, metadata))
 

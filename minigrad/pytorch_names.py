@@ -7,8 +7,8 @@ pair there, and ``x.std()`` divides by n - 1. ``docs/coming-from-pytorch.md`` li
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, wraps
+from inspect import signature
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -123,6 +123,27 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "uniform_": "mg.nn.init.uniform_(x)",
         "detach_": "x = x.detach()",
         "unflatten": "reshape",
+        "tensor_split": "mg.array_split(x, count, axis)",
+        "masked_fill_": "x[mask] = value",
+        "index_fill_": "mg.index_fill",
+        "index_put_": "x[indices] = value",
+        "scatter_": "mg.scatter",
+        "scatter_add_": "x.scatter_add",
+        "index_add_": "x.index_add",
+        "exp_": "x[...] = x.exp()",
+        "bernoulli_": "x[...] = mg.random.uniform(x.shape) < p",
+        "random_": "x[...] = mg.random.randint(low, high, x.shape)",
+        "squeeze_": "x = x.squeeze()",
+        "unsqueeze_": "x = x.expand_dims(axis)",
+        "new_empty": "mg.empty(shape, dtype=x.dtype)",
+        "is_floating_point": "mg.isdtype(x.dtype, 'real floating')",
+        "equal": "mg.array_equal(x, y)",
+        "kthvalue": "mg.sort(x)[..., k - 1]",
+        "diag_embed": "mg.diag(x), of one axis",
+        "layout": CPU,
+        "stride": "strides, in bytes",
+        "data_ptr": "data.ctypes.data",
+        "H": "mT",
     },
     "mg": {
         **DTYPES,
@@ -176,6 +197,7 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "multinomial": "nn.functional.gumbel_softmax(logits, hard=True)",
         "Generator": "random.Generator",
         "seed": "manual_seed",
+        "initial_seed": "manual_seed",
         "as_tensor": "asarray",
         "from_numpy": "asarray",
         "is_tensor": "the class: isinstance(x, mg.Tensor)",
@@ -186,6 +208,26 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "broadcast_tensors": "broadcast_arrays",
         "promote_types": "result_type",
         "vmap": "func.vmap",
+        "tensor_split": "array_split",
+        "std_mean": "std and mean",
+        "var_mean": "var and mean",
+        "aminmax": "min and max",
+        "kthvalue": "sort(x)[..., k - 1]",
+        "dist": "linalg.vector_norm(x - y)",
+        "cdist": "linalg.vector_norm(x[:, None] - y, axis=-1)",
+        "chain_matmul": "linalg.multi_dot",
+        "addcmul": "c + a * b",
+        "addcdiv": "c + a / b",
+        "frac": "x - trunc(x)",
+        "detach": "x.detach()",
+        "scalar_tensor": "tensor(value)",
+        "is_floating_point": "isdtype(x.dtype, 'real floating')",
+        "diag_embed": "diag, of one axis",
+        "unflatten": "reshape",
+        "tril_indices": "numpy.tril_indices",
+        "triu_indices": "numpy.triu_indices",
+        "unique_consecutive": "unique_values, which sorts",
+        "complex64": "two real tensors",
         "inference_mode": "no_grad",
         "set_default_dtype": "dtype= where a tensor is made",
         "get_default_dtype": "float32",
@@ -195,6 +237,12 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "device": CPU,
         "cuda": CPU,
         "backends": CPU,
+        "set_default_device": CPU,
+        "use_deterministic_algorithms": "leave it out: the same seed gives the same bits",
+        "set_float32_matmul_precision": "leave it out: products of float32 are float32",
+        "amp": "transformer.TrainingConfig(precision='bfloat16')",
+        "special": "the function itself: erf(x), …",
+        "distributions": "random, and functions of log-probabilities",
         "compile": COMPILED,
         "jit": COMPILED,
         "utils": "mg.optim.clip_grad_norm_, mg.autograd.checkpoint, and any iterator in place of a DataLoader",
@@ -229,11 +277,43 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "GRUCell": "nn.GRU, one step at a time",
         "RNNCell": "nn.RNN, one step at a time",
         "DataParallel": "leave it out: kernels use all cores",
+        "SyncBatchNorm": "BatchNorm1d, BatchNorm2d or BatchNorm3d",
+        "LazyLinear": "Linear",
+        "LazyConv2d": "Conv2d",
+        "EmbeddingBag": "Embedding, and a mean or sum",
+        "AlphaDropout": "Dropout",
+        "Upsample": "repeat(scale, axis), for each axis",
+        "UpsamplingNearest2d": "repeat(scale, axis), for each axis",
+        "Unfold": "nn.functional.unfold",
+        "Fold": "nn.functional.fold",
+        "ReflectionPad1d": "nn.functional.pad(x, pad, mode='reflect')",
+        "ReflectionPad2d": "nn.functional.pad(x, pad, mode='reflect')",
+        "ReplicationPad2d": "nn.functional.pad(x, pad, mode='replicate')",
+        "PairwiseDistance": "nn.functional.pairwise_distance",
+        "Threshold": "nn.functional.threshold",
+        "Softmax2d": "Softmax(axis=-3)",
+        "PixelShuffle": "reshape and permute_dims",
         "utils": "mg.optim.clip_grad_norm_ and clip_grad_value_",
     },
     "mg.nn.functional": {
         "one_hot": "mg.one_hot",
+        "interpolate": "repeat(scale, axis), for each axis, where the mode is nearest",
+        "upsample": "repeat(scale, axis), for each axis, where the mode is nearest",
+        "pixel_shuffle": "reshape and mg.permute_dims",
         "multi_head_attention_forward": "transformer.MultiHeadAttention",
+    },
+    "mg.nn.init": {
+        "trunc_normal_": "normal_, and clip",
+        "orthogonal_": "mg.linalg.qr of normal_",
+        "eye_": "x[...] = mg.eye(n)",
+        "xavier_uniform": "xavier_uniform_",
+        "xavier_normal": "xavier_normal_",
+        "kaiming_uniform": "kaiming_uniform_",
+        "kaiming_normal": "kaiming_normal_",
+        "normal": "normal_",
+        "uniform": "uniform_",
+        "constant": "constant_",
+        "calculate_gain": "gain, a number: √2 of ReLU, 5/3 of tanh",
     },
     "mg.nn.Module": {
         "to": "astype(dtype), and no device",
@@ -242,11 +322,17 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "float": "astype(mg.float32)",
         "double": "astype(mg.float64)",
         "half": "astype(mg.float32)",
+        "bfloat16": "astype(mg.float32)",
+        "to_empty": CPU,
+        "share_memory": CPU,
         "type": "astype(dtype)",
         "named_children": "children(), which gives the names too",
         "add_module": "an attribute: self.name = module",
         "register_module": "an attribute: self.name = module",
         "register_parameter": "an attribute: self.name = nn.Parameter(data)",
+        "register_full_backward_hook": "register_hook of its output",
+        "get_buffer": "dict(module.named_buffers())[name]",
+        "reset_parameters": "a new module, or mg.nn.init",
         "register_forward_pre_hook": "register_forward_hook, or forward itself",
         "get_submodule": "dict(module.named_modules())[name]",
         "get_parameter": "dict(module.named_parameters())[name]",
@@ -258,6 +344,10 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "NAdam": "Adam",
         "RAdam": "AdamW with a warm-up",
         "LBFGS": "SGD or Adam",
+        "Adadelta": "Adam",
+        "Adamax": "Adam",
+        "SparseAdam": "Adam",
+        "swa_utils": "transformer.TrainingConfig(average=…), or a mean of state_dict()s",
     },
     "mg.optim.Optimizer": {"add_param_group": "groups in the constructor: [{'params': …, 'lr': …}, …]"},
     "mg.optim.lr_scheduler": {
@@ -266,6 +356,22 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "CosineAnnealingWarmRestarts": "LambdaLR(optimizer, function)",
         "SequentialLR": "LambdaLR(optimizer, function)",
         "ReduceLROnPlateau": "optimizer.lr = value",
+        "PolynomialLR": "LambdaLR(optimizer, function)",
+        "ConstantLR": "LambdaLR(optimizer, function)",
+        "MultiplicativeLR": "LambdaLR(optimizer, function)",
+        "CyclicLR": "LambdaLR(optimizer, function)",
+        "ChainedScheduler": "LambdaLR(optimizer, function)",
+    },
+    "mg.autograd": {
+        "functional": "mg.func.jacrev, mg.func.hessian and their like",
+        "gradcheck": "mg.testing.gradcheck",
+        "gradgradcheck": "mg.testing.gradcheck(function, x, order=2)",
+        "set_detect_anomaly": "detect_anomaly",
+        "Variable": "mg.tensor(data, requires_grad=True)",
+        "no_grad": "mg.no_grad",
+        "enable_grad": "mg.enable_grad",
+        "set_grad_enabled": "mg.set_grad_enabled",
+        "inference_mode": "mg.no_grad",
     },
 }
 
@@ -290,8 +396,36 @@ ARGUMENTS = {  # keyword → ours
     "last_epoch": "load_state_dict",
     "size_average": "reduction",
     "split_size_or_sections": "the places of the cuts",
+    "input": "the first argument, without a name",
+    "tensors": "the first argument, without a name",
+    "start": "the place alone, without a name",
+    "end": "the place alone, without a name",
+    "steps": "num",
+    "n": "n_rows",
+    "m": "n_cols",
+    "p": "ord",
+    "a": "low, or gain",
+    "b": "high",
+    "val": "value",
+    "nonlinearity": "gain",
+    "alpha": "x + alpha * y",
+    "out": "x[...] = result",
+    "as_tuple": "leave it out: nonzero gives a tuple; argwhere gives rows",
+    "dtype": "astype(dtype)",
+    "reduce": "reduction",
+    "map_location": CPU,
+    "weights_only": "leave it out: files hold nothing else",
+    "maximize": "the loss with a minus",
+    "amsgrad": "leave it out: the mean of squares is Adam's own",
+    "dampening": "leave it out: gradients enter the momentum whole",
+    "capturable": FUSED,
+    "differentiable": FUSED,
+    "verbose": "get_last_lr()",
 }
-OURS = {"axis", "axes", "axis1", "start_axis", "keepdims", "shape", "k", "data"}  # arguments of what is wrapped
+
+
+TILING = ("repeat", "tile")  # methods that take numbers, one by one, of tiles there
+OF_TWO = {"max": "maximum", "min": "minimum"}  # reductions that PyTorch also calls with two tensors
 
 
 class Size(int):
@@ -301,37 +435,21 @@ class Size(int):
         raise TypeError(f"size(): use shape{str(list(axis)) if axis else ''}; size is the number of elements")
 
 
-def hint_arguments(kind: type) -> None:
-    """Let the constructor of a class name our arguments where PyTorch's were given."""
-    construct: Callable[..., None] = kind.__init__  # type: ignore[misc]
-
-    @wraps(construct)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        try:
-            construct(self, *args, **kwargs)
-        except TypeError:
-            check_keywords(kind.__name__, kwargs, ARGUMENTS)
-            raise
-
-    kind.__init__ = init  # type: ignore[misc]
-
-
 @cache
 def with_argument_hints(function: Any, owner: str) -> Any:
     """Public function whose error names ours where PyTorch's arguments were given; other objects as they are."""
-    code = function.__code__ if isinstance(function, FunctionType) else None
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
-    if not OURS & {*names}:
+    if not isinstance(function, FunctionType):
         return function
+    name = function.__name__
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            check_keywords(function.__name__, kwargs.keys() - {*names}, ARGUMENTS)
-            if "shape" in names and len(args) > 1 and all(type(arg) is int for arg in args):
-                raise TypeError(f"{function.__name__}: use one shape, {function.__name__}({args})") from None
+            check_keywords(name, kwargs, ARGUMENTS, function)
+            if len(args) > 1 and all(type(arg) is int for arg in args) and "shape" in signature(function).parameters:
+                raise TypeError(f"{name}: use one shape, {name}({args})") from None
             raise
 
     call.__module__ = owner  # where pickle finds it

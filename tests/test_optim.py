@@ -433,3 +433,8 @@ def test_steps_of_a_schedule_are_positive() -> None:
     for kind in (lr_scheduler.StepLR, lr_scheduler.CosineAnnealingLR):
         with pytest.raises(ValueError, match="expected at least 1, got 0"):
             kind(SGD([mg.ones(1)], lr=1.0), 0)
+
+
+def test_a_group_of_one_tensor_needs_no_list() -> None:
+    x = mg.tensor(1.0, requires_grad=True)
+    assert mg.optim.SGD([{"params": x}], lr=0.5).groups[0]["params"] == [x]

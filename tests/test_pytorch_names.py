@@ -24,10 +24,12 @@ OWNERS: dict[str, Any] = {
     "mg": mg,
     "mg.nn": nn,
     "mg.nn.functional": F,
+    "mg.nn.init": nn.init,
     "mg.nn.Module": nn.Linear(2, 2),
     "mg.optim": mg.optim,
     "mg.optim.Optimizer": mg.optim.SGD([mg.ones(1)], lr=1.0),
     "mg.optim.lr_scheduler": mg.optim.lr_scheduler,
+    "mg.autograd": mg.autograd,
 }
 
 
@@ -55,6 +57,19 @@ def test_what_the_tables_name_is_there() -> None:
                     ours,
                 )
     assert all(hasattr(mg, name) for name in FUNCTIONS.split())
+
+
+def test_an_import_says_so_too() -> None:
+    for package, name in (("minigrad", "cat"), ("minigrad.nn", "Transformer"), ("transformer", "AutoModel")):
+        with pytest.raises(ImportError, match=f"^{name}: use "):
+            exec(f"from {package} import {name}")
+        with pytest.raises(ImportError, match="cannot import name 'xyzzy'"):
+            exec(f"from {package} import xyzzy")
+
+
+def test_an_argument_that_is_known_is_not_the_error() -> None:
+    with pytest.raises(TypeError, match="only floating"):
+        mg.tensor([1, 2], requires_grad=True)
 
 
 def test_an_unknown_name_stays_unknown() -> None:
@@ -87,6 +102,29 @@ CALLS = {  # with PyTorch's arguments
     "mg.optim.lr_scheduler.StepLR(mg.optim.SGD([x]), 3, last_epoch=3)": "StepLR: last_epoch: use load_state_dict",
     "nn.ReLU(inplace=True)": "ReLU: inplace: leave it out",
     "nn.Linear(2, 3, device='cpu')": "Linear: device: leave it out",
+    "mg.eye(n=3)": "eye: n: use n_rows",
+    "mg.linspace(0, 1, steps=5)": "linspace: steps: use num",
+    "mg.arange(3, requires_grad=True)": "arange: requires_grad: use mg.tensor(data",
+    "mg.zeros(2, 3, device='cpu')": "zeros: use one shape, zeros((2, 3))",
+    "mg.max(x, x)": "max: use maximum(x, y)",
+    "x.min(x)": "min: use minimum(x, y)",
+    "mg.subtract(x, x, alpha=2)": "subtract: alpha: use x + alpha * y",
+    "mg.load('weights', map_location='cpu')": "load: map_location: leave it out",
+    "nn.ReLU(True)": "ReLU: expected no argument, got True",
+    "nn.init.constant_(x, val=1)": "constant_: val: use value",
+    "nn.Sequential([nn.ReLU()])": "modules: expected modules, got a list",
+    "nn.Sequential({'a': nn.ReLU()})": "modules: expected modules, got a dict; use a ModuleDict",
+    "nn.ModuleDict({'a': mg.exp})": "modules: expected modules, got a",
+    "mg.optim.SGD(nn.Linear(2, 3))": "params: expected tensors or groups, as model.parameters(), got a Linear",
+    "mg.optim.SGD(x)": "params: expected tensors or groups, as model.parameters(), got a Tensor",
+    "mg.optim.SGD([('x', x)])": "params: expected leaf tensors, got a tuple",
+    "mg.optim.SGD([x]).step(lambda: x)": "gradient_scale: expected a number",
+    "mg.save(x, 'weights')": "tensors: expected tensors by name, as of a state_dict(), got Tensor",
+    "mg.save({'model': {}}, 'weights')": "tensors: expected a tensor by each name, got a mapping for 'model'",
+    "x.sum(axis=[0])": "axis: expected an integer or a tuple of them, got [0]",
+    "x.repeat(2, 1, 1)": "repeat: use tile((2, 1, 1))",
+    "x.tile(2, 1)": "tile: use tile((2, 1))",
+    "x.flip(0, 1)": "flip: too many positional arguments",
     "x.size()": "size(): use shape;",
     "x.size(0)": "size(): use shape[0];",
 }
@@ -128,14 +166,16 @@ def test_aliases_are_the_functions_themselves() -> None:
 def test_every_told_name_is_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     theirs = {
-        "mg.Tensor": torch.ones(1),
+        "mg.Tensor": torch.ones(1, 1),
         "mg": torch,
         "mg.nn": torch.nn,
         "mg.nn.functional": torch.nn.functional,
+        "mg.nn.init": torch.nn.init,
         "mg.nn.Module": torch.nn.Linear(1, 1),
         "mg.optim": torch.optim,
         "mg.optim.Optimizer": torch.optim.Optimizer,
         "mg.optim.lr_scheduler": importlib.import_module("torch.optim.lr_scheduler"),
+        "mg.autograd": torch.autograd,
     }
     wrong = [f"{owner}.{name}" for owner, names in HINTS.items() for name in names if not hasattr(theirs[owner], name)]
     assert wrong == []
@@ -153,6 +193,7 @@ def _tables() -> dict[str, dict[str, str]]:
         **theirs,
         "arguments of a model's call": huggingface_names.OF_CALL,
         "arguments of a tokenizer's call": huggingface_names.OF_TOKENIZER,
+        "arguments of a training": huggingface_names.OF_TRAINING,
     }
 
 

@@ -193,7 +193,10 @@ class Primitive:
         present = len(args) - len(missing)
         missing += [name for name in self.params if name not in params]
         if missing or len(params) > len(self.params) or len(args) > count + len(self.params):
-            inspect.Signature.bind(self.__signature__, *args[:present], **kwargs)  # its own error
+            try:
+                inspect.Signature.bind(self.__signature__, *args[:present], **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name}: {error}") from None
             raise TypeError(f"{self.name}: missing {', '.join(missing)}")
         return args[:count], params
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from minigrad.name_hints import module_hints as _module_hints
+from minigrad.name_hints import hint_arguments as _hint_arguments, module_hints as _module_hints
 from minigrad.nn import functional, init
 from minigrad.nn.activations import (
     CELU,
@@ -55,7 +55,7 @@ from minigrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, Gro
 from minigrad.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from minigrad.nn.recurrent import GRU, LSTM, RNN
 from minigrad.nn.shape import Flatten, Identity
-from minigrad.pytorch_names import HINTS as _HINTS, hint_arguments as _hint_arguments
+from minigrad.pytorch_names import ARGUMENTS as _ARGUMENTS, HINTS as _HINTS
 
 __all__ = [
     "AvgPool1d",
@@ -132,7 +132,7 @@ __all__ = [
 
 for _name in __all__:
     if isinstance(_kind := globals()[_name], type) and issubclass(_kind, Module) and _kind is not Module:
-        _hint_arguments(_kind)
+        _hint_arguments(_kind, _ARGUMENTS)
 
 if not _TYPE_CHECKING:
     __getattr__ = _module_hints(__name__, _HINTS["mg.nn"])

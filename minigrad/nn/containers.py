@@ -10,18 +10,29 @@ from minigrad.nn.module import Module
 Child = TypeVar("Child", bound=Module)
 
 
+def _check(module: object) -> None:
+    if not isinstance(module, Module):
+        names = "; use a ModuleDict, or attributes, for names" if isinstance(module, Mapping) else ""
+        raise TypeError(f"modules: expected modules, got a {type(module).__name__}{names}")
+
+
 class ModuleList(Module, Generic[Child]):
     """A list of modules, named by position."""
 
     def __init__(self, modules: Iterable[Child] = ()) -> None:
         self._items: list[Child] = []
-        for module in modules:
-            self.append(module)
+        self.extend(modules)
 
     def append(self, module: Child) -> None:
         """Add a module at the end."""
+        _check(module)
         self._items.append(module)
         self.relabel(self.label)
+
+    def extend(self, modules: Iterable[Child]) -> None:
+        """Add modules at the end."""
+        for module in modules:
+            self.append(module)
 
     def relabel(self, label: str) -> None:
         super().relabel(label)
@@ -82,6 +93,7 @@ class ModuleDict(Module, Generic[Child]):
     def __setitem__(self, name: str, module: Child) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ValueError(f"name: expected a text without a dot, got {name!r}")
+        _check(module)
         self._items[name] = module
         self.relabel(self.label)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from minigrad import random
 from minigrad.engine.tensor import Shape, Tensor
+from minigrad.name_hints import module_hints
+from minigrad.pytorch_names import HINTS, with_argument_hints
 from minigrad.random import Generator
 
 
@@ -71,3 +74,10 @@ def xavier_normal_(parameter: Tensor, gain: float = 1.0, generator: Generator | 
 def kaiming_normal_(parameter: Tensor, gain: float = math.sqrt(2), generator: Generator | None = None) -> Tensor:
     """Normal with variance gain² / fan_in. He et al., 2015, equation 10."""
     return normal_(parameter, 0.0, gain / math.sqrt(_fans(parameter)[0]), generator)
+
+
+for _name in [name for name in globals() if name.endswith("_") and not name.startswith("_")]:
+    globals()[_name] = with_argument_hints(globals()[_name], __name__)
+
+if not TYPE_CHECKING:
+    __getattr__ = module_hints(__name__, HINTS["mg.nn.init"])

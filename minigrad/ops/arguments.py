@@ -95,6 +95,8 @@ def check_axis(axis: Any, ndim: int, several: bool) -> None:
         TypeError: an axis is no integer.
         numpy.exceptions.AxisError: (a ValueError and IndexError) an axis is further out than any array has one.
     """
+    if several and isinstance(axis, list):
+        raise TypeError(f"axis: expected an integer or a tuple of them, got {axis}")
     for each in axis if several and isinstance(axis, tuple) else (axis,):
         if not -MOST_AXES <= as_integer(each, "axis") <= MOST_AXES:
             raise AxisError(each, ndim)

@@ -27,7 +27,7 @@ from minigrad.ops import (
     sorting,
 )
 from minigrad.ops.linalg import matrices, norms
-from minigrad.pytorch_names import ARGUMENTS, HINTS, Size
+from minigrad.pytorch_names import ARGUMENTS, HINTS, TILING, Size
 
 
 def _reflected(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -41,7 +41,9 @@ def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return operation(self, *args, **kwargs)
         except TypeError:
-            check_keywords(operation.__name__, kwargs, ARGUMENTS)
+            check_keywords(operation.__name__, kwargs, ARGUMENTS, operation)
+            if operation.__name__ in TILING and len(args) > 1 and all(type(arg) is int for arg in args):
+                raise TypeError(f"{operation.__name__}: use tile({args})") from None
             raise
 
     method.__doc__ = operation.__doc__

@@ -9,11 +9,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any, overload
 
+import numpy as np
+
 from minigrad.engine.primitive import Primitive, Promotion, WithResiduals
+from minigrad.engine.tensor import Tensor
 from minigrad.name_hints import check_keywords
 from minigrad.ops.arguments import MOST_AXES, as_integer, as_number, as_shape, as_truth, check_axis
 from minigrad.ops.batching import BatchingRule, batching_rules
-from minigrad.pytorch_names import ARGUMENTS
+from minigrad.pytorch_names import ARGUMENTS, OF_TWO
 
 __all__ = ["WithResiduals", "primitive"]
 
@@ -32,7 +35,7 @@ class Checked(Primitive):
         try:
             return super()._bind(args, kwargs)
         except TypeError:
-            check_keywords(self.name, kwargs, ARGUMENTS)
+            check_keywords(self.name, kwargs, ARGUMENTS, self)
             raise
 
     def check(self, params: dict[str, Any]) -> None:
@@ -62,6 +65,8 @@ class _AlongAxis(Checked):
         axis = params["axis"]
         usual = type(axis) is int and -MOST_AXES <= axis <= MOST_AXES
         if not usual and not (axis is None and self._all_axes):
+            if self.name in OF_TWO and isinstance(axis, (Tensor, np.ndarray)) and axis.ndim:
+                raise TypeError(f"{self.name}: use {OF_TWO[self.name]}(x, y)")
             check_axis(axis, getattr(args[0], "ndim", 0) if args else 0, self._several_axes)
         return args, params
 

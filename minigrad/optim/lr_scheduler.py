@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from minigrad.name_hints import module_hints
+from minigrad.name_hints import hint_arguments, module_hints
 from minigrad.optim.optimizer import Optimizer
-from minigrad.pytorch_names import HINTS, hint_arguments
+from minigrad.pytorch_names import ARGUMENTS, HINTS
 
 Schedule = Callable[[int], float]
 
@@ -159,7 +159,7 @@ class CosineAnnealingLR(LRScheduler):
 
 
 for _kind in (LambdaLR, MultiStepLR, StepLR, ExponentialLR, CosineAnnealingLR):
-    hint_arguments(_kind)
+    hint_arguments(_kind, ARGUMENTS)
 
 if not TYPE_CHECKING:
     __getattr__ = module_hints(__name__, HINTS["mg.optim.lr_scheduler"])

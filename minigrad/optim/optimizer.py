@@ -10,10 +10,15 @@ import numpy as np
 
 from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.name_hints import hint_names
+from minigrad.ops.arguments import as_number
 from minigrad.ops.gradients import zero_grad
 from minigrad.pytorch_names import HINTS
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+
+
+def _listed(params: Any) -> list[Any]:
+    return [params] if isinstance(params, Tensor) else list(params)
 
 
 class Optimizer(ABC):
@@ -32,9 +37,14 @@ class Optimizer(ABC):
     """
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
+        if not isinstance(params, Iterable) or isinstance(params, Tensor):
+            kind = type(params).__name__
+            raise TypeError(f"params: expected tensors or groups, as model.parameters(), got a {kind}")
         given: list[Any] = list(params)
         groups = given if given and isinstance(given[0], Mapping) else [{"params": given}]
-        self.groups: list[dict[str, Any]] = [{**defaults, **group, "params": list(group["params"])} for group in groups]
+        self.groups: list[dict[str, Any]] = [
+            {**defaults, **group, "params": _listed(group["params"])} for group in groups
+        ]
         if not any(group["params"] for group in self.groups):
             raise ValueError("params: expected at least one tensor, got none")
         for group in self.groups:
@@ -43,7 +53,8 @@ class Optimizer(ABC):
                 raise ValueError(f"params: unknown option {sorted(unknown)[0]!r}; allowed are {sorted(defaults)}")
             for tensor in group["params"]:
                 if not isinstance(tensor, Tensor) or not tensor.is_leaf:
-                    raise TypeError("params: expected leaf tensors")
+                    kind = "a computed one" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+                    raise TypeError(f"params: expected leaf tensors, got {kind}")
         tensors = [id(tensor) for group in self.groups for tensor in group["params"]]
         if len(set(tensors)) < len(tensors):
             raise ValueError("params: a parameter is given more than once, and would be updated as often")
@@ -107,6 +118,7 @@ class Optimizer(ABC):
         Raises:
             ValueError: a gradient, or the state, has not the shape or dtype of its parameter.
         """
+        as_number(gradient_scale, "gradient_scale")
         for group, states, steps in zip(self.groups, self.state, self.steps, strict=True):
             values, gradients, chosen = [], [], []
             for place, tensor in enumerate(group["params"]):

@@ -172,3 +172,9 @@ def test_parameters_are_frozen_and_gradients_zeroed_or_forgotten() -> None:
     assert model.weight.grad is None
     assert not any(p.requires_grad for p in model.requires_grad_(False).parameters())
     assert all(p.requires_grad for p in model.requires_grad_().parameters())
+
+
+def test_a_list_is_extended_by_modules_named_by_position() -> None:
+    layers = nn.ModuleList([nn.Linear(2, 2)])
+    layers.extend([nn.Linear(2, 2)])
+    assert [name for name, _ in layers.named_parameters()] == ["0.weight", "0.bias", "1.weight", "1.bias"]

@@ -10,8 +10,20 @@ import pytest
 
 import transformer
 from tests.transformer.conftest import small
-from transformer import CausalLM, Decoder, Encoder, MaskedLM, PretrainedModel, Tokenizer, Transformer, from_pretrained
-from transformer.huggingface_names import HINTS, OF_CALL, OF_TOKENIZER
+from transformer import (
+    CausalLM,
+    Decoder,
+    Encoder,
+    MaskedLM,
+    PretrainedModel,
+    Tokenizer,
+    Trainer,
+    TrainingConfig,
+    Transformer,
+    TransformerConfig,
+    from_pretrained,
+)
+from transformer.huggingface_names import HINTS, OF_CALL, OF_TOKENIZER, OF_TRAINING
 
 IDS = np.array([[5, 6, 7]])
 TEXTS = ["one two", "three", "two </s> one"]
@@ -19,7 +31,16 @@ TEXTS = ["one two", "three", "two </s> one"]
 
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in HINTS for name in HINTS[owner]])
 def test_a_name_of_hugging_face_is_an_error_that_names_ours(owner: str, name: str, tokenizer: Tokenizer) -> None:
-    thing = {"transformer": transformer, "Tokenizer": tokenizer, "model": CausalLM(small())}[owner]
+    model = CausalLM(small())
+    things = {
+        "transformer": transformer,
+        "Tokenizer": tokenizer,
+        "model": model,
+        "model.config": model.config,
+        "tokenizer(…)": tokenizer("one"),
+        "model(…)": model(IDS),
+    }
+    thing = things[owner]
     assert not hasattr(thing, name) and name not in dir(thing)
     with pytest.raises(AttributeError, match=f"^{name}: ") as error:
         getattr(thing, name)
@@ -31,6 +52,31 @@ def test_what_else_a_call_there_can_be_asked_for_is_told(name: str) -> None:
     for model, inputs in ((CausalLM(small()), (IDS,)), (MaskedLM(small()), (IDS,)), (Transformer(small()), (IDS, IDS))):
         with pytest.raises(TypeError, match=f"^{type(model).__name__}: {name}: "):
             model(*inputs, **{name: None})
+
+
+@pytest.mark.parametrize("name", OF_TRAINING)
+def test_a_training_argument_is_told(name: str) -> None:
+    for kind in (TrainingConfig, Trainer):
+        with pytest.raises(TypeError, match=f"^{kind.__name__}: {name}: "):
+            kind(**{name: None})
+
+
+def test_a_setting_without_effect_is_told_and_arguments_too(tokenizer: Tokenizer) -> None:
+    with pytest.raises(AttributeError, match=r"^padding_side: leave it out"):
+        tokenizer.padding_side = "left"  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=r"^decode: skip_special_tokens: leave it out"):
+        tokenizer.decode([[5]], skip_special_tokens=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^TransformerConfig: n_embd: use d_model"):
+        TransformerConfig(vocab_size=9, n_embd=8)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^texts: expected a list of texts, got None"):
+        tokenizer(None)  # type: ignore[arg-type]
+
+
+def test_padding_has_hugging_faces_words(tokenizer: Tokenizer) -> None:
+    assert tokenizer(TEXTS, padding="longest") == tokenizer(TEXTS, padding=True)
+    assert tokenizer(TEXTS, padding="do_not_pad") == tokenizer(TEXTS)
+    with pytest.raises(ValueError, match=r"^padding: expected .*, got 'max_length'"):
+        tokenizer(TEXTS, padding="max_length")
 
 
 def test_an_unknown_name_or_argument_stays_unknown(tokenizer: Tokenizer) -> None:
@@ -106,7 +152,7 @@ def test_every_told_name_is_hugging_faces() -> None:
     assert [name for name in HINTS["transformer"] if not hasattr(transformers, name)] == []
     tokenizer, model = transformers.PreTrainedTokenizerFast, transformers.PreTrainedModel
     absent = {name for name in HINTS["Tokenizer"] if not hasattr(tokenizer, name)}
-    of_instances = {name for name in absent if name.endswith(("_id", "_token"))}
+    of_instances = {name for name in absent if name.endswith(("_id", "_token", "_length"))}
     assert absent - of_instances <= {"encode_plus", "batch_encode_plus"}  # of version 4
     of_instances = {name for name in HINTS["model"] if not hasattr(model, name)}
-    assert of_instances == {"generation_config"}
+    assert of_instances == {"generation_config", "lm_head"}

@@ -21,6 +21,7 @@ from transformer.cli.parser import Help, Parser
 from transformer.cli.train import add_train
 from transformer.cli.visualize import add_draw, add_explain
 from transformer.cli.write import add_generate, add_summarize, add_translate
+from transformer.tasks import TASKS
 
 BAD_INPUT = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 COMMANDS = (
@@ -56,12 +57,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """Arguments of the words; a task before ``train`` that has no model is the wrong way round."""
+    parser = _parser()
+    task, *rest = words or ["--help"]
+    if task in TASKS and rest[:1] == ["train"] and not any(word.startswith("--m") for word in rest):
+        parser.error(f"{task} train: did you mean train {task}?")
+    return parser.parse_args([task, *rest])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
     console.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        args = _parser().parse_args(words or ["--help"])
+        args = _parse(words)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
             args.run(args)

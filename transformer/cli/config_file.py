@@ -40,13 +40,16 @@ def config_words(path: Path, options: Options, check: Callable[[argparse.Action,
         OSError: the file cannot be read.
         ValueError: it is no TOML, or has an unknown setting or a wrong value; the message names the file.
     """
+    settings = {option for option in options if option not in OF_ONE_RUN and not option.startswith("--no-")}
     words: list[str] = []
     content = read_file(path)
     try:
-        for key, value in tomllib.loads(content.decode("utf-8")).items():
+        for key, value in tomllib.loads(content.decode("utf-8-sig")).items():
             option = f"--{key.replace('_', '-')}"
-            if option not in options or option in OF_ONE_RUN or option.startswith("--no-"):
-                close = hint(option, set(options).difference(OF_ONE_RUN)).replace("--", "")
+            if isinstance(value, dict):
+                raise ValueError(f"unknown setting {key!r}: expected no tables")
+            if option not in settings:
+                close = hint(option.replace("--no-", "--", 1), settings).replace("--", "")
                 raise ValueError(f"unknown setting {key!r}{close}")
             words += _words(option, value, options, check)
     except (ValueError, argparse.ArgumentError) as error:

@@ -24,7 +24,16 @@ from transformer.train import Step
 
 # Results go to standard output, progress and errors to standard error.
 PIPE_WIDTH = 120  # columns of a table that goes to a file
-out = Console(
+
+
+class Results(Console):
+    """Console whose reader may close the pipe early, which is no failure."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = Results(
     highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else PIPE_WIDTH
 )
 err = Console(stderr=True, highlight=False, markup=False)

@@ -6,12 +6,12 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from transformer.cli.config_file import config_words
-from transformer.cli.suggestions import hint
+from transformer.cli.suggestions import hint, suggestion
 from transformer.cli.usage import EXAMPLES, USAGE
 
 QUOTED = re.compile(r'"[^"]*"')
@@ -44,6 +44,14 @@ def _command(line: str, width: int) -> str:
     return " \\\n".join(lines).replace(NO_BREAK, " ")
 
 
+def _inner_options(action: argparse.Action) -> Iterator[Collection[str]]:
+    """Options of each of the commands below."""
+    for inner in dict(action.choices or ()).values():
+        yield inner._option_string_actions.keys() - {"-h", "--help"}
+        for below in inner._subparsers._group_actions if inner._subparsers else ():
+            yield from _inner_options(below)
+
+
 class Parser(argparse.ArgumentParser):
     """Argument parser: usage errors are one line on standard error and exit status 2.
 
@@ -71,6 +79,9 @@ class Parser(argparse.ArgumentParser):
                 return
             name = word.partition("=")[0]
             if name.startswith("--") and " " not in name and not any(option.startswith(name) for option in options):
+                for command in self._subparsers._group_actions if self._subparsers is not None else ():
+                    if any(name in inner or suggestion(name, inner) for inner in _inner_options(command)):
+                        self.error(f"{name}: comes after {command.metavar}")
                 self.error(f"unrecognized arguments: {name}{hint(name, options)}")
 
     def _config_words(self, words: Sequence[str]) -> list[str]:

@@ -18,6 +18,8 @@ def check_texts(name: str, texts: Iterable[str]) -> None:
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"{name}: expected a list of texts, got the text {texts[:40]!r}; [text] is a list of one")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: expected a list of texts, got {texts!r}")
 
 
 def characters(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.name_hints import check_keywords, hint_names
+from minigrad.name_hints import HintedSetting, check_keywords, hint_keywords, hint_names
 from minigrad.optional_imports import require
 from transformer.data.byte_level import byte_text
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
@@ -32,6 +32,10 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mask": (("mask_token",), (MASK, "[MASK]")),
     "unk": (("unk_token",), ("<unk>", "[UNK]")),
 }
+
+
+class Inputs(dict[str, Any]):
+    """Inputs of a model by name, which its call takes as keywords."""
 
 
 class Tokenizer:
@@ -139,10 +143,10 @@ class Tokenizer:
         text: str | Sequence[str],
         *,
         add_special_tokens: bool = True,
-        padding: bool = False,
+        padding: bool | str = False,
         return_tensors: str | None = None,
         **other: Any,
-    ) -> dict[str, Any]:
+    ) -> Inputs:
         """Inputs of a model: ``input_ids`` and ``attention_mask``, which is 1 where a token is no padding.
 
         As in Hugging Face's tokenizers, the name of a special token in a text is that token.
@@ -150,7 +154,7 @@ class Tokenizer:
         Args:
             text: a text, which gives a list of ids, or several, which give a list of lists.
             add_special_tokens: see :meth:`encode`.
-            padding: pad to the longest text.
+            padding: pad to the longest text; also as "longest" and "do_not_pad".
             return_tensors: ``"np"`` for arrays (B, T), as a model's call takes them, also of one text.
 
         Raises:
@@ -164,25 +168,27 @@ class Tokenizer:
         check_keywords("tokenizer", other, OF_TOKENIZER)
         if other:
             raise TypeError(f"tokenizer: got an unexpected keyword argument {next(iter(other))!r}")
+        if padding not in (True, False, "longest", "do_not_pad"):
+            raise ValueError(f"padding: expected True, False, 'longest' or 'do_not_pad', got {padding!r}")
         if return_tensors not in (None, "np"):
             raise ValueError(f"return_tensors: expected 'np' or None, got {return_tensors!r}")
         ids = self.encode(
             [text] if isinstance(text, str) else text, add_special_tokens=add_special_tokens, split_special_tokens=False
         )
         lengths = [len(row) for row in ids]
-        if padding:
+        if padding in (True, "longest"):
             if self.pad_id is None and len(set(lengths)) > 1:
                 raise ValueError("padding: this tokenizer has no token for it; expected texts of one length")
             ids = [[*row, *[self.pad_id or 0] * (max(lengths) - len(row))] for row in ids]
         mask = [
             [int(position < length) for position in range(len(row))] for row, length in zip(ids, lengths, strict=True)
         ]
-        found: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+        found = Inputs(input_ids=ids, attention_mask=mask)
         if return_tensors is not None:
             if len({len(row) for row in ids}) > 1:
                 raise ValueError("padding: expected True for arrays of texts of different lengths, got False")
-            return {name: np.array(rows, np.int64) for name, rows in found.items()}
-        return {name: rows[0] for name, rows in found.items()} if isinstance(text, str) else found
+            return Inputs({name: np.array(rows, np.int64) for name, rows in found.items()})
+        return Inputs({name: rows[0] for name, rows in found.items()}) if isinstance(text, str) else found
 
     def __len__(self) -> int:
         return self.vocab_size
@@ -363,7 +369,9 @@ def with_masks(text: str, tokenizer: Tokenizer) -> str:
     return text if mask is None else re.sub(r"\s*" + re.escape(PLACEHOLDER), lambda match: mask, text)
 
 
-hint_names(Tokenizer, HINTS["Tokenizer"])
+hint_names(Tokenizer, HINTS["Tokenizer"], HintedSetting)
+hint_names(Inputs, HINTS["tokenizer(…)"])
+Tokenizer.decode = hint_keywords(Tokenizer.decode, OF_TOKENIZER, "decode")  # type: ignore[method-assign]
 
 
 def _check_ids(text: str) -> None:

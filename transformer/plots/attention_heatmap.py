@@ -16,10 +16,11 @@ Array = np.ndarray[Any, Any]
 LOWEST, MIDDLE, HIGHEST = (255, 255, 255), (116, 165, 204), (16, 52, 84)  # the colours of weights 0, ½ and 1
 GRID, TEXT, FAINT, PAPER = "#C9D3DB", "#1D2A35", "#5B6873", "#FFFFFF"
 GRID_STYLE = 'BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="0"'
-CELL, CELL_OF_MANY, CELL_WITH_VALUE, CELL_OF_OVERVIEW = 14, 10, 20, 3  # points
+CELL, CELL_OF_MANY, CELL_WITH_VALUE, CELL_OF_OVERVIEW = 14, 10, 15, 3  # points
 MANY = 1_000  # cells of all heads
 LONGEST = 12  # letters of a token to show
 SPACE = "·"
+MARKS, JOINER = ("Mn", "Mc", "Me", "Cf"), "\N{ZERO WIDTH JOINER}"  # categories of what is written at a letter
 ASPECT = 1.4  # width of a grid of heads, in heights
 SHADES = 16  # of an overview
 
@@ -141,7 +142,18 @@ def _small(text: str, ink: str = TEXT) -> str:
 
 def _upright(token: str) -> str:
     """Token from top to bottom, a letter a line, so that all columns have one width."""
-    return f'<FONT POINT-SIZE="8" COLOR="{TEXT}">{"<BR/>".join(map(escape, token))}</FONT>'
+    return f'<FONT POINT-SIZE="8" COLOR="{TEXT}">{"<BR/>".join(map(escape, _clusters(token)))}</FONT>'
+
+
+def _clusters(token: str) -> list[str]:
+    """Letters of a token, each with its marks; emoji that a joiner makes one stay one."""
+    clusters: list[str] = []
+    for letter in token:
+        if clusters and (unicodedata.category(letter) in MARKS or clusters[-1].endswith(JOINER)):
+            clusters[-1] += letter
+        else:
+            clusters.append(letter)
+    return clusters
 
 
 def _short(token: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from minigrad import nn
-from minigrad.name_hints import check_keywords, hint_names
+from minigrad import Tensor, nn
+from minigrad.name_hints import check_keywords, hint_arguments, hint_names
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, Hypothesis, generate
 from transformer.decode.state import DecodingState, prompt_state, target_state
@@ -175,4 +175,7 @@ class MaskedLM(plain.MaskedLM, PretrainedModel):
 
 
 hint_names(PretrainedModel, HINTS["model"])
+hint_names(TransformerConfig, HINTS["model.config"])
+hint_arguments(TransformerConfig, HINTS["model.config"])
+hint_names(Tensor, HINTS["model(…)"])
 from_pretrained = PretrainedModel.from_pretrained

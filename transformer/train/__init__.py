@@ -4,6 +4,8 @@ config (settings, schedules, optimizers) → objective (the loss) → clipping, 
 weights) → log, checkpoint, tensorboard (files) → trainer (the loop).
 """
 
+from minigrad.name_hints import hint_arguments as _hint_arguments
+from transformer.huggingface_names import OF_TRAINING as _OF_TRAINING
 from transformer.train.config import OPTIMIZERS, SCHEDULES, TrainingConfig
 from transformer.train.log import Step, read_log
 from transformer.train.objective import batch_loss, held_out_loss
@@ -22,3 +24,6 @@ __all__ = [
     "held_out_loss",
     "read_log",
 ]
+
+for _kind in (TrainingConfig, Trainer):
+    _hint_arguments(_kind, _OF_TRAINING)

@@ -82,3 +82,9 @@ def test_a_bad_file_is_named_in_one_line(content: str, tmp_path: Path) -> None:
     assert error.startswith(f"transformer train generate: error: {file}: ") and BAD[content] in error
     assert error.count("\n") == 1
     assert "no such file" in run(*TRAIN, "--config", tmp_path / "none.toml", status=2).err
+
+
+def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("steps = 7\n", encoding="utf-8-sig")
+    assert cli._parser().parse_args([*TRAIN, "--config", str(file)]).steps == 7

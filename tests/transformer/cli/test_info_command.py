@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.transformer.cli.conftest import TINY, run
-from transformer import CausalLM, TransformerConfig, from_pretrained
+from transformer import CausalLM, TransformerConfig, cli, from_pretrained
 from transformer.tasks import model_info
 
 
@@ -65,3 +67,14 @@ def test_damaged_scores_are_named(translator: Path, tmp_path: Path) -> None:
     (tmp_path / "m" / "scores.json").write_text(json.dumps({"line": 3}))
     said = run("info", tmp_path / "m", status=2).err
     assert "scores.json: line: expected a text, got 3" in said and said.count("\n") == 1
+
+
+class _ClosedPipe(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    CausalLM(TransformerConfig.preset("nano", vocab_size=11)).save_pretrained(tmp_path)
+    monkeypatch.setattr(sys, "stdout", _ClosedPipe())
+    assert cli.main(["info", str(tmp_path)]) == 0

@@ -26,6 +26,10 @@ NEAR = {  # command → the suggestion, and the command whose help is named
     "generate --max-tokens 4": ("--max-new-tokens", "generate"),
     "train generate --max-tokens 4": ("--batch-tokens", "train generate"),
     "draw --save x.svg": ("--output", "draw"),
+    "train fill --out m --adam_beta1 0.9": ("--betas", "train fill"),
+    "train translate --validation_file x": ("--held-out", "train translate"),
+    "train translate --encoder-embed-dim 8": ("--d-model", "train translate"),
+    "train generate --num-laeyrs 8": ("--layers", "train generate"),
     "demo --source de": ("--from", "demo"),
     "trian": ("train", ""),
     "train trnslate": ("translate", "train"),
@@ -42,8 +46,27 @@ def test_a_near_miss_names_our_word_and_the_innermost_commands_help(line: str) -
     assert error.endswith(f"; did you mean {ours}? (try {helped} --help)\n")
 
 
-def test_a_word_that_resembles_none_gets_no_suggestion() -> None:
-    assert "did you mean" not in run("train", "fill", "--out", "m", "--xyzzy", status=2).err
+@pytest.mark.parametrize("word", ["--xyzzy", "--bogus", "--num-beams", "--do_eval", "--device", "--task"])
+def test_a_word_that_resembles_none_or_belongs_elsewhere_gets_no_suggestion(word: str) -> None:
+    assert "did you mean" not in run("train", "fill", "--out", "m", word, status=2).err
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("--data x train fill", "--data: comes after COMMAND"),
+        ("train --steps 3 fill", "--steps: comes after TASK"),
+        ("--epochs 3 train fill", "--epochs: comes after COMMAND"),
+        ("translate train --data x", "translate train: did you mean train translate?"),
+        ("fill train", "fill train: did you mean train fill?"),
+    ],
+)
+def test_words_in_another_order_are_told_theirs(line: str, where: str) -> None:
+    assert where in run(*line.split(), status=2).err
+
+
+def test_train_is_also_a_text() -> None:
+    assert cli._parser().parse_args(["translate", "train", "--model", "m"]).texts == ["train"]
 
 
 def test_text_that_looks_like_an_option_is_text() -> None:

@@ -15,7 +15,7 @@ from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
 from transformer.model.attention import record_attention
 from transformer.model.config import TransformerConfig
 from transformer.plots.attention import draw_attention
-from transformer.plots.attention_heatmap import colour
+from transformer.plots.attention_heatmap import colour, heatmaps
 from transformer.pretrained import CausalLM, Encoder, MaskedLM, Transformer
 
 SOURCE, TARGET = "ab cd 12", "xy zw 3"
@@ -296,3 +296,10 @@ def test_tokens_that_are_control_characters_leave_the_picture_well_formed(
 ) -> None:
     picture = draw_attention(model, tokenizer, SOURCE, "xy\x0c zw\x14")
     ElementTree.fromstring(picture._repr_svg_())
+
+
+def test_a_letter_stays_with_its_marks_and_a_joined_emoji_whole() -> None:
+    thai, family = "\u0e2a\u0e27\u0e31", "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
+    table = heatmaps([("head 0", np.eye(2))], [thai, family], [thai, family], "")
+    assert "\u0e2a<BR/>\u0e27\u0e31<" in table and f">{family}</FONT>" in table
+    assert "a<BR/>^<BR/>b" in heatmaps([("head 0", np.eye(1))], ["a^b"], ["a^b"], "")

@@ -118,7 +118,7 @@ class _Level:
                 yield from self.periodic(alike, self.behind(alike, free))
 
     def behind(self, ends: Sequence[Item], free: Collection[Item]) -> list[_Run]:
-        """What each end is computed from, without what an earlier end is."""
+        """Items that each end is computed from, without those of earlier ends."""
         seen: set[Item] = set()
         runs = []
         for end in ends:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,6 +27,15 @@ def _twice(reached: list[str]) -> None:
         reached.append("second")
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_ctrl_c_waits_for_the_end_of_the_block_and_a_second_one_does_not():
     handler = signal.getsignal(signal.SIGINT)
     for run, expected in ((_nested, ["inner", "outer"]), (_twice, ["first"])):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.transformer.conftest import model_in_float64
 from transformer import CausalLM, MaskedLM, Tokenizer, Transformer, explain
@@ -56,6 +57,12 @@ def _scroll(browser: Any, element: Any) -> Any:
 def _hover(browser: Any, element: Any) -> str:
     ActionChains(browser).move_to_element(_scroll(browser, element)).perform()
     return str(browser.find_element("id", "tip").text)
+
+
+def _open(browser: Any, details: Any) -> None:
+    """Open a step, and wait for its content: browsers report the opening later."""
+    _scroll(browser, details.find_element("tag name", "summary")).click()
+    WebDriverWait(browser, 30).until(lambda browser: details.find_elements("tag name", "pre"))
 
 
 def _set(browser: Any, name: str, value: object) -> None:
@@ -109,7 +116,7 @@ def test_steps_open_to_their_numbers_and_their_code(pages: Any, open_page: Open)
     browser.execute_script("for (const group of document.querySelectorAll('#steps .group')) group.open = true")
     for kind in ("query", "scores", "weights", "context", "joined", "hidden"):
         *_, details = browser.find_elements("css selector", f'#steps details[data-kind="{kind}"]')
-        _scroll(browser, details.find_element("tag name", "summary")).click()
+        _open(browser, details)
         _scroll(browser, details)
         text = _hover(browser, _cell(details, "", 1, 0))
         *_, values = (step.values for part in run.stacks[-1].layers[-1] for step in part.steps if step.kind == kind)
@@ -127,7 +134,7 @@ def test_a_head_of_queries_is_shown_with_the_keys_that_it_reads(
     (keys,) = (step.values for step in run.stacks[0].layers[0][0].steps if step.kind == "key")
     browser = open_page(tmp_path / "page.html")
     details = browser.find_element("css selector", '#steps details[data-kind="key"]')
-    _scroll(browser, details.find_element("tag name", "summary")).click()
+    _open(browser, details)
     for head in range(4):
         _set(browser, "head", head)
         shown = float(_hover(browser, _cell(details, "", 1, 0)).splitlines()[-1])
@@ -141,7 +148,7 @@ def test_the_logits_of_a_large_vocabulary_open_to_as_many_as_a_table_holds(
     explain(model, tokenizer, TEXT, max_new_tokens=0).save(tmp_path / "page.html")
     browser = open_page(tmp_path / "page.html")
     details = browser.find_element("css selector", '#steps details[data-kind="logits"]')
-    _scroll(browser, details.find_element("tag name", "summary")).click()
+    _open(browser, details)
     shown = int(re.search(r"the first (\d+) of 50000 features", details.text)[1])  # type: ignore[index]
     cells = browser.execute_script("return document.querySelectorAll('[data-kind=logits] tbody td').length")
     assert shown > 1000 and cells == shown * len(read(model, tokenizer, TEXT).stacks["decoder"]) < 50_000

@@ -30,6 +30,9 @@ class Results(Console):
     """Console whose reader may close the pipe early, which is no failure."""
 
     def on_broken_pipe(self) -> None:
+        self.quiet = True
+        self.print()  # a quiet console drops its buffer, which the next print would otherwise write
+        self.quiet = False
         raise BrokenPipeError
 
 

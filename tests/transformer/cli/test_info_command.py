@@ -12,6 +12,7 @@ import pytest
 
 from tests.transformer.cli.conftest import TINY, run
 from transformer import CausalLM, TransformerConfig, cli, from_pretrained
+from transformer.cli import console
 from transformer.tasks import model_info
 
 
@@ -78,3 +79,6 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path, monkeypatch
     CausalLM(TransformerConfig.preset("nano", vocab_size=11)).save_pretrained(tmp_path)
     monkeypatch.setattr(sys, "stdout", _ClosedPipe())
     assert cli.main(["info", str(tmp_path)]) == 0
+    monkeypatch.setattr(sys, "stdout", later := io.StringIO())
+    console.out.print("later")
+    assert later.getvalue() == "later\n"

@@ -41,6 +41,7 @@ _NAMES = {
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),
     "recurrent.linear_recurrence": ("linear_recurrence",),
+    "compiling.parallel": ("get_num_threads", "set_num_threads"),
     "optimizers.adam": ("adam_step",),
     "optimizers.clipping": ("squared_norm", "squared_norms", "scale_arrays"),
 }

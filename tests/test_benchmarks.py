@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import __main__ as command
+from tests.benchmarks import __main__ as command, load
 from tests.benchmarks.agreement import disagreement
 from tests.benchmarks.frameworks import minigrad_side
 from tests.benchmarks.inputs import Heads, Integers, Normal, Padding, draw
@@ -391,6 +391,14 @@ def test_the_command_measures_prints_and_saves(tmp_path: Path, capsys: pytest.Ca
     (job,) = json.loads(figures.read_text())["jobs"]
     assert set(job["sides"]) == {OURS, "numpy"}
     assert "product/nn/256x256x256" in capsys.readouterr().out
+
+
+def test_other_processes_compute_meanwhile_and_the_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with load.background_load(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.poll() is not None for process in processes)
+    show(Report(LIMITS, 2, [], {}, busy=2))
+    assert "beside 2 processes that compute" in capsys.readouterr().out
 
 
 def test_a_missing_peer_is_named_and_no_failure(

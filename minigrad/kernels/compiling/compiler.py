@@ -56,8 +56,10 @@ def kernel(*, fastmath: frozenset[str] = frozenset(), nogil: bool = False) -> Ca
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        options: Any = {"error_model": "numpy", "fastmath": set(fastmath), "forceinline": bool(fastmath), "nogil": nogil}
-        compiled: Any = numba.njit(**options)(function)
+        inline = bool(fastmath)
+        compiled: Any = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=inline, nogil=nogil)(
+            function
+        )
         if folder is not None:
             compiled._cache = CodeCache(function, folder, _say_uncached)
         compiled.compile = _deferring_interrupts(compiled.compile)

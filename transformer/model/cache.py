@@ -10,6 +10,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 Rows = np.ndarray[Any, Any]
+ROOM = 32  # positions for which a store that grows has room at least
 
 
 class Paged(NamedTuple):
@@ -18,9 +19,10 @@ class Paged(NamedTuple):
     store: np.ndarray[Any, Any]  # (slots, G, D)
     table: np.ndarray[Any, Any]  # (B, K), the slot of each position
 
-    def dense(self) -> Tensor:
-        """All positions copied together."""
-        return mg.asarray(self.store[self.table].transpose(0, 2, 1, 3))
+
+def dense(x: Tensor | Paged) -> Tensor:
+    """Keys or values (B, G, K, D) as a tensor, copied together where they are paged."""
+    return mg.asarray(x.store[x.table].transpose(0, 2, 1, 3)) if isinstance(x, Paged) else x
 
 
 class KeyValueCache:
@@ -63,7 +65,8 @@ class KeyValueCache:
         if not start:
             self._stores = [np.empty((0, x.shape[1], x.shape[3]), x.dtype) for x in new]
         if self._used > len(self._stores[0]):
-            self._stores = [_enlarged(store[:start], 2 * self._used if start else self._used) for store in self._stores]
+            room = max(self._used, ROOM * batch) if start else 0
+            self._stores = [_enlarged(store[:start], self._used + room) for store in self._stores]
         for store, x in zip(self._stores, new, strict=True):
             store[start : self._used].reshape(batch, length, *store.shape[1:])[...] = x.transpose(0, 2, 1, 3)
 

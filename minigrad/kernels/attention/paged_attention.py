@@ -74,7 +74,8 @@ def paged_attention(
         raise ValueError(f"table must be int64 of shape ({batch}, keys); got {table.dtype} {table.shape}")
     length = table.shape[1]
     out = np.empty((batch, queries, heads, width), query.dtype)
-    kind, mask_place = NO_MASK, (0, 0, 0, 0)
+    kind = NO_MASK
+    mask_place: tuple[int, ...] = (0, 0, 0, 0)
     if mask is not None:
         kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
         mask = as_mask(mask, (batch, heads, queries, length), query.dtype)

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 import minigrad as mg
 from tests.transformer.conftest import ARCHITECTURES, model_in_float64
 from transformer import CausalLM, Transformer
-from transformer.model.cache import DecoderCache, KeyValueCache, Paged
+from transformer.model.cache import DecoderCache, KeyValueCache, Paged, dense
 
 Array = np.ndarray[Any, Any]
 
@@ -125,10 +125,6 @@ def test_keys_of_the_source_are_computed_once() -> None:
     assert len(calls) == 1
 
 
-def dense(x: mg.Tensor | Paged) -> mg.Tensor:
-    return x.dense() if isinstance(x, Paged) else x
-
-
 def test_a_cache_returns_all_that_it_was_given_and_follows_its_rows(rng: np.random.Generator) -> None:
     store = KeyValueCache()
     given_keys: list[Array] = []
@@ -153,7 +149,7 @@ def test_rows_of_one_source_share_its_slots(rng: np.random.Generator) -> None:
     found, _ = store.extend(None)
     assert isinstance(found, Paged)
     assert found.store.shape == (2 * 3, 1, 4)
-    np.testing.assert_array_equal(found.dense(), keys.numpy()[[1, 1, 0, 1]])
+    np.testing.assert_array_equal(dense(found), keys.numpy()[[1, 1, 0, 1]])
 
 
 def test_a_cache_does_not_write_into_what_it_was_given(rng: np.random.Generator) -> None:

@@ -46,6 +46,9 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "scaled_dot_product_attention_backward": lambda: kernels.scaled_dot_product_attention_backward(
             heads, heads, heads, heads, heads, heads[..., :2]
         ),
+        "paged_attention": lambda: kernels.paged_attention(heads, x[:, None], x[:, None], np.array([[0, 1]])),
+        "logsumexp": lambda: kernels.logsumexp(x),
+        "top_k": lambda: kernels.top_k(x[None], 2),
         "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
         "adam_step": lambda: kernels.adam_step(*([x.copy()] for _ in range(4)), step=1, lr=0.1),
         "squared_norm": lambda: kernels.squared_norm([x]),

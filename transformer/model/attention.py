@@ -152,6 +152,8 @@ class MultiHeadAttention(nn.Module):
         attended = new if cache is None else cache.extend(new)
         if attended is None:
             raise ValueError("memory: expected positions to attend to, got None without a cache")
+        if not isinstance(self.attend, ScaledDotProductAttention):  # a user's own
+            attended = dense(attended[0]), dense(attended[1])
         context = self.attend(q, *attended, visible)  # (B, H, Q, D)
         batch, heads, length, width = context.shape
         context = context if length == 1 else context.transpose(0, 2, 1, 3)

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 import minigrad as mg
+from minigrad import nn
 from tests.transformer.conftest import ARCHITECTURES, model_in_float64
 from transformer import CausalLM, Transformer
+from transformer.model.attention import MultiHeadAttention
 from transformer.model.cache import DecoderCache, KeyValueCache, Paged, dense
 
 Array = np.ndarray[Any, Any]
@@ -187,3 +189,22 @@ def test_a_row_of_nothing_but_padding_is_refused(kind: Any) -> None:
         model.generate([[5, 6], [0, 0]], max_new_tokens=1)
     with pytest.raises(ValueError, match="nothing but padding in row 0"):
         model.begin(np.array([[5, 6]]), np.array([[0, 0]]))
+
+
+class OwnPosition(nn.Module):
+    """A user's own attention: each query attends to its own position. It knows of no cache."""
+
+    def forward(self, query: mg.Tensor, key: mg.Tensor, value: mg.Tensor, visible: object) -> mg.Tensor:
+        return query + value[:, :, -query.shape[2] :]
+
+
+def test_an_attention_of_the_users_own_gets_tensors_from_the_cache() -> None:
+    model = model_in_float64(CausalLM, vocab_size=20)
+    for module in model.modules():
+        if isinstance(module, MultiHeadAttention):
+            module.attend = OwnPosition()  # type: ignore[assignment]
+    with mg.no_grad():
+        going = model.begin([[5, 6, 7, 8]])
+        going.step(going.prompt)
+        newest = going.step(np.array([[9]]))[0]
+    np.testing.assert_allclose(newest, next_logits(model, [[5, 6, 7, 8, 9]]), atol=1e-9)

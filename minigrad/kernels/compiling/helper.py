@@ -22,20 +22,23 @@ PROCESSES = "MINIGRAD_COMPILE_PROCESSES"
 
 
 @cache
-def compile_beside(dtype: str) -> None:
-    """Compile what else a training step needs, in a process that ends with this one, if there are cores for two."""
+def compile_beside(dtype: str) -> subprocess.Popen[bytes] | None:
+    """Compile what else a training step needs in a process that ends with this one; None if there is no core for it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if min(cores, int(os.environ.get(PROCESSES) or cores)) < 2 or not (CLAIMS and sys.executable and code_is_kept()):
-        return
+        return None
     command = [sys.executable, "-P", "-m", KERNELS, "--dtype", dtype, "--training"]
-    environment = {
-        **os.environ,
-        PROCESSES: "1",
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-    }
+    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+    environment = {**os.environ, PROCESSES: "1", "PYTHONPATH": path}
     try:
         helper = subprocess.Popen(command, env=environment, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
     except OSError:
-        return
-    atexit.register(helper.terminate)
+        return None
+    atexit.register(_end, helper)
     threading.Thread(target=helper.wait, daemon=True).start()  # or it would stay as a zombie
+    return helper
+
+
+def _end(helper: subprocess.Popen[bytes]) -> None:
+    helper.terminate()
+    helper.wait()

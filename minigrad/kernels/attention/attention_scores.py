@@ -14,10 +14,12 @@ import numpy as np
 
 from minigrad.kernels.attention.online_softmax import SIDE_BY_SIDE, online_softmax_rows
 from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.vector import array_at, move_element
 from minigrad.kernels.elementwise.dropout import random_bits, row_key
-from minigrad.kernels.products.packing import panel_width, tile_height
-from minigrad.kernels.products.register_tile import TILE_VECTORS, multiply_tile, transpose_block
+from minigrad.kernels.products.blocking import multiply_piece
+from minigrad.kernels.products.packing import panel_width
+from minigrad.kernels.products.register_tile import TILE_VECTORS, transpose_block
 
 # Kinds of masks, and their coverage of a tile.
 NO_MASK, BOOLEAN, ADDED = range(3)
@@ -25,30 +27,15 @@ NOTHING, SOMETHING, EVERYTHING = range(3)
 
 
 @kernel()
-def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row, c, c_row, more, buffer):
-    """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C += if ``more``.
+def multiply_panels(sizes, a, b, c, piece, buffer):
+    """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C +=, for ``sizes`` = (rows, columns, inner).
 
-    B stands in panels of ``panel_width`` columns, ``b_panel`` bytes from one to the next; of A the elements of either a
-    row or a column are neighbours, of C those of a row.
+    ``a`` is (address, stride of rows, of columns), one of them an element; ``b``, in panels of ``panel_width`` columns,
+    (address, from panel to panel, from row to row); ``c`` (address, stride of rows, whether to add to what is there);
+    ``piece`` is ``piece_entry`` of the dtype.
     """
-    item, strip = buffer.itemsize, panel_width(buffer)
-    lanes = strip // TILE_VECTORS
-    along_k = int(a_column == item)
-    a_step = a_row if along_k else a_column
-    for column in range(0, columns, strip):
-        width = min(strip, columns - column)
-        vectors = (width + lanes - 1) // lanes
-        row = 0
-        while row < rows:
-            height = tile_height(rows - row)
-            c_tile = c + row * c_row + column * item
-            plus = c_tile if more else 0
-            a_tile = a + row * a_row
-            multiply_tile(
-                height, vectors, along_k, width, inner, a_tile, a_step, b, b_row, c_tile, c_row, plus, c_row, buffer
-            )
-            row += height
-        b += b_panel
+    strides = a[1], a[2], b[2], buffer.itemsize, c[1], b[1]
+    call_at(piece, multiply_piece, (a[0], b[0], c[0], sizes, strides, c[0] if c[2] else 0, c[1], 0, buffer))
 
 
 @kernel()

@@ -23,11 +23,6 @@ Queries are packed with the scale. Of the tiles on the diagonal of causal attent
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Any
-
-import numpy as np
-from numba import from_dtype, types
 
 from minigrad.kernels.attention.attention_scores import (
     ADDED,
@@ -45,7 +40,6 @@ from minigrad.kernels.attention.attention_scores import (
 )
 from minigrad.kernels.attention.online_softmax import softmax_backward_row
 from minigrad.kernels.compiling.compiler import SUMS, kernel
-from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel, share
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
 from minigrad.kernels.products.blocking import multiply_by_dots
@@ -61,12 +55,6 @@ BACKWARD_QUERIES = 11 * TILE_ROWS
 FEW_QUERIES = 8
 
 LINE = 16  # elements that regions of the workspace are rounded up to
-
-
-@cache
-def product_entry(dtype: np.dtype[Any]) -> int:
-    """Address of the machine code of ``multiply_panels``."""
-    return entry_of(multiply_panels, (*[types.int64] * 12, types.Array(from_dtype(dtype), 1, "C")))
 
 
 def rounded(size: int, step: int) -> int:
@@ -111,7 +99,7 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
     """Forward pass of a tile of queries, from ``top`` on."""
     (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
-    buffer, offsets, product = store
+    buffer, offsets, piece = store
     item, strip, rows = buffer.itemsize, panel_width(buffer), min(TILE_ROWS, queries - top)
     scores, scaled, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
     largest, total, factor = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
@@ -128,7 +116,7 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
         seen = mask_coverage(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
-        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, product, buffer)
+        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, piece, buffer)
         wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -145,7 +133,7 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
                 at = sums + r * width * item
                 copy_rows(1, width, at, 0, at, 0, scaling[r], buffer)
         b, c = (values[0] + left * values[1], strip * item, values[1]), (sums, width * item, 1)
-        call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c, buffer))
+        multiply_panels((rows, width, columns), (scores, KEYS * item, item), b, c, piece, buffer)
     normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, buffer)
     tops, totals = array_at(largest, rows, buffer), array_at(total, rows, buffer)
     for r in range(rows):
@@ -206,7 +194,7 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
     """Backward pass of a tile of queries, from ``top`` on: its summands of all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
-    buffer, offsets, product = store
+    buffer, offsets, piece = store
     item, strip, rows = buffer.itemsize, panel_width(buffer), min(BACKWARD_QUERIES, queries - top)
     tile_row, q_row, g_row = BACKWARD_KEYS * item, features * item, width * item
     weights, dscores = own + offsets[3] * item, own + offsets[4] * item
@@ -233,11 +221,11 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
             if wide <= 0:
                 continue
             tile = weights + row * tile_row, tile_row
-            _score(height, wide, features, packed_q + row * q_row, keys_at, left, *tile, product, buffer)
+            _score(height, wide, features, packed_q + row * q_row, keys_at, left, *tile, piece, buffer)
             values_at = own + offsets[1] * item + left * g_row
             a, b = (packed_g + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
             c = (dscores + row * tile_row, tile_row, 0)
-            call_at(product, multiply_panels, (height, wide, width, *a, *b, *c, buffer))
+            multiply_panels((height, wide, width), a, b, c, piece, buffer)
             padded = (wide + strip - 1) // strip * strip
             for r in range(row, row + height):
                 visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -262,7 +250,7 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
                     dscore[padded : padded + TILE_ROWS] = 0
             a, b = (dscores + row * tile_row, tile_row, item), (near[0] + left * near[1], strip * item, near[1])
             c = (dqueries + row * q_row, q_row, 1)
-            call_at(product, multiply_panels, (height, features, wide, *a, *b, *c, buffer))
+            multiply_panels((height, features, wide), a, b, c, piece, buffer)
         for column in range(0, columns, TILE_ROWS):
             height = min(TILE_ROWS, columns - column)
             # The first tile with a query that sees any of these keys.
@@ -270,10 +258,10 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
             at = unseen * tile_row + column * item
             a, b = (weights + at, item, tile_row), (packed_g + unseen * g_row, strip * item, g_row)
             c = (dvalues[0] + (left + column) * dvalues[1], dvalues[1], 1)
-            call_at(product, multiply_panels, (height, width, rows - unseen, *a, *b, *c, buffer))
+            multiply_panels((height, width, rows - unseen), a, b, c, piece, buffer)
             a, b = (dscores + at, item, tile_row), (packed_q + unseen * q_row, strip * item, q_row)
             c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1)
-            call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c, buffer))
+            multiply_panels((height, features, rows - unseen), a, b, c, piece, buffer)
     copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], buffer)
 
 
@@ -321,13 +309,13 @@ def _keys(keys, features, source, source_row, uses, target, buffer):
 
 
 @kernel()
-def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, product, buffer):
+def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, piece, buffer):
     """Scores of a tile, rounded alike in both passes, so that the weights of the backward pass sum to 1 too."""
     at, step, packed = keys_at
     item, strip, near = buffer.itemsize, panel_width(buffer), features * buffer.itemsize
     if packed:
         b, c = (at + left * near, strip * near, strip * item), (target, target_row, 0)
-        call_at(product, multiply_panels, (rows, columns, features, queries_at, near, item, *b, *c, buffer))
+        multiply_panels((rows, columns, features), (queries_at, near, item), b, c, piece, buffer)
     else:
         steps = near, step, target_row
         multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, buffer)

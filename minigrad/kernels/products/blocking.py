@@ -33,6 +33,7 @@ import numpy as np
 from numba import config, from_dtype, types
 
 from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.helper import compile_beside
 from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id
@@ -85,10 +86,13 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
 @cache
 def piece_entry(dtype: np.dtype[Any]) -> int:
-    """Address of the machine code of ``multiply_piece``."""
+    """Address of the machine code of ``multiply_piece``, the heart of all training."""
     number, array = types.int64, types.Array(from_dtype(dtype), 1, "C")
-    three, five = types.UniTuple(number, 3), types.UniTuple(number, 5)
-    return entry_of(multiply_piece, (number, number, number, three, five, number, number, number, array))
+    sizes, strides = types.UniTuple(number, 3), types.UniTuple(number, 6)
+    signature = (number, number, number, sizes, strides, number, number, number, array)
+    if (kept := multiply_piece.code_cache) and not kept.holds(signature):
+        compile_beside(dtype.name)
+    return entry_of(multiply_piece, signature)
 
 
 @kernel()
@@ -100,7 +104,7 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
     """
     a, b, c = address_of_id(a_id), address_of_id(b_id), address_of_id(c_id)
     bias = address_of_id(bias_id) if bias_id else 0
-    sizes, strides = (m, n, k), (a_row, a_column, b_row, b_column, c_row)
+    sizes, strides = (m, n, k), (a_row, a_column, b_row, b_column, c_row, 0)
     in_parallel(parts, _multiply_part, (a, b, c, sizes, strides, bias, batch, buffer, piece))
 
 
@@ -108,7 +112,7 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
 def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, piece):
     """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
     m, n, k = sizes
-    a_row, _, _, b_column, c_row = strides
+    a_row, _, _, b_column, c_row, _ = strides
     item, strip = buffer.itemsize, panel_width(buffer)
     packed = address_of_array(buffer) + part * THREAD_BUFFER * item
     items = 1
@@ -170,29 +174,34 @@ def _even_block(k):
 def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
     """C (m, n) = A (m, k) @ B (k, n) + plus (m, n) on this thread; ``plus`` may be C, or 0 for nothing.
 
-    ``packed`` is the address of THREAD_BUFFER elements for packed blocks, ``buffer`` an array of the element type.
+    ``packed`` is the address of THREAD_BUFFER elements for packed blocks, ``buffer`` an array of the element type. The
+    last of the strides is 0, or the caller has packed: it leads from one panel of B's columns to the next, B's rows
+    and A are neighbours as a tile wants them, and ``packed`` is not used.
     """
     m, n, k = sizes
-    a_row, a_column, b_row, b_column, c_row = strides
+    a_row, a_column, b_row, b_column, c_row, b_panel = strides
     item = buffer.itemsize
+    ready = b_panel != 0
     if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
         multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer)
         return
-    if m == 1 and b_column == item:
+    if m == 1 and b_column == item and not ready:
         _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer)
         return
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
     near = a_column == item or (a_row == item and abs(a_column) * k <= IN_PLACE_A_BYTES)
-    a_in_place = near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
-    b_in_place = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
+    a_in_place = ready or (near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS))
+    b_near = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
+    b_in_place = ready or b_near
     strip, lanes = panel_width(buffer), panel_width(buffer) // TILE_VECTORS
+    b_panel = b_panel if ready else strip * b_column
     block = _even_block(k)
     panels = packed + MC * KC * item
     for left in range(0, n, NC):
         columns = min(NC, n - left)
         for start in range(0, max(k, 1), block):  # an empty sum is still written
             depth = min(block, k - start)
-            b_block = b + start * b_row + left * b_column
+            b_block = b + start * b_row + left // strip * b_panel
             if not b_in_place:
                 pack_b(columns, depth, b_block, b_column, b_row, panels, buffer)
             for top in range(0, m, MC):
@@ -203,9 +212,9 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
                 for column in range(0, columns, strip):
                     width = min(strip, columns - column)
                     vectors = (width + lanes - 1) // lanes
-                    b_panel, b_step = b_block + column * item, b_row
+                    b_at, b_step = b_block + column // strip * b_panel, b_row
                     if not b_in_place:
-                        b_panel, b_step = panels + column * depth * item, width * item
+                        b_at, b_step = panels + column * depth * item, width * item
                     row = 0
                     while row < rows:
                         height = tile_height(rows - row)
@@ -228,7 +237,7 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
                             depth,
                             a_panel,
                             a_step,
-                            b_panel,
+                            b_at,
                             b_step,
                             c_tile,
                             c_row,

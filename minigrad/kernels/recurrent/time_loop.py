@@ -151,7 +151,7 @@ def _multiply_panels(rows, inner, columns, a, panels, c, plus, plus_row, part, p
     packed = address_of_array(buffer) + part * THREAD_BUFFER * item
     for column in range(0, columns, strip):
         width = min(strip, columns - column)
-        sizes, strides = (rows, width, inner), (inner * item, item, width * item, item, columns * item)
+        sizes, strides = (rows, width, inner), (inner * item, item, width * item, item, columns * item, 0)
         panel, target = panels + column * inner * item, c + column * item
         summand = plus + column * item if plus else 0
         call_at(piece, multiply_piece, (a, panel, target, sizes, strides, summand, plus_row, packed, buffer))

@@ -43,7 +43,6 @@ _NAMES = {
     "attention.paged_attention": ("paged_attention",),
     "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),
     "recurrent.linear_recurrence": ("linear_recurrence",),
-    "compiling.parallel": ("get_num_threads", "set_num_threads"),
     "optimizers.adam": ("adam_step",),
     "optimizers.clipping": ("squared_norm", "squared_norms", "scale_arrays"),
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN, NO_MASK, apply_mask
 from minigrad.kernels.attention.scaled_dot_product import as_heads, as_mask
-from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_indices, check_shape
+from minigrad.kernels.compiling.arguments import FLOATS, check_arrays, check_floats, check_indices, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_id, array_at
@@ -60,6 +60,8 @@ def paged_attention(
     >>> paged_attention(np.zeros((2, 1, 1, 1)), store, store, np.array([[0, 1], [2, 0]])).ravel()
     array([1.5, 2.5])
     """
+    if not type(query) is type(keys) is type(values) is type(table) is np.ndarray:
+        check_arrays(query=query, keys=keys, values=values, table=table)
     if not query.dtype == keys.dtype == values.dtype or query.dtype not in FLOATS:
         check_floats(query=query, keys=keys, values=values)
     batch, heads, queries, features = query.shape

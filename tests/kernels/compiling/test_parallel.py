@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from numba import cfunc, types
 
-from minigrad.kernels import get_num_threads, set_num_threads, softmax
+from minigrad.kernels import softmax
 from minigrad.kernels.compiling.atomic import atomic_add
 from minigrad.kernels.compiling.cores import MASK_BYTES, current_core, leave_core
+from minigrad.kernels.compiling.parallel import get_num_threads, set_num_threads
 from minigrad.kernels.compiling.thread_pool import ThreadPool, run_parts
 
 PRODUCT = """
@@ -81,7 +82,7 @@ def test_threads_start_when_a_large_kernel_needs_them():
     code = """
 from minigrad.kernels.compiling import parallel
 names = [thread.name for thread in threading.enumerate() if thread.name.startswith("minigrad")]
-print(names, kernels.get_num_threads())
+print(names, parallel.get_num_threads())
 """
     assert run(code, threads=3) == "['minigrad-1', 'minigrad-2'] 3"
     assert run(code, threads=1) == "[] 1"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad.kernels import get_num_threads, matmul, set_num_threads
+from minigrad.kernels import matmul
+from minigrad.kernels.compiling.parallel import get_num_threads, set_num_threads
 from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.products.blocking import IN_PLACE_COLUMNS_ALONG, KC, MC, NC
 from minigrad.kernels.products.plain import matmul as plain_matmul

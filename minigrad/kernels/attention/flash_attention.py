@@ -170,7 +170,7 @@ def backward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool, exac
     columns, tile = rounded(keys, strip), BACKWARD_QUERIES * BACKWARD_KEYS
     rows = (BACKWARD_QUERIES * size for size in (features, width, features, 1))
     own = (0, 0) if whole_heads else (keys * features, keys * width)
-    packed = (0, 0, 0)
+    packed: tuple[int, ...] = (0, 0, 0)
     if not exact:
         longest = max(BACKWARD_QUERIES, BACKWARD_KEYS, features, width)
         right = (BACKWARD_QUERIES * rounded(size, strip) for size in (features, width))

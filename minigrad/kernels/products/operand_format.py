@@ -33,14 +33,14 @@ UPPER = 0xFFFF0000  # where a float32 holds what bfloat16 keeps of it
 Vectors = Sequence[ir.Value]
 
 
-class _Bfloat16(ir.FloatType):
+class _Bfloat16(ir.FloatType):  # type: ignore[misc]  # llvmlite has no types
     """The element type of LLVM's bfloat16 instructions, which llvmlite has no name for."""
 
     def __str__(self) -> str:
         return "bfloat"
 
 
-_Bfloat16._create_instance()  # type: ignore[no-untyped-call]  # llvmlite keeps one object of each type
+_Bfloat16._create_instance()  # llvmlite keeps one object of each type
 
 
 class OperandFormat(NamedTuple):
@@ -63,7 +63,7 @@ class OperandFormat(NamedTuple):
 
 def operand_format(like: Any) -> OperandFormat:
     """The format of a Numba array type's elements, or of a pair: A's array type and B's."""
-    a, b = like.types if isinstance(like, types.BaseTuple) else (like, like)
+    a, b = like if isinstance(like, types.BaseTuple) else (like, like)
     return _FORMATS[a.dtype, b.dtype]
 
 

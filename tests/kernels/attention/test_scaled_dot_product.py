@@ -119,6 +119,17 @@ def test_values_that_bfloat16_holds_lose_nothing(queries, keys, features, width)
     np.testing.assert_allclose(logsumexp, reference(q, k, v, g, scale=0.125)[1], rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("queries", [11, 64, 260])
+@pytest.mark.parametrize("keys", [12, 31, 129, 260])
+def test_rounding_to_bfloat16_moves_results_by_a_few_of_its_units(rng, queries, keys, causal):
+    """In the mean: a wrong pair of summands anywhere would be an error of the size of the result."""
+    q, k, v, g = operands(rng, np.float32, 2, 4, 2, queries, keys, 17, 33)
+    found = computed(q, k, v, g, causal=causal, precision="bfloat16")
+    for one, other in zip(found, reference(q, k, v, g, causal=causal), strict=True):
+        assert np.linalg.norm(one - other) <= 8 * 2.0**-8 * np.linalg.norm(other)
+
+
 @pytest.mark.parametrize("queries", LENGTHS)
 @pytest.mark.parametrize("keys", [1, 16, 129, 300])
 def test_out_is_that_of_the_plain_loop(dtype, rng, queries, keys):

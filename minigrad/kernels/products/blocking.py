@@ -127,10 +127,10 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, pi
     if items % parts == 0 or items >= 4 * parts:
         first, last = items * part // parts, items * (part + 1) // parts
     else:
-        high = _pieces_of_rows(parts, m, n, strip)
+        high = pieces_of_rows(parts, m, n, strip)
         wide = parts // high
-        top, bottom = _bounds(m, TILE_ROWS, part // wide, high)
-        left, right = _bounds(n, strip, part % wide, wide)
+        top, bottom = bounds(m, TILE_ROWS, part // wide, high)
+        left, right = bounds(n, strip, part % wide, wide)
     plus = bias + left * item if bias else 0
     for index in range(first, last):
         a_at, b_at, c_at = a + top * a_row, b + left * b_column, c + top * c_row + left * item
@@ -146,7 +146,7 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, pi
 
 
 @kernel()
-def _pieces_of_rows(parts, m, n, strip):
+def pieces_of_rows(parts, m, n, strip):
     """Number of pieces of C's rows, its columns being cut into the rest: even first, then square to pack least."""
     row_tiles, column_tiles = (m + TILE_ROWS - 1) // TILE_ROWS, (n + strip - 1) // strip
     best, best_cost = 1, np.inf
@@ -161,7 +161,7 @@ def _pieces_of_rows(parts, m, n, strip):
 
 
 @kernel()
-def _bounds(size, step, index, count):
+def bounds(size, step, index, count):
     """Part ``index`` of ``count`` of a range, cut at multiples of ``step``."""
     steps = (size + step - 1) // step
     return min(size, steps * index // count * step), min(size, steps * (index + 1) // count * step)

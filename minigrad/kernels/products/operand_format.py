@@ -50,6 +50,7 @@ class OperandFormat(NamedTuple):
     lane: ir.Type = I32  # of B
     group: int = 1
     a_size: int = 4  # bytes of a group of A
+    along_k: tuple[bool, ...] = (False, True)  # how A lies in memory: neighbours of one column, of one row
     # Vectors whose products are added up: of A's group at an address, of a vector of B's lanes.
     broadcast: Callable[[Emitter, ir.Value], Vectors] = lambda emit, at: [emit.broadcast(emit.load_element(at))]
     widen: Callable[[Emitter, ir.Value], Vectors] = lambda emit, lanes: [lanes]
@@ -63,7 +64,7 @@ class OperandFormat(NamedTuple):
 
 def operand_format(like: Any) -> OperandFormat:
     """The format of a Numba array type's elements, or of a pair: A's array type and B's."""
-    a, b = like if isinstance(like, types.BaseTuple) else (like, like)
+    a, b = (like, like) if isinstance(like, types.Array) else like
     return _FORMATS[a.dtype, b.dtype]
 
 
@@ -135,6 +136,7 @@ def _pack_pairs_across(emit: Emitter, vectors: Vectors) -> ir.Value:
 _PAIRS = OperandFormat(
     FLOAT,
     group=2,
+    along_k=(False,),
     widen=_halves,
     pack_across=_pack_pairs_across,
     pack_along=_pack_pairs_along,
@@ -192,7 +194,7 @@ def _multiply_add_bytes(emit: Emitter, a: ir.Value, b: ir.Value, total: ir.Value
     return emit.call(f"llvm.x86.avx512.vpdpbusd.{8 * MACHINE.register_bytes}", total.type, [total, a, b])
 
 
-_QUADRUPLES = OperandFormat(I32, group=4, broadcast=lambda emit, at: [_broadcast_group(emit, at)])
+_QUADRUPLES = OperandFormat(I32, group=4, along_k=(True,), broadcast=lambda emit, at: [_broadcast_group(emit, at)])
 _INT8 = (
     _QUADRUPLES._replace(multiply_add=_multiply_add_bytes)
     if MACHINE.int8
@@ -207,9 +209,9 @@ _FORMATS = {
     (types.float32, types.float32): OperandFormat(FLOAT, FLOAT),
     (types.float64, types.float64): OperandFormat(ir.DoubleType(), ir.DoubleType(), a_size=8),
     (types.uint16, types.uint16): _BFLOAT16,
-    (types.float32, types.uint16): _PAIRS._replace(a_size=8, broadcast=_broadcast_floats(2)),
+    (types.float32, types.uint16): _PAIRS._replace(a_size=8, along_k=(True,), broadcast=_broadcast_floats(2)),
     (types.uint8, types.int8): _INT8,
     (types.float32, types.int8): OperandFormat(
-        FLOAT, group=4, a_size=16, broadcast=_broadcast_floats(4), widen=_bytes_as_floats
+        FLOAT, group=4, a_size=16, along_k=(True,), broadcast=_broadcast_floats(4), widen=_bytes_as_floats
     ),
 }

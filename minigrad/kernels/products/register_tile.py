@@ -50,10 +50,10 @@ class TileShape(NamedTuple):
         return ((self.rows * 16 + self.vectors) * 2 + self.along_k) * 2 + self.masked
 
 
-def tile_shapes() -> Iterator[TileShape]:
+def tile_shapes(form: OperandFormat) -> Iterator[TileShape]:
     for rows in ROW_STEPS:
         for vectors in (1, TILE_VECTORS):
-            for along_k in (False, True):
+            for along_k in form.along_k:
                 for masked in (False, True):
                     yield TileShape(rows, vectors, along_k, masked)
 
@@ -83,7 +83,7 @@ def multiply_tile(
             key,
             {
                 shape.key(): partial(builder.call, _tile_function(builder.module, form, shape), operands)
-                for shape in tile_shapes()
+                for shape in tile_shapes(form)
             },
         )
         return context.get_dummy_value()

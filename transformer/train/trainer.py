@@ -97,6 +97,8 @@ class Trainer:
         self._log: Log | None = None  # while it iterates
         self._logged = Member(0, "")  # of the log, by the last step
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        if not trained:
+            raise ValueError("model: expected weights to train, got none: they are frozen, or quantised for inference")
         self.parameter_names, self.parameters = list(trained), list(trained.values())
         self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
         self._selection = weight_selection(config)

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array, Tensor
+from minigrad.nn.quantized import QuantizedWeight
 from minigrad.ops.autocast import autocast, product_precision
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
@@ -68,7 +69,8 @@ fused_linear.name = "linear"
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     """Affine map ``input @ weightᵀ + bias``: (…, in), (out, in) and (out,) give (…, out).
 
-    A ``weight`` of shape (in,) gives (…); a ``bias`` of one number serves all features.
+    A ``weight`` of shape (in,) gives (…); a ``bias`` of one number serves all features. The weight may be quantised:
+    see :func:`minigrad.nn.quantize`.
 
     Raises:
         ValueError: the last axis of ``input`` is not as long as a row of ``weight``.
@@ -78,6 +80,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         tensor([1. , 3.5])
     """
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))):
+        if isinstance(weight, QuantizedWeight):
+            return weight.linear(*as_operands("bias", input=input, bias=bias))
         input, weight, bias = as_operands("bias", input=input, weight=weight, bias=bias)
     if weight.ndim == 2:
         return fused_linear(input, weight, bias, product_precision.get())

@@ -48,6 +48,7 @@ from .engine.grad_mode import (
 )
 from .engine.tensor import Tensor as Tensor
 from .io import load as load, save as save
+from .kernels.compiling.parallel import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 from .ops.aliases import (
     absolute as absolute,
     arccos as arccos,

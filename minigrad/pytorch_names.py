@@ -232,8 +232,6 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "set_default_dtype": "dtype= where a tensor is made",
         "get_default_dtype": "float32",
         "set_printoptions": "numpy.set_printoptions",
-        "set_num_threads": "numba.set_num_threads",
-        "get_num_threads": "numba.get_num_threads",
         "device": CPU,
         "cuda": CPU,
         "backends": CPU,

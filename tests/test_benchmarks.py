@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import __main__ as command
+from tests.benchmarks import __main__ as command, load
 from tests.benchmarks.agreement import disagreement
 from tests.benchmarks.frameworks import minigrad_side
 from tests.benchmarks.inputs import Heads, Integers, Normal, Padding, draw
@@ -33,6 +33,7 @@ QUICK = Effort(rounds=2, batch_seconds=0.001)
 TINY = Job("tiny", "softmax", "softmax", ("torch",), {"x": Normal((3, 5))}, ("x",), flops=60, bytes=300, terms=5)
 TINY_GPT = GPTSize(batch=2, context=8, layers=1, heads=2, width=8, vocabulary=11)
 TINY_SEQ2SEQ = Seq2SeqSize(layers=1, heads=2, width=8, vocabulary=13, tokens=16, lengths=(4, 8))
+TINY_TRANSLATOR = dataclasses.replace(TINY_SEQ2SEQ, vocabulary=300)
 LIMITS = Limits(one_thread_flops=5e9, flops=1e10, copy=1e9)
 
 
@@ -188,6 +189,15 @@ def test_sums_in_another_order_agree(rng: np.random.Generator) -> None:
 # Inputs
 
 
+def test_a_peer_of_less_precision_may_choose_otherwise() -> None:
+    ours = {"tokens": np.array([1, 2]), "score": np.array([-8.0], np.float32)}
+    theirs = {"tokens": np.array([1, 3]), "score": np.array([-8.2], np.float32)}
+    assert "tokens" in (disagreement(ours, theirs, terms=4) or "")
+    assert disagreement(ours, theirs, terms=4, roundoff=2**-8) is None
+    theirs["score"] += 2
+    assert "score: off by" in (disagreement(ours, theirs, terms=4, roundoff=2**-8) or "")
+
+
 def test_every_process_draws_the_same_numbers() -> None:
     given = {"x": Normal((2, 3)), "heads": Heads(2, 3, 4, 5), "ids": Integers((6,), 9), "mask": Padding(2, 8)}
     first, second = draw(given), draw(given)
@@ -207,7 +217,7 @@ def test_every_job_has_a_name_of_its_own_and_every_group_a_goal() -> None:
 
 @pytest.mark.peers
 @pytest.mark.parametrize(
-    "framework", [OURS, "numpy", *(pytest.param(name, marks=pytest.mark.peers) for name in ("torch", "compile", "jax"))]
+    "framework", [pytest.param(name, marks=pytest.mark.peers) if name != OURS else name for name in FRAMEWORKS]
 )
 def test_a_framework_has_the_operations_of_its_jobs(framework: str) -> None:
     wanted = {job.operation for job in JOBS if framework == OURS or framework in job.peers}
@@ -236,6 +246,7 @@ def test_parameters_are_counted_right() -> None:
     [
         ("train_gpt", {"size": TINY_GPT}),
         ("train_seq2seq", {"size": TINY_SEQ2SEQ, "dropout": 0.0}),
+        ("forward_seq2seq", {"size": TINY_SEQ2SEQ, "rows": 3}),
         ("clipped_adamw", {"size": TINY_GPT}),
         ("decode_gpt", {"size": TINY_GPT, "rows": 2, "new_tokens": 4}),
     ],
@@ -250,6 +261,22 @@ def test_models_are_the_same_in_pytorch(operation: str, options: dict[str, Any])
 @pytest.mark.peers
 def test_the_gpt_is_the_same_in_jax() -> None:
     ours, theirs = (side.train_gpt(TINY_GPT).results() for side in (minigrad_side, side_of("jax")))
+    assert disagreement(ours, theirs, terms=64) is None
+
+
+@pytest.mark.peers
+def test_the_encoder_decoder_is_the_same_in_onnxruntime() -> None:
+    ours, theirs = (side.forward_seq2seq(TINY_SEQ2SEQ, 3).results() for side in (minigrad_side, side_of("onnxruntime")))
+    assert disagreement(ours, theirs, terms=64) is None
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("beams", [1, 4])
+def test_translations_are_the_same_in_ctranslate2(rows: int, beams: int) -> None:
+    theirs = side_of("ctranslate2").translate(TINY_TRANSLATOR, rows, beams).results()
+    ours = minigrad_side.translate(TINY_TRANSLATOR, rows, beams).results()
+    assert ours["tokens"].shape == (rows, seq2seq.NEW_TOKENS)
     assert disagreement(ours, theirs, terms=64) is None
 
 
@@ -364,7 +391,7 @@ def test_an_unknown_name_is_one_line_and_status_2(capsys: pytest.CaptureFixture[
 
 def test_an_unknown_peer_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["softmax", "--peer", "torhc"]) == 2
-    assert capsys.readouterr().err == "benchmarks: unknown peer 'torhc'; there are numpy, torch, compile, jax\n"
+    assert capsys.readouterr().err == f"benchmarks: unknown peer 'torhc'; there are {', '.join(command.PEERS)}\n"
 
 
 def test_a_folder_that_is_not_there_is_noticed_before_anything_runs(
@@ -391,6 +418,14 @@ def test_the_command_measures_prints_and_saves(tmp_path: Path, capsys: pytest.Ca
     (job,) = json.loads(figures.read_text())["jobs"]
     assert set(job["sides"]) == {OURS, "numpy"}
     assert "product/nn/256x256x256" in capsys.readouterr().out
+
+
+def test_other_processes_compute_meanwhile_and_the_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with load.background_load(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.poll() is not None for process in processes)
+    show(Report(LIMITS, 2, [], {}, busy=2))
+    assert "beside 2 processes that compute" in capsys.readouterr().out
 
 
 def test_a_missing_peer_is_named_and_no_failure(

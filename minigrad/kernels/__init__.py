@@ -20,7 +20,8 @@ from minigrad.kernels.compiling.interrupts import uninterrupted
 _NAMES = {
     "products.matmul": ("matmul",),
     "products.quantized": ("quantize", "pack_quantized", "quantized_matmul"),
-    "rowwise.softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
+    "rowwise.softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp"),
+    "rowwise.top_k": ("top_k",),
     "rowwise.normalization": (
         "rms_norm",
         "rms_norm_backward",
@@ -40,8 +41,10 @@ _NAMES = {
     "elementwise.where": ("where",),
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
+    "attention.paged_attention": ("paged_attention",),
     "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),
     "recurrent.linear_recurrence": ("linear_recurrence",),
+    "compiling.parallel": ("get_num_threads", "set_num_threads"),
     "optimizers.adam": ("adam_step",),
     "optimizers.clipping": ("squared_norm", "squared_norms", "scale_arrays"),
 }

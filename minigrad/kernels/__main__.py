@@ -47,6 +47,9 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "scaled_dot_product_attention_backward": lambda: kernels.scaled_dot_product_attention_backward(
             heads, heads, heads, heads, heads, heads[..., :2]
         ),
+        "paged_attention": lambda: kernels.paged_attention(heads, x[:, None], x[:, None], np.array([[0, 1]])),
+        "logsumexp": lambda: kernels.logsumexp(x),
+        "top_k": lambda: kernels.top_k(x[None], 2),
         "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
         "adam_step": lambda: kernels.adam_step(*([x.copy()] for _ in range(4)), step=1, lr=0.1),
         "squared_norm": lambda: kernels.squared_norm([x]),
@@ -70,16 +73,16 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
 
 def half_precision(x: np.ndarray, heads: np.ndarray) -> dict[str, Callable[[], Any]]:
     """First calls of products with bfloat16 operands and with quantised weights, which there are of float32 alone."""
-    attention = partial(kernels.scaled_dot_product_attention_backward, *[heads] * 5, heads[..., :2])
-    quantized = {
-        name: lambda name=name: kernels.quantized_matmul(x, kernels.quantize(x, name))  # type: ignore[misc]
-        for name in ("int8", "int8-weights", "bfloat16")
-    }
+    weights = {name: partial(kernels.quantize, x, name) for name in ("int8", "int8-weights", "bfloat16")}
+    attention = partial(kernels.scaled_dot_product_attention, heads, heads, heads)
+    backward = partial(kernels.scaled_dot_product_attention_backward, *[heads] * 5, heads[..., :2])
     return {
         "matmul in bfloat16": lambda: kernels.matmul(x, x.T, precision="bfloat16"),
-        "attention in bfloat16": lambda: kernels.scaled_dot_product_attention(*[heads] * 3, precision="bfloat16"),
-        "its backward": lambda: attention(precision="bfloat16"),
-        **quantized,
+        "attention in bfloat16": lambda: attention(precision="bfloat16"),
+        "its backward": lambda: backward(precision="bfloat16"),
+        "quantize": weights["int8"],
+        "pack_quantized": lambda: kernels.pack_quantized(np.ones((2, 2), np.uint16), None, "bfloat16"),
+        "quantized_matmul": lambda: [kernels.quantized_matmul(x, weight()) for weight in weights.values()],
     }
 
 

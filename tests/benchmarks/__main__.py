@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.job import OURS, Job
+from tests.benchmarks.job import OURS, Job, Limits
 from tests.benchmarks.jobs import GOALS, select
+from tests.benchmarks.load import background_load
 from tests.benchmarks.measure import Crew, Effort, Measurement, measure
 from tests.benchmarks.peers import FRAMEWORKS, Worker, WorkerError, installed
 from tests.benchmarks.progress import Progress
@@ -33,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=_positive, default=_cores(), metavar="N", help="threads of each framework (%(default)s)"
     )
+    parser.add_argument(
+        "--busy", type=_count, default=0, metavar="N", help="other processes that compute meanwhile (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="save every figure")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw the roofline: .svg, .png or .pdf")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and do nothing else")
@@ -40,11 +44,15 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
+def _count(text: str, least: int = 0) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
     return value
+
+
+def _positive(text: str) -> int:
+    return _count(text, 1)
 
 
 def _cores() -> int:
@@ -81,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"benchmarks: {peer} is not installed", file=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers are ended on the way out
     try:
-        report = run(jobs, frameworks, options.threads, effort)
+        report = run(jobs, frameworks, options.threads, effort, options.busy)
     except WorkerError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -101,25 +109,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(measurement.errors for measurement in report.measurements) else 0
 
 
-def run(jobs: Sequence[Job], frameworks: Sequence[str], threads: int, effort: Effort) -> Report:
-    """Measure the machine's limits, then the jobs in their order; an interrupt keeps what was measured.
+def run(jobs: Sequence[Job], frameworks: Sequence[str], threads: int, effort: Effort, busy: int = 0) -> Report:
+    """Measure the jobs in their order, beside ``busy`` other processes, and the machine's limits before and after.
+
+    An interrupt keeps what was measured.
 
     Raises:
         WorkerError: the limits cannot be measured.
     """
     measurements: list[Measurement] = []
+    interrupted = False
     with Progress(len(jobs)) as progress:
         progress.tell("the machine's limits")
-        with Worker(OURS, threads) as worker:
-            limits = worker.ask("run", "measure_limits", threads)
-        with Crew(frameworks, threads) as crew:
-            try:
+        limits = _limits(threads)
+        try:
+            with background_load(busy), Crew(frameworks, threads) as crew:
                 for job in jobs:
                     progress.start(job.full_name)
                     measurements.append(measure(job, crew.for_job(job), effort, progress.tell))
-            except KeyboardInterrupt:
-                return Report(limits, threads, measurements, GOALS, interrupted=True)
-    return Report(limits, threads, measurements, GOALS)
+            progress.tell("the machine's limits")
+            limits = Limits(*map(max, limits, _limits(threads)))
+        except KeyboardInterrupt:
+            interrupted = True
+    return Report(limits, threads, measurements, GOALS, interrupted, busy)
+
+
+def _limits(threads: int) -> Limits:
+    with Worker(OURS, threads) as worker:
+        limits: Limits = worker.ask("run", "measure_limits", threads)
+        return limits
 
 
 if __name__ == "__main__":

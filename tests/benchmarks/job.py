@@ -28,6 +28,8 @@ class Job:
         flops: multiplications and additions that the job needs.
         bytes: memory traffic that the job needs, every array being read or written once.
         terms: how many numbers a result sums up, which says how far rounding errors may grow.
+        roundoff: the unit roundoff of peers that compute in less than the results' precision. What they choose may then
+            differ, so that of their results floating ones alone are compared.
         work: (count, unit) that one call gets done, such as tokens.
         fresh: start new processes for it, so that its memory starts from nothing.
         once: it takes so long that the first call is the measurement.
@@ -46,6 +48,7 @@ class Job:
     flops: float = 0.0
     bytes: float = 0.0
     terms: int = 1
+    roundoff: Mapping[str, float] = field(default_factory=dict)
     work: tuple[float, str] | None = None
     fresh: bool = False
     once: bool = False

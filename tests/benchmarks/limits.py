@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
-from minigrad.kernels.compiling.parallel import in_parallel, share
+from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import MACHINE, Emitter, element_of, lanes_of, loop
 from tests.benchmarks.job import Limits
 
@@ -28,6 +28,7 @@ REPEATS = 7
 
 def measure_limits(threads: int) -> Limits:
     """The best of a few attempts, for a limit is what was reached once."""
+    threads = min(threads, threads_for(COPY_BYTES))  # which starts them
     sums = np.zeros((threads, lanes_of(np.float32)), np.float32)
     flops = 2.0 * CHAINS * STEPS * lanes_of(np.float32)
     source, target = np.ones(COPY_BYTES // 4, np.float32), np.zeros(COPY_BYTES // 4, np.float32)

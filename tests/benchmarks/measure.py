@@ -9,6 +9,7 @@ from statistics import quantiles
 from typing import Any, Protocol, Self
 
 from tests.benchmarks.agreement import disagreement
+from tests.benchmarks.inputs import Array
 from tests.benchmarks.job import OURS, Job
 from tests.benchmarks.peers import Worker, WorkerError
 
@@ -105,13 +106,18 @@ def measure(job: Job, workers: Sequence[Asked], effort: Effort, tell: Callable[[
             results = worker.ask("results", job)
             if worker.framework == OURS:
                 ours = results
-            elif ours is not None and (difference := disagreement(ours, results, job.terms)):
+            elif ours is not None and (difference := _difference(job, worker, ours, results)):
                 side.error = f"{worker.framework} disagrees: {difference}"
         except WorkerError as error:
             side.error = str(error)
     if not job.once:
         _take_turns(job, workers, sides, effort, tell)
     return Measurement(job, sides)
+
+
+def _difference(job: Job, worker: Asked, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> str | None:
+    """The first difference that the peer's rounding does not explain."""
+    return disagreement(ours, theirs, job.terms, job.roundoff.get(worker.framework))
 
 
 def _take_turns(

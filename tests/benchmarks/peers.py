@@ -16,7 +16,11 @@ from typing import Any, Self
 from tests.benchmarks.job import OURS
 
 # The name of a framework, and the package it needs.
-FRAMEWORKS = {OURS: "minigrad", "numpy": "numpy", "torch": "torch", "compile": "torch", "jax": "jax"}
+FRAMEWORKS = {
+    OURS: "minigrad",
+    **{"numpy": "numpy", "torch": "torch", "compile": "torch", "jax": "jax"},
+    **{"onnxruntime": "onnxruntime", "ctranslate2": "ctranslate2", "ctranslate2_int8": "ctranslate2"},
+}
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -31,6 +31,7 @@ class Report:
     measurements: list[Measurement]
     goals: Mapping[str, Goal]
     interrupted: bool = False
+    busy: int = 0  # other processes that computed meanwhile
 
     def share(self, measurement: Measurement, framework: str = OURS) -> float | None:
         """The part of the machine's limit that a framework reached: of the arithmetic or of the memory, by the job."""
@@ -68,6 +69,7 @@ class Report:
         """Everything, ready for ``json.dump``; times in seconds, memory in bytes."""
         return {
             "machine": machine(self.threads),
+            "busy": self.busy,
             "limits": self.limits._asdict(),
             "jobs": [self._job_as_json(measurement) for measurement in self.measurements],
             "groups": self.groups(),
@@ -136,6 +138,7 @@ def show(report: Report) -> None:
     console.print(
         f"{report.threads} threads: {limits.flops / 1e9:.0f} GFLOP/s ({limits.one_thread_flops / 1e9:.0f} on one), "
         f"copies at {limits.copy / 1e9:.1f} GB/s read and written"
+        + (f"; beside {report.busy} processes that compute" if report.busy else "")
     )
     console.print(_jobs_table(report))
     if report.groups():

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from minigrad import kernels
 from transformer.decode.config import GenerationConfig
 from transformer.decode.hypothesis import Hypothesis, Text
 from transformer.decode.plan import Plan, checked
-from transformer.decode.processors import log_softmax
-from transformer.decode.protocol import Decoding, Ids, Scores
+from transformer.decode.processors import unchanged
+from transformer.decode.protocol import Decoding
 
 
 @dataclass
@@ -61,9 +62,11 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
     totals = np.zeros((len(history), 1))  # (sentences, beams): one beam to begin with, as more would be alike
     tokens = decoding.prompt
     for length in range(1, plan.new_tokens + 1):
-        of_model = log_softmax(checked(decoding.step(tokens)))
-        scores = totals.reshape(-1, 1) + plan.process(history, of_model)
-        places, values = highest(scores.reshape(len(sentences), -1), width)
+        logits, normalizer = checked(decoding.step(tokens))
+        scores, offset = logits, totals - normalizer.reshape(totals.shape)
+        if plan.process is not unchanged:
+            scores, offset = plan.process(history, logits - normalizer[:, None]), totals
+        values, places = kernels.top_k(scores.reshape(*totals.shape, -1), width, offset)
         row, token = np.divmod(places, scores.shape[1])
         row += totals.shape[1] * np.arange(len(sentences))[:, None]
 
@@ -73,7 +76,7 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
             r, t = int(row[sentence, rank]), int(token[sentence, rank])
             new = history[r, plan.prompt_length :].tolist()
             text = Text(plan.prompt(int(sentences[sentence])), new, known[r].tolist())
-            text.add(t, float(of_model[r, t]), plan.eos)
+            text.add(t, float(logits[r, t] - normalizer[r]), plan.eos)
             over[sentence, rank] |= plan.is_over(text)
             if over[sentence, rank] and rank < config.num_beams:
                 found[sentences[sentence]].add(values[sentence, rank] / config.penalty(length), text)
@@ -92,7 +95,8 @@ def beam_search(decoding: Decoding, plan: Plan) -> list[list[Hypothesis]]:
         sentences, totals = sentences[growing], totals[growing]
         kept, tokens = row[growing].ravel(), token[growing].reshape(-1, 1)
         history = np.concatenate([history[kept], tokens], axis=1)
-        known = np.concatenate([known[kept], of_model[kept[:, None], tokens]], axis=1)
+        newest = logits[kept, tokens[:, 0]] - normalizer[kept]
+        known = np.concatenate([known[kept], newest[:, None]], axis=1)
         decoding.reorder(kept)
     return [_returned(texts, row, plan) for row, texts in enumerate(found)]
 
@@ -106,12 +110,3 @@ def _returned(found: Found, row: int, plan: Plan) -> list[Hypothesis]:
             f"num_return_sequences: {wanted} asked for, but row {row} has {len(found.texts)} possible texts"
         )
     return [text.hypothesis(plan.reader) for _, text in found.texts[:wanted]]
-
-
-def highest(scores: Scores, count: int) -> tuple[Ids, Scores]:
-    """Top-k of (rows, n): indices and values (rows, ≤ count), in descending order. O(rows · n)."""
-    count = min(count, scores.shape[1])
-    places = np.sort(np.argpartition(scores, -count, axis=-1)[:, -count:], axis=-1)
-    values = np.take_along_axis(scores, places, -1)
-    order = np.argsort(-values, axis=-1, kind="stable")
-    return np.take_along_axis(places, order, -1), np.take_along_axis(values, order, -1)

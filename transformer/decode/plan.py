@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minigrad import kernels
 from transformer.decode.config import GenerationConfig
 from transformer.decode.hypothesis import Reader, Text
 from transformer.decode.processors import PADDING, Processor, ids_of, processors
@@ -82,19 +83,21 @@ def right_aligned(prompt: Ids, mask: Mask) -> Ids:
     return np.take_along_axis(np.where(mask, prompt, PADDING), order, 1)
 
 
-def checked(logits: npt.NDArray[Any]) -> Scores:
-    """Check logits (rows, V), and convert them to float64.
+def checked(logits: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Scores]:
+    """Check logits (rows, V); return them, and what to subtract for log-probabilities (rows,), in float64.
 
     Raises:
         ValueError: a row has a NaN or infinity, or is -inf everywhere.
     """
-    scores: Scores = np.asarray(logits, np.float64)
-    greatest = scores.max(-1)
-    if not np.isfinite(greatest).all():
-        row = int(np.flatnonzero(~np.isfinite(greatest))[0])
-        what = "-inf everywhere" if greatest[row] == -np.inf else f"{greatest[row]}"
+    if logits.dtype not in (np.float32, np.float64):
+        logits = np.asarray(logits, np.float64)
+    normalizer: Scores = kernels.logsumexp(logits)
+    if not np.isfinite(normalizer).all():
+        row = int(np.flatnonzero(~np.isfinite(normalizer))[0])
+        greatest = logits[row].max()
+        what = "-inf everywhere" if greatest == -np.inf else f"{greatest}"
         raise ValueError(f"logits: expected finite numbers, or some beside -inf; row {row} has {what}")
-    return scores
+    return logits, normalizer
 
 
 def _max_new_tokens(config: GenerationConfig, model: ModelConfig, prompt_length: int) -> int:

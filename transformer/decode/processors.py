@@ -26,7 +26,7 @@ def log_softmax(scores: Scores) -> Scores:
 
 
 def processors(config: GenerationConfig, eos: Sequence[int], prompt_length: int, new_tokens: int) -> Processor:
-    """Compose the processors that ``config`` asks for.
+    """Compose the processors that ``config`` asks for; :func:`unchanged` where it asks for none.
 
     Args:
         config: the settings; those of sampling apply with ``do_sample``.
@@ -59,7 +59,12 @@ def processors(config: GenerationConfig, eos: Sequence[int], prompt_length: int,
             scores = processor(history, scores)
         return scores
 
-    return process
+    return process if wanted else unchanged
+
+
+def unchanged(history: Ids, scores: Scores) -> Scores:
+    """Scores as they are."""
+    return scores
 
 
 def _sampling(config: GenerationConfig) -> list[tuple[object, Processor]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from transformer.decode.hypothesis import Text
 from transformer.decode.plan import Plan, checked
-from transformer.decode.processors import log_softmax
+from transformer.decode.processors import unchanged
 from transformer.decode.protocol import Decoding, Ids, Mask, Scores
 
 Choose = Callable[[Ids, Scores], Ids]  # (rows,) which texts they are, (rows, V) scores, to (rows,) tokens
@@ -36,7 +36,8 @@ def sampler(seed: int | None, input_ids: Ids, mask: Mask) -> Choose:
 
     def choose(rows: Ids, scores: Scores) -> Ids:
         draws = np.array([generators[row].random() for row in rows.tolist()])
-        cumulative = np.exp(scores - scores.max(-1, keepdims=True)).cumsum(-1)
+        exact = scores.astype(np.float64, copy=False)
+        cumulative = np.exp(exact - exact.max(-1, keepdims=True)).cumsum(-1)
         # Strictly above, so that a token without probability, which adds nothing, is never the first above the draw.
         return np.argmax(cumulative > draws[:, None] * cumulative[:, -1:], axis=-1)
 
@@ -48,19 +49,19 @@ def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose)
 
     A text that has ended leaves the batch, so that each step costs the rows that still grow.
     """
-    logits = checked(decoding.step(decoding.prompt))
+    logits, normalizer = checked(decoding.step(decoding.prompt))
     history, rows = plan.history, np.arange(len(texts))
     if len(texts) > len(history):
         # The prompt was read once for all the texts that follow it.
         origin = rows * len(history) // len(texts)
         decoding.reorder(origin)
-        logits, history = logits[origin], history[origin]
+        logits, normalizer, history = logits[origin], normalizer[origin], history[origin]
     for new in range(1, plan.new_tokens + 1):
-        scores = plan.process(history, logits)
+        scores = logits if plan.process is unchanged else plan.process(history, logits.astype(np.float64))
         if (silent := rows[scores.max(-1) == -np.inf]).size:
             raise plan.nothing_allowed(int(silent[0]))
         tokens = choose(rows, scores)
-        of_model = log_softmax(logits)[np.arange(len(rows)), tokens]
+        of_model = logits[np.arange(len(rows)), tokens] - normalizer
         for row, token, value in zip(rows.tolist(), tokens.tolist(), of_model.tolist(), strict=True):
             texts[row].add(token, value, plan.eos)
         yield
@@ -71,4 +72,4 @@ def write(decoding: Decoding, texts: Sequence[Text], plan: Plan, choose: Choose)
             decoding.reorder(growing)
             rows, history, tokens = rows[growing], history[growing], tokens[growing]
         history = np.concatenate([history, tokens[:, None]], axis=1)
-        logits = checked(decoding.step(tokens[:, None]))
+        logits, normalizer = checked(decoding.step(tokens[:, None]))

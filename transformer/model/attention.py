@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import Tensor, kernels, nn
 from minigrad.nn import functional as F
-from transformer.model.cache import KeyValueCache
+from transformer.model.cache import KeyValueCache, Paged, dense
 from transformer.model.positions import rotate
+
+FEW_QUERIES = 16  # reading paged keys where they stand, for one query at a time, costs less than copying them
 
 
 class Visibility(NamedTuple):
@@ -45,22 +47,30 @@ class ScaledDotProductAttention(nn.Module):
         self.dropout = dropout
         self.scale = scale
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility | Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, key: Tensor | Paged, value: Tensor | Paged, visible: Visibility | Tensor | None = None
+    ) -> Tensor:
         """Attend: queries (B, H, Q, D), keys and values (B, G, K, D) to (B, H, Q, D).
 
         Each of the G heads of keys and values serves H / G heads of queries. ``visible`` may be a mask alone: boolean,
-        True means *may attend*. A query that may attend to nothing gets zeros.
+        True means *may attend*. A query that may attend to nothing gets zeros. Paged keys are a cache's.
         """
         return self._attend(query, key, value, visible, self.dropout if self.training else 0.0)
 
-    def weights(self, query: Tensor, key: Tensor, visible: Visibility | Tensor | None) -> Tensor:
+    def weights(self, query: Tensor, key: Tensor | Paged, visible: Visibility | Tensor | None) -> Tensor:
         """Attention weights (B, H, Q, K), computed as the attention over unit vectors as values."""
+        key = dense(key)
         *lead, keys, _ = key.shape
         units = mg.broadcast_to(mg.eye(keys, dtype=key.dtype), (*lead, keys, keys))
         return self._attend(query, key, units, visible, 0.0)
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, visible: Visibility | Tensor | None, dropout: float
+        self,
+        query: Tensor,
+        key: Tensor | Paged,
+        value: Tensor | Paged,
+        visible: Visibility | Tensor | None,
+        dropout: float,
     ) -> Tensor:
         mask, causal, bias = visible if isinstance(visible, Visibility) else Visibility(visible)
         if mask is not None and mask.dtype != mg.bool:
@@ -68,6 +78,10 @@ class ScaledDotProductAttention(nn.Module):
         if bias is not None:
             bias = bias.astype(query.dtype)
             mask = bias if mask is None else mg.where(mask, bias, -mg.inf)
+        if isinstance(key, Paged) and isinstance(value, Paged) and query.shape[2] <= FEW_QUERIES:
+            arrays = query.data, key.store, value.store, key.table, None if mask is None else mask.data
+            return Tensor(kernels.paged_attention(*arrays, scale=self.scale))
+        key, value = dense(key), dense(value)
         grouped = query.shape[1] != key.shape[1]
         return F.scaled_dot_product_attention(query, key, value, mask, dropout, causal, self.scale, grouped)
 
@@ -135,18 +149,22 @@ class MultiHeadAttention(nn.Module):
         new = None
         if memory is not None:
             new = (self._split(self.key(memory), rotation), self._split(self.value(memory)))
-        if cache is not None:
-            new = cache.extend(new)
-        if new is None:
+        attended = new if cache is None else cache.extend(new)
+        if attended is None:
             raise ValueError("memory: expected positions to attend to, got None without a cache")
-        context = self.attend(q, *new, visible)  # (B, H, Q, D)
+        context = self.attend(q, *attended, visible)  # (B, H, Q, D)
         batch, heads, length, width = context.shape
-        return self.output(context.transpose(0, 2, 1, 3).reshape(batch, length, heads * width))
+        context = context if length == 1 else context.transpose(0, 2, 1, 3)
+        return self.output(context.reshape(batch, length, heads * width))
 
     def _split(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
         """Split heads, (B, T, H·D) to (B, H, T, D), and rotate them."""
         batch, length, width = x.shape
-        x = x.reshape(batch, length, width // self.d_k, self.d_k).transpose(0, 2, 1, 3)
+        heads = width // self.d_k
+        if length == 1:  # as at each step of decoding: nothing to transpose
+            x = x.reshape(batch, heads, 1, self.d_k)
+        else:
+            x = x.reshape(batch, length, heads, self.d_k).transpose(0, 2, 1, 3)
         return x if rotation is None else rotate(x, rotation)
 
 

@@ -107,7 +107,7 @@ def scaled_dot_product_attention_backward(
     shapes = ((batch, queries, heads, features), (batch, keys, groups, features), (batch, keys, groups, width))
     gradients = [np.zeros(shape, query.dtype).transpose(0, 2, 1, 3) for shape in shapes]
     if normalizer.size:
-        given = (_as_heads(g), _as_heads(out))
+        given = (as_heads(g), as_heads(out))
         call.run(backward, backward_regions, 3, (*given, *gradients), np.ascontiguousarray(normalizer))
     return call.restored(gradients[0]), call.restored(gradients[1]), call.restored(gradients[2])
 
@@ -160,7 +160,7 @@ class _Call(NamedTuple):
             and query.shape[-3:-2] >= key.shape[-3:-2] == value.shape[-3:-2]  # as many heads or more
         ):
             query, key, value, lead = _broadcast(query, key, value)
-        q, k, v = (_as_heads(query), _as_heads(key), _as_heads(value))
+        q, k, v = (as_heads(query), as_heads(key), as_heads(value))
         batch, heads, queries, features = q.shape
         groups, keys, width = v.shape[1:]
         if heads % groups if groups else heads:
@@ -168,7 +168,7 @@ class _Call(NamedTuple):
         kind = NO_MASK
         if mask is not None:
             kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
-            mask = _as_mask(mask, (*lead, heads, queries, keys), q.dtype)
+            mask = as_mask(mask, (*lead, heads, queries, keys), q.dtype)
         scale = features**-0.5 if scale is None else scale
         return cls(
             lead,
@@ -215,7 +215,7 @@ class _Call(NamedTuple):
         return array.reshape(*self.lead, *array.shape[1:]) if self.ndim > 2 else array[0, 0]
 
 
-def _as_heads(array: np.ndarray) -> np.ndarray:
+def as_heads(array: np.ndarray) -> np.ndarray:
     """(batch, heads, length, features), the features being neighbours."""
     if array.ndim != 4:
         array = array.reshape(-1, *array.shape[-3:]) if array.ndim > 4 else array[(None,) * (4 - array.ndim)]
@@ -238,7 +238,7 @@ def _broadcast(*arrays: np.ndarray) -> tuple[Any, ...]:
     return *wide, lead
 
 
-def _as_mask(mask: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+def as_mask(mask: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """(batch, heads, Q, K) with neighbouring keys, of booleans or the dtype of the scores; repeated, not copied."""
     if mask.dtype.kind not in "bf":
         raise TypeError(f"mask must be boolean or floating; got {mask.dtype}")
@@ -251,4 +251,4 @@ def _as_mask(mask: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
         mask = np.broadcast_to(mask, shape)
     except ValueError:
         raise ValueError(f"mask must broadcast to {shape}; got {mask.shape}") from None
-    return _as_heads(mask)
+    return as_heads(mask)

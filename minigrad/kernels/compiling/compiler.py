@@ -40,11 +40,11 @@ SUMS = frozenset({"reassoc", "nsz", "contract"})
 intrinsic: Any = numba.extending.intrinsic
 
 
-def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[..., Any]], Any]:
+def kernel(*, fastmath: frozenset[str] = frozenset(), nogil: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function with Numba, keeping the machine code in the user's cache folder.
 
-    The GIL stays held (no ``nogil``): two kernels never run at once, so they share threads and workspaces without locks
-    (see ``parallel.py``).
+    The GIL stays held, unless ``nogil`` says otherwise: two kernels never run at once, so they share threads and
+    workspaces without locks (see ``parallel.py``).
 
     The cache folder is ``MINIGRAD_CACHE_DIR``, else ``NUMBA_CACHE_DIR``, else the platform's place for caches. Code
     that is damaged there is compiled anew. Where nothing can be written, or the disk is full, what is there is used,
@@ -56,7 +56,10 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        compiled: Any = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=bool(fastmath))(function)
+        inline = bool(fastmath)
+        compiled: Any = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=inline, nogil=nogil)(
+            function
+        )
         if folder is not None:
             compiled._cache = CodeCache(function, folder, _say_uncached)
         compiled.compile = _deferring_interrupts(compiled.compile)

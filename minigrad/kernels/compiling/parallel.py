@@ -1,8 +1,7 @@
-"""Parallel execution: the parts of a kernel on Numba's thread pool.
+"""Parallel execution: the parts of a kernel on the threads of ``thread_pool.py``, the number of which a user may set.
 
-Numba's own parallel loops take a second each to compile, and they release the GIL while they run: another Python thread
-could then start a loop too, which Numba's workqueue threading layer answers with an abort, and which would overwrite
-the first one's workspace. ``in_parallel`` calls the same thread pool and keeps the GIL.
+Numba's own parallel loops take a second each to compile, wait for every thread, and release the GIL while they run:
+another Python thread could start one too, and overwrite the first one's workspace. ``in_parallel`` keeps the GIL.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -10,18 +9,20 @@ the first one's workspace. ``in_parallel`` calls the same thread pool and keeps 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import get_num_threads, types
+from numba import config, types
 from numba.core import cgutils
-from numba.np.ufunc import parallel
 
+from minigrad.kernels.compiling.arguments import check_integers
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
+from minigrad.kernels.compiling.linking import entry_of
 from minigrad.kernels.compiling.memory import keep_freed_memory
-from minigrad.kernels.compiling.vector import I64, loop
+from minigrad.kernels.compiling.thread_pool import ThreadPool, run_parts
+from minigrad.kernels.compiling.vector import I64
 
 POINTER = ir.IntType(8).as_pointer()
 
@@ -30,20 +31,49 @@ POINTER = ir.IntType(8).as_pointer()
 PARALLEL_WORK = 1 << 19
 
 keep_freed_memory()
-get_num_threads()  # starts the threads, and tells LLVM where to find them before any kernel is loaded
-# What get_num_threads() calls once it has made sure, behind a lock, that the threads run
-_number_of_threads = parallel._get_num_threads  # type: ignore[attr-defined]  # made when they start
-_POOL_PROCESS = os.getpid()
+_pool = ThreadPool(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set by the environment
+_threads = _pool.threads
+# The names by which kernels, which may come from the cache, find both in this process
+llvm.add_symbol("minigrad_thread_pool", _pool.address)
+llvm.add_symbol("minigrad_run_parts", entry_of(run_parts, (types.int64,) * 4))
+
+
+def get_num_threads() -> int:
+    """Number of threads that large kernels run on: what :func:`set_num_threads` set, at first one for each core.
+
+    >>> get_num_threads() >= 1
+    True
+    """
+    return _threads
+
+
+def set_num_threads(threads: int) -> None:
+    """Set the number of threads that large kernels run on.
+
+    Args:
+        threads: from 1 to the number at the start, which is that of the cores, or the environment's NUMBA_NUM_THREADS.
+
+    Raises:
+        TypeError: ``threads`` is no integer.
+        ValueError: it is out of range.
+
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(_pool.threads)
+    """
+    global _threads
+    check_integers(threads=threads)
+    if not 1 <= threads <= _pool.threads:
+        raise ValueError(
+            f"threads must be from 1 to {_pool.threads}; got {threads} (for more, start with NUMBA_NUM_THREADS set)"
+        )
+    _threads = int(threads)
 
 
 def threads_for(work: int) -> int:
-    """Number of threads for ``work`` multiply-adds: one where waking more costs more than it gains.
-
-    One also in a forked child, for threads do not survive a fork.
-    """
-    if work <= PARALLEL_WORK or os.getpid() != _POOL_PROCESS:
-        return 1
-    return int(_number_of_threads())
+    """Number of threads for ``work`` multiply-adds: one where waking more costs more than it gains."""
+    return _threads if work > PARALLEL_WORK and _threads > 1 and _pool.ready() else 1
 
 
 @kernel()
@@ -71,42 +101,34 @@ def in_parallel(typingctx, parts, worker, arguments):
 
         given = cgutils.pack_struct(builder, [parts, *cgutils.unpack_tuple(builder, packed)])
         task = _task(builder.module, given.type, run)
-        # The operand is an array of single bytes at address 0, so that the address of an element is its number.
-        places = [ir.Constant(POINTER, None), parts, ir.Constant(I64, 1), given]
-        operands, counts, strides, data = (cgutils.alloca_once_value(builder, value) for value in places)
-        loop_arguments = [operands, counts, strides, builder.bitcast(data, POINTER)]
+        data = builder.bitcast(cgutils.alloca_once_value(builder, given), POINTER)
         with builder.if_else(builder.icmp_signed("==", parts, ir.Constant(I64, 1))) as (alone, together):
             with alone:
-                builder.call(task, loop_arguments)
+                builder.call(task, [data, ir.Constant(I64, 0)])
             with together:
-                _call_pool(builder, [task, *loop_arguments], parts)
+                _call_pool(builder, task, data, parts)
         return context.get_dummy_value()
 
     return types.void(types.int64, worker, arguments), generate
 
 
 def _task(module: ir.Module, given_type: ir.Type, run: Callable[..., None]) -> ir.Function:
-    """A task of the thread pool: the inner loop of a NumPy ufunc whose one operand is the first part's number."""
-    kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer(), I64.as_pointer(), I64.as_pointer(), POINTER])
+    """A task of the thread pool."""
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, I64])
     task = ir.Function(module, kind, module.get_unique_name("task"))
     task.linkage = "internal"
-    operands, counts, _, data = task.args
+    data, part = task.args
     builder = ir.IRBuilder(task.append_basic_block("entry"))
-    given = cgutils.unpack_tuple(builder, builder.load(builder.bitcast(data, given_type.as_pointer())))
-
-    def step(values: list[ir.Value]) -> list[ir.Value]:
-        run(builder, values[0], given)
-        return [builder.add(values[0], ir.Constant(I64, 1))]
-
-    loop(builder, builder.load(counts), [builder.ptrtoint(builder.load(operands), I64)], step)
+    run(builder, part, cgutils.unpack_tuple(builder, builder.load(builder.bitcast(data, given_type.as_pointer()))))
     builder.ret_void()
     return task
 
 
-def _call_pool(builder: ir.IRBuilder, pointers: Sequence[ir.Value], parts: ir.Value) -> None:
-    """Call the entry of Numba's threading layers as Numba does for a parallel ufunc, but with the GIL held."""
-    entry_type = ir.FunctionType(ir.VoidType(), [POINTER] * 5 + [I64] * 3)
-    entry = cgutils.get_or_insert_function(builder.module, entry_type, "numba_parallel_for")
-    inner_dimensions, operand_count = ir.Constant(I64, 0), ir.Constant(I64, 1)
-    arguments = [builder.bitcast(pointer, POINTER) for pointer in pointers]
-    builder.call(entry, [*arguments, inner_dimensions, operand_count, parts])
+def _call_pool(builder: ir.IRBuilder, task: ir.Value, data: ir.Value, parts: ir.Value) -> None:
+    """Call ``run_parts`` in Numba's calling convention, whose first arguments are places for a result and an error."""
+    entry_type = ir.FunctionType(ir.IntType(32), [POINTER, POINTER, I64, I64, I64, I64])
+    entry = cgutils.get_or_insert_function(builder.module, entry_type, "minigrad_run_parts")
+    pool = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []), "minigrad_thread_pool")
+    places = [builder.bitcast(cgutils.alloca_once(builder, POINTER), POINTER) for _ in range(2)]
+    given = [builder.ptrtoint(value, I64) for value in (pool, task, data)]
+    builder.call(entry, [*places, *given, parts])

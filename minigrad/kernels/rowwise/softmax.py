@@ -1,4 +1,4 @@
-"""Softmax and its logarithm along one axis, and their gradients.
+"""Softmax and its logarithm along one axis, their gradients, and the logarithm of the sum.
 
 A row is processed while it is in cache: its maximum, its exponentials and their sum, then the scaling.
 """
@@ -141,6 +141,54 @@ def _log_softmax_rows(part, parts, x, y):
         logarithm = math.log(total)
         for i in range(n):
             target[i] = log_weight(source[i], top, logarithm)
+
+
+def logsumexp(x: np.ndarray) -> np.ndarray:
+    """log(sum(exp(x))) along the last axis in float64: what a log-softmax subtracts, where few of its entries are read.
+
+    A row that is -inf throughout gives -inf, one with +inf gives +inf, one with NaN gives NaN.
+
+    Args:
+        x: (..., n), float32 or float64, n at least 1.
+
+    Returns:
+        A new array (...), float64.
+
+    Raises:
+        TypeError: ``x`` is neither float32 nor float64.
+        ValueError: ``x`` has no axis, or nothing along it.
+
+    >>> logsumexp(np.zeros((2, 4))).round(3)
+    array([1.386, 1.386])
+    """
+    check_floats(x=x)
+    if not x.ndim or not x.shape[-1]:
+        raise ValueError(f"x must have at least one entry in a row; got shape {x.shape}")
+    result = np.empty(x.shape[:-1])
+    if result.size:
+        _logsumexp(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), result.reshape(-1), threads_for(WORK * x.size))
+    return result
+
+
+@kernel()
+def _logsumexp(x, y, parts):
+    in_parallel(parts, _logsumexp_rows, (x, y))
+
+
+@kernel(fastmath=SUMS)
+def _logsumexp_rows(part, parts, x, y):
+    # x: (rows, n); y: (rows,)
+    first, last = share(len(x), part, parts)
+    for row in range(first, last):
+        source = x[row]
+        top = np.float64(row_max(source))
+        if math.isinf(top):
+            y[row] = top + 0 * _at_infinity(source, top)
+            continue
+        total = 0.0
+        for i in range(len(source)):
+            total += exp_nonpositive(np.float64(source[i]) - top)
+        y[row] = top + math.log(total)
 
 
 def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:

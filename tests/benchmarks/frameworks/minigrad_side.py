@@ -15,17 +15,19 @@ from tests.benchmarks import inputs, startup
 from tests.benchmarks.job import Program
 from tests.benchmarks.limits import measure_limits
 from tests.benchmarks.models.minigrad_gpt import decode_gpt, train_gpt
-from tests.benchmarks.models.minigrad_seq2seq import train_seq2seq
+from tests.benchmarks.models.minigrad_seq2seq import forward_seq2seq, train_seq2seq, translate
 from tests.benchmarks.models.minigrad_training import clipped_adamw
 
 __all__ = [
     "clipped_adamw",
     "decode_gpt",
     "first_step",
+    "forward_seq2seq",
     "import_package",
     "measure_limits",
     "train_gpt",
     "train_seq2seq",
+    "translate",
 ]
 
 import_package = partial(startup.import_package, "minigrad")

@@ -13,10 +13,18 @@ from torch.nn import functional as F
 from tests.benchmarks import inputs, startup
 from tests.benchmarks.job import Program
 from tests.benchmarks.models.torch_gpt import decode_gpt, train_gpt
-from tests.benchmarks.models.torch_seq2seq import train_seq2seq
+from tests.benchmarks.models.torch_seq2seq import forward_seq2seq, train_seq2seq
 from tests.benchmarks.models.torch_training import clipped_adamw
 
-__all__ = ["clipped_adamw", "decode_gpt", "first_step", "import_package", "train_gpt", "train_seq2seq"]
+__all__ = [
+    "clipped_adamw",
+    "decode_gpt",
+    "first_step",
+    "forward_seq2seq",
+    "import_package",
+    "train_gpt",
+    "train_seq2seq",
+]
 
 import_package = partial(startup.import_package, "torch")
 first_step = partial(startup.first_step, "torch")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.benchmarks.job import Goal, Job
 from tests.benchmarks.models.gpt import SIZES
-from tests.benchmarks.models.seq2seq import Seq2SeqSize
+from tests.benchmarks.models.seq2seq import NEW_TOKENS as TRANSLATED, Seq2SeqSize
 
 GOALS = {
     "optimizer": Goal({"torch": 1.5}),
@@ -15,6 +15,8 @@ GOALS = {
     "gpt-medium": Goal({"torch": 1.5, "compile": 1.3}),
     "encoder-decoder": Goal({"torch": 1.5}),
     "decoding": Goal({"torch": 3.0}),
+    "forward": Goal({"torch": 1.0, "onnxruntime": 1.0}),
+    "translation": Goal({"ctranslate2": 1.3}),
     "import": Goal(),
     "first-step-warm": Goal(),
     "first-step-cold": Goal(),
@@ -90,6 +92,30 @@ def _decoding() -> Iterator[Job]:
         )
 
 
+def _translation() -> Iterator[Job]:
+    size = Seq2SeqSize.base()
+    yield Job(
+        "forward",
+        "translator-base/batch-16",
+        "forward_seq2seq",
+        ("torch", "onnxruntime"),
+        options={"size": size, "rows": 16},
+        terms=size.width * size.layers,
+        work=(16 * TRANSLATED, "tokens"),
+    )
+    for beams, rows in ((1, 1), (1, 16), (4, 1), (4, 16)):
+        yield Job(
+            "translation",
+            f"base/beam-{beams}/batch-{rows}",
+            "translate",
+            ("ctranslate2", "ctranslate2_int8"),
+            options={"size": size, "rows": rows, "beams": beams},
+            terms=size.width * size.layers,
+            roundoff={"ctranslate2_int8": 2.0**-8},
+            work=(rows * TRANSLATED, "tokens"),
+        )
+
+
 def _starting() -> Iterator[Job]:
     yield Job("import", "package", "import_package", ("numpy", "torch", "jax"), seconds_goal=0.2)
     for cold in (False, True):
@@ -104,4 +130,4 @@ def _starting() -> Iterator[Job]:
         )
 
 
-JOBS = [*_optimizer(), *_training(), *_encoder_decoder(), *_decoding(), *_starting()]
+JOBS = [*_optimizer(), *_training(), *_encoder_decoder(), *_decoding(), *_translation(), *_starting()]

@@ -7,13 +7,15 @@ from functools import partial
 
 import numpy as np
 
-from minigrad import Tensor
+from minigrad import Tensor, no_grad
+from tests.benchmarks.inputs import Array
 from tests.benchmarks.job import Program
 from tests.benchmarks.models import seq2seq
 from tests.benchmarks.models.minigrad_training import training
 from tests.benchmarks.models.seq2seq import Seq2SeqSize
 from transformer import Transformer, TransformerConfig
 from transformer.data.batches import IGNORED, Batch
+from transformer.decode import Hypothesis, generate
 from transformer.train import batch_loss
 
 
@@ -48,3 +50,40 @@ def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
         for source, target_in, target_out in seq2seq.batches(size)
     ]
     return training(model, losses)
+
+
+def endless_model(size: Seq2SeqSize) -> Transformer:
+    """The model of translations."""
+    model = model_of(size, dropout=0.0)
+    model.load_state_dict(seq2seq.endless_weights(size))
+    model.eval()
+    return model
+
+
+def translate(size: Seq2SeqSize, rows: int, beams: int) -> Program:
+    """Translation of a batch."""
+    model, source = endless_model(size), seq2seq.source(size, rows)
+
+    def call() -> list[Hypothesis]:
+        return generate(model, source, num_beams=beams, max_new_tokens=seq2seq.NEW_TOKENS)
+
+    def results() -> dict[str, Array]:
+        found = call()
+        return {
+            "tokens": np.array([text.ids for text in found]),
+            "log-probabilities": np.array([text.log_probability for text in found], np.float32),
+        }
+
+    return Program(call, results)
+
+
+def forward_seq2seq(size: Seq2SeqSize, rows: int) -> Program:
+    """Logits of all target tokens at once."""
+    model, source, target = endless_model(size), seq2seq.source(size, rows), seq2seq.target(size, rows)
+
+    def call() -> Tensor:
+        with no_grad():
+            logits: Tensor = model(source, target)
+            return logits
+
+    return Program(call, lambda: {"logits": call().numpy()})

@@ -15,6 +15,8 @@ from tests.benchmarks.models.weights import Weights
 
 PAD, BOS, EOS = 0, 1, 2
 LABEL_SMOOTHING = 0.1
+SOURCE_TOKENS, NEW_TOKENS = 20, 32  # of a translation
+LONGEST = 64  # positions
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Seq2SeqSize:
     vocabulary: int = 8192
     tokens: int = 4096
     lengths: tuple[int, ...] = (16, 32, 64)
+
+    @classmethod
+    def base(cls) -> Seq2SeqSize:
+        """The base model of "Attention Is All You Need", Table 3, with a smaller vocabulary."""
+        return cls(layers=6, heads=8, width=512, vocabulary=8000)
 
     @property
     def inner(self) -> int:
@@ -65,6 +72,31 @@ def weights(size: Seq2SeqSize) -> Weights:
             found.add_linear(f"{prefix}.feed_forward.contract", size.inner, size.width)
             found.add_norm(f"{prefix}.feed_forward_residual.norm", size.width)
     return found
+
+
+def endless_weights(size: Seq2SeqSize) -> Weights:
+    """Weights of a model that never ends a text: the logit of the end is 0, and never among the highest."""
+    found = weights(size)
+    found["encoder.tokens.weight"][EOS] = 0
+    return found
+
+
+def positions(length: int, width: int) -> Array:
+    """Sinusoidal positions (length, width), float32: "Attention Is All You Need", section 3.5."""
+    angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(0, width, 2) / width)
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, width).astype(np.float32)
+
+
+def source(size: Seq2SeqSize, rows: int) -> Array:
+    """Sources (rows, SOURCE_TOKENS) of a translation, without padding."""
+    return np.random.default_rng(SEED).integers(EOS + 1, size.vocabulary, (rows, SOURCE_TOKENS))
+
+
+def target(size: Seq2SeqSize, rows: int) -> Array:
+    """Decoder inputs (rows, NEW_TOKENS) of a forward pass."""
+    ids = np.random.default_rng(SEED + 1).integers(EOS + 1, size.vocabulary, (rows, NEW_TOKENS))
+    ids[:, 0] = BOS
+    return ids
 
 
 def batches(size: Seq2SeqSize) -> Iterator[tuple[Array, Array, Array]]:

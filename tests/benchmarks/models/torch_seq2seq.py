@@ -93,7 +93,7 @@ class Seq2Seq(nn.Module):
         self.encoder = Stack([EncoderLayer(size, dropout) for _ in range(size.layers)])
         self.encoder.tokens = nn.Embedding(size.vocabulary, size.width)  # one matrix, of the decoder and the output too
         self.decoder = Stack([DecoderLayer(size, dropout) for _ in range(size.layers)])
-        self.positions = sinusoidal(max(size.lengths), size.width)
+        self.positions = torch.from_numpy(seq2seq.positions(seq2seq.LONGEST, size.width))
         self.dropout = dropout
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
@@ -105,12 +105,6 @@ class Seq2Seq(nn.Module):
     def _embedded(self, ids: Tensor) -> Tensor:
         scaled = self.encoder.tokens(ids) * self.encoder.tokens.embedding_dim**0.5
         return F.dropout(scaled + self.positions[: ids.shape[1]], self.dropout)
-
-
-def sinusoidal(length: int, width: int) -> Tensor:
-    """(length, width) of "Attention Is All You Need", section 3.5."""
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width)
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1).float()
 
 
 def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
@@ -128,3 +122,17 @@ def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
 
     batches = [map(torch.from_numpy, batch) for batch in seq2seq.batches(size)]
     return training(model, [partial(loss_of, *batch) for batch in batches])
+
+
+def forward_seq2seq(size: Seq2SeqSize, rows: int) -> Program:
+    """Logits of all target tokens at once."""
+    model = Seq2Seq(size, dropout=0.0).eval()
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in seq2seq.endless_weights(size).items()})
+    source, target = (torch.from_numpy(array) for array in (seq2seq.source(size, rows), seq2seq.target(size, rows)))
+
+    def call() -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = model(source, target)
+            return logits
+
+    return Program(call, lambda: {"logits": call().numpy()})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad.kernels import matmul
+from minigrad.kernels import get_num_threads, matmul, set_num_threads
 from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.products.blocking import IN_PLACE_COLUMNS_ALONG, KC, MC, NC
 from minigrad.kernels.products.plain import matmul as plain_matmul
@@ -206,12 +205,12 @@ def test_the_same_product_gives_the_same_bits_whatever_the_threads(dtype, rng, p
     a, b = rng.standard_normal((200, 300)).astype(dtype), rng.standard_normal((300, 250)).astype(dtype)
     first = matmul(a, b, precision=precision)
     assert np.array_equal(first, matmul(a, b, precision=precision))
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     try:
-        numba.set_num_threads(1)
+        set_num_threads(1)
         assert np.array_equal(first, matmul(a, b, precision=precision))
     finally:
-        numba.set_num_threads(threads)
+        set_num_threads(threads)
 
 
 def test_infinities_and_nan_stay_in_their_rows_and_columns(dtype, precision):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad.kernels import log_softmax, log_softmax_backward, softmax, softmax_backward
+from minigrad.kernels import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
 from minigrad.kernels.rowwise import plain
 
 inf, nan = np.inf, np.nan
@@ -39,6 +39,10 @@ def test_values_and_gradients_are_right_along_any_axis(shape, data, precision, s
     # The shifted argument is off by eps/2 of itself, the exponential by 2 units, the sum by n.
     np.testing.assert_allclose(y, expected, rtol=(2 * size + n + 4) * eps, atol=np.finfo(precision).tiny)
     np.testing.assert_allclose(logs, log_y, rtol=0, atol=(4 * size + n + 4) * eps)
+    # It is x - log softmax everywhere, and computed in double precision.
+    rows = np.moveaxis(x, axis, -1)
+    exact = rows[..., 0] - np.moveaxis(log_y, axis, -1)[..., 0]
+    np.testing.assert_allclose(logsumexp(rows), exact, rtol=0, atol=(4 * size + n + 4) * np.finfo(np.float64).eps)
     weight = abs(g).sum(axis=axis, keepdims=True)
     exact = expected * (g - (g * expected).sum(axis=axis, keepdims=True))
     assert (abs(softmax_backward(g, y, axis) - exact) <= (4 * size + 2 * n + 8) * eps * weight).all()
@@ -72,6 +76,20 @@ def test_rows_of_infinities(dtype):
     np.testing.assert_allclose(
         log_softmax(x), [[-inf] * 3, [-inf, half, half], [-inf, half, half], [nan] * 3, [half, half, -inf]], rtol=1e-6
     )
+
+
+def test_the_logarithm_of_a_sum_with_infinities(dtype):
+    x = np.array([[-inf, -inf], [inf, 0], [inf, inf], [nan, inf], [-nan, -inf], [0, nan], [0, -inf]], dtype)
+    assert np.array_equal(logsumexp(x), [-inf, inf, inf, nan, nan, nan, 0], equal_nan=True)
+    big = np.finfo(dtype).max
+    assert logsumexp(np.array([big, 0, -big], dtype)) == big
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
+def test_the_logarithm_of_no_sum_is_refused(shape):
+    with pytest.raises(ValueError, match="x must have at least one entry in a row"):
+        logsumexp(np.empty(shape))
+    assert logsumexp(np.empty((0, 3))).shape == (0,)
 
 
 def test_a_row_with_nothing_to_attend_has_no_gradient(dtype):

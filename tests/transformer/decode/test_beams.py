@@ -9,7 +9,7 @@ import pytest
 
 from tests.transformer.decode.conftest import EOS, Array, TableModel
 from transformer.decode import GenerationConfig, Hypothesis, generate
-from transformer.decode.beams import beam_search, highest
+from transformer.decode.beams import beam_search
 from transformer.decode.plan import make_plan
 
 PROMPTS = [[1], [2], [3]]
@@ -126,11 +126,3 @@ def test_beams_that_have_no_way_on_are_dropped() -> None:
         generate(model, [[1]], num_beams=4, num_return_sequences=4, max_new_tokens=2, suppress_tokens=[2])
     with pytest.raises(ValueError, match="row 0: no token is allowed to follow"):
         generate(model, [[1]], num_beams=4, max_new_tokens=2, suppress_tokens=[0, 1, 2])
-
-
-def test_the_highest_are_found_in_order() -> None:
-    scores = np.random.default_rng(0).normal(size=(3, 50))
-    places, values = highest(scores, 7)
-    np.testing.assert_array_equal(values, -np.sort(-scores)[:, :7])
-    np.testing.assert_array_equal(np.take_along_axis(scores, places, 1), values)
-    assert highest(scores, 60)[1].shape == (3, 50)

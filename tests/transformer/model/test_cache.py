@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 import minigrad as mg
 from tests.transformer.conftest import ARCHITECTURES, model_in_float64
 from transformer import CausalLM, Transformer
-from transformer.model.cache import DecoderCache, KeyValueCache
+from transformer.model.cache import DecoderCache, KeyValueCache, Paged, dense
 
 Array = np.ndarray[Any, Any]
 
@@ -132,13 +132,24 @@ def test_a_cache_returns_all_that_it_was_given_and_follows_its_rows(rng: np.rand
     for length in (3, 1, 1, 2, 5, 1):
         keys = rng.standard_normal((2, 1, length, 4))
         given_keys.append(keys)
-        found, values = store.extend((mg.asarray(keys), mg.asarray(-keys)))
+        found, values = map(dense, store.extend((mg.asarray(keys), mg.asarray(-keys))))
         np.testing.assert_array_equal(found, np.concatenate(given_keys, axis=2))
         np.testing.assert_array_equal(values, -np.concatenate(given_keys, axis=2))
         store.reorder(rows[::-1])
         given_keys = [keys[::-1] for keys in given_keys]
     assert store.length == 13
-    np.testing.assert_array_equal(store.extend(None)[0], np.concatenate(given_keys, axis=2))
+    np.testing.assert_array_equal(dense(store.extend(None)[0]), np.concatenate(given_keys, axis=2))
+
+
+def test_rows_of_one_source_share_its_slots(rng: np.random.Generator) -> None:
+    store = KeyValueCache()
+    keys = mg.asarray(rng.standard_normal((2, 1, 3, 4)))
+    store.extend((keys, keys))
+    store.reorder(np.array([1, 1, 0, 1]))
+    found, _ = store.extend(None)
+    assert isinstance(found, Paged)
+    assert found.store.shape == (2 * 3, 1, 4)
+    np.testing.assert_array_equal(dense(found), keys.numpy()[[1, 1, 0, 1]])
 
 
 def test_a_cache_does_not_write_into_what_it_was_given(rng: np.random.Generator) -> None:

@@ -1,0 +1,153 @@
+"""Paged attention: keys and values of many texts in one store, each text finding its own through a table.
+
+    store   (slots, G, D)   the position of a text stands in any slot, and may be shared: by the beams of one source, by
+    table   (B, K)          texts with the same beginning. To reorder, repeat or drop texts is to do so with the table.
+
+Kwon et al., "Efficient memory management for large language model serving with PagedAttention", 2023; a page is one
+position here. Decoding's queries are few, so that keys are read where they stand, each for one query at a time.
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN, NO_MASK, apply_mask
+from minigrad.kernels.attention.scaled_dot_product import as_heads, as_mask
+from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_indices, check_shape
+from minigrad.kernels.compiling.compiler import SUMS, kernel
+from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
+from minigrad.kernels.compiling.vector import address_of_id, array_at
+from minigrad.kernels.elementwise.exponential import exp_nonpositive
+from minigrad.kernels.rowwise.maximum import row_max
+
+# Multiply-adds that one of these costs about as much as: keys come from memory, and serve one query at a time.
+WORK = 4
+
+
+def paged_attention(
+    query: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    table: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    scale: float | None = None,
+) -> np.ndarray:
+    """softmax(query key^T scale + mask) value, where ``table`` says which keys and values are a text's.
+
+    Args:
+        query: (B, H, Q, D), float32 or float64, of any strides.
+        keys: (slots, G, D), C-contiguous, where G divides H: each of its heads serves H / G query heads in a row.
+        values: (slots, G, E), C-contiguous.
+        table: (B, K), int64: the slots of a text's positions, each of [0, slots).
+        mask: boolean, True where a query may attend, or floating, added to the scores; broadcasts to (B, H, Q, K).
+        scale: 1 / sqrt(D) when None.
+
+    Returns:
+        (B, H, Q, E), in memory as (B, Q, H, E). A query that may attend to nothing gets zeros.
+
+    Raises:
+        TypeError: arrays that are neither float32 nor float64, or not the same; a table or mask of another kind.
+        ValueError: shapes that do not fit.
+        IndexError: a slot that there is not.
+
+    >>> store = np.array([[[1.0]], [[2.0]], [[4.0]]])
+    >>> paged_attention(np.zeros((2, 1, 1, 1)), store, store, np.array([[0, 1], [2, 0]])).ravel()
+    array([1.5, 2.5])
+    """
+    if not query.dtype == keys.dtype == values.dtype or query.dtype not in FLOATS:
+        check_floats(query=query, keys=keys, values=values)
+    batch, heads, queries, features = query.shape
+    slots, groups, width = values.shape
+    if keys.shape != (slots, groups, features):
+        check_shape("keys", keys, (slots, groups, features))
+    if not keys.flags.c_contiguous or not values.flags.c_contiguous:
+        raise ValueError("keys, values must be C-contiguous")
+    if heads % groups:
+        raise ValueError(f"keys: its {groups} heads cannot serve {heads} query heads evenly")
+    if table.ndim != 2 or len(table) != batch or table.dtype != np.int64:
+        raise ValueError(f"table must be int64 of shape ({batch}, keys); got {table.dtype} {table.shape}")
+    length = table.shape[1]
+    out = np.empty((batch, queries, heads, width), query.dtype)
+    kind = NO_MASK
+    mask_place: tuple[int, ...] = (0, 0, 0, 0)
+    if mask is not None:
+        kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
+        mask = as_mask(mask, (batch, heads, queries, length), query.dtype)
+        mask_place = (id(mask), *mask.strides[:3])
+    query = as_heads(query)
+    places = (id(query), *query.strides[:3]), mask_place
+    parts = threads_for(WORK * batch * heads * queries * length * (features + width))
+    weights = np.empty((parts, length), query.dtype)
+    scale = features**-0.5 if scale is None else float(scale)
+    if not _attend(places, kind, scale, keys, values, np.ascontiguousarray(table), weights, out, parts):
+        check_indices("table", table, slots)
+    return out.transpose(0, 2, 1, 3)
+
+
+@kernel()
+def _attend(places, kind, scale, keys, values, table, weights, out, parts):
+    """False, and nothing computed, if the table names a slot that there is not."""
+    for slots in table:
+        for slot in slots:
+            if not 0 <= slot < len(keys):
+                return False
+    in_parallel(parts, _attend_heads, (places, kind, scale, keys, values, table, weights, out))
+    return True
+
+
+@kernel(fastmath=SUMS)
+def _attend_heads(part, parts, places, kind, scale, keys, values, table, weights, out):
+    """One thread's part of the heads of all texts."""
+    query, mask = places
+    batch, queries, heads, _ = out.shape
+    (_, groups, features), own, factor = keys.shape, weights[part], out.dtype.type(scale)
+    first, last = share(batch * heads, part, parts)
+    for unit in range(first, last):
+        example, head = unit // heads, unit % heads
+        slots, group = table[example], head // (heads // groups)
+        for row in range(queries):
+            wanted = array_at(_row(query, example, head, row), features, out)
+            for k in range(len(slots)):
+                key, score = keys[slots[k], group], out.dtype.type(0)
+                for i in range(features):
+                    score += wanted[i] * key[i]
+                own[k] = score * factor
+            if kind != NO_MASK:
+                apply_mask(kind, _row(mask, example, head, row), own)
+            total = _exponentiate(own)
+            target = out[example, row, head]
+            target[:] = 0
+            for k in range(len(slots)):
+                value, weight = values[slots[k], group], own[k]
+                for i in range(len(target)):
+                    target[i] += weight * value[i]
+            mean = 1 / total if total != 0 else total
+            for i in range(len(target)):
+                target[i] *= mean
+
+
+@kernel(fastmath=SUMS)
+def _exponentiate(scores):
+    """Exponentials of scores relative to the largest, in place, and their sum; 0 where all are hidden."""
+    top, total = row_max(scores), scores.dtype.type(0)
+    if math.isinf(top):  # all weight is on +inf if there is one
+        for k in range(len(scores)):
+            if not math.isnan(scores[k]):
+                scores[k] = top > 0 and scores[k] == top
+            total += scores[k]
+        return total
+    for k in range(len(scores)):
+        scores[k] = exp_nonpositive(scores[k] - top)
+        total += scores[k]
+    return total
+
+
+@kernel()
+def _row(place, example, head, row):
+    return address_of_id(place[0]) + example * place[1] + head * place[2] + row * place[3]

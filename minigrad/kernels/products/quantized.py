@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.compiling.arguments import check_floats, check_shape
+from minigrad.kernels.compiling.arguments import check_arrays, check_floats, check_shape
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import MACHINE, address_of_array, array_at
@@ -97,6 +97,7 @@ def pack_quantized(values: np.ndarray, scales: np.ndarray | None, format: str) -
         TypeError: the values' dtype is not the format's.
         ValueError: scales are missing or too many, or there is no such format.
     """
+    check_arrays(values=values)
     dtype = FORMATS[_checked(format)][1]
     if values.dtype != dtype:
         raise TypeError(f"values must be {np.dtype(dtype)} for {format!r}; got {values.dtype}")
@@ -137,8 +138,8 @@ def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | 
     >>> quantized_matmul(np.ones((1, 2), np.float32), weight)
     array([[ 1.5, -2. ]], dtype=float32)
     """
-    for name, array in (("x", x), ("bias", bias)):
-        if array is not None and (type(array) is not np.ndarray or array.dtype != np.float32):
+    for name, array in (("x", x), ("bias", x if bias is None else bias)):
+        if type(array) is not np.ndarray or array.dtype != np.float32:
             raise TypeError(f"{name} must be a float32 array; got {getattr(array, 'dtype', type(array).__name__)}")
     (n, k), steps, group = weight.shape, weight.panels.shape[1], weight.panels.shape[3]
     if x.ndim == 0 or x.shape[-1] != k:

@@ -72,6 +72,7 @@ from .ops.aliases import (
     rint as rint,
     true_divide as true_divide,
 )
+from .ops.autocast import autocast as autocast
 from .ops.comparisons import (
     allclose as allclose,
     array_equal as array_equal,

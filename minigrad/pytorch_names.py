@@ -238,7 +238,7 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "set_default_device": CPU,
         "use_deterministic_algorithms": "leave it out: the same seed gives the same bits",
         "set_float32_matmul_precision": "leave it out: products of float32 are float32",
-        "amp": "transformer.TrainingConfig(precision='bfloat16')",
+        "amp": "autocast",
         "special": "the function itself: erf(x), …",
         "distributions": "random, and functions of log-probabilities",
         "compile": COMPILED,

@@ -14,16 +14,17 @@ import numpy as np
 
 from minigrad.engine.grad_mode import derivative_on_arrays, enable_grad, is_grad_enabled
 from minigrad.engine.tensor import Observer, Operation, SavedValues, Storage, Tensor, observers, saved_values_hook
+from minigrad.ops.autocast import autocast, product_precision
 from minigrad.random import Generator, replay, watch_draws
 
 
 def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Checkpoint a call: ``function(*args, **kwargs)`` without saved intermediate values.
 
-    The first derivative that needs one runs the function again, with the same random draws, so that values and
-    gradients are those of the plain call; what it changes in place, as batch norm its running averages, stays as the
-    first run left it. The graph itself is the same too: tensors that the function closes over get their gradients, and
-    derivatives can be differentiated again.
+    The first derivative that needs one runs the function again, with the same random draws and precision of products,
+    so that values and gradients are those of the plain call; what it changes in place, as batch norm its running
+    averages, stays as the first run left it. The graph itself is the same too: tensors that the function closes over
+    get their gradients, and derivatives can be differentiated again.
 
     Raises:
         RuntimeError: in the backward pass, if the function ran other operations the second time, or a tensor that it
@@ -38,7 +39,8 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     if not is_grad_enabled():
         return function(*args, **kwargs)
-    segment = _Segment(lambda: function(*args, **kwargs))
+    precision = autocast(enabled=product_precision.get() is not None)
+    segment = _Segment(lambda: function(*args, **kwargs), precision)
     with _attached(segment), watch_draws() as draws:
         result = function(*args, **kwargs)
     segment.finish(draws)
@@ -99,9 +101,10 @@ def _fingerprint(value: Any) -> Any:
 class _Segment(_Trace):
     """Checkpointed segment of the graph: its nodes' saved values are released until the backward pass."""
 
-    def __init__(self, run: Callable[[], Any]) -> None:
+    def __init__(self, run: Callable[[], Any], precision: autocast) -> None:
         super().__init__()
         self.run = run
+        self.precision = precision
         self.count = 0
         self.draws: dict[Generator, Any] = {}
         self.stamps: list[tuple[Storage, int]] = []
@@ -127,7 +130,7 @@ class _Segment(_Trace):
             raise RuntimeError("checkpoint: a tensor that the function reads was changed in place before backward")
         again = _Rerun(self.changed)
         try:
-            with _attached(again), replay(self.draws), enable_grad(), derivative_on_arrays(False):
+            with _attached(again), replay(self.draws), enable_grad(), derivative_on_arrays(False), self.precision:
                 self.run()
         finally:
             again.undo_changes()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine.grad_mode import GradMode, derivative_on_arrays, enable_grad, recording
+from minigrad.engine.grad_mode import Mode, derivative_on_arrays, enable_grad, recording
 from minigrad.engine.primitive import Primitive, add, alias, cast, fitted
 from minigrad.engine.tensor import Edge, Hook, Node, Scope, Tensor, Tracer, observers, scope
 
@@ -105,7 +105,7 @@ def backward_pass(
     given: set[int] = set()  # arrays that somebody else holds
 
     # The slopes of branches not taken may be infinite: no news to the user, who saw the forward pass's warnings.
-    with GradMode(create_graph), derivative_on_arrays(not create_graph), np.errstate(all="ignore"):
+    with Mode(recording, create_graph), derivative_on_arrays(not create_graph), np.errstate(all="ignore"):
         for output, cotangent in zip(outputs, cotangents, strict=True):
             given.add(id(cotangent.data))
             _contribute(sums, output.edge, cotangent if create_graph else cotangent.data, False)

@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Context variables give every thread and every asynchronous task its own modes.
 recording: ContextVar[bool] = ContextVar("recording", default=True)
-_before: ContextVar[tuple[bool, ...]] = ContextVar("before", default=())  # the modes to return to
+_before: ContextVar[tuple[Any, ...]] = ContextVar("before", default=())  # the values to return to
 # True while a derivative is computed on plain arrays, False while one is on tensors, None outside of backward passes
 on_arrays: ContextVar[bool | None] = ContextVar("on_arrays", default=None)
 
@@ -27,32 +27,32 @@ def in_backward_pass() -> bool:
     return on_arrays.get() is not None
 
 
-class GradMode:
-    """A recording mode for a ``with`` block or a decorated function; what was before returns, also after an error."""
+class Mode:
+    """A context variable's value for a ``with`` block or a decorated function; it is restored, also after an error."""
 
-    def __init__(self, mode: bool) -> None:
-        self.mode = mode
+    def __init__(self, variable: ContextVar[Any], value: Any) -> None:
+        self.variable, self.value = variable, value
 
     def __enter__(self) -> None:
-        _before.set((*_before.get(), recording.get()))
-        recording.set(self.mode)
+        _before.set((*_before.get(), self.variable.get()))
+        self.variable.set(self.value)
 
     def __exit__(self, *exception: object) -> None:
-        *rest, mode = _before.get()
+        *rest, value = _before.get()
         _before.set(tuple(rest))
-        recording.set(mode)
+        self.variable.set(value)
 
     def __call__(self, function: Function) -> Function:
-        mode = self.mode
+        mode = Mode(self.variable, self.value)
 
         @functools.wraps(function)
         def in_mode(*args: Any, **kwargs: Any) -> Any:
-            with GradMode(mode):
+            with mode:
                 return function(*args, **kwargs)
 
         @functools.wraps(function)
         async def awaited_in_mode(*args: Any, **kwargs: Any) -> Any:
-            with GradMode(mode):
+            with mode:
                 return await function(*args, **kwargs)
 
         @functools.wraps(function)
@@ -62,7 +62,7 @@ class GradMode:
             resume = functools.partial(next, generator)
             while True:
                 try:
-                    with GradMode(mode):
+                    with mode:
                         value = resume()
                 except StopIteration as end:
                     return end.value
@@ -86,7 +86,7 @@ def _decorator(cls: Any, function: Any) -> Any:
     return object.__new__(cls) if function is None else cls()(function)
 
 
-class no_grad(GradMode):
+class no_grad(Mode):
     """Do not record: results need no gradient and keep nothing alive.
 
     A context manager and a decorator, also of generators and coroutines. Threads and asynchronous tasks do not see
@@ -105,24 +105,24 @@ class no_grad(GradMode):
         return _decorator(cls, function)
 
     def __init__(self) -> None:
-        super().__init__(False)
+        super().__init__(recording, False)
 
 
-class enable_grad(GradMode):
+class enable_grad(Mode):
     """Record, also inside a ``no_grad`` block. A context manager and a decorator."""
 
     def __new__(cls, function: Any = None) -> Any:
         return _decorator(cls, function)
 
     def __init__(self) -> None:
-        super().__init__(True)
+        super().__init__(recording, True)
 
 
-class set_grad_enabled(GradMode):
+class set_grad_enabled(Mode):
     """Turn recording on or off at once; as a context manager or decorator, until the block or call ends."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(mode)
+        super().__init__(recording, mode)
         self._undo: bool | None = recording.get()  # what a block or a decorated call returns to; nothing else does
         recording.set(mode)
 

@@ -42,6 +42,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         **{name: partial(getattr(kernels, name), x, x) for name in sorted(of_two)},
         "gelu by tanh": lambda: kernels.gelu_backward(kernels.gelu(x, "tanh"), x, "tanh"),
         "matmul": lambda: kernels.matmul(x, x.T),
+        **(half_precision(x, heads) if dtype is np.float32 else {}),
         "sum_rows": lambda: kernels.sum_rows(x),
         "layer_norm": lambda: kernels.layer_norm(x, scale, scale),
         "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
@@ -76,6 +77,21 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         ),
         "polygamma": lambda: kernels.polygamma(1, x),
         "sinc_derivative": lambda: kernels.sinc_derivative(x, 1),
+    }
+
+
+def half_precision(x: np.ndarray, heads: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """First calls of products with bfloat16 operands and with quantised weights, which there are of float32 alone."""
+    weights = {name: partial(kernels.quantize, x, name) for name in ("int8", "int8-weights", "bfloat16")}
+    attention = partial(kernels.scaled_dot_product_attention, heads, heads, heads)
+    backward = partial(kernels.scaled_dot_product_attention_backward, *[heads] * 5, heads[..., :2])
+    return {
+        "matmul in bfloat16": lambda: kernels.matmul(x, x.T, precision="bfloat16"),
+        "attention in bfloat16": lambda: attention(precision="bfloat16"),
+        "its backward": lambda: backward(precision="bfloat16"),
+        "quantize": weights["int8"],
+        "pack_quantized": lambda: kernels.pack_quantized(np.ones((2, 2), np.uint16), None, "bfloat16"),
+        "quantized_matmul": lambda: [kernels.quantized_matmul(x, weight()) for weight in weights.values()],
     }
 
 

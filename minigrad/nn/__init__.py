@@ -53,6 +53,7 @@ from minigrad.nn.losses import (
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
 from minigrad.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from minigrad.nn.quantized import QuantizedWeight, quantize
 from minigrad.nn.recurrent import GRU, LSTM, RNN
 from minigrad.nn.shape import Flatten, Identity
 from minigrad.pytorch_names import ARGUMENTS as _ARGUMENTS, HINTS as _HINTS
@@ -110,6 +111,7 @@ __all__ = [
     "NLLLoss",
     "Parameter",
     "PoissonNLLLoss",
+    "QuantizedWeight",
     "RMSNorm",
     "RNN",
     "ReLU",
@@ -128,6 +130,7 @@ __all__ = [
     "TripletMarginLoss",
     "functional",
     "init",
+    "quantize",
 ]
 
 for _name in __all__:

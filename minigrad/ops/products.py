@@ -11,6 +11,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.arguments import as_integer, axis_index, axis_indices
+from minigrad.ops.autocast import product_precision
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.joining import concat
@@ -32,10 +33,10 @@ __all__ = [
 
 
 @primitive(dtypes="numeric", batching=aligned)
-def _matmul(a: Array, b: Array, /) -> Array:
+def _matmul(a: Array, b: Array, /, precision: str | None = None) -> Array:
     if a.dtype.kind != "f":
         return np.matmul(a, b)
-    return kernels.matmul(a, b)
+    return kernels.matmul(a, b, precision=precision)
 
 
 @primitive(dtypes="numeric", batching=aligned)
@@ -44,7 +45,10 @@ def _vecdot(a: Array, b: Array, /) -> Array:
 
 
 _matmul.name, _vecdot.name = "matmul", "vecdot"
-_matmul.vjp(a=lambda g, b: _matmul(g, matrix_transpose(b)), b=lambda g, a: _matmul(matrix_transpose(a), g))
+_matmul.vjp(
+    a=lambda g, b, precision: _matmul(g, matrix_transpose(b), precision),
+    b=lambda g, a, precision: _matmul(matrix_transpose(a), g, precision),
+)
 _vecdot.vjp(a=lambda g, b: expand_dims(g, -1) * b, b=lambda g, a: expand_dims(g, -1) * a)
 
 
@@ -62,6 +66,11 @@ def matmul(x1: Any, x2: Any, /) -> Any:
         >>> mg.matmul(mg.ones((2, 3)), mg.ones(3))
         tensor([3., 3.])
     """
+    return product(x1, x2, product_precision.get())
+
+
+def product(x1: Any, x2: Any, precision: str | None = None) -> Any:
+    """:func:`matmul` in a precision of its own, whatever :class:`autocast` says."""
     if not (isinstance(x1, Tensor) and isinstance(x2, Tensor)):
         x1, x2 = as_operands(x1=x1, x2=x2)
     left, right = x1.shape, x2.shape
@@ -71,10 +80,10 @@ def matmul(x1: Any, x2: Any, /) -> Any:
         raise ValueError(f"matmul: the inner sizes of {left} and {right} differ")
     if len(left) > 2 and len(right) == 2:
         # One tall product instead of many small ones, and above all one for the gradient of b, not a sum of many.
-        return reshape(_matmul(flatten(x1, 0, -2), x2), (*left[:-1], right[-1]))
+        return reshape(_matmul(flatten(x1, 0, -2), x2, precision), (*left[:-1], right[-1]))
     row, column = len(left) == 1, len(right) == 1
-    product = _matmul(expand_dims(x1, 0) if row else x1, expand_dims(x2, 1) if column else x2)
-    return squeeze(product, (-2,) * row + (-1,) * column) if row or column else product
+    result = _matmul(expand_dims(x1, 0) if row else x1, expand_dims(x2, 1) if column else x2, precision)
+    return squeeze(result, (-2,) * row + (-1,) * column) if row or column else result
 
 
 def tensordot(x1: Any, x2: Any, /, axes: int | Sequence[Any] = 2) -> Any:
@@ -113,7 +122,7 @@ def tensordot(x1: Any, x2: Any, /, axes: int | Sequence[Any] = 2) -> Any:
     inner = math.prod(shapes[0][a] for a in left)
     a = reshape(permute_dims(x1, (*free[0], *left)), (math.prod(rows), inner))
     b = reshape(permute_dims(x2, (*right, *free[1])), (inner, math.prod(columns)))
-    return reshape(_matmul(a, b), (*rows, *columns))
+    return reshape(_matmul(a, b, product_precision.get()), (*rows, *columns))
 
 
 def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:

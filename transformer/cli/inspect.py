@@ -10,7 +10,7 @@ from typing import Any
 
 from transformer.cli import console
 from transformer.cli.data import OPTIONS, add_data, choice_of
-from transformer.cli.model import add_model, load, load_for
+from transformer.cli.model import add_model, add_quantize, load, load_for
 from transformer.cli.options import SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.data.tokenizer import PLACEHOLDER
@@ -36,12 +36,13 @@ def add_fill(commands: Any) -> None:
     text = f"Fill in missing words. Each {PLACEHOLDER} of a text gets its likeliest tokens, with their probabilities."
     parser = add_command(commands, "fill", _run_fill, text)
     add_model(parser)
+    add_quantize(parser)
     parser.add_argument("text", metavar="TEXT", help=f"text with {PLACEHOLDER}")
     parser.add_argument("--count", type=int, default=5, metavar="N", help="candidates to list (default: 5)")
 
 
 def _run_fill(args: argparse.Namespace) -> None:
-    model, tokenizer = load_for(args.model, TASKS["fill"])
+    model, tokenizer = load_for(args.model, TASKS["fill"], args.quantize)
     text = args.text.replace(tokenizer.special_names.get("mask", PLACEHOLDER), PLACEHOLDER)
     for number, candidates in enumerate(fill(model, tokenizer, text, args.count)):
         if number:
@@ -61,6 +62,7 @@ def add_evaluate(commands: Any) -> None:
     text = "Evaluate a model on held-out examples. A model directory written by training names them."
     parser = add_command(commands, "evaluate", _run_evaluate, text)
     add_model(parser)
+    add_quantize(parser)
     parser.add_argument("--task", choices=list(TASKS), help="task to evaluate (default: the task of its training)")
     group = add_data(parser, None)
     group.add_argument("--all", action="store_true", help="score every example of --data, as a separate test set")
@@ -89,7 +91,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         useless += given(args, SEARCH)
     if useless:
         raise ValueError(f"{useless[0]}: changes nothing where the task is to {task.name}; expected none")
-    model, tokenizer = load(args.model, task)
+    model, tokenizer = load(args.model, task, args.quantize)
     with console.doing(f"reading {' '.join(choice.data)}"):
         examples = task.readable(task.read(choice), tokenizer, model.config, skip_bad=choice.skip_bad)
     for note in examples.notes:

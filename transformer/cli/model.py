@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from minigrad import nn
 from transformer.data.tokenizer import Tokenizer
 from transformer.pretrained import load_both
 from transformer.tasks import TASK, Task, read_task
@@ -15,9 +16,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model directory")
 
 
-def load_for(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
+def add_quantize(parser: argparse.ArgumentParser) -> None:
+    text = "quantise the weights for faster decoding: int8 (activations too), int8-weights or bfloat16 (weights alone)"
+    parser.add_argument("--quantize", choices=nn.quantized.FORMATS, metavar="FORMAT", help=text)
+
+
+def load_for(directory: Path, task: Task[Any], quantize: str | None = None) -> tuple[Any, Tokenizer]:
     """Load a model and its tokenizer; an error if its directory names another task."""
-    model, tokenizer = load(directory, task)
+    model, tokenizer = load(directory, task, quantize)
     purpose = read_task(directory)[0] if (directory / TASK).exists() else model.purpose
     if purpose not in (None, task.name):
         raise ValueError(
@@ -26,10 +32,12 @@ def load_for(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
     return model, tokenizer
 
 
-def load(directory: Path, task: Task[Any]) -> tuple[Any, Tokenizer]:
+def load(directory: Path, task: Task[Any], quantize: str | None = None) -> tuple[Any, Tokenizer]:
     model, tokenizer = load_both(directory)
     if not isinstance(model, task.model):
         raise ValueError(
             f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
         )
+    if quantize is not None and quantize != model.quantization:
+        model.quantize(quantize)
     return model, tokenizer

@@ -43,7 +43,7 @@ TRAINING = {
     "label_smoothing": "probability spread over wrong tokens",
     "clip_norm": "limit on the total norm of the gradients",
     "clip_value": "limit on each element of the gradients (default: none)",
-    "precision": "precision of the weights in computations: float32 or bfloat16",
+    "precision": "precision of products and attention: float32 or bfloat16",
     "seed": "random seed of weights, dropout and the order of batches",
     "evaluate_every": "steps between evaluations on held-out examples (default: never)",
     "patience": "early stopping after so many evaluations without improvement (default: never)",

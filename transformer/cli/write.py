@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from transformer.cli.model import add_model, load_for
+from transformer.cli.model import add_model, add_quantize, load_for
 from transformer.cli.options import SAMPLING, SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.cli.standard_input import input_lines
@@ -21,6 +21,7 @@ OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without effect
 def _add_writer(commands: Any, name: str, text: str, what: str) -> argparse.ArgumentParser:
     parser = add_command(commands, name, _run_writer, text)
     add_model(parser)
+    add_quantize(parser)
     parser.add_argument("texts", nargs="*", metavar="TEXT", help=what)
     _add_special_tokens(parser)
     add_options(parser.add_argument_group("search"), GenerationConfig, SEARCH, None)
@@ -43,7 +44,7 @@ def add_summarize(commands: Any) -> None:
 
 
 def _run_writer(args: argparse.Namespace) -> None:
-    model, tokenizer = load_for(args.model, TASKS[args.command])
+    model, tokenizer = load_for(args.model, TASKS[args.command], args.quantize)
     cut = args.command == "summarize"
     found = 0
     for sources in _sources(args):
@@ -72,6 +73,7 @@ def add_generate(commands: Any) -> None:
     text = "Continue a text. The output is streamed."
     parser = add_command(commands, "generate", _run_generate, text)
     add_model(parser)
+    add_quantize(parser)
     parser.add_argument("--prompt", default="\n", metavar="TEXT", help="prompt to continue (default: a newline)")
     _add_special_tokens(parser)
     parser.add_argument(
@@ -85,7 +87,7 @@ def add_generate(commands: Any) -> None:
 
 
 def _run_generate(args: argparse.Namespace) -> None:
-    model, tokenizer = load_for(args.model, TASKS["generate"])
+    model, tokenizer = load_for(args.model, TASKS["generate"], args.quantize)
     choices = given(args, SAMPLING)
     if args.greedy and (useless := [name for name in OF_CHANCE if name in choices]):
         raise ValueError(f"{useless[0]}: changes nothing beside --greedy; expected none")

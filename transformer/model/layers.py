@@ -158,6 +158,9 @@ class OutputProjection(nn.Module):
         return F.linear(x if self.scale == 1.0 else x * self.scale, self.weight, self.bias)
 
 
+LINEAR = (nn.Linear, OutputProjection)  # the layers that can be quantised
+
+
 def initialize(model: nn.Module, config: TransformerConfig) -> None:
     """Initialize all linear layers: Xavier (Glorot and Bengio, 2010), or normal.
 

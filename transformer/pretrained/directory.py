@@ -16,6 +16,7 @@ ADDED_TOKENS = "added_tokens_decoder"
 OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
 OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
 OWN = "transformer"  # the model_type of our format
+QUANTIZATION = "quantization"  # in CONFIG, the format of quantised weights
 KINDS: dict[str, Callable[[TransformerConfig], Any]] = {}  # the classes of models, which enter themselves
 TOKENS = ("pad", "bos", "eos", "decoder_start")
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad import nn
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
@@ -24,6 +25,7 @@ from transformer.pretrained.directory import (
     OF_MODEL,
     OF_TOKENIZER,
     OWN,
+    QUANTIZATION,
     SPECIAL_TOKENS,
     TOKENIZER,
     TOKENIZER_CONFIG,
@@ -127,6 +129,7 @@ class _Described(NamedTuple):
     family: Family | None  # None: our own format
     differences: tuple[str, ...] = ()  # of a further training
     ends: tuple[int, ...] | None = None  # tokens that end a text, where there are several
+    quantization: str | None = None  # the format of quantised weights
 
     def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> Any:
         """Build the model with these weights."""
@@ -136,6 +139,8 @@ class _Described(NamedTuple):
             config = family.settle_copies(config, arrays)
         _check_size(config, arrays)
         model = KINDS[architecture.kind](config)
+        if self.quantization is not None:
+            model.quantize(self.quantization)  # whatever weights it begins with
         own = {name: value.data for name, value in model.state_dict().items()}
         if family is None:
             for name in own.keys() & arrays.keys():
@@ -160,10 +165,16 @@ def _describe(settings: dict[str, Any]) -> _Described:
     """Parse ``config.json``."""
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
     if model_type == OWN:
+        quantization = settings.pop(QUANTIZATION, None)
+        if quantization not in (None, *nn.quantized.FORMATS):
+            raise ValueError(
+                f"{QUANTIZATION}: expected one of {', '.join(nn.quantized.FORMATS)}, got {quantization!r:.80}"
+            )
         kind = names[0] if isinstance(names, list) and names else names
         if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"architectures: expected one of {', '.join(KINDS)}, got {names!r}")
-        return _Described(TransformerConfig.from_fields(settings), Architecture(kind), None)
+        config = TransformerConfig.from_fields(settings)
+        return _Described(config, Architecture(kind), None, quantization=quantization)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")
     family = FAMILIES[model_type]

@@ -21,6 +21,7 @@ from transformer.pretrained.directory import (
     GENERATION,
     LEGACY,
     OWN,
+    QUANTIZATION,
     TOKENIZER,
     TOKENIZER_CONFIG,
     TOKENS,
@@ -36,6 +37,7 @@ def model_files(
     config: TransformerConfig,
     generation: GenerationConfig | None = None,
     tokenizer: Tokenizer | None = None,
+    quantization: str | None = None,
 ) -> Iterator[tuple[str, bytes | None]]:
     """Names and contents of a model directory's files, one at a time; None for those to be removed.
 
@@ -44,21 +46,30 @@ def model_files(
         config: of the model.
         generation: its generation settings, if it is generative.
         tokenizer: of the model, to be written beside it.
+        quantization: the format of its weights, if they are quantised.
 
     Raises:
         ValueError: the tokenizer has more tokens than the model.
     """
     if tokenizer is not None:
         check_vocabulary(config, tokenizer)
-    return _files(model, config, generation, tokenizer)
+    return _files(model, config, generation, tokenizer, quantization)
 
 
 def _files(
-    model: nn.Module, config: TransformerConfig, generation: GenerationConfig | None, tokenizer: Tokenizer | None
+    model: nn.Module,
+    config: TransformerConfig,
+    generation: GenerationConfig | None,
+    tokenizer: Tokenizer | None,
+    quantization: str | None,
 ) -> Iterator[tuple[str, bytes | None]]:
     state = {name: value.data for name, value in model.state_dict().items()}
     kind = type(model).__name__
-    document, arrays = _as_hugging_face(kind, config, state) or _as_our_own(kind, config, state)
+    document, arrays = _as_our_own(kind, config, state)
+    if quantization is not None:
+        document[QUANTIZATION] = quantization
+    elif theirs := _as_hugging_face(kind, config, state):
+        document, arrays = theirs
     yield CONFIG, _to_json(document)
     yield WEIGHTS, to_bytes(arrays, {"format": "pt"})
     if generation is not None:

@@ -1,6 +1,6 @@
 """Training of any model from batch inputs to logits, on any stream of batches.
 
-config (settings, schedules, optimizers) → objective (the loss) → clipping, precision, weight_selection (gradients and
+config (settings, schedules, optimizers) → objective (the loss) → clipping, weight_selection (gradients and
 weights) → log, checkpoint, tensorboard (files) → trainer (the loop).
 """
 

@@ -46,7 +46,7 @@ class TrainingConfig:
     label_smoothing: float = 0.1
     clip_norm: float | None = 1.0  # limit on the norm of all gradients together
     clip_value: float | None = None  # limit on each element of a gradient, applied before clip_norm
-    precision: str = "float32"  # or "bfloat16": of the weights as the model computes with them
+    precision: str = "float32"  # or "bfloat16": of products' operands; see minigrad.autocast
     seed: int = 0  # of dropout
     evaluate_every: int | None = None  # steps from one evaluation to the next; the last step always has one then
     patience: int | None = None  # evaluations without a better held-out loss before it stops; the best weights are kept

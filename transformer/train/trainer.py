@@ -8,7 +8,7 @@ import os
 import time
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -37,7 +37,6 @@ from transformer.train.clipping import Clipping, clip
 from transformer.train.config import TrainingConfig, make_optimizer
 from transformer.train.log import Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
-from transformer.train.precision import bfloat16_weights
 from transformer.train.weight_selection import weight_selection
 
 LOG = "log.jsonl"
@@ -98,6 +97,8 @@ class Trainer:
         self._log: Log | None = None  # while it iterates
         self._logged = Member(0, "")  # of the log, by the last step
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        if not trained:
+            raise ValueError("model: expected weights to train, got none: they are frozen, or quantised for inference")
         self.parameter_names, self.parameters = list(trained), list(trained.values())
         self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
         self._selection = weight_selection(config)
@@ -203,10 +204,10 @@ class Trainer:
         self.optimizer.zero_grad()
         taken = list(islice(source, self.config.accumulate))
         batches = [batch for batch, _, _ in taken]
-        rounded = bfloat16_weights(self.parameters) if self.config.precision == "bfloat16" else nullcontext()
-        with replay({generator: self._random[name] for name, generator in self._generators.items()}), rounded:
+        random = {generator: self._random[name] for name, generator in self._generators.items()}
+        with replay(random), mg.autocast(self.config.precision):
             loss = accumulate_gradients(self.model, batches, self.config.label_smoothing)
-            random = _states(self._generators)
+            drawn = _states(self._generators)
         clipping = clip(self.parameters, self.config.clip_norm, self.config.clip_value)
         self._check_finite(loss, clipping)
         lr = self.optimizer.lr
@@ -215,7 +216,7 @@ class Trainer:
         self.scheduler.step()
         _, epoch, used = taken[-1]
         self._position = replace(self._position, step=self.steps_made + 1, epoch=epoch, batches=used)
-        self._random = random
+        self._random = drawn
         seconds = time.perf_counter() - start
         step = Step(
             number=self.steps_made,
@@ -244,7 +245,10 @@ class Trainer:
         """Evaluate after this step if due: the held-out loss, and the weight selection."""
         if not self._evaluates_after(self.steps_made):
             return None
-        loss = None if self.held_out is None else held_out_loss(self.model, self.held_out.epoch(0))
+        loss = None
+        if self.held_out is not None:
+            with mg.autocast(self.config.precision):
+                loss = held_out_loss(self.model, self.held_out.epoch(0))
         self._selection.update(self.steps_made, loss, self.model.state_dict())
         return loss
 

@@ -1,6 +1,7 @@
 """Attention scores by tiles: packed products, masks, online softmax and dropout of a part of a row.
 
-Everything is raw memory, given by address and by strides in bytes; ``buffer`` is an array that says the element type.
+Everything is raw memory, given by address and by strides in bytes; ``buffer`` is an array that says the element type,
+and ``form`` one that says the format of the products' packed operands (``operand_format.py``).
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -14,12 +15,10 @@ import numpy as np
 
 from minigrad.kernels.attention.online_softmax import SIDE_BY_SIDE, online_softmax_rows
 from minigrad.kernels.compiling.compiler import kernel
-from minigrad.kernels.compiling.linking import call_at
-from minigrad.kernels.compiling.vector import array_at, move_element
+from minigrad.kernels.compiling.vector import array_at
 from minigrad.kernels.elementwise.dropout import random_bits, row_key
-from minigrad.kernels.products.blocking import multiply_piece
-from minigrad.kernels.products.packing import panel_width
-from minigrad.kernels.products.register_tile import TILE_VECTORS, transpose_block
+from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_a, panel_width, tile_height
+from minigrad.kernels.products.register_tile import TILE_VECTORS, multiply_tile
 
 # Kinds of masks, and their coverage of a tile.
 NO_MASK, BOOLEAN, ADDED = range(3)
@@ -27,34 +26,36 @@ NOTHING, SOMETHING, EVERYTHING = range(3)
 
 
 @kernel()
-def multiply_panels(sizes, a, b, c, piece, buffer):
-    """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C +=, for ``sizes`` = (rows, columns, inner).
+def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row, c, c_row, more, packed, form):
+    """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C += if ``more``.
 
-    ``a`` is (address, stride of rows, of columns), one of them an element; ``b``, in panels of ``panel_width`` columns,
-    (address, from panel to panel, from row to row); ``c`` (address, stride of rows, whether to add to what is there);
-    ``piece`` is ``piece_entry`` of the dtype.
+    B stands in panels of ``panel_width`` columns, ``b_panel`` bytes from one to the next, in the format of its lanes;
+    of A the elements of either a row or a column are neighbours, of C those of a row. At ``packed`` there is room for
+    A, which is floats, as the format has it.
     """
-    strides = a[1], a[2], b[2], buffer.itemsize, c[1], b[1]
-    call_at(piece, multiply_piece, (a[0], b[0], c[0], sizes, strides, c[0] if c[2] else 0, c[1], 0, buffer))
-
-
-@kernel()
-def pack_transposed(rows, columns, source, source_row, target, buffer):
-    """source^T as panels (columns, strip), each of a strip of rows; the last one is as far apart as the others."""
-    item, strip = buffer.itemsize, panel_width(buffer)
+    item, strip, steps = lane_bytes(form), panel_width(form), lane_steps(inner, form)
+    exact = item == form.itemsize
     lanes = strip // TILE_VECTORS
-    for row in range(0, rows, lanes):
-        count = min(lanes, rows - row)
-        block = source + row * source_row
-        panel = target + (row // strip * strip * columns + row % strip) * item
-        whole = columns // lanes * lanes if count == lanes else 0
-        for column in range(0, whole, lanes):
-            transpose_block(
-                lanes, block + column * item, source_row, panel + column * strip * item, strip * item, buffer
+    along_k = int(exact and a_column == item)
+    a_step = a_row if along_k else a_column
+    if not exact:
+        pack_a(rows, inner, a, a_row, a_column, packed, form)
+    for column in range(0, columns, strip):
+        width = min(strip, columns - column)
+        vectors = (width + lanes - 1) // lanes
+        row = 0
+        while row < rows:
+            height = tile_height(rows - row)
+            c_tile = c + row * c_row + column * item
+            plus = c_tile if more else 0
+            a_tile = a + row * a_row
+            if not exact:
+                a_tile, a_step = packed + row * steps * item, height * item
+            multiply_tile(
+                height, vectors, along_k, width, steps, a_tile, a_step, b, b_row, c_tile, c_row, plus, c_row, form
             )
-        for column in range(whole, columns):
-            for part in range(count):
-                move_element(block + part * source_row + column * item, panel + (column * strip + part) * item, buffer)
+            row += height
+        b += b_panel
 
 
 @kernel()

@@ -14,7 +14,9 @@ would be rounded, the backward pass makes each tile again (Dao et al., algorithm
     weights = exp(scores - largest - log(total))       dV += weights^T g      delta = sum(g * out) of each query
     dscores = weights (g V^T - delta)                  dQ += dscores K        dK += dscores^T Q
 
-Queries are packed with the scale. Of the tiles on the diagonal of causal attention only visible columns are multiplied.
+Queries are packed with the scale. Products take their operands in the format of the array ``form``: as they are, or
+packed and rounded to bfloat16; the rest is of the arrays' dtype. Of the tiles on the diagonal of causal attention only
+visible columns are multiplied.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -23,6 +25,11 @@ Queries are packed with the scale. Of the tiles on the diagonal of causal attent
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import from_dtype, types
 
 from minigrad.kernels.attention.attention_scores import (
     ADDED,
@@ -35,14 +42,14 @@ from minigrad.kernels.attention.attention_scores import (
     mask_coverage,
     multiply_panels,
     online_softmax,
-    pack_transposed,
-    panel_width,
 )
 from minigrad.kernels.attention.online_softmax import softmax_backward_row
 from minigrad.kernels.compiling.compiler import SUMS, kernel
+from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel, share
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
 from minigrad.kernels.products.blocking import multiply_by_dots
+from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_b, panel_width
 from minigrad.kernels.products.register_tile import TILE_ROWS
 
 # A tile's width in keys. The forward pass goes by TILE_ROWS queries, whose scores (12 kilobytes in float32) stay in the
@@ -57,15 +64,25 @@ FEW_QUERIES = 8
 LINE = 16  # elements that regions of the workspace are rounded up to
 
 
+@cache
+def product_entry(dtype: np.dtype[Any]) -> int:
+    """Address of the machine code of ``multiply_panels`` for operands that are packed as this dtype."""
+    return entry_of(multiply_panels, (*[types.int64] * 13, types.Array(from_dtype(dtype), 1, "C")))
+
+
 def rounded(size: int, step: int) -> int:
     return -(-size // step) * step
 
 
-def forward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool) -> tuple[int, ...]:
-    """Elements of a thread's workspace: packed keys, values; scores, packed queries, sums; largest, total, factor."""
+def forward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool, exact: bool) -> tuple[int, ...]:
+    """Elements of a thread's workspace.
+
+    Keys transposed, values; scores, scaled queries, sums; largest, total, factor; a packed left operand.
+    """
     *_, keys, features, width = sizes
     tile = (TILE_ROWS * KEYS, TILE_ROWS * features, TILE_ROWS * width, TILE_ROWS, TILE_ROWS, TILE_ROWS)
-    return rounded(keys, strip) * features, keys * width, *tile
+    left = 0 if exact else TILE_ROWS * max(KEYS, features)
+    return rounded(keys, strip) * features, keys * rounded(width, strip), *tile, left
 
 
 @kernel()
@@ -77,7 +94,7 @@ def forward(given, store, parts, whole_heads):
 def _attend(part, parts, given, store, whole_heads):
     """One thread's part: whole heads of keys, or every ``parts``-th tile of queries of all heads."""
     (batch, heads, groups, queries, keys, features, width), (_, k, v, _), _, _, _, _ = given
-    buffer, offsets, _ = store
+    buffer, offsets, _, form = store
     own = address_of_array(buffer) + part * offsets[-1] * buffer.itemsize
     first, last, start, step = 0, batch * groups, part, parts
     if whole_heads:
@@ -86,9 +103,9 @@ def _attend(part, parts, given, store, whole_heads):
     serves = heads // groups
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
-        keys_at = _keys(keys, features, _head(k, example, group), k[3], queries * serves, own, buffer)
+        keys_at = _keys(keys, features, _head(k, example, group), k[3], queries * serves, own, form)
         near_values = own + offsets[1] * buffer.itemsize
-        values = _contiguous_rows(keys, width, _head(v, example, group), v[3], queries * serves, near_values, buffer)
+        values = _rows(keys, width, _head(v, example, group), v[3], queries * serves, near_values, buffer, form)
         for head in range(group * serves, (group + 1) * serves):
             for top in range(start * TILE_ROWS, queries, step * TILE_ROWS):
                 _attend_rows(example, head, top, given, store, own, keys_at, values)
@@ -99,10 +116,11 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
     """Forward pass of a tile of queries, from ``top`` on."""
     (_, heads, _, queries, keys, features, width), (q, _, _, out), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
-    buffer, offsets, piece = store
+    buffer, offsets, product, form = store
     item, strip, rows = buffer.itemsize, panel_width(buffer), min(TILE_ROWS, queries - top)
     scores, scaled, sums = own + offsets[2] * item, own + offsets[3] * item, own + offsets[4] * item
     largest, total, factor = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
+    packed = own + offsets[8] * item
     scaling = array_at(factor, rows, buffer)
     array_at(largest, rows, buffer)[:] = -math.inf
     array_at(total, rows, buffer)[:] = 0
@@ -116,7 +134,7 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
         seen = mask_coverage(kind, hides, mask[3], rows, columns)
         if seen == NOTHING:
             continue
-        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, piece, buffer)
+        _score(rows, columns, features, scaled, keys_at, left, scores, KEYS * item, product, packed, form)
         wide = (columns + strip - 1) // strip * strip
         for r in range(rows):
             visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -132,8 +150,8 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
             if scaling[r] != 1:
                 at = sums + r * width * item
                 copy_rows(1, width, at, 0, at, 0, scaling[r], buffer)
-        b, c = (values[0] + left * values[1], strip * item, values[1]), (sums, width * item, 1)
-        multiply_panels((rows, width, columns), (scores, KEYS * item, item), b, c, piece, buffer)
+        b, c = _from_row(values, left, form), (sums, width * item, 1, packed, form)
+        call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c))
     normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, buffer)
     tops, totals = array_at(largest, rows, buffer), array_at(total, rows, buffer)
     for r in range(rows):
@@ -142,13 +160,22 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
         copy_rows(1, width, sums + r * width * item, 0, _row(out, example, head, top + r), 0, mean, buffer)
 
 
-def backward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool) -> tuple[int, ...]:
-    """Keys and values transposed, keys; weights, dscores; packed queries and g, dqueries, delta; own dkeys, dvalues."""
+def backward_regions(sizes: tuple[int, ...], strip: int, whole_heads: bool, exact: bool) -> tuple[int, ...]:
+    """Elements of a thread's workspace.
+
+    Keys and values transposed, keys; weights, dscores; scaled queries, g, dqueries, delta; own dkeys and dvalues; a
+    packed left operand, packed queries and g.
+    """
     *_, keys, features, width = sizes
     columns, tile = rounded(keys, strip), BACKWARD_QUERIES * BACKWARD_KEYS
     rows = (BACKWARD_QUERIES * size for size in (features, width, features, 1))
     own = (0, 0) if whole_heads else (keys * features, keys * width)
-    return columns * features, columns * width, keys * features, tile, tile, *rows, *own
+    packed: tuple[int, ...] = (0, 0, 0)
+    if not exact:
+        longest = max(BACKWARD_QUERIES, BACKWARD_KEYS, features, width)
+        right = (BACKWARD_QUERIES * rounded(size, strip) for size in (features, width))
+        packed = (TILE_ROWS * longest, *right)
+    return columns * features, columns * width, keys * rounded(features, strip), tile, tile, *rows, *own, *packed
 
 
 @kernel()
@@ -165,7 +192,7 @@ def backward(given, store, parts, whole_heads):
 def _differentiate(part, parts, given, store, shared):
     """One thread's part: whole heads of keys, or every ``parts``-th tile of queries of the ``shared`` one."""
     (batch, heads, groups, queries, keys, features, width), (_, k, v, _, _, _, dk, dv), _, _, _, _ = given
-    buffer, offsets, _ = store
+    buffer, offsets, _, form = store
     item = buffer.itemsize
     own = address_of_array(buffer) + part * offsets[-1] * item
     first, last = share(batch * groups, part, parts)
@@ -176,9 +203,9 @@ def _differentiate(part, parts, given, store, shared):
     for unit in range(first, last):
         example, group = unit // groups, unit % groups
         k_at, v_at = _head(k, example, group), _head(v, example, group)
-        keys_at = _keys(keys, features, k_at, k[3], queries * serves, own, buffer)
-        pack_transposed(keys, width, v_at, v[3], own + offsets[1] * item, buffer)
-        near = _contiguous_rows(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, buffer)
+        keys_at = _keys(keys, features, k_at, k[3], queries * serves, own, form)
+        pack_b(keys, width, v_at, v[3], item, own + offsets[1] * item, form)
+        near = _rows(keys, features, k_at, k[3], queries * serves, own + offsets[2] * item, buffer, form)
         dkeys, dvalues = (_head(dk, example, group), dk[3]), (_head(dv, example, group), dv[3])
         if shared >= 0:
             dkeys, dvalues = (own + offsets[9] * item, features * item), (own + offsets[10] * item, width * item)
@@ -194,16 +221,18 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
     """Backward pass of a tile of queries, from ``top`` on: its summands of all gradients."""
     (_, heads, _, queries, keys, features, width), (q, _, _, g, out, dq, _, _), mask, normalizer, rule, factors = given
     causal, kind, below, seed = rule
-    buffer, offsets, piece = store
+    buffer, offsets, product, form = store
     item, strip, rows = buffer.itemsize, panel_width(buffer), min(BACKWARD_QUERIES, queries - top)
     tile_row, q_row, g_row = BACKWARD_KEYS * item, features * item, width * item
     weights, dscores = own + offsets[3] * item, own + offsets[4] * item
     packed_q, packed_g, dqueries = own + offsets[5] * item, own + offsets[6] * item, own + offsets[7] * item
-    delta = array_at(own + offsets[8] * item, rows, buffer)
+    delta, packed = array_at(own + offsets[8] * item, rows, buffer), own + offsets[11] * item
     number = (example * heads + head) * queries + top
     normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, buffer)
     copy_rows(rows, features, _row(q, example, head, top), q[3], packed_q, q_row, factors[0], buffer)
     copy_rows(rows, width, _row(g, example, head, top), g[3], packed_g, g_row, 1.0, buffer)
+    near_q = _rows(rows, features, packed_q, q_row, rows, own + offsets[12] * item, buffer, form)
+    near_g = _rows(rows, width, packed_g, g_row, rows, own + offsets[13] * item, buffer, form)
     array_at(dqueries, rows * features, buffer)[:] = 0
     for r in range(rows):
         changes = array_at(packed_g + r * g_row, width, buffer)
@@ -221,11 +250,11 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
             if wide <= 0:
                 continue
             tile = weights + row * tile_row, tile_row
-            _score(height, wide, features, packed_q + row * q_row, keys_at, left, *tile, piece, buffer)
-            values_at = own + offsets[1] * item + left * g_row
-            a, b = (packed_g + row * g_row, g_row, item), (values_at, strip * g_row, strip * item)
-            c = (dscores + row * tile_row, tile_row, 0)
-            multiply_panels((height, wide, width), a, b, c, piece, buffer)
+            _score(height, wide, features, packed_q + row * q_row, keys_at, left, *tile, product, packed, form)
+            value = lane_steps(width, form) * item
+            a, b = (packed_g + row * g_row, g_row, item), (own + offsets[1] * item + left * value, strip * value)
+            c = (dscores + row * tile_row, tile_row, 0, packed, form)
+            call_at(product, multiply_panels, (height, wide, width, *a, *b, strip * item, *c))
             padded = (wide + strip - 1) // strip * strip
             for r in range(row, row + height):
                 visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -248,20 +277,20 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
                     # A tile of keys, below, may reach farther than these queries do.
                     weight[padded : padded + TILE_ROWS] = 0
                     dscore[padded : padded + TILE_ROWS] = 0
-            a, b = (dscores + row * tile_row, tile_row, item), (near[0] + left * near[1], strip * item, near[1])
-            c = (dqueries + row * q_row, q_row, 1)
-            multiply_panels((height, features, wide), a, b, c, piece, buffer)
+            a, b = (dscores + row * tile_row, tile_row, item), _from_row(near, left, form)
+            c = (dqueries + row * q_row, q_row, 1, packed, form)
+            call_at(product, multiply_panels, (height, features, wide, *a, *b, *c))
         for column in range(0, columns, TILE_ROWS):
             height = min(TILE_ROWS, columns - column)
             # The first tile with a query that sees any of these keys.
             unseen = max(0, left + column - top) // TILE_ROWS * TILE_ROWS if causal else 0
             at = unseen * tile_row + column * item
-            a, b = (weights + at, item, tile_row), (packed_g + unseen * g_row, strip * item, g_row)
-            c = (dvalues[0] + (left + column) * dvalues[1], dvalues[1], 1)
-            multiply_panels((height, width, rows - unseen), a, b, c, piece, buffer)
-            a, b = (dscores + at, item, tile_row), (packed_q + unseen * q_row, strip * item, q_row)
-            c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1)
-            multiply_panels((height, features, rows - unseen), a, b, c, piece, buffer)
+            a, b = (weights + at, item, tile_row), _from_row(near_g, unseen, form)
+            c = (dvalues[0] + (left + column) * dvalues[1], dvalues[1], 1, packed, form)
+            call_at(product, multiply_panels, (height, width, rows - unseen, *a, *b, *c))
+            a, b = (dscores + at, item, tile_row), _from_row(near_q, unseen, form)
+            c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1, packed, form)
+            call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c))
     copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], buffer)
 
 
@@ -277,7 +306,7 @@ def _dot(a, b):
 def _add_up(part, parts, given, store, shared):
     """Reduction of all threads' dkeys and dvalues of a shared head."""
     (_, _, groups, _, keys, features, width), (_, _, _, _, _, _, dk, dv), _, _, _, _ = given
-    buffer, offsets, _ = store
+    buffer, offsets, _, _ = store
     first, last = share(keys, part, parts)
     for place, size, offset in ((dk, features, offsets[9]), (dv, width, offsets[10])):
         for row in range(first, last):
@@ -300,25 +329,27 @@ def _row(place, example, head, row):
 
 
 @kernel()
-def _keys(keys, features, source, source_row, uses, target, buffer):
+def _keys(keys, features, source, source_row, uses, target, form):
     """Address and stride of a head's keys, transposed and packed unless few queries use them; and whether they are."""
-    packed = uses > FEW_QUERIES
+    item = lane_bytes(form)
+    packed = uses > FEW_QUERIES or item != form.itemsize
     if packed:
-        pack_transposed(keys, features, source, source_row, target, buffer)
+        pack_b(keys, features, source, source_row, item, target, form)
     return target if packed else source, source_row, packed
 
 
 @kernel()
-def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, piece, buffer):
+def _score(rows, columns, features, queries_at, keys_at, left, target, target_row, product, room, form):
     """Scores of a tile, rounded alike in both passes, so that the weights of the backward pass sum to 1 too."""
     at, step, packed = keys_at
-    item, strip, near = buffer.itemsize, panel_width(buffer), features * buffer.itemsize
+    item, strip, near = lane_bytes(form), panel_width(form), features * lane_bytes(form)
     if packed:
-        b, c = (at + left * near, strip * near, strip * item), (target, target_row, 0)
-        multiply_panels((rows, columns, features), (queries_at, near, item), b, c, piece, buffer)
+        panel = lane_steps(features, form) * item
+        b, c = (at + left * panel, strip * panel, strip * item), (target, target_row, 0, room, form)
+        call_at(product, multiply_panels, (rows, columns, features, queries_at, near, item, *b, *c))
     else:
         steps = near, step, target_row
-        multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, buffer)
+        multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, form)
 
 
 @kernel()
@@ -329,10 +360,23 @@ def _mask_tile(mask, kind, example, head, top, left, item):
 
 
 @kernel()
-def _contiguous_rows(rows, columns, source, source_row, uses, target, buffer):
-    """Address and stride of contiguous rows: copied unless they are contiguous or few queries use them."""
-    near = columns * buffer.itemsize
+def _rows(rows, columns, source, source_row, uses, target, buffer, form):
+    """Rows as the right operand of a product: their address, bytes from panel to panel and from row to row.
+
+    Exact ones are copied unless they are contiguous or few queries use them; others are packed.
+    """
+    item, strip, near = lane_bytes(form), panel_width(form), columns * buffer.itemsize
+    if item != form.itemsize:
+        pack_b(columns, rows, source, item, source_row, target, form)
+        return target, strip * lane_steps(rows, form) * item, strip * item
     if source_row == near or uses <= FEW_QUERIES:
-        return source, source_row
+        return source, strip * item, source_row
     copy_rows(rows, columns, source, source_row, target, near, 1.0, buffer)
-    return target, near
+    return target, strip * item, near
+
+
+@kernel()
+def _from_row(operand, row, form):
+    """A right operand from a row on, which begins a group."""
+    at, panel, step = operand
+    return at + lane_steps(row, form) * step, panel, step

@@ -14,12 +14,13 @@ from minigrad.kernels.attention.flash_attention import (
     backward_regions,
     forward,
     forward_regions,
+    product_entry,
 )
-from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_numbers, check_shape
+from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_numbers, check_precision, check_shape
 from minigrad.kernels.compiling.parallel import threads_for
 from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.elementwise.dropout import check_dropout, drop_below
-from minigrad.kernels.products.blocking import THREAD_BUFFER, piece_entry, workspace
+from minigrad.kernels.products.blocking import THREAD_BUFFER, packed_dtype, workspace
 from minigrad.kernels.products.register_tile import TILE_VECTORS
 
 
@@ -33,6 +34,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     dropout: float = 0.0,
     seed: int = 0,
+    precision: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """softmax(query key^T scale + mask) value, in memory linear in length.
 
@@ -45,6 +47,8 @@ def scaled_dot_product_attention(
         scale: 1 / sqrt(D) when None.
         dropout: the probability with which weights are dropped; the others are divided by 1 - dropout.
         seed: of [0, 2**63), says which. They are those that ``kernels.dropout`` drops in an array (..., H, Q, K).
+        precision: "bfloat16" rounds the operands of both products in float32; see ``kernels.matmul``. Scores, their
+            softmax and all sums stay float32.
 
     Returns:
         out (..., H, Q, E), in memory as (..., Q, H, E), and for the backward pass (..., H, Q, 2): each query's largest
@@ -53,7 +57,7 @@ def scaled_dot_product_attention(
 
     Raises:
         TypeError: arrays that are neither float32 nor float64, or not the same; a mask of integers.
-        ValueError: shapes that do not fit, a dropout or a seed out of range.
+        ValueError: shapes that do not fit, a dropout or a seed out of range, an unknown precision.
 
     >>> x = np.array([[1.0, 0.0], [0.0, 1.0]])
     >>> out, _ = scaled_dot_product_attention(x, x, x, causal=True, scale=0.0)
@@ -61,7 +65,7 @@ def scaled_dot_product_attention(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    call = _Call.of(query, key, value, mask, causal, scale, dropout, seed)
+    call = _Call.of(query, key, value, mask, causal, scale, dropout, seed, precision)
     batch, heads, _, queries, _, _, width = call.sizes
     out = np.empty((batch, queries, heads, width), query.dtype).transpose(0, 2, 1, 3)
     normalizer = np.empty((batch, heads, queries, 2), query.dtype)
@@ -83,6 +87,7 @@ def scaled_dot_product_attention_backward(
     scale: float | None = None,
     dropout: float = 0.0,
     seed: int = 0,
+    precision: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of ``scaled_dot_product_attention`` with respect to query, key and value.
 
@@ -93,7 +98,7 @@ def scaled_dot_product_attention_backward(
     Returns:
         dquery, dkey, dvalue: in the shapes of query, key and value, in memory as (..., Q, H, D).
     """
-    call = _Call.of(query, key, value, mask, causal, scale, dropout, seed)
+    call = _Call.of(query, key, value, mask, causal, scale, dropout, seed, precision)
     check_floats(query=query, g=g, out=out, normalizer=normalizer)
     batch, heads, groups, queries, keys, features, width = call.sizes
     rows = (*call.lead, heads, queries)[-(call.ndim - 1) :]
@@ -117,6 +122,7 @@ class _Call(NamedTuple):
     mask: np.ndarray | None
     rule: tuple[int, int, int, int]  # causal?, kind of mask, dropout's limit for random bits, seed
     factors: tuple[float, float]  # scale of scores, and of weights that are not dropped
+    precision: str | None
 
     @classmethod
     def of(
@@ -129,6 +135,7 @@ class _Call(NamedTuple):
         scale: float | None,
         dropout: float,
         seed: int,
+        precision: str | None,
     ) -> _Call:
         # Decoding's calls take but microseconds: errors are worded on demand.
         arrays = type(query) is type(key) is type(value) is np.ndarray
@@ -136,6 +143,8 @@ class _Call(NamedTuple):
             check_floats(query=query, key=key, value=value)
         if scale is not None and type(scale) is not float:
             check_numbers(scale=scale)
+        if precision is not None:
+            check_precision(precision)
         if dropout != 0 or seed != 0:
             check_dropout(dropout, seed)
         ndim = max(query.ndim, key.ndim, value.ndim)
@@ -169,6 +178,7 @@ class _Call(NamedTuple):
             mask,
             (int(causal), kind, int(drop_below(dropout)) if dropout else 0, seed),
             (float(scale), 1 / (1 - dropout) if dropout < 1 else 0.0),
+            precision,
         )
 
     def run(
@@ -186,8 +196,9 @@ class _Call(NamedTuple):
         units = batch * groups
         whole = units % parts == 0 or units >= 4 * parts
         dtype = normalizer.dtype
+        packed = packed_dtype(dtype, self.precision)
         offsets = [0]  # of a thread's regions; the last one is the size of all
-        for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole):
+        for size in regions_of(self.sizes, TILE_VECTORS * lanes_of(dtype), whole, packed == dtype):
             offsets.append(offsets[-1] + -(-size // LINE) * LINE)
         buffer = workspace(dtype) if offsets[-1] <= THREAD_BUFFER else np.empty(offsets[-1] * parts, dtype)
         places = []
@@ -195,7 +206,7 @@ class _Call(NamedTuple):
             places.append((id(array), *array.strides[:3]))
         mask = (0, 0, 0, 0) if self.mask is None else (id(self.mask), *self.mask.strides[:3])
         given = (self.sizes, tuple(places), mask, id(normalizer), self.rule, self.factors)
-        kernel(given, (buffer, tuple(offsets), piece_entry(dtype)), parts, whole)
+        kernel(given, (buffer, tuple(offsets), product_entry(packed), np.empty(0, packed)), parts, whole)
 
     def restored(self, array: np.ndarray) -> np.ndarray:
         """A result (batch, heads, ...) with the dimensions that the arguments had."""

@@ -25,6 +25,12 @@ def check_arrays(**arrays: np.ndarray) -> None:
             raise TypeError(f"{name} must be an array; got {type(array).__name__}")
 
 
+def check_precision(precision: object) -> None:
+    """ValueError unless it is None or a precision that operands are rounded to."""
+    if precision not in (None, "bfloat16"):
+        raise ValueError(f"precision must be None or 'bfloat16'; got {precision!r}")
+
+
 def check_listed(name: str, arrays: object) -> None:
     """TypeError unless it is a list or tuple."""
     if not isinstance(arrays, (list, tuple)):

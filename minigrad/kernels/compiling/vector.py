@@ -24,20 +24,22 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 class Machine(NamedTuple):
-    """The vector unit: bytes in a register, how many registers, and whether it multiplies and adds in one step."""
+    """The vector unit: bytes in a register, how many registers, and what it multiplies and adds in one step."""
 
     register_bytes: int
     registers: int
     fused: bool
+    bfloat16: bool = False  # pairs of bfloat16, added up in float32
+    int8: bool = False  # quadruples of uint8 and int8, added up in int32
 
 
 def _machine() -> Machine:
     triple, _, features = target()
     has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
     if "avx512f" in has:
-        return Machine(64, 32, True)
+        return Machine(64, 32, True, "avx512bf16" in has, "avx512vnni" in has)
     if {"avx2", "fma"} <= has:
-        return Machine(32, 16, True)
+        return Machine(32, 16, True, int8="avxvnni" in has)
     if triple.startswith(("aarch64", "arm64")):
         return Machine(16, 32, True)
     return Machine(16, 16, False)
@@ -57,11 +59,11 @@ class Emitter:
     def __init__(self, builder: ir.IRBuilder, element: ir.Type) -> None:
         self.builder = builder
         self.element = element
-        self.size = 4 if isinstance(element, ir.FloatType) else 8
+        self.size = 8 if isinstance(element, ir.DoubleType) else 4
         self.lanes = MACHINE.register_bytes // self.size
         self.vector = ir.VectorType(element, self.lanes)
         self.zero = ir.Constant(self.vector, None)
-        self._suffix = f"v{self.lanes}f{8 * self.size}"
+        self._suffix = f"v{self.lanes}{'i' if isinstance(element, ir.IntType) else 'f'}{8 * self.size}"
 
     def integer(self, value: int) -> ir.Constant:
         return ir.Constant(I64, value)
@@ -73,10 +75,13 @@ class Emitter:
         return self.builder.add(address, self.integer(offset) if isinstance(offset, int) else offset)
 
     def load(self, address: ir.Value) -> ir.Value:
-        return self._load(address, self.vector)
+        return self.load_as(self.vector, address)
 
     def load_element(self, address: ir.Value) -> ir.Value:
-        return self._load(address, self.element)
+        return self.load_as(self.element, address)
+
+    def load_as(self, kind: ir.Type, address: ir.Value) -> ir.Value:
+        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=1, typ=kind)
 
     def store(self, value: ir.Value, address: ir.Value) -> None:
         """Write an element or a vector."""
@@ -90,7 +95,7 @@ class Emitter:
     def load_masked(self, address: ir.Value, mask: ir.Value) -> ir.Value:
         """Zero in the lanes left out, whose memory is not touched."""
         pointer = self.vector.as_pointer()
-        return self._call(
+        return self.call(
             f"llvm.masked.load.{self._suffix}.p0",
             self.vector,
             [self.builder.inttoptr(address, pointer), ir.Constant(I32, 1), mask, self.zero],
@@ -98,7 +103,7 @@ class Emitter:
 
     def store_masked(self, value: ir.Value, address: ir.Value, mask: ir.Value) -> None:
         pointer = self.vector.as_pointer()
-        self._call(
+        self.call(
             f"llvm.masked.store.{self._suffix}.p0",
             ir.VoidType(),
             [value, self.builder.inttoptr(address, pointer), ir.Constant(I32, 1), mask],
@@ -113,10 +118,13 @@ class Emitter:
         """The lanes of two vectors, counted through both, in a new order."""
         return self.builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
 
+    def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return (self.builder.add if isinstance(self.element, ir.IntType) else self.builder.fadd)(a, b)
+
     def multiply_add(self, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
         # fmuladd lets LLVM round twice where the machine cannot fuse; fma would call a slow library routine there.
         name = "fma" if MACHINE.fused else "fmuladd"
-        return self._call(f"llvm.{name}.{self._suffix}", self.vector, [a, b, total])
+        return self.call(f"llvm.{name}.{self._suffix}", self.vector, [a, b, total])
 
     def sum(self, vector: ir.Value) -> ir.Value:
         """All lanes added up, halving the vector each time."""
@@ -143,12 +151,9 @@ class Emitter:
         """Ask for the cache line of an address, which need not exist, before it is used."""
         pointer = self.builder.inttoptr(address, ir.IntType(8).as_pointer())
         flags = int(writing), 3, 1  # to be kept in all caches, of data
-        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, *(ir.Constant(I32, flag) for flag in flags)])
+        self.call("llvm.prefetch.p0", ir.VoidType(), [pointer, *(ir.Constant(I32, flag) for flag in flags)])
 
-    def _load(self, address: ir.Value, kind: ir.Type) -> ir.Value:
-        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=1, typ=kind)
-
-    def _call(self, name: str, result: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
+    def call(self, name: str, result: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
 
@@ -198,36 +203,6 @@ def switch(builder: ir.IRBuilder, key: ir.Value, cases: Mapping[int, Callable[[]
     builder.position_at_end(impossible)
     builder.unreachable()
     builder.position_at_end(done)
-
-
-@intrinsic
-def move_vector(typingctx, count, source, target, like):
-    """Copy ``count`` neighbouring elements, at most one register of them."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        count, source, target, _ = arguments
-        emit = Emitter(builder, element_of(like))
-        with builder.if_else(builder.icmp_signed("==", count, emit.integer(emit.lanes))) as (whole, part):
-            with whole:
-                emit.store(emit.load(source), target)
-            with part:
-                mask = emit.mask(count)
-                emit.store_masked(emit.load_masked(source, mask), target, mask)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 3, like), generate
-
-
-@intrinsic
-def move_element(typingctx, source, target, like):
-    """Copy one element."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        emit = Emitter(builder, element_of(like))
-        emit.store(emit.load_element(arguments[0]), arguments[1])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 2, like), generate
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""Blocked matrix product of raw memory: addresses and strides in bytes, the element type from a workspace.
+"""Blocked matrix product of raw memory: addresses and strides in bytes, the operands' format from a workspace.
 
 The blocking is BLIS's (Van Zee & van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM
 TOMS 41, 2015), three loops around the register tile of ``register_tile.py``, each of which keeps something in a cache:
@@ -16,7 +16,8 @@ TOMS 41, 2015), three loops around the register tile of ``register_tile.py``, ea
                 for each panel of A:                   multiply_tile             registers
 
 Packing (``packing.py``) undoes strides: a transposed operand costs no more than another. Small operands whose elements
-lie in the right order are read where they are. Each thread computes whole products of a batch, or its own piece of C
+lie in the right order are read where they are, unless they are rounded: float32 is packed as bfloat16 into a workspace
+of uint16. Each thread computes whole products of a batch, or its own piece of C
 with its own packed blocks: what little is packed twice costs less than waiting for each other. Every element of C is
 summed up in the same order whoever does it, so the result does not depend on the threads.
 """
@@ -33,11 +34,10 @@ import numpy as np
 from numba import config, from_dtype, types
 
 from minigrad.kernels.compiling.compiler import kernel
-from minigrad.kernels.compiling.helper import compile_beside
 from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id
-from minigrad.kernels.products.packing import pack_a, pack_b, panel_width, tile_height
+from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_a, pack_b, panel_width, tile_height
 from minigrad.kernels.products.register_tile import (
     DOT_SIDE,
     ROW_DEPTHS,
@@ -70,8 +70,15 @@ ROW_COLUMNS = 1 << 13
 FEW_ROWS = 8
 DOT_INNER = 128
 
+BFLOAT16: np.dtype[Any] = np.dtype(np.uint16)
+
 _CACHE_LINE = 64
 THREAD_BUFFER = MC * KC + KC * NC  # elements of one thread's packed blocks
+
+
+def packed_dtype(dtype: np.dtype[Any], precision: str | None) -> np.dtype[Any]:
+    """The dtype of operands of this one when packed: for bfloat16 its bits."""
+    return BFLOAT16 if precision == "bfloat16" and dtype == np.float32 else dtype
 
 
 @cache
@@ -86,13 +93,10 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
 @cache
 def piece_entry(dtype: np.dtype[Any]) -> int:
-    """Address of the machine code of ``multiply_piece``, the heart of all training."""
+    """Address of the machine code of ``multiply_piece``."""
     number, array = types.int64, types.Array(from_dtype(dtype), 1, "C")
-    sizes, strides = types.UniTuple(number, 3), types.UniTuple(number, 6)
-    signature = (number, number, number, sizes, strides, number, number, number, array)
-    if (kept := multiply_piece.code_cache) and not kept.holds(signature):
-        compile_beside(dtype.name)
-    return entry_of(multiply_piece, signature)
+    three, five = types.UniTuple(number, 3), types.UniTuple(number, 5)
+    return entry_of(multiply_piece, (number, number, number, three, five, number, number, number, array))
 
 
 @kernel()
@@ -100,11 +104,11 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
     """C (m, n) = A (m, k) @ B (k, n) + bias (n,) for the arrays of these ids, C's columns being neighbours.
 
     Without a bias its id is 0. ``batch`` holds (size, A's stride, B's stride, C's stride) of every leading dimension,
-    one after the other. ``piece`` is ``piece_entry`` of the arrays' dtype.
+    one after the other. ``piece`` is ``piece_entry`` of the workspace's dtype.
     """
     a, b, c = address_of_id(a_id), address_of_id(b_id), address_of_id(c_id)
     bias = address_of_id(bias_id) if bias_id else 0
-    sizes, strides = (m, n, k), (a_row, a_column, b_row, b_column, c_row, 0)
+    sizes, strides = (m, n, k), (a_row, a_column, b_row, b_column, c_row)
     in_parallel(parts, _multiply_part, (a, b, c, sizes, strides, bias, batch, buffer, piece))
 
 
@@ -112,9 +116,9 @@ def multiply(a_id, b_id, c_id, m, n, k, a_row, a_column, b_row, b_column, c_row,
 def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, piece):
     """One thread's part: whole products where they can be shared out evenly enough, else a piece of each."""
     m, n, k = sizes
-    a_row, _, _, b_column, c_row, _ = strides
-    item, strip = buffer.itemsize, panel_width(buffer)
-    packed = address_of_array(buffer) + part * THREAD_BUFFER * item
+    a_row, _, _, b_column, c_row = strides
+    item, strip = lane_bytes(buffer), panel_width(buffer)
+    packed = address_of_array(buffer) + part * THREAD_BUFFER * buffer.itemsize
     items = 1
     for dim in range(0, len(batch), 4):
         items *= batch[dim]
@@ -123,10 +127,10 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, pi
     if items % parts == 0 or items >= 4 * parts:
         first, last = items * part // parts, items * (part + 1) // parts
     else:
-        high = _pieces_of_rows(parts, m, n, strip)
+        high = pieces_of_rows(parts, m, n, strip)
         wide = parts // high
-        top, bottom = _bounds(m, TILE_ROWS, part // wide, high)
-        left, right = _bounds(n, strip, part % wide, wide)
+        top, bottom = bounds(m, TILE_ROWS, part // wide, high)
+        left, right = bounds(n, strip, part % wide, wide)
     plus = bias + left * item if bias else 0
     for index in range(first, last):
         a_at, b_at, c_at = a + top * a_row, b + left * b_column, c + top * c_row + left * item
@@ -142,7 +146,7 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, pi
 
 
 @kernel()
-def _pieces_of_rows(parts, m, n, strip):
+def pieces_of_rows(parts, m, n, strip):
     """Number of pieces of C's rows, its columns being cut into the rest: even first, then square to pack least."""
     row_tiles, column_tiles = (m + TILE_ROWS - 1) // TILE_ROWS, (n + strip - 1) // strip
     best, best_cost = 1, np.inf
@@ -157,7 +161,7 @@ def _pieces_of_rows(parts, m, n, strip):
 
 
 @kernel()
-def _bounds(size, step, index, count):
+def bounds(size, step, index, count):
     """Part ``index`` of ``count`` of a range, cut at multiples of ``step``."""
     steps = (size + step - 1) // step
     return min(size, steps * index // count * step), min(size, steps * (index + 1) // count * step)
@@ -174,34 +178,31 @@ def _even_block(k):
 def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
     """C (m, n) = A (m, k) @ B (k, n) + plus (m, n) on this thread; ``plus`` may be C, or 0 for nothing.
 
-    ``packed`` is the address of THREAD_BUFFER elements for packed blocks, ``buffer`` an array of the element type. The
-    last of the strides is 0, or the caller has packed: it leads from one panel of B's columns to the next, B's rows
-    and A are neighbours as a tile wants them, and ``packed`` is not used.
+    ``packed`` is the address of THREAD_BUFFER elements for packed blocks, ``buffer`` an array of their type.
     """
     m, n, k = sizes
-    a_row, a_column, b_row, b_column, c_row, b_panel = strides
-    item = buffer.itemsize
-    ready = b_panel != 0
+    a_row, a_column, b_row, b_column, c_row = strides
+    item = lane_bytes(buffer)
     if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
         multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer)
         return
-    if m == 1 and b_column == item and not ready:
+    if m == 1 and b_column == item:
         _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer)
         return
     along = a_column == item and abs(a_row) <= IN_PLACE_ROW_BYTES
     near = a_column == item or (a_row == item and abs(a_column) * k <= IN_PLACE_A_BYTES)
-    a_in_place = ready or (near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS))
-    b_near = b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
-    b_in_place = ready or b_near
+    exact = item == buffer.itemsize
+    a_in_place = exact and near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
+    b_in_place = exact and b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
     strip, lanes = panel_width(buffer), panel_width(buffer) // TILE_VECTORS
-    b_panel = b_panel if ready else strip * b_column
     block = _even_block(k)
-    panels = packed + MC * KC * item
+    panels = packed + MC * KC * buffer.itemsize
     for left in range(0, n, NC):
         columns = min(NC, n - left)
         for start in range(0, max(k, 1), block):  # an empty sum is still written
             depth = min(block, k - start)
-            b_block = b + start * b_row + left // strip * b_panel
+            steps = lane_steps(depth, buffer)
+            b_block = b + start * b_row + left * b_column
             if not b_in_place:
                 pack_b(columns, depth, b_block, b_column, b_row, panels, buffer)
             for top in range(0, m, MC):
@@ -212,13 +213,13 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
                 for column in range(0, columns, strip):
                     width = min(strip, columns - column)
                     vectors = (width + lanes - 1) // lanes
-                    b_at, b_step = b_block + column // strip * b_panel, b_row
+                    b_panel, b_step = b_block + column * item, b_row
                     if not b_in_place:
-                        b_at, b_step = panels + column * depth * item, width * item
+                        b_panel, b_step = panels + column * steps * item, strip * item
                     row = 0
                     while row < rows:
                         height = tile_height(rows - row)
-                        a_panel, a_step, along_k = packed + row * depth * item, height * item, 0
+                        a_panel, a_step, along_k = packed + row * steps * item, height * item, 0
                         if a_in_place and a_column == item:
                             a_panel, a_step, along_k = a_block + row * a_row, a_row, 1
                         elif a_in_place:
@@ -234,10 +235,10 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
                             vectors,
                             along_k,
                             width,
-                            depth,
+                            steps,
                             a_panel,
                             a_step,
-                            b_at,
+                            b_panel,
                             b_step,
                             c_tile,
                             c_row,
@@ -251,7 +252,7 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
 @kernel()
 def _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer):
     """A single row of A, where B's rows are contiguous: B is read once, as it lies."""
-    item = buffer.itemsize
+    item = lane_bytes(buffer)
     for left in range(0, n, ROW_COLUMNS):
         columns = min(ROW_COLUMNS, n - left)
         start = 0
@@ -288,9 +289,9 @@ def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, b
                 a_row,
                 b + column * b_column,
                 b_column,
-                c + row * c_row + column * buffer.itemsize,
+                c + row * c_row + column * lane_bytes(buffer),
                 c_row,
-                plus + row * plus_row + column * buffer.itemsize if plus else 0,
+                plus + row * plus_row + column * lane_bytes(buffer) if plus else 0,
                 plus_row,
                 buffer,
             )

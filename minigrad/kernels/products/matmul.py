@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_shape
+from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_precision, check_shape
 from minigrad.kernels.compiling.parallel import threads_for
-from minigrad.kernels.products.blocking import multiply, piece_entry, workspace
+from minigrad.kernels.products.blocking import multiply, packed_dtype, piece_entry, workspace
 
 Dimension = tuple[int, int, int, int]  # a leading dimension: its size and the strides of a, b and the result
 
 
 def matmul(
-    a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, bias: np.ndarray | None = None
+    a: np.ndarray,
+    b: np.ndarray,
+    out: np.ndarray | None = None,
+    *,
+    bias: np.ndarray | None = None,
+    precision: str | None = None,
 ) -> np.ndarray:
     """Matrix product ``a @ b`` with NumPy's broadcasting, plus a row ``bias``.
 
@@ -23,13 +28,16 @@ def matmul(
         b: (..., K, N) or (K,), of the same dtype, any strides.
         out: where to put the result, of exactly its shape and dtype; a new array by default. It may overlap operands.
         bias: (N,), of the same dtype, added to every row while the row is at hand.
+        precision: "bfloat16" rounds float32 operands to bfloat16, to the nearest and ties to even; products and sums
+            stay float32 (Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019). None takes
+            operands as they are. float64 is never rounded.
 
     Returns:
         (..., M, N); without M for a 1-d ``a`` and without N for a 1-d ``b``. The same input gives the same bits.
 
     Raises:
         TypeError: an operand is neither float32 nor float64, or the dtypes differ.
-        ValueError: the shapes do not fit together.
+        ValueError: the shapes do not fit together, or there is no such precision.
 
     >>> matmul(np.eye(2, dtype=np.float32), np.array([[1, 2], [3, 4]], np.float32))
     array([[1., 2.],
@@ -39,6 +47,8 @@ def matmul(
     # A small product takes but microseconds: errors are worded on demand.
     if not (type(a) is type(b) is np.ndarray) or b.dtype != dtype or dtype not in FLOATS:
         check_floats(a=a, b=b)
+    if precision is not None:
+        check_precision(precision)
     if bias is not None and not (
         type(bias) is np.ndarray and bias.dtype == dtype and bias.flags.c_contiguous and bias.shape == b.shape[1:] != ()
     ):
@@ -50,16 +60,18 @@ def matmul(
             raise _misfit(a, b, k, inner)
         shape = (m, n)
         result = np.empty(shape, dtype) if out is None else _target(out, shape, a, b)
-        _multiply(a, b, result, (m, n, k), a.strides, b.strides, result.strides, (), bias)
+        _multiply(a, b, result, (m, n, k), a.strides, b.strides, result.strides, (), bias, precision)
     else:
-        result = _matmul_nd(a, b, out, bias)
+        result = _matmul_nd(a, b, out, bias, precision)
     if out is None or out is result:
         return result
     out[...] = result
     return out
 
 
-def _matmul_nd(a: np.ndarray, b: np.ndarray, out: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+def _matmul_nd(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray | None, bias: np.ndarray | None, precision: str | None
+) -> np.ndarray:
     """The general case: 1-d operands and leading dimensions."""
     for name, operand in (("a", a), ("b", b)):
         if operand.ndim == 0:
@@ -89,7 +101,7 @@ def _matmul_nd(a: np.ndarray, b: np.ndarray, out: np.ndarray | None, bias: np.nd
             m *= size
             dims = dims[:-1]
     sizes, c_strides = (m, n, left.shape[-1]), (c_row, c_column)
-    _multiply(left, right, full, sizes, (a_row, a_column), right.strides[-2:], c_strides, dims, bias)
+    _multiply(left, right, full, sizes, (a_row, a_column), right.strides[-2:], c_strides, dims, bias, precision)
     return result
 
 
@@ -103,6 +115,7 @@ def _multiply(
     c_strides: tuple[int, ...],
     dims: Sequence[Dimension],
     bias: np.ndarray | None,
+    precision: str | None,
 ) -> None:
     """Call the kernel, which wants C's columns to be neighbours: for the transposed product where its rows are."""
     (m, n, k), (a_row, a_column), (b_row, b_column), (c_row, c_column) = sizes, a_strides, b_strides, c_strides
@@ -113,12 +126,13 @@ def _multiply(
         return
     if c_row == c.itemsize and (n == 1 or c_column != c_row):
         if bias is not None:  # a column now: no row that the kernel could add
-            _multiply(a, b, c, sizes, a_strides, b_strides, c_strides, dims, None)
+            _multiply(a, b, c, sizes, a_strides, b_strides, c_strides, dims, None, precision)
             c += bias
             return
         a, b, m, n = b, a, n, m
         a_row, a_column, b_row, b_column, c_row = b_column, b_row, a_column, a_row, c_column
         dims = [(size, b_step, a_step, c_step) for size, a_step, b_step, c_step in dims]
+    packed = packed_dtype(c.dtype, precision)
     batch = np.array(dims, np.int64).ravel() if dims else _NO_BATCH
     multiply(
         id(a),
@@ -134,8 +148,8 @@ def _multiply(
         c_row,
         0 if bias is None else id(bias),
         batch,
-        workspace(c.dtype),
-        piece_entry(c.dtype),
+        workspace(packed),
+        piece_entry(packed),
         threads_for(work),
     )
 

@@ -2,7 +2,8 @@
 
 ``multiply_tile`` is the main one: ``rows x (vectors * lanes)`` accumulators that stay in registers over the whole inner
 loop, where an element of A, broadcast, is multiplied by a row of B (Goto & van de Geijn, "Anatomy of High-Performance
-Matrix Multiplication", ACM TOMS 34, 2008, sec. 6).
+Matrix Multiplication", ACM TOMS 34, 2008, sec. 6). ``operand_format.py`` says what elements and rows are of narrower
+operands, where a step takes a group of them.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -19,7 +20,8 @@ from llvmlite import ir
 from numba import types
 
 from minigrad.kernels.compiling.compiler import intrinsic
-from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, element_of, loop, switch
+from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, loop, switch
+from minigrad.kernels.products.operand_format import OperandFormat, operand_format
 
 # The vectors of a row of B and a broadcast must fit beside the accumulators: 12 x 2 of 32 registers, 6 x 2 of 16.
 TILE_ROWS = 12 if MACHINE.registers == 32 else 6
@@ -48,10 +50,10 @@ class TileShape(NamedTuple):
         return ((self.rows * 16 + self.vectors) * 2 + self.along_k) * 2 + self.masked
 
 
-def tile_shapes() -> Iterator[TileShape]:
+def tile_shapes(form: OperandFormat) -> Iterator[TileShape]:
     for rows in ROW_STEPS:
         for vectors in (1, TILE_VECTORS):
-            for along_k in (False, True):
+            for along_k in form.along_k:
                 for masked in (False, True):
                     yield TileShape(rows, vectors, along_k, masked)
 
@@ -65,13 +67,13 @@ def multiply_tile(
     ``rows`` is one of ROW_STEPS; ``vectors`` is 1 or TILE_VECTORS, no more than ``columns`` need. ``a_step`` is the
     stride of A's rows if ``along_k``, else of its columns; along the other dimension its elements are neighbours, as
     are those of the rows of B, C and ``plus``. What is added may be C itself, or one row over and over (a step of 0);
-    at address 0 it is nothing.
+    at address 0 it is nothing. ``inner`` counts the groups of the operands' format, and an element is one of them.
     """
-    element = element_of(like)
+    form = operand_format(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         rows, vectors, along_k, *operands, _ = arguments
-        emit = Emitter(builder, element)
+        emit = Emitter(builder, form.total)
         masked = builder.zext(builder.icmp_signed("!=", operands[0], emit.times(vectors, emit.lanes)), I64)
         key = rows
         for part, size in ((vectors, 16), (along_k, 2), (masked, 2)):
@@ -80,8 +82,8 @@ def multiply_tile(
             builder,
             key,
             {
-                shape.key(): partial(builder.call, _tile_function(builder.module, element, shape), operands)
-                for shape in tile_shapes()
+                shape.key(): partial(builder.call, _tile_function(builder.module, form, shape), operands)
+                for shape in tile_shapes(form)
             },
         )
         return context.get_dummy_value()
@@ -89,19 +91,21 @@ def multiply_tile(
     return types.void(*[types.int64] * 13, like), generate
 
 
-def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.Function:
+def _tile_function(module: ir.Module, form: OperandFormat, shape: TileShape) -> ir.Function:
     """The IR of one register tile; arguments as for ``multiply_tile`` from ``columns`` on."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 10), f"tile{shape.key()}_{element}")
+    function = ir.Function(
+        module, ir.FunctionType(ir.VoidType(), [I64] * 10), module.get_unique_name(f"tile{shape.key()}")
+    )
     function.linkage = "internal"
     columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    emit = Emitter(builder, element)
+    emit, lanes = Emitter(builder, form.total), Emitter(builder, form.lane)
     register = emit.lanes * emit.size
     masks: list[ir.Value | None] = [None] * shape.vectors
     if shape.masked:
         masks[-1] = emit.mask(builder.sub(columns, emit.integer((shape.vectors - 1) * emit.lanes)))
 
-    def load_row(address: ir.Value) -> list[ir.Value]:
+    def load_row(emit: Emitter, address: ir.Value) -> list[ir.Value]:
         parts = [emit.at(address, v * register) for v in range(shape.vectors)]
         return [
             emit.load(part) if mask is None else emit.load_masked(part, mask)
@@ -120,25 +124,37 @@ def _tile_function(module: ir.Module, element: ir.Type, shape: TileShape) -> ir.
     for c_row in c_rows:
         emit.prefetch(c_row, writing=True)
     # A's element of row r and step k lies at (a + k * element) + r * a_step along k, else at (a + k * a_step) + r.
-    a_rows = [emit.times(a_step, row) if shape.along_k else row * emit.size for row in range(shape.rows)]
-    a_next = emit.size if shape.along_k else a_step
+    a_rows = [emit.times(a_step, row) if shape.along_k else row * form.a_size for row in range(shape.rows)]
+    a_next = form.a_size if shape.along_k else a_step
+    size = shape.rows * shape.vectors
+    # Few sums would wait for each other: several steps at once, each with sums of its own.
+    together = max(1, DOT_SUMS // size) if form.group > 1 else 1
 
-    def step(values: list[ir.Value]) -> list[ir.Value]:
+    def step(values: list[ir.Value], steps: int) -> list[ir.Value]:
         a_at, b_at, *sums = values
-        b_row = load_row(b_at)
-        for row, offset in enumerate(a_rows):
-            factor = emit.broadcast(emit.load_element(emit.at(a_at, offset)))
-            for index, part in enumerate(b_row, row * shape.vectors):
-                sums[index] = emit.multiply_add(factor, part, sums[index])
-        return [emit.at(a_at, a_next), emit.at(b_at, b_step), *sums]
+        for first in range(0, steps * size, size):
+            b_row = [form.widen(emit, part) for part in load_row(lanes, b_at)]
+            for row, offset in enumerate(a_rows):
+                factors = form.broadcast(emit, emit.at(a_at, offset))
+                for index, parts in enumerate(b_row, first + row * shape.vectors):
+                    for factor, part in zip(factors, parts, strict=True):
+                        sums[index] = form.multiply_add(emit, factor, part, sums[index])
+            a_at, b_at = emit.at(a_at, a_next), emit.at(b_at, b_step)
+        return [a_at, b_at, *sums]
 
-    _, _, *sums = loop(builder, inner, [a, b, *[emit.zero] * (shape.rows * shape.vectors)], step)
+    start, rest = [a, b, *[emit.zero] * (together * size)], inner
+    if together > 1:
+        runs, rest = (divide(inner, emit.integer(together)) for divide in (builder.udiv, builder.urem))
+        start = loop(builder, runs, start, partial(step, steps=together))
+        for first in range(2 + size, len(start), size):
+            start[2 : 2 + size] = map(emit.add, start[2 : 2 + size], start[first : first + size])
+    _, _, *sums = loop(builder, rest, start[: 2 + size], partial(step, steps=1))
     by_row = [sums[first : first + shape.vectors] for first in range(0, len(sums), shape.vectors)]
     with builder.if_else(builder.icmp_signed("!=", plus, emit.integer(0))) as (add, alone):
         with add:
-            summands = [load_row(emit.at(plus, emit.times(plus_step, row))) for row in range(shape.rows)]
+            summands = [load_row(emit, emit.at(plus, emit.times(plus_step, row))) for row in range(shape.rows)]
             for summand, new, c_row in zip(summands, by_row, c_rows, strict=True):
-                store_row([builder.fadd(*pair) for pair in zip(summand, new, strict=True)], c_row)
+                store_row([*map(emit.add, summand, new)], c_row)
         with alone:
             for new, c_row in zip(by_row, c_rows, strict=True):
                 store_row(new, c_row)
@@ -151,24 +167,25 @@ def multiply_row(typingctx, depth, columns, a, a_step, b, b_step, c, plus, like)
     """C[:columns] = A[:depth] @ B[:depth, :columns] + plus[:columns] for a single row, ``depth`` being of ROW_DEPTHS.
 
     ``a_step`` is the stride of A's elements, ``b_step`` of B's rows; neighbours in those rows, in C and in ``plus`` lie
-    side by side. What is added may be C itself; at address 0 it is nothing.
+    side by side. What is added may be C itself; at address 0 it is nothing. Operands are floats, rounded to the format.
     """
-    element = element_of(like)
+    form = operand_format(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         depth, columns, a, a_step, b, b_step, c, plus, _ = arguments
-        emit = Emitter(builder, element)
+        emit = Emitter(builder, form.total)
         alone = builder.icmp_signed("==", plus, emit.integer(0))
         summands = builder.select(alone, c, plus)  # an address that can be read
 
         def multiply(count: int) -> None:
-            factors = [emit.broadcast(emit.load_element(emit.at(a, emit.times(a_step, row)))) for row in range(count)]
+            elements = [emit.load_element(emit.at(a, emit.times(a_step, row))) for row in range(count)]
+            factors = [emit.broadcast(form.rounded(builder, element)) for element in elements]
             b_rows = [emit.at(b, emit.times(b_step, row)) for row in range(count)]
 
             def sums(at: ir.Value, load: Callable[[ir.Value], ir.Value]) -> ir.Value:
                 total = builder.select(alone, emit.zero, load(emit.at(summands, at)))
                 for factor, b_row in zip(factors, b_rows, strict=True):
-                    total = emit.multiply_add(factor, load(emit.at(b_row, at)), total)
+                    total = emit.multiply_add(factor, form.rounded(builder, load(emit.at(b_row, at))), total)
                 return total
 
             def step(values: list[ir.Value]) -> list[ir.Value]:
@@ -193,9 +210,9 @@ def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_st
 
     ``rows`` and ``columns`` are one of DOT_TILES. ``a_step`` and ``b_step`` are the strides of A's rows and B's
     columns, in which neighbours lie side by side: B is a transposed matrix, read once and as it lies. ``plus`` is as
-    for ``multiply_tile``.
+    for ``multiply_tile``. Operands are floats, rounded to the format.
     """
-    element = element_of(like)
+    form = operand_format(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
         rows, columns, *operands, _ = arguments
@@ -204,7 +221,7 @@ def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_st
             builder,
             key,
             {
-                16 * tall + wide: partial(builder.call, _dots_function(builder.module, element, tall, wide), operands)
+                16 * tall + wide: partial(builder.call, _dots_function(builder.module, form, tall, wide), operands)
                 for tall, wide in DOT_TILES
             },
         )
@@ -213,13 +230,15 @@ def multiply_dots(typingctx, rows, columns, inner, a, a_step, b, b_step, c, c_st
     return types.void(*[types.int64] * 11, like), generate
 
 
-def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
+def _dots_function(module: ir.Module, form: OperandFormat, rows: int, columns: int) -> ir.Function:
     """The IR of one tile of inner products; arguments as for ``multiply_dots`` from ``inner`` on."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 9), f"dots{rows}x{columns}_{element}")
+    function = ir.Function(
+        module, ir.FunctionType(ir.VoidType(), [I64] * 9), module.get_unique_name(f"dots{rows}x{columns}")
+    )
     function.linkage = "internal"
     inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    emit = Emitter(builder, element)
+    emit = Emitter(builder, form.total)
     register = emit.lanes * emit.size
     alone = builder.icmp_signed("==", plus, emit.integer(0))
     summands, summands_step = builder.select(alone, c, plus), builder.select(alone, c_step, plus_step)
@@ -238,7 +257,8 @@ def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int)
             load: Callable[[ir.Value], ir.Value],
             pairs: Sequence[tuple[ir.Value, ir.Value]] = pairs,
         ) -> list[ir.Value]:
-            parts = {address: load(emit.at(address, at)) for address in dict.fromkeys(chain(*pairs))}
+            addresses = dict.fromkeys(chain(*pairs))
+            parts = {address: form.rounded(builder, load(emit.at(address, at))) for address in addresses}
             return [
                 emit.multiply_add(parts[a_row], parts[b_column], total)
                 for (a_row, b_column), total in zip(pairs, sums, strict=True)
@@ -264,35 +284,7 @@ def _dots_function(module: ir.Module, element: ir.Type, rows: int, columns: int)
             row, column = divmod(index, wide)
             beside = (first + column) * emit.size
             summand = emit.load_element(emit.at(emit.at(summands, emit.times(summands_step, row)), beside))
-            summand = builder.select(alone, ir.Constant(element, 0.0), summand)
+            summand = builder.select(alone, ir.Constant(form.total, 0.0), summand)
             emit.store(builder.fadd(emit.sum(total), summand), emit.at(emit.at(c, emit.times(c_step, row)), beside))
     builder.ret_void()
     return function
-
-
-@intrinsic
-def transpose_block(typingctx, rows, source, source_step, target, target_step, like):
-    """target[:lanes, :rows] = source[:rows, :lanes].T, the steps being strides of rows whose elements are neighbours.
-
-    ``rows`` is one of ``transpose_rows``.
-    """
-    element = element_of(like)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        rows, source, source_step, target, target_step, _ = arguments
-        emit = Emitter(builder, element)
-
-        def transpose(count: int) -> None:
-            columns = emit.transpose([emit.load(emit.at(source, emit.times(source_step, row))) for row in range(count)])
-            for lane, column in enumerate(columns):
-                emit.store(column, emit.at(target, emit.times(target_step, lane)))
-
-        switch(builder, rows, {count: partial(transpose, count) for count in transpose_rows(emit.lanes)})
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5, like), generate
-
-
-def transpose_rows(lanes: int) -> list[int]:
-    """Row counts that ``transpose_block`` knows: a full register, and what a register tile's rows are made of."""
-    return sorted({lanes, min(TILE_ROWS, lanes), TILE_ROWS % lanes} - {0})

@@ -13,8 +13,10 @@ import numpy as np
 
 from minigrad.kernels.compiling.arguments import check_floats, check_in_place, check_shape
 from minigrad.kernels.compiling.parallel import threads_for
+from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.products.blocking import piece_entry, workspace
 from minigrad.kernels.products.matmul import matmul
+from minigrad.kernels.products.register_tile import TILE_VECTORS
 from minigrad.kernels.recurrent.time_loop import GRU, LSTM, RELU, TANH, backward, forward
 from minigrad.kernels.rowwise.reduction import sum_rows
 
@@ -225,7 +227,8 @@ def _resources(sums: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, tuple[
     """Buffer for packed weights, a product's workspace and entry, and the number of threads."""
     dtype = sums.dtype
     parts = min(threads_for(sums.size * (weight.shape[1] + WORK)), sums.shape[1])
-    return np.empty(weight.size, dtype), (workspace(dtype), piece_entry(dtype)), parts
+    panels = np.empty(weight.size + TILE_VECTORS * lanes_of(dtype) * max(weight.shape), dtype)
+    return panels, (workspace(dtype), piece_entry(dtype)), parts
 
 
 def _check(projected: np.ndarray, weight: np.ndarray, gates: int, **states: np.ndarray) -> None:

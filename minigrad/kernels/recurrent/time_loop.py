@@ -38,8 +38,8 @@ def forward(kind, reverse, projected, weight, bias, hidden, memory, out, gates, 
     (G·H, H), ``hidden`` and ``memory`` (B, H).
 
     The memory is the LSTM's cell, or what a GRU's candidate adds up from the step before; an RNN has none. What is
-    projected turns into the gates in its place, but for a GRU, and an RNN's gates are its ``out``. ``panels`` (G·H·H,)
-    is for the packed weights; ``product`` is (workspace, its ``piece_entry``).
+    projected turns into the gates in its place, but for a GRU, and an RNN's gates are its ``out``. ``panels`` is for
+    the packed weights; ``product`` is (workspace, its ``piece_entry``).
     """
     item, (sums, units) = weight.itemsize, weight.shape
     pack_b(sums, units, address_of_array(weight), units * item, item, address_of_array(panels), product[0])
@@ -151,7 +151,7 @@ def _multiply_panels(rows, inner, columns, a, panels, c, plus, plus_row, part, p
     packed = address_of_array(buffer) + part * THREAD_BUFFER * item
     for column in range(0, columns, strip):
         width = min(strip, columns - column)
-        sizes, strides = (rows, width, inner), (inner * item, item, width * item, item, columns * item, 0)
+        sizes, strides = (rows, width, inner), (inner * item, item, strip * item, item, columns * item)
         panel, target = panels + column * inner * item, c + column * item
         summand = plus + column * item if plus else 0
         call_at(piece, multiply_piece, (a, panel, target, sizes, strides, summand, plus_row, packed, buffer))

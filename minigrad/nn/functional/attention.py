@@ -12,6 +12,7 @@ from minigrad.engine.grad_mode import is_grad_enabled
 from minigrad.engine.promotion import promote
 from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.nn.functional.dropout import check_probability
+from minigrad.ops.autocast import autocast, product_precision
 from minigrad.ops.elementwise import where
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import WithResiduals, primitive
@@ -79,7 +80,8 @@ def scaled_dot_product_attention(
     learned = mask is not None and mask.requires_grad and is_grad_enabled()
     attend = composed_attention if learned else fused_attention
     scale = 1 / math.sqrt(q[-1]) if scale is None else float(scale)
-    return attend(query, key, value, mask, scale, bool(is_causal), float(dropout_p), draw_seed() if dropout_p else 0)
+    seed = draw_seed() if dropout_p else 0
+    return attend(query, key, value, mask, scale, bool(is_causal), float(dropout_p), seed, product_precision.get())
 
 
 def _check_shapes(query: Shape, key: Shape, value: Shape, grouped: bool) -> Shape:
@@ -133,6 +135,7 @@ def fused_attention(
     causal: bool = False,
     dropout: float = 0.0,
     seed: int = 0,
+    precision: str | None = None,
 ) -> WithResiduals:
     """Attention in tiles: scores are never written out, the backward pass computes them again.
 
@@ -146,13 +149,13 @@ def fused_attention(
         causal: whether position q sees only positions up to q.
         dropout: the probability with which weights are zeroed; the others are divided by 1 - dropout.
         seed: of [0, 2⁶³), decides which.
+        precision: of the products' operands, as for :func:`matmul`.
 
     Source: Dao et al., "FlashAttention: Fast and memory-efficient exact attention with IO-awareness", 2022.
     """
     query, key, value, mask = _alike(query, key, value, mask)
-    out, normalizer = kernels.scaled_dot_product_attention(
-        query, key, value, mask, causal=causal, scale=scale, dropout=dropout, seed=seed
-    )
+    options = {"causal": causal, "scale": scale, "dropout": dropout, "seed": seed, "precision": precision}
+    out, normalizer = kernels.scaled_dot_product_attention(query, key, value, mask, **options)
     return WithResiduals(out, normalizer=normalizer)
 
 
@@ -172,11 +175,11 @@ def _fused_attention_vjp(
     causal: bool,
     dropout: float,
     seed: int,
+    precision: str | None,
 ) -> list[Any]:
     query, key, value, mask = _alike(query, key, value, mask)
-    gradients = kernels.scaled_dot_product_attention_backward(
-        g, query, key, value, out, normalizer, mask, causal=causal, scale=scale, dropout=dropout, seed=seed
-    )
+    options = {"causal": causal, "scale": scale, "dropout": dropout, "seed": seed, "precision": precision}
+    gradients = kernels.scaled_dot_product_attention_backward(g, query, key, value, out, normalizer, mask, **options)
     return [*gradients, None]
 
 
@@ -202,11 +205,13 @@ def composed_attention(
     causal: bool = False,
     dropout: float = 0.0,
     seed: int = 0,
+    precision: str | None = None,
 ) -> Any:
     """:func:`fused_attention` step by step. Vaswani et al., 2017, equation 1."""
     heads = query.shape[-3:-2]
     key, value = _for_heads(key, heads), _for_heads(value, heads)
-    scores = matmul(query, matrix_transpose(key)) * scale
+    with autocast(enabled=precision is not None):
+        scores = matmul(query, matrix_transpose(key)) * scale
     if mask is not None:
         scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
     if causal:
@@ -216,7 +221,8 @@ def composed_attention(
         # Values of more heads or examples than there are weights for: each has weights dropped of its own.
         lead = np.broadcast_shapes(weights.shape[:-2], value.shape[:-2])
         weights = weights * kernels.dropout(np.ones((*lead, *weights.shape[-2:]), weights.dtype), dropout, seed)
-    return matmul(weights, value)
+    with autocast(enabled=precision is not None):
+        return matmul(weights, value)
 
 
 def _for_heads(x: Any, heads: tuple[int, ...]) -> Any:

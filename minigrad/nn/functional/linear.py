@@ -9,6 +9,8 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array, Tensor
+from minigrad.nn.quantized import QuantizedWeight
+from minigrad.ops.autocast import autocast, product_precision
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
 from minigrad.ops.products import matmul
@@ -22,7 +24,7 @@ __all__ = [
 
 
 @primitive(dtypes="numeric")
-def fused_linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
+def fused_linear(x: Array, weight: Array, bias: Array | None = None, /, precision: str | None = None) -> Array:
     """``x @ weightᵀ + bias`` with a matrix as the weight.
 
     Compared with a product and a sum, the result is written once, and the gradient of the weight is one product over
@@ -36,25 +38,28 @@ def fused_linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array
         product = np.matmul(x, weight.T)
         return product if bias is None else product + bias
     if x.ndim == 2 or not x.flags.c_contiguous:
-        return kernels.matmul(x, weight.T, bias=bias)
+        return kernels.matmul(x, weight.T, bias=bias, precision=precision)
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    return kernels.matmul(rows, weight.T, bias=bias).reshape(*x.shape[:-1], len(weight))
+    return kernels.matmul(rows, weight.T, bias=bias, precision=precision).reshape(*x.shape[:-1], len(weight))
 
 
 @fused_linear.joint_vjp
-def _linear_vjp(g: Array, x: Array, weight: Array, needs: tuple[bool, ...]) -> list[Array | None]:
+def _linear_vjp(
+    g: Array, x: Array, weight: Array, needs: tuple[bool, ...], precision: str | None
+) -> list[Array | None]:
     count = math.prod(x.shape[:-1])
     rows = g.reshape(count, len(weight))
     return [
-        kernels.matmul(rows, weight).reshape(x.shape) if needs[0] else None,
-        kernels.matmul(rows.T, x.reshape(count, x.shape[-1])) if needs[1] else None,
+        kernels.matmul(rows, weight, precision=precision).reshape(x.shape) if needs[0] else None,
+        kernels.matmul(rows.T, x.reshape(count, x.shape[-1]), precision=precision) if needs[1] else None,
         kernels.sum_rows(rows) if needs[2] else None,
     ]
 
 
 @fused_linear.composed
-def _linear(x: Any, weight: Any, bias: Any) -> Any:
-    product = matmul(x, matrix_transpose(weight))
+def _linear(x: Any, weight: Any, bias: Any, precision: str | None = None) -> Any:
+    with autocast(enabled=precision is not None):
+        product = matmul(x, matrix_transpose(weight))
     return product if bias is None else product + bias
 
 
@@ -64,7 +69,8 @@ fused_linear.name = "linear"
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     """Affine map ``input @ weightᵀ + bias``: (…, in), (out, in) and (out,) give (…, out).
 
-    A ``weight`` of shape (in,) gives (…); a ``bias`` of one number serves all features.
+    A ``weight`` of shape (in,) gives (…); a ``bias`` of one number serves all features. The weight may be quantised:
+    see :func:`minigrad.nn.quantize`.
 
     Raises:
         ValueError: the last axis of ``input`` is not as long as a row of ``weight``.
@@ -74,9 +80,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         tensor([1. , 3.5])
     """
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))):
+        if isinstance(weight, QuantizedWeight):
+            return weight.linear(*as_operands("bias", input=input, bias=bias))
         input, weight, bias = as_operands("bias", input=input, weight=weight, bias=bias)
     if weight.ndim == 2:
-        return fused_linear(input, weight, bias)
+        return fused_linear(input, weight, bias, product_precision.get())
     if weight.ndim != 1:
         raise ValueError(f"weight: expected (out, in) or (in,), got shape {weight.shape}")
     if input.shape[-1:] != weight.shape:

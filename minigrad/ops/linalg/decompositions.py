@@ -22,7 +22,7 @@ from minigrad.ops.elementwise import add, where
 from minigrad.ops.joining import concat
 from minigrad.ops.linalg.inverses import as_matrices, as_square_matrices, solve
 from minigrad.ops.primitive import primitive
-from minigrad.ops.products import matmul
+from minigrad.ops.products import product as matmul
 from minigrad.ops.shape import expand_dims, matrix_transpose
 
 __all__ = [

@@ -15,7 +15,7 @@ from minigrad.ops.einsum import einsum
 from minigrad.ops.elementwise import where
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
-from minigrad.ops.products import matmul
+from minigrad.ops.products import product as matmul
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import expand_dims, matrix_transpose, squeeze
 

@@ -13,7 +13,7 @@ from minigrad.ops.linalg.decompositions import svdvals
 from minigrad.ops.linalg.inverses import as_matrices
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import primitive
-from minigrad.ops.products import matmul
+from minigrad.ops.products import product as matmul
 from minigrad.ops.reductions import sum
 from minigrad.ops.shape import matrix_transpose
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor, autograd, no_grad
+from minigrad import Tensor, autograd, kernels, no_grad
 from minigrad.nn import functional as F
 from tests.benchmarks import inputs, startup
 from tests.benchmarks.job import Program
@@ -75,6 +75,18 @@ def product_nt(a: Tensor, b: Tensor) -> Tensor:
 
 def product_tn(a: Tensor, b: Tensor) -> Tensor:
     return a.mT @ b
+
+
+def product_bfloat16(a: Tensor, b: Tensor) -> Tensor:
+    with mg.autocast("bfloat16"):
+        return a @ b.mT
+
+
+def quantized_product(rows: int, columns: int, inner: int, format: str) -> Program:
+    given = inputs.draw({"x": inputs.Normal((rows, inner)), "weight": inputs.Normal((columns, inner))})
+    weight = kernels.quantize(given["weight"], format)
+    call = partial(kernels.quantized_matmul, given["x"], weight)
+    return Program(call, lambda: {"output": call()})
 
 
 def product_bias_gelu(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:

@@ -75,6 +75,19 @@ def product_tn(a: Tensor, b: Tensor) -> Tensor:
     return a.mT @ b
 
 
+def product_bfloat16(a: Tensor, b: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return (a @ b.mT).float()
+
+
+def quantized_product(rows: int, columns: int, inner: int, format: str) -> Program:
+    """In float32."""
+    given = inputs.draw({"x": inputs.Normal((rows, inner)), "weight": inputs.Normal((columns, inner))})
+    x, weight = torch.from_numpy(given["x"]), torch.from_numpy(given["weight"])
+    call = partial(F.linear, x, weight)
+    return Program(call, lambda: {"output": call().numpy()})
+
+
 def product_bias_gelu(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
     return F.gelu(F.linear(a, b.mT, bias))
 

@@ -1,4 +1,4 @@
-"""Matrix products: plain, transposed, with an epilogue, and the batched ones of attention."""
+"""Matrix products: plain, transposed, with an epilogue, and the batched ones of attention; in fewer bits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tests.benchmarks.job import Goal, Job
 GOALS = {
     "product": Goal({"numpy": 1.0, "torch": 1.2}, least_ratio=0.85),
     "attention-product": Goal({"numpy": 1.5, "torch": 1.5}),
+    "bfloat16-product": Goal(),
+    "quantized-product": Goal(),
 }
 
 # (m, n, k) of C (m, n) = A (m, k) B (k, n)
@@ -30,6 +32,11 @@ SHAPES = [
 # (B, H, T, D)
 HEADS = [(12, 4, 64, 32), (8, 6, 128, 64), (4, 8, 256, 64), (2, 8, 1024, 64)]
 PEERS = ("numpy", "torch", "jax")
+# (m, n, k) of layers: of training, and of decoding by few rows, which read the weights from memory
+TRAINED = [(1024, 1024, 1024), (2048, 2048, 512), (512, 512, 2048)]
+DECODED = [(1, 4096, 1024), (4, 4096, 1024), (16, 4096, 1024), (320, 2048, 512)]
+QUANTIZED = {"int8": 1, "int8-weights": 1, "bfloat16": 2}  # bytes of a weight
+BFLOAT16, INT8 = 2.0**-8, 2.0**-7  # unit roundoffs
 
 
 def _products() -> Iterator[Job]:
@@ -77,4 +84,31 @@ def _attention_products() -> Iterator[Job]:
             )
 
 
-JOBS = [*_products(), *_attention_products()]
+def _products_in_fewer_bits() -> Iterator[Job]:
+    """bfloat16 beside PyTorch's autocast; quantised weights beside its float32."""
+    for m, n, k in TRAINED:
+        yield Job(
+            "bfloat16-product",
+            f"{m}x{k}x{n}",
+            "product_bfloat16",
+            ("torch",),
+            {"a": Normal((m, k)), "b": Normal((n, k))},
+            flops=2.0 * m * n * k,
+            bytes=4.0 * (m * k + k * n + m * n),
+            roundoff={"torch": BFLOAT16},  # of its result
+        )
+    for format, size in QUANTIZED.items():
+        for m, n, k in DECODED:
+            yield Job(
+                "quantized-product",
+                f"{format}/{m}x{k}x{n}",
+                "quantized_product",
+                ("torch",),
+                options={"rows": m, "columns": n, "inner": k, "format": format},
+                flops=2.0 * m * n * k,
+                bytes=size * n * k + 4.0 * m * (n + k),
+                roundoff={"torch": INT8},
+            )
+
+
+JOBS = [*_products(), *_attention_products(), *_products_in_fewer_bits()]

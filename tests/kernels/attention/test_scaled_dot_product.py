@@ -52,9 +52,9 @@ def computed(q, k, v, g, *args, **options) -> Results:
     return out, normalizer.sum(-1), *attention_backward(g, q, k, v, out, normalizer, *args, **options)
 
 
-def assert_close(found: Results, expected: Results, q, k, v, g) -> None:
+def assert_close(found: Results, expected: Results, q, k, v, g, precision: str | None = None) -> None:
     """A sum is off by units of the sum of its terms' sizes, a weight by those of its score."""
-    eps = np.finfo(q.dtype).eps
+    eps = 2.0**-8 if precision and q.dtype == np.float32 else np.finfo(q.dtype).eps
     scores = 4 + abs(q).max() * abs(k).max() * q.shape[-1] ** 0.5
     size = max(q.shape[2], k.shape[2]) ** 0.5 * q.shape[1] * max(1, *(abs(array).max() for array in (q, k, v, g))) ** 3
     for name, one, other in zip(("out", "logsumexp", "dq", "dk", "dv"), found, expected, strict=True):
@@ -88,15 +88,46 @@ def masks(rng, kind, batch, heads, queries, keys, dtype):
     causal=st.booleans(),
     scale=st.sampled_from([None, 0.0, -0.3, 1.0]),
     dropout=st.sampled_from([0.0, 0.3]),
-    precision=st.sampled_from([np.float32, np.float64]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    precision=st.sampled_from([None, "bfloat16"]),
 )
-def test_results_and_gradients_are_the_definition_s(sizes, kind, causal, scale, dropout, precision):
+def test_results_and_gradients_are_the_definition_s(sizes, kind, causal, scale, dropout, dtype, precision):
     batch, groups, serves, queries, keys, features, width = sizes
     rng = np.random.default_rng(sizes)
-    q, k, v, g = operands(rng, precision, batch, groups * serves, groups, queries, keys, features, width)
-    mask = masks(rng, kind, batch, groups * serves, queries, keys, precision)
+    q, k, v, g = operands(rng, dtype, batch, groups * serves, groups, queries, keys, features, width)
+    mask = masks(rng, kind, batch, groups * serves, queries, keys, dtype)
     options = {"causal": causal, "scale": scale, "dropout": dropout, "seed": 7}
-    assert_close(computed(q, k, v, g, mask, **options), reference(q, k, v, g, mask, **options), q, k, v, g)
+    found = computed(q, k, v, g, mask, **options, precision=precision)
+    assert_close(found, reference(q, k, v, g, mask, **options), q, k, v, g, precision)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    queries=st.sampled_from(LENGTHS),
+    keys=st.sampled_from([1, 2, 16, 64, 128]),
+    features=st.sampled_from(WIDTHS),
+    width=st.sampled_from(WIDTHS),
+)
+def test_values_that_bfloat16_holds_lose_nothing(queries, keys, features, width):
+    """Small integers, and weights that are a power of two: only sums are rounded, whose terms are float32."""
+    rng = np.random.default_rng([queries, keys, features, width])
+    shapes = (queries, features), (keys, features), (keys, width), (queries, width)
+    q, k, v, g = (rng.integers(-8, 9, (1, 2, *shape)).astype(np.float32) for shape in shapes)
+    uniform = computed(q, k, v, g, scale=0.0, precision="bfloat16")
+    assert_close(uniform, reference(q, k, v, g, scale=0.0), q, k, v, g)
+    logsumexp = computed(q, k, v, g, scale=0.125, precision="bfloat16")[1]
+    np.testing.assert_allclose(logsumexp, reference(q, k, v, g, scale=0.125)[1], rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("queries", [11, 64, 260])
+@pytest.mark.parametrize("keys", [12, 31, 129, 260])
+def test_rounding_to_bfloat16_moves_results_by_a_few_of_its_units(rng, queries, keys, causal):
+    """In the mean: a wrong pair of summands anywhere would be an error of the size of the result."""
+    q, k, v, g = operands(rng, np.float32, 2, 4, 2, queries, keys, 17, 33)
+    found = computed(q, k, v, g, causal=causal, precision="bfloat16")
+    for one, other in zip(found, reference(q, k, v, g, causal=causal), strict=True):
+        assert np.linalg.norm(one - other) <= 8 * 2.0**-8 * np.linalg.norm(other)
 
 
 @pytest.mark.parametrize("queries", LENGTHS)
@@ -115,11 +146,11 @@ def test_out_is_that_of_the_plain_loop(dtype, rng, queries, keys):
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("batch", [1, 2, 3])
-def test_all_threads_share_heads_or_queries(dtype, rng, batch, causal):
+def test_all_threads_share_heads_or_queries(dtype, rng, precision, batch, causal):
     q, k, v, g = operands(rng, dtype, batch, 1, 1, 400, 390, 32, 32)
-    found = computed(q, k, v, g, causal=causal)
-    assert_close(found, reference(q, k, v, g, causal=causal), q, k, v, g)
-    for one, again in zip(found, computed(q, k, v, g, causal=causal), strict=True):
+    found = computed(q, k, v, g, causal=causal, precision=precision)
+    assert_close(found, reference(q, k, v, g, causal=causal), q, k, v, g, precision)
+    for one, again in zip(found, computed(q, k, v, g, causal=causal, precision=precision), strict=True):
         assert np.array_equal(one, again)
 
 

@@ -41,9 +41,17 @@ def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
     return array
 
 
-def assert_product(a: np.ndarray, b: np.ndarray, result: np.ndarray) -> None:
+def rounded(array: np.ndarray, precision: str | None = "bfloat16") -> np.ndarray:
+    """As float64: 8 significant bits for bfloat16, ties to even. Its exponents are those of float32."""
+    mantissas, exponents = np.frexp(np.array(array, np.float64, order="C"))
+    if precision is None or array.dtype == np.float64:
+        return np.ldexp(mantissas, exponents)
+    return np.ldexp(np.rint(np.ldexp(mantissas, 8)), exponents - 8)
+
+
+def assert_product(a: np.ndarray, b: np.ndarray, result: np.ndarray, precision: str | None = None) -> None:
     """|error| <= gamma(k) |a| |b| (Higham, Accuracy and Stability, eq. 3.13), twice for the oracle's own in float64."""
-    exact_a, exact_b = np.array(a, np.float64, order="C"), np.array(b, np.float64, order="C")
+    exact_a, exact_b = rounded(a, precision), rounded(b, precision)
     expected = plain_matmul(exact_a, exact_b) if a.ndim == b.ndim == 2 else np.matmul(exact_a, exact_b)
     bound = 2 * (a.shape[-1] + 1) * np.finfo(a.dtype).eps * np.matmul(abs(exact_a), abs(exact_b))
     assert result.shape == expected.shape
@@ -63,33 +71,34 @@ sizes = st.one_of(
     n=sizes,
     k=sizes,
     layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)),
-    precision=st.sampled_from([np.float32, np.float64]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    precision=st.sampled_from([None, "bfloat16"]),
 )
-def test_product_is_right_for_any_sizes_and_strides(m, n, k, layouts, precision):
+def test_product_is_right_for_any_sizes_and_strides(m, n, k, layouts, dtype, precision):
     rng = np.random.default_rng([m, n, k])
-    a = rng.standard_normal((m, k)).astype(precision)
-    b = rng.standard_normal((k, n)).astype(precision)
+    a = rng.standard_normal((m, k)).astype(dtype)
+    b = rng.standard_normal((k, n)).astype(dtype)
     if min(m, n, k) > 0:
         a, b = laid_out(a, layouts[0]), laid_out(b, layouts[1])
-    assert_product(a, b, matmul(a, b))
+    assert_product(a, b, matmul(a, b, precision=precision), precision)
 
 
 @pytest.mark.parametrize("layout_a", LAYOUTS)
 @pytest.mark.parametrize("layout_b", LAYOUTS)
-def test_every_pair_of_layouts(dtype, rng, layout_a, layout_b):
+def test_every_pair_of_layouts(dtype, rng, precision, layout_a, layout_b):
     a = laid_out(rng.standard_normal((27, 65)).astype(dtype), layout_a)
     b = laid_out(rng.standard_normal((65, 70)).astype(dtype), layout_b)
-    assert_product(a, b, matmul(a, b))
+    assert_product(a, b, matmul(a, b, precision=precision), precision)
 
 
-def test_every_register_tile_and_its_edges(dtype, rng):
+def test_every_register_tile_and_its_edges(dtype, rng, precision):
     lanes = lanes_of(dtype)
     widths = {v * lanes + d for v in range(4) for d in (-1, 0, 1)}
     for n in sorted(width for width in widths if width > 0):
         for m in {*ROW_STEPS, TILE_ROWS + 1, 3}:
             b = rng.standard_normal((9, n)).astype(dtype)
             for a in (rng.standard_normal((m, 9)).astype(dtype), rng.standard_normal((9, m)).astype(dtype).T):
-                assert_product(a, b, matmul(a, b))
+                assert_product(a, b, matmul(a, b, precision=precision), precision)
 
 
 @pytest.mark.parametrize(
@@ -103,19 +112,19 @@ def test_every_register_tile_and_its_edges(dtype, rng):
     ],
 )
 @pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
-def test_products_larger_than_a_block(dtype, rng, m, n, k, layout):
+def test_products_larger_than_a_block(dtype, rng, precision, m, n, k, layout):
     a = laid_out(rng.standard_normal((m, k)).astype(dtype), layout)
     b = laid_out(rng.standard_normal((k, n)).astype(dtype), layout)
-    assert_product(a, b, matmul(a, b))
+    assert_product(a, b, matmul(a, b, precision=precision), precision)
 
 
 @pytest.mark.parametrize("m", [1, 2, 4, 5, 8, 9])
-def test_few_rows_times_a_transposed_matrix(dtype, rng, m):
+def test_few_rows_times_a_transposed_matrix(dtype, rng, precision, m):
     for n, k in [(1, 200), (3, 128), (37, 129), (64, 1000)]:
         a = rng.standard_normal((m, k)).astype(dtype)
         b = rng.standard_normal((n, k)).astype(dtype)
-        assert_product(a, b.T, matmul(a, b.T))
-        assert_product(b, a.T, matmul(b, a.T))
+        assert_product(a, b.T, matmul(a, b.T, precision=precision), precision)
+        assert_product(b, a.T, matmul(b, a.T, precision=precision), precision)
 
 
 @pytest.mark.parametrize(
@@ -184,31 +193,31 @@ def test_out_writes_nothing_beyond_itself(dtype, rng):
     assert (frame == 0).all()
 
 
-def test_operands_are_not_read_beyond_their_edges(dtype):
+def test_operands_are_not_read_beyond_their_edges(dtype, precision):
     """NaN all around: a vector load over the edge that reached a result would show."""
     frame = np.full((60, 150), np.nan, dtype)
     inner = frame[7:20, 11:48]
     inner[...] = 1
-    assert (matmul(inner, inner.T) == inner.shape[1]).all()
-    assert (matmul(inner.T, inner) == inner.shape[0]).all()
+    assert (matmul(inner, inner.T, precision=precision) == inner.shape[1]).all()
+    assert (matmul(inner.T, inner, precision=precision) == inner.shape[0]).all()
 
 
-def test_the_same_product_gives_the_same_bits_whatever_the_threads(dtype, rng):
+def test_the_same_product_gives_the_same_bits_whatever_the_threads(dtype, rng, precision):
     a, b = rng.standard_normal((200, 300)).astype(dtype), rng.standard_normal((300, 250)).astype(dtype)
-    first = matmul(a, b)
-    assert np.array_equal(first, matmul(a, b))
+    first = matmul(a, b, precision=precision)
+    assert np.array_equal(first, matmul(a, b, precision=precision))
     threads = get_num_threads()
     try:
         set_num_threads(1)
-        assert np.array_equal(first, matmul(a, b))
+        assert np.array_equal(first, matmul(a, b, precision=precision))
     finally:
         set_num_threads(threads)
 
 
-def test_infinities_and_nan_stay_in_their_rows_and_columns(dtype):
+def test_infinities_and_nan_stay_in_their_rows_and_columns(dtype, precision):
     a, b = np.ones((20, 40), dtype), np.ones((40, 50), dtype)
     a[3, 5], b[7, 9] = np.nan, np.inf
-    result = matmul(a, b)
+    result = matmul(a, b, precision=precision)
     assert np.isnan(result[3]).all()
     assert np.isinf(np.delete(result[:, 9], 3)).all()
     assert (np.delete(np.delete(result, 3, axis=0), 9, axis=1) == 40).all()
@@ -240,6 +249,29 @@ def test_an_out_that_does_not_fit_is_named():
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match="out must be writeable"):
         matmul(a, a, out=frozen)
+
+
+@pytest.mark.parametrize("rows", [1, 20])  # read as they lie, and packed
+@pytest.mark.parametrize("transposed", [False, True])
+def test_operands_become_the_nearest_bfloat16(rng, rows, transposed):
+    bits = rng.integers(0, 1 << 32, 4096, np.uint32)
+    bits[:4] = 0x7F7FFFFF, 0x7F800001, 0xFFFFFFFF, 0x3F808000  # the largest, which rounds to inf; NaN twice; a tie
+    values = bits.view(np.float32)
+    values = values[~(abs(values) < np.finfo(np.float32).tiny)]  # an instruction may take subnormals for 0
+    ones = np.ones((1, rows), np.float32)
+    found = (
+        matmul(values[:, None], ones, precision="bfloat16")
+        if transposed
+        else matmul(ones.T, values[None], precision="bfloat16").T
+    )
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities, and signalling NaN
+        expected = rounded(values).astype(np.float32)
+    np.testing.assert_array_equal(found, np.broadcast_to(expected[:, None], found.shape))
+
+
+def test_an_unknown_precision_is_refused(dtype):
+    with pytest.raises(ValueError, match="precision must be None or 'bfloat16'; got 'float16'"):
+        matmul(np.ones((2, 2), dtype), np.ones((2, 2), dtype), precision="float16")
 
 
 def test_references_are_given_back(rng):

@@ -1,0 +1,94 @@
+"""Quantised weights of linear layers, for inference: one or two bytes each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import kernels
+from minigrad.engine.grad_mode import is_grad_enabled
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.nn.module import Module
+from minigrad.ops.primitive import primitive
+
+FORMATS = ("int8", "int8-weights", "bfloat16")
+
+
+class QuantizedWeight(Module):
+    """Matrix of weights in a format of fewer bytes, in the place of a linear layer's parameter.
+
+    Args:
+        weight: (out, in), float32.
+        format: "int8": weights by row, activations by token at run time. "int8-weights": weights alone. "bfloat16":
+            weights alone, to the nearest.
+
+    What is saved is ``values`` (out, in), int8 or the bits of bfloat16 as uint16, and for int8 ``scales`` (out,).
+
+    Raises:
+        ValueError: the weights are not finite, or there is no such format.
+        TypeError: they are not float32.
+
+    Example:
+        >>> import minigrad as mg
+        >>> weight = QuantizedWeight(mg.tensor([[1.0, 0.5], [0.0, -2.0]]), "bfloat16")
+        >>> weight.linear(mg.tensor([1.0, 1.0]))
+        tensor([ 1.5, -2. ])
+    """
+
+    def __init__(self, weight: Tensor, format: str) -> None:
+        if format not in FORMATS:
+            raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
+        self.format, self.shape = format, weight.shape
+        packed = kernels.quantize(weight.data, format)
+        self.values = Tensor(packed.unpacked())
+        self.scales = None if format == "bfloat16" else Tensor(packed.scales)
+        self._packed, self._versions = packed, self._stamp()
+
+    def _update(self) -> None:
+        """Pack the values again where others were loaded."""
+        if self._versions != self._stamp():
+            scales = None if self.scales is None else self.scales.data
+            self._packed, self._versions = kernels.pack_quantized(self.values.data, scales, self.format), self._stamp()
+
+    def _stamp(self) -> tuple[int, ...]:
+        return tuple(tensor.storage.version for tensor in (self.values, self.scales) if tensor is not None)
+
+    def linear(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``x @ weightᵀ + bias``: (…, in) to (…, out).
+
+        Raises:
+            RuntimeError: a gradient would be needed.
+        """
+        if is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)):
+            raise RuntimeError("quantised weights have no gradients: use the model under no_grad, or train it before")
+        self._update()
+        return quantized_linear(x, bias, self._packed)
+
+    def dequantized(self) -> Array:
+        """(out, in), float32: the weights that products are with."""
+        self._update()
+        return self._packed.dequantized()
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}, format={self.format!r}"
+
+
+@primitive
+def quantized_linear(x: Array, bias: Array | None = None, /, weight: Any = None) -> Array:
+    """``x @ weightᵀ + bias`` with packed weights; see ``kernels.quantized_matmul``."""
+    return kernels.quantized_matmul(x, weight, bias)
+
+
+def quantize(module: Module, format: str, layers: tuple[type[Module], ...]) -> None:
+    """Replace the weights of all layers of these types, and freeze what is left: it is for inference from now on.
+
+    Raises:
+        ValueError: there is no such format, weights are not finite, or they are quantised already.
+        TypeError: weights are not float32.
+    """
+    found = [below for below in module.modules() if isinstance(below, layers)]
+    if any(isinstance(vars(layer)["weight"], QuantizedWeight) for layer in found):
+        raise ValueError(f"{type(module).__name__}: its weights are quantised already")
+    quantized = [QuantizedWeight(vars(layer)["weight"], format) for layer in found]
+    for layer, weight in zip(found, quantized, strict=True):
+        setattr(layer, "weight", weight)  # noqa: B010  # not every module has one
+    module.requires_grad_(False)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minigrad.kernels import pack_quantized, quantize, quantized_matmul
-from minigrad.kernels.compiling.vector import MACHINE
 from minigrad.kernels.products.blocking import MC
 from minigrad.kernels.products.quantized import FORMATS, LONGEST_SUM, QuantizedMatrix
 from minigrad.kernels.products.register_tile import ROW_STEPS, TILE_ROWS
@@ -145,11 +144,3 @@ def test_what_does_not_fit_is_named(rng):
         pack_quantized(np.ones((2, 2), np.uint16), np.ones(2, np.float32), "int8")
     with pytest.raises(ValueError, match="scales must be an array"):
         pack_quantized(np.ones((2, 2), np.int8), None, "int8")
-
-
-@pytest.mark.skipif(not MACHINE.int8, reason="this CPU has no dot product of bytes")
-def test_the_dot_product_of_bytes_is_one_instruction():
-    from minigrad.kernels.products import quantized
-
-    assembly = "".join(quantized.multiply.inspect_asm().values())
-    assert "vpdpbusd" in assembly

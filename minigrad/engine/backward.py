@@ -1,7 +1,8 @@
 """Backward pass: cotangents go from results to leaves, each node's derivative taken once.
 
-The vertices are visited in topological order, kept on a stack of its own: depth costs memory, not recursion, and time
-is linear in the number of edges.
+The vertices are found with a stack of its own, so that depth costs memory, not recursion, and visited from the youngest
+to the oldest, which is a topological order. But for that sort, of what is mostly in order, time is linear in the number
+of edges.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ class _Sum:
         if self.owned and isinstance(self.value, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
             np.add(self.value, value, out=self.value)
             return
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) or isinstance(self.value, Tensor):
             self.scope = self.scope or Scope("sum", "add", scope.get(), backward=True)
             with _within(self.scope):
                 self.value = add(self.value, value)
@@ -56,22 +58,22 @@ def vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
 
     Nodes older than all the ends cannot come from them: they are left out, with all that lies behind them.
     """
-    order: list[Any] = list(ends)
-    oldest = min([end.serial if isinstance(end, Node) else -1 for end in order]) if order else -1
-    seen = set(map(id, order))
-    stack = [(root, False) for root in roots]
+    before: list[Any] = list(ends)
+    oldest = min([end.serial if isinstance(end, Node) else -1 for end in before], default=-1)
+    seen, stack, nodes = set(map(id, before)), list(roots), []
     while stack:
-        vertex, finished = stack.pop()
-        if finished:
-            order.append(vertex)
-        elif id(vertex) not in seen and not (isinstance(vertex, Node) and vertex.serial < oldest):
+        vertex = stack.pop()
+        if id(vertex) not in seen:
             seen.add(id(vertex))
-            stack.append((vertex, True))
-            if isinstance(vertex, Node):
+            if not isinstance(vertex, Node):
+                before.append(vertex)
+            elif vertex.serial >= oldest:
+                nodes.append(vertex)
                 for source in vertex.inputs:
                     if source is not None:
-                        stack.append((source[0], False))
-    return order
+                        stack.append(source[0])
+    nodes.sort(key=attrgetter("serial"))  # a node is made after those that it was computed from
+    return before + nodes
 
 
 def backward_pass(
@@ -106,9 +108,9 @@ def backward_pass(
 
     # The slopes of branches not taken may be infinite: no news to the user, who saw the forward pass's warnings.
     with Mode(recording, create_graph), derivative_on_arrays(not create_graph), np.errstate(all="ignore"):
-        for output, cotangent in zip(outputs, cotangents, strict=True):
-            given.add(id(cotangent.data))
-            _contribute(sums, output.edge, cotangent if create_graph else cotangent.data, False)
+        given.update([id(cotangent.data) for cotangent in cotangents])
+        values = [cotangent if create_graph else cotangent.data for cotangent in cotangents]
+        _contribute(sums, [output.edge for output in outputs], values, values)
         for vertex in reversed(order):
             if needed is not None and id(vertex) not in needed:
                 continue
@@ -136,7 +138,7 @@ def backward_pass(
             if True in needs:
                 _differentiate(node, totals, tuple(needs), sums)
                 if not retain_graph:
-                    node.free()
+                    node.saved, node.storages = None, ()
     return [] if wanted is None else [_as_gradient(found.get((id(end), index)), given) for end, index in wanted]
 
 
@@ -149,13 +151,21 @@ def _needed(order: list[Any], wanted: list[Edge]) -> set[int]:
     return needed
 
 
-def _contribute(sums: dict[Key, _Sum], edge: Edge, value: Any, owned: bool) -> None:
-    key = (id(edge[0]), edge[1])
-    total = sums.get(key)
-    if total is None:
-        sums[key] = _Sum(value, owned)
-    else:
-        total.add(value, owned)
+def _contribute(sums: dict[Key, _Sum], edges: Sequence[Any], gradients: Sequence[Any], held: Sequence[Any]) -> None:
+    """Add gradients to the sums of the vertices that they belong to; others hold the values in ``held``."""
+    known = list(map(id, held)) + list(map(id, gradients))
+    # Of a few, counting through is faster; of many, it would take quadratic time.
+    times = known.count if len(known) < 16 else Counter(known).__getitem__
+    for edge, gradient in zip(edges, gradients, strict=True):
+        if edge is not None and gradient is not None:
+            # A fresh array, no view and not handed on from above or to a sibling, belongs to the pass.
+            owned = type(gradient) is np.ndarray and gradient.base is None and times(id(gradient)) == 1
+            key = (id(edge[0]), edge[1])
+            total = sums.get(key)
+            if total is None:
+                sums[key] = _Sum(gradient, owned)
+            else:
+                total.add(gradient, owned)
 
 
 def _differentiate(node: Node, totals: list[_Sum | None], needs: tuple[bool, ...], sums: dict[Key, _Sum]) -> None:
@@ -168,15 +178,8 @@ def _differentiate(node: Node, totals: list[_Sum | None], needs: tuple[bool, ...
     if recording.get() or observers.get():
         gradients = _observed(node, cotangents, needs, plain)
     else:
-        gradients = _vjp(node, cotangents, needs, plain)
-    known = list(map(id, cotangents)) + list(map(id, gradients))
-    # Of a few, counting through is faster; of many, it would take quadratic time.
-    times = known.count if len(known) < 16 else Counter(known).__getitem__
-    for source, gradient in zip(node.inputs, gradients, strict=True):
-        if source is not None and gradient is not None:
-            # A fresh array, no view and not handed on from above or to a sibling, belongs to the pass.
-            fresh = type(gradient) is np.ndarray and gradient.base is None
-            _contribute(sums, source, gradient, fresh and times(id(gradient)) == 1)
+        gradients = node.op.backward(node, cotangents, needs) if plain else _vjp(node, cotangents, needs, plain)
+    _contribute(sums, node.inputs, gradients, cotangents)
 
 
 def _observed(node: Node, cotangents: list[Any], needs: tuple[bool, ...], plain: bool) -> list[Any]:
@@ -281,7 +284,8 @@ def _as_gradient(total: _Sum | None, given: set[int]) -> Tensor | None:
             gradient = cast(gradient, gradient.dtype)
         given.add(id(gradient.data))
         return gradient
-    return _as_tensor(total.value if total.owned or isinstance(total.value, Tracer) else np.array(total.value))
+    owned = total.owned and isinstance(total.value, np.ndarray)
+    return Tensor(total.value if owned or isinstance(total.value, Tracer) else np.array(total.value))
 
 
 def _accumulate(leaf: Tensor, total: _Sum, given: set[int]) -> None:

@@ -75,6 +75,9 @@ class Primitive:
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         self.params = tuple(p.name for p in named)
         self.defaults = {p.name: p.default for p in named if p.default is not p.empty}
+        # Between these numbers, positional arguments alone make a call. Of a variadic operation none do.
+        self._least = len(self.inputs) + max([n for n, p in enumerate(named, 1) if p.default is p.empty], default=0)
+        self._most = -1 if self.variadic else len(self.inputs) + len(named)
         self.forward = forward
         self.dtypes = dtypes
         self.view = view
@@ -114,8 +117,11 @@ class Primitive:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         params = kwargs
-        if self.params or kwargs or len(args) != len(self.inputs):
+        if kwargs or not self._least <= len(args) <= self._most:
             args, params = self._bind(args, kwargs)
+        elif self.params:
+            count = len(self.inputs)
+            args, params = args[:count], {**self.defaults, **dict(zip(self.params, args[count:], strict=False))}
         values: list[Any] = []
         tracer: type[Tracer] | None = None
         any_tensor, requires_grad, dtype, one_dtype = False, False, None, True
@@ -126,7 +132,7 @@ class Primitive:
                 value: Any = arg.data
                 if arg.storage.replaced:
                     arg.check_current()
-                if isinstance(value, Tracer):
+                if type(value) is not np.ndarray and isinstance(value, Tracer):
                     tracer = type(value)
             elif isinstance(arg, np.ndarray):
                 value = arg if arg.dtype in SUPPORTED else as_array(arg, name=self._name_of(len(values)))
@@ -153,12 +159,17 @@ class Primitive:
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError):
             self.check(params)
             raise
-        if not any_tensor and on_arrays.get():
-            return out.out if isinstance(out, WithResiduals) else out
         recorded = requires_grad and self.differentiable and recording.get()
-        if recorded or self.view or type(out) is not np.ndarray or observers.get():
+        if type(out) is WithResiduals and not recorded:
+            out = out.out
+        if not any_tensor and on_arrays.get():
+            return out
+        if recorded or type(out) is not np.ndarray or observers.get():
             return self.wrap(args, values, params, out)
-        return Tensor(out)
+        result = Tensor(out)
+        if self.view:
+            _link(result, args[0], values[0])
+        return result
 
     def check(self, params: dict[str, Any]) -> None:
         """Raise an error that names the parameter to blame for a failed forward; none does here."""
@@ -179,10 +190,6 @@ class Primitive:
         if self.variadic:
             return args, {**self.defaults, **kwargs}
         count = len(self.inputs)
-        if not kwargs and len(args) >= count:
-            params = {**self.defaults, **dict(zip(self.params, args[count:], strict=False))}
-            if len(params) == len(self.params) and len(args) <= count + len(params):
-                return args[:count], params
         if len(args) < count:
             args += tuple(self._optional_inputs[len(args) :])
         given = dict(zip(self.params, args[count:], strict=False))
@@ -212,11 +219,7 @@ class Primitive:
             results.append(Tensor(data if isinstance(data, (np.ndarray, Tracer)) else np.asarray(data)))
         if self.view:
             for result in results:
-                if _shows(result.data, values[0]):
-                    if isinstance(args[0], Tensor):
-                        result.view_of(args[0])
-                    else:
-                        result.storage.foreign = True
+                _link(result, args[0], values[0])
         if self.differentiable and recording.get():
             needs: list[bool] = []
             for arg in args:
@@ -345,14 +348,17 @@ def _parameters(rule: Rule) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount]
 
 
-def _shows(data: Any, source: Any) -> bool:
-    """True if the result of a view operation shares memory with its input."""
-    if data is source or isinstance(data, Tracer) or data.base is source:
-        return True
+def _link(result: Tensor, arg: Any, source: Any) -> None:
+    """Note the storage that the result of a view operation shares with its input, if it does."""
+    data: Any = result.data
+    shown = data is source or isinstance(data, Tracer) or data.base is source
     # A copy may have a base too: reshape gives a view of the array that it has copied to.
-    if data.base is None or not isinstance(source, np.ndarray):
-        return False
-    return (data.size > 0 and data.base is source.base) or np.may_share_memory(data, source)
+    if not shown and data.base is not None and isinstance(source, np.ndarray):
+        shown = (data.size > 0 and data.base is source.base) or np.may_share_memory(data, source)
+    if shown and isinstance(arg, Tensor):
+        result.view_of(arg)
+    elif shown:
+        result.storage.foreign = True
 
 
 def _is_writeable(value: Any) -> bool:

@@ -234,10 +234,6 @@ class Node:
             saved = self.saved = saved()
         return saved
 
-    def free(self) -> None:
-        self.saved = None
-        self.storages = ()
-
 
 class Tensor(Methods):
     """A multi-dimensional array that remembers how it was computed.

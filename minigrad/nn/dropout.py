@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from minigrad.engine.tensor import Tensor
-from minigrad.nn import functional
-from minigrad.nn.functional.dropout import check_probability
+from minigrad.nn.functional.dropout import check_probability, dropout
 from minigrad.nn.module import Module
 from minigrad.random import Generator
 
@@ -23,7 +22,7 @@ class Dropout(Module):
         self.generator = generator
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.p, self.training, self.generator)
+        return dropout(x, self.p, self.training, self.generator)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from minigrad.engine.tensor import Shape, Tensor
-from minigrad.nn import functional, init
+from minigrad.nn import init
+from minigrad.nn.functional.linear import linear
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import empty
 
@@ -40,7 +41,7 @@ class Linear(Module):
         self.bias = uniform_parameter((out_features,), in_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.engine.tensor import Shape, Tensor, write_to
 from minigrad.nn import functional
+from minigrad.nn.functional.normalization import layer_norm
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import ones, zeros
 
@@ -40,7 +41,7 @@ class LayerNorm(Module):
         self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"

@@ -12,7 +12,7 @@ from minigrad.ops.arguments import all_beside, as_integer, axis_index, shape_of
 from minigrad.ops.batching import along_axis
 from minigrad.ops.index_parts import as_integers
 from minigrad.ops.primitive import primitive
-from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, expand_dims, flatten, reshape
+from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, flatten, reshape
 
 __all__ = [
     "append",
@@ -92,8 +92,10 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     shapes = {x.shape for x in arrays}
     if len(shapes) != 1:
         raise ValueError(f"arrays: expected at least one, and all of one shape, got {sorted(shapes) or 'none'}")
-    axis = axis_index(axis, len(shapes.pop()) + 1)
-    return _concat(*(expand_dims(x, axis) for x in arrays), axis=axis)
+    shape = shapes.pop()
+    axis = axis_index(axis, len(shape) + 1)
+    apart = (*shape[:axis], 1, *shape[axis:])
+    return _concat(*[reshape(x, apart) for x in arrays], axis=axis)
 
 
 def _listed(results: Any) -> Sequence[Any]:
@@ -158,8 +160,8 @@ def append(x: Any, /, values: Any, axis: int | None = None) -> Any:
 
 @primitive(view=True, batching=along_axis)
 def _unstack(x: Array, /, axis: int) -> tuple[Array, ...]:
-    rows = np.moveaxis(x, axis, 0)
-    return tuple(rows[i, ...] for i in range(len(rows)))
+    before: tuple[Any, ...] = (slice(None),) * (axis % x.ndim)
+    return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
 
 
 _unstack.vjp(x=lambda g, axis: stack(_listed(g), axis=axis))

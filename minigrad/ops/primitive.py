@@ -59,6 +59,7 @@ class _AlongAxis(Checked):
         kinds = str(self.__signature__.parameters["axis"].annotation)
         self._several_axes = "tuple" in kinds or kinds == "Axis"
         self._all_axes = self._several_axes or "None" in kinds
+        self._most = -1  # a call of every form is checked here
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args, params = super()._bind(args, kwargs)

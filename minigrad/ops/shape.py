@@ -123,7 +123,12 @@ def permute_dims(x: Array, /, axes: Sequence[int]) -> Array:
     return x.transpose(axes)
 
 
-permute_dims.vjp(x=lambda g, axes: permute_dims(g, tuple(int(i) for i in np.argsort([a % g.ndim for a in axes]))))
+def _permute_vjp(g: Any, axes: Sequence[int]) -> Any:
+    order = [axis % g.ndim for axis in axes]
+    return permute_dims(g, tuple(map(order.index, range(g.ndim))))
+
+
+permute_dims.vjp(x=_permute_vjp)
 
 
 @primitive(view=True, batching=along_axis)

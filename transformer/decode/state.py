@@ -102,7 +102,8 @@ def target_state(
     prompt = np.full((len(source), 1), model.config.start_id)
     with inference(model):
         memory = model.encode(source, real)
-    return DecodingState(model, prompt, None, memory, real, use_cache)
+    hidden = None if real is None or real.data.all() else real  # asked at each step: a mask that hides nothing is none
+    return DecodingState(model, prompt, None, memory, hidden, use_cache)
 
 
 def prompt_state(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
@@ -35,6 +37,15 @@ def check_listed(name: str, arrays: object) -> None:
     """TypeError unless it is a list or tuple."""
     if not isinstance(arrays, (list, tuple)):
         raise TypeError(f"{name} must be a list of arrays; got {type(arrays).__name__}")
+
+
+def check_listed_floats(name: str, arrays: Sequence[np.ndarray]) -> None:
+    """TypeError unless all are arrays, of float32 or of float64; of thousands, errors are worded on demand."""
+    usual, dtype = True, getattr(arrays[0], "dtype", None)
+    for array in arrays:
+        usual = usual and type(array) is np.ndarray and array.dtype == dtype
+    if not usual or dtype not in FLOATS:
+        check_floats(**{f"{name}[{number}]": array for number, array in enumerate(arrays)})
 
 
 def check_integers(**integers: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.kernels.compiling.arguments import check_floats, check_in_place, check_listed, check_numbers
+from minigrad.kernels.compiling.arguments import check_in_place, check_listed, check_listed_floats, check_numbers
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import array_at
@@ -46,7 +46,7 @@ def squared_norms(arrays: Sequence[np.ndarray]) -> np.ndarray:
     arrays = [np.asarray(array, order="C") for array in arrays]
     if not arrays:
         return np.zeros(0)
-    check_floats(**{f"arrays[{i}]": array for i, array in enumerate(arrays)})
+    check_listed_floats("arrays", arrays)
     table = table_of(arrays)
     parts = threads_for(WORK * int(table[-1, 1]))
     sums = np.zeros((parts, len(arrays)))
@@ -88,7 +88,7 @@ def scale_arrays(arrays: Sequence[np.ndarray], factor: float) -> None:
     check_numbers(factor=factor)
     if not arrays:
         return
-    check_floats(**{f"arrays[{i}]": array for i, array in enumerate(arrays)})
+    check_listed_floats("arrays", arrays)
     for i, array in enumerate(arrays):
         if not array.flags.carray:
             check_in_place(f"arrays[{i}]", array)

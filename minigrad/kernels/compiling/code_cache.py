@@ -10,12 +10,14 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from numba.core.caching import FunctionCache
 from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 if sys.platform == "win32":
@@ -24,6 +26,7 @@ else:
     import fcntl
 
 DIGEST = 32  # bytes
+CLAIMS = fcntl is not None  # whether one process can wait for another's code
 
 
 class CodeCache(FunctionCache):
@@ -51,6 +54,22 @@ class CodeCache(FunctionCache):
         if found is None or found[0] != key:  # another process may have given another key the same name
             return None
         return CompileResult._rebuild(target_context, *found[1])  # type: ignore[no-untyped-call]
+
+    def holds(self, sig: Any) -> bool:
+        """Whether there is code for these types."""
+        return self._index_key(sig, cpu_target.target_context.codegen()) in self._entries()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def claim(self, sig: Any) -> Iterator[None]:
+        """Wait for a process that compiles this kernel, then keep others waiting, unless the code is there already."""
+        with ExitStack() as held:
+            if fcntl is not None and not self.holds(sig):
+                lock = self._folder / f".{self._stem}.claim"
+                with suppress(OSError):  # the folder is read-only, or knows no locks
+                    file = held.enter_context(open(lock, "w"))
+                    held.callback(lock.unlink, missing_ok=True)
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save the code for these types; a full disk is reported to ``failed``."""

@@ -23,14 +23,14 @@ from numba.core import config, event
 from numba.core.registry import cpu_target
 
 from minigrad.kernels.compiling.code_cache import CodeCache
-from minigrad.kernels.compiling.interrupts import uninterrupted
+from minigrad.kernels.compiling.dispatcher import Kernel
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]  # set by the environment
     raise RuntimeError(
         "NUMBA_DISABLE_JIT is set: the kernels are machine code that Numba compiles and cannot run without; unset it"
     )
 
-_KERNELS = __package__.rpartition(".")[0]  # all kernels' package
+KERNELS = __package__.rpartition(".")[0]  # all kernels' package
 
 # Fast-math flags for kernels that add up rows: sums may be taken in any order, which vector code needs, while NaN and
 # infinities keep their meaning.
@@ -50,18 +50,15 @@ def kernel(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
     that is damaged there is compiled anew. Where nothing can be written, or the disk is full, what is there is used,
     the other kernels work uncached, and one line on standard error says so. Ctrl-C waits for a compilation's end.
 
-    A kernel with fast-math flags becomes part of those that call it. Else a process that compiles has two versions of
-    it, its own and the caller's, with sums in different orders, and runs another than a process that loads the caller.
+    A kernel with fast-math flags becomes part of those that call it. Else two callers would each have a version of it,
+    with sums in different orders, and a process would run the one that it loads first for both.
     """
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
-        compiled: Any = numba.njit(error_model="numpy", fastmath=set(fastmath), forceinline=bool(fastmath))(function)
-        if folder is not None:
-            compiled._cache = CodeCache(function, folder, _say_uncached)
-        compiled.compile = _deferring_interrupts(compiled.compile)
+        options = {"nopython": True, "error_model": "numpy", "fastmath": set(fastmath), "forceinline": bool(fastmath)}
         _announce_compilation()
-        return compiled
+        return Kernel(function, options, CodeCache(function, folder, _say_uncached) if folder else None)
 
     return compile_lazily
 
@@ -70,16 +67,6 @@ def target() -> tuple[str, str, str]:
     """Compilation target: the LLVM triple, the CPU's name and its features, as ``+name,-name,…``."""
     triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
     return triple, cpu, features
-
-
-def _deferring_interrupts(compile: Callable[..., Any]) -> Callable[..., Any]:
-    """A dispatcher's compilation with Ctrl-C put off to its end."""
-
-    def compile_uninterrupted(signature: Any) -> Any:
-        with uninterrupted():
-            return compile(signature)
-
-    return compile_uninterrupted
 
 
 @cache
@@ -95,7 +82,11 @@ def _cache_folder() -> Path | None:
 
 
 @cache
-def _can_be_written(folder: Path) -> bool:
+def code_is_kept() -> bool:
+    """Whether new code can be written to the cache folder; one warning if not."""
+    folder = _cache_folder()
+    if folder is None:
+        return False
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -130,7 +121,7 @@ def _cache_root() -> Path:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, target())).encode())
-    for name, source in sorted(_sources(files(_KERNELS))):
+    for name, source in sorted(_sources(files(KERNELS))):
         digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()[:16]
 
@@ -155,8 +146,7 @@ class _Announcement(event.Listener):
         if not (name := self._kernel(compilation)):
             return
         if self.status is None:
-            folder = _cache_folder()
-            place = f"kept in {folder}" if folder and _can_be_written(folder) else "not kept"
+            place = f"kept in {_cache_folder()}" if code_is_kept() else "not kept"
             _say(f"compiling kernels for this CPU, {target()[1]} ({place})")
             self.status = _status()
         self.under_way += 1
@@ -173,7 +163,7 @@ class _Announcement(event.Listener):
     def _kernel(compilation: Any) -> str:
         """Name of the kernel that is being compiled; empty for functions of others."""
         function = compilation.data["dispatcher"].py_func
-        ours = (function.__module__ or "").startswith(f"{_KERNELS}.")
+        ours = (function.__module__ or "").startswith(f"{KERNELS}.")
         return function.__name__.lstrip("_").replace("_", " ") if ours else ""
 
 

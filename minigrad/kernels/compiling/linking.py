@@ -28,7 +28,7 @@ def entry_of(worker: Any, signature: tuple[Any, ...]) -> int:
 @intrinsic
 def call_at(typingctx, entry, worker, arguments):
     """``worker(*arguments)``, where ``entry`` is ``entry_of`` that kernel, which neither returns nor raises."""
-    called = worker.get_call_type(typingctx, tuple(arguments), {})
+    called = types.none(*arguments)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         entry, _, packed = values

@@ -120,6 +120,7 @@ def test_leftovers_of_a_killed_process_are_overwritten(tmp_path):
     entries = [path for path in tmp_path.rglob("*") if path.is_file()]
     for path in entries:
         path.rename(path.with_name(f".{path.name}.pending"))
+        path.with_name(f".{path.name.partition('.py')[0]}.py{sys.version_info[0]}{sys.version_info[1]}.claim").touch()
     run(ADD_ROWS, MINIGRAD_CACHE_DIR=str(tmp_path))
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(entries)
 

@@ -1,0 +1,95 @@
+"""Two compilations of a kernel: machine code for Python's calls, LLVM IR for those of other kernels.
+
+A kernel contains a copy of all that it calls. Numba would optimise each of these on its own first, and make machine
+code of it that nobody runs: more than half of the time that the kernels of a training step take. Here what a kernel
+calls is optimised once, together with it.
+"""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from numba import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
+
+from minigrad.kernels.compiling.code_cache import CodeCache
+from minigrad.kernels.compiling.interrupts import uninterrupted
+
+
+class Kernel(CPUDispatcher):
+    """A compiled function, with the options of ``numba.njit``; to other compiled functions it is its ``Part``."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], code_cache: CodeCache | None) -> None:
+        super().__init__(function, targetoptions={**options, "no_cfunc_wrapper": True})
+        self.code_cache = code_cache
+        if code_cache:
+            self._cache = code_cache  # the name that Numba uses
+        self.part = Part(function, targetoptions=options, pipeline_class=PartCompiler)
+
+    @property
+    def _numba_type_(self) -> types.Dispatcher:
+        return self.part._numba_type_
+
+    def compile(self, sig: Any) -> Any:
+        """The machine code for these types. Ctrl-C waits for its end."""
+        with uninterrupted(), _collector_paused(), self.code_cache.claim(sig) if self.code_cache else nullcontext():
+            return super().compile(sig)
+
+    def add_overload(self, result: Any) -> None:
+        """Accept what was compiled, and give the parts that it contains their constants."""
+        super().add_overload(result)
+        for environment in result._find_referenced_environments():
+            result.library.codegen.set_env(environment.env_name, environment)
+
+
+class Part(CPUDispatcher):
+    """A function for other compiled functions: nothing that Python could call."""
+
+    def add_overload(self, result: Any) -> None:
+        self.targetctx.insert_user_function(result.fndesc, result.fndesc, [result.library])
+        self.overloads[tuple(result.signature.args)] = result
+
+    def get_overload(self, sig: Any) -> Any:
+        """The key of the code for a signature."""
+        result: Any = self.overloads[tuple(sig)]
+        return result.fndesc
+
+
+class PartCompiler(Compiler):
+    """Numba's compiler up to LLVM IR."""
+
+    def __init__(
+        self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any
+    ) -> None:
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        library = PartLibrary(targetctx.codegen(), "part")
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+class PartLibrary(JITCodeLibrary):
+    """IR that is optimised where it is linked in."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No search for reference cycles: it takes a tenth of a compilation, whose many objects live to its end."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()

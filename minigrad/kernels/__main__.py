@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Column, Table
 
 from minigrad import kernels
 
@@ -18,6 +19,14 @@ DTYPES = {"float32": np.float32, "float64": np.float64}
 ELEMENTWISE = ("gelu", "relu", "sigmoid", "silu")
 SPECIAL = ("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma")
 ROWS = ("softmax", "log_softmax")
+
+# What a Transformer's training step needs besides products, which the process that this one helps compiles first: in
+# the order of need, but attention, which contains products, last and from its end.
+TRAINING = (
+    *("layer_norm", "gelu", "cross_entropy", "cross_entropy_backward", "layer_norm_backward", "gelu_backward"),
+    *("sum_rows", "add_rows", "squared_norms", "scale_arrays", "adam_step"),
+    *("scaled_dot_product_attention_backward", "scaled_dot_product_attention", "matmul"),
+)
 
 
 def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
@@ -70,12 +79,24 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m minigrad.kernels", description=__doc__.partition(": ")[2])
     parser.add_argument("--dtype", choices=DTYPES, action="append", help="for this dtype only; may be repeated")
-    chosen = parser.parse_args(arguments).dtype or list(DTYPES)
+    parser.add_argument("--training", action="store_true", help="only what a Transformer's training step needs")
+    options = parser.parse_args(arguments)
+    dtypes = options.dtype or list(DTYPES)
     start = time.perf_counter()
-    calls = [call for name in chosen for call in first_calls(DTYPES[name]).values()]
-    for call in calls:
-        call()
-    Console().print(f"{len(calls)} kernels are ready for {' and '.join(chosen)} ({time.perf_counter() - start:.1f} s)")
+    seconds: dict[str, list[float]] = {}
+    for dtype in dtypes:
+        calls = first_calls(DTYPES[dtype])
+        for name in TRAINING if options.training else calls:
+            before = time.perf_counter()
+            calls[name]()
+            seconds.setdefault(name, []).append(time.perf_counter() - before)
+    table = Table("kernel", *(Column(f"{dtype}, s", justify="right") for dtype in dtypes), box=None)
+    for name, times in sorted(seconds.items(), key=lambda row: -sum(row[1])):
+        table.add_row(name, *(f"{time_:.2f}" for time_ in times))
+    console = Console()
+    console.print(table)
+    count, total = len(seconds) * len(dtypes), time.perf_counter() - start
+    console.print(f"{count} kernels are ready for {' and '.join(dtypes)} ({total:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minigrad import kernels
-from minigrad.kernels.__main__ import first_calls, main
+from minigrad.kernels.__main__ import TRAINING, first_calls, main
 
 TRAINING_STEP = """
 import numpy as np
@@ -33,9 +33,17 @@ def test_every_kernel_is_called():
 
 def test_a_training_step_compiles_nothing_afterwards(capsys):
     main(["--dtype", "float32"])
-    assert "kernels are ready for float32" in capsys.readouterr().out
+    head, *rows, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["kernel", "float32,", "s"] and "kernels are ready for float32" in last
+    seconds = [float(row.split()[-1]) for row in rows]
+    assert seconds == sorted(seconds, reverse=True) and len(rows) == len(first_calls(np.float32))
     step = subprocess.run([sys.executable, "-c", TRAINING_STEP], capture_output=True, text=True, check=True)
     assert step.stderr == ""
+
+
+def test_a_part_of_the_kernels_can_be_chosen(capsys):
+    main(["--dtype", "float32", "--training"])
+    assert {row.split()[0] for row in capsys.readouterr().out.splitlines()[1:-1]} == set(TRAINING)
 
 
 def test_a_dtype_without_kernels_is_refused(capsys):

@@ -34,6 +34,7 @@ import numpy as np
 from numba import config, from_dtype, types
 
 from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.helper import compile_beside
 from minigrad.kernels.compiling.linking import call_at, entry_of
 from minigrad.kernels.compiling.parallel import in_parallel
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id
@@ -93,10 +94,13 @@ def workspace(dtype: np.dtype[Any]) -> np.ndarray:
 
 @cache
 def piece_entry(dtype: np.dtype[Any]) -> int:
-    """Address of the machine code of ``multiply_piece``."""
+    """Address of the machine code of ``multiply_piece``; while it is compiled, a helper goes on to other kernels."""
     number, array = types.int64, types.Array(from_dtype(dtype), 1, "C")
     three, five = types.UniTuple(number, 3), types.UniTuple(number, 5)
-    return entry_of(multiply_piece, (number, number, number, three, five, number, number, number, array))
+    signature = (number, number, number, three, five, number, number, number, array)
+    if dtype.kind == "f" and (kept := multiply_piece.code_cache) and not kept.holds(signature):
+        compile_beside(dtype.name)
+    return entry_of(multiply_piece, signature)
 
 
 @kernel()

@@ -35,6 +35,10 @@ _NAMES = {
         *("gelu", "gelu_backward", "silu", "silu_backward"),
         *("sigmoid", "sigmoid_backward", "relu", "relu_backward"),
     ),
+    "elementwise.activation_family": (
+        *("activation", "activation_backward"),
+        *("PiecewiseLinear", "Shrink", "ExponentialLinear", "Softplus", "HardSwish", "Mish"),
+    ),
     "elementwise.special_functions": (
         *("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma", "polygamma", "sinc_derivative"),
     ),

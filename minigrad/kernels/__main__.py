@@ -18,6 +18,7 @@ DTYPES = {"float32": np.float32, "float64": np.float64}
 
 ELEMENTWISE = ("gelu", "relu", "sigmoid", "silu")
 SPECIAL = ("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma")
+ACTIVATIONS = ("PiecewiseLinear", "Shrink", "ExponentialLinear", "Softplus", "HardSwish", "Mish")
 ROWS = ("softmax", "log_softmax")
 
 # What a Transformer's training step needs besides products, which the process that this one helps compiles first: in
@@ -35,11 +36,14 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
     classes, twice = np.array([0, 1, -100]), np.array([1, 1])
+    family = [kind(*[0.5] * len(kind._fields)) for kind in (getattr(kernels, name) for name in ACTIVATIONS)]
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
     return {
         **of_one,
         **{name: partial(getattr(kernels, name), x, x) for name in sorted(of_two)},
+        "activation": lambda: [kernels.activation(f, x) for f in family],
+        "activation_backward": lambda: [kernels.activation_backward(f, x, x) for f in family],
         "gelu by tanh": lambda: kernels.gelu_backward(kernels.gelu(x, "tanh"), x, "tanh"),
         "matmul": lambda: kernels.matmul(x, x.T),
         **(half_precision(x, heads) if dtype is np.float32 else {}),

@@ -227,14 +227,12 @@ _sigmoid_vjp.vjp(h=lambda g, y: _sigmoid_vjp(g, y), y=lambda g, h, y: g * h * (1
 
 def _softplus(x: Array) -> Array:
     """Softplus, log(1 + e^x)."""
-    result: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-    return result
+    return kernels.activation(kernels.Softplus(1.0, math.inf), x)
 
 
 def _log_sigmoid(x: Array) -> Array:
     """Log-sigmoid, log(1 / (1 + e^-x)) = -log(1 + e^-x)."""
-    result: Array = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
-    return result
+    return kernels.activation(kernels.Softplus(-1.0, math.inf), x)
 
 
 def _ahead(a: Any, b: Any) -> Any:

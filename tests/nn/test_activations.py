@@ -34,6 +34,10 @@ FORMULAS: dict[str, tuple[Function, Function]] = {
     "threshold": (lambda x: F.threshold(x, 0.3, 7.0), lambda x: np.where(x > 0.3, x, 7.0)),
     "elu": (lambda x: F.elu(x, 1.5), lambda x: np.where(x > 0, x, 1.5 * np.expm1(np.minimum(x, 0)))),
     "celu": (lambda x: F.celu(x, 1.5), lambda x: np.where(x > 0, x, 1.5 * np.expm1(np.minimum(x, 0) / 1.5))),
+    "celu of negative alpha": (
+        lambda x: F.celu(x, -20.0),
+        lambda x: np.where(x > 0, x, -20 * np.expm1(np.minimum(x, 0) / -20)),
+    ),
     "selu": (F.selu, lambda x: 1.05070098735 * np.where(x > 0, x, 1.67326324235 * np.expm1(np.minimum(x, 0)))),
     "gelu": (F.gelu, lambda x: x * special.ndtr(x)),
     "gelu by tanh": (

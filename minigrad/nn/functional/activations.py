@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import kernels, random
+from minigrad.engine.primitive import Primitive
 from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops import elementwise, softmax as rows
-from minigrad.ops.arguments import axis_index
+from minigrad.ops.arguments import as_number, axis_index
 from minigrad.ops.batching import aligned
 from minigrad.ops.elementwise import abs, astype, clip, expm1, relu, sigmoid, sign, tanh, where
 from minigrad.ops.operands import as_floats, as_operand
@@ -51,13 +53,41 @@ __all__ = [
     "threshold",
 ]
 
+
+def _fused(function: Callable[..., tuple[float, ...]]) -> Callable[[Callable[..., Tensor]], Primitive]:
+    """Decorator of a decomposition in x and numbers: the operation on the kernel of ``function`` of these numbers."""
+
+    def define(decomposition: Callable[..., Tensor]) -> Primitive:
+        @primitive(dtypes="floating", batching=aligned)
+        def fused(x: Array, /, numbers: Any) -> Array:
+            return kernels.activation(function(*numbers), x)
+
+        @fused.joint_vjp
+        def vjp(g: Array, x: Array, numbers: Any) -> list[Array]:
+            return [kernels.activation_backward(function(*numbers), g, x)]
+
+        fused.composed(lambda x, numbers: decomposition(x, *numbers))
+        fused.name = decomposition.__name__.removeprefix("_")
+        return fused
+
+    return define
+
+
+def _numbers(**numbers: Any) -> tuple[float, ...]:
+    return tuple([float(as_number(number, name)) for name, number in numbers.items()])
+
+
 # Pieces of straight lines
+
+
+@_fused(lambda slope: kernels.PiecewiseLinear(0.0, math.inf, slope, 0.0, 1.0, 0.0, 1.0, 0.0))
+def _leaky_relu(x: Any, slope: float) -> Any:
+    return where(x > 0, x, slope * x)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     """Leaky rectified linear unit: x where x > 0, ``negative_slope`` · x elsewhere. Maas, Hannun and Ng, 2013."""
-    (x,) = as_floats(input=input)
-    return where(x > 0, x, negative_slope * x)
+    return _leaky_relu(as_operand(input, "input"), _numbers(negative_slope=negative_slope))
 
 
 def prelu(input: Any, weight: Any) -> Tensor:
@@ -78,6 +108,11 @@ def prelu(input: Any, weight: Any) -> Tensor:
     return where(x > 0, x, weight * where(x > 0, 0, x))
 
 
+@_fused(lambda low, high: kernels.PiecewiseLinear(low, high, 0.0, low, 1.0, 0.0, 0.0, high))
+def _hardtanh(x: Any, low: float, high: float) -> Any:
+    return where((x <= low) | (x >= high), clip(x.detach(), low, high), x)
+
+
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """Hard tanh: x limited to [min_val, max_val]; unlike that of ``clip``, its slope is 0 at the bounds.
 
@@ -86,8 +121,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """
     if min_val > max_val:
         raise ValueError(f"min_val: expected at most max_val={max_val}, got {min_val}")
-    x = as_operand(input, "input")
-    return where((x <= min_val) | (x >= max_val), clip(x.detach(), min_val, max_val), x)
+    return _hardtanh(as_operand(input, "input"), _numbers(min_val=min_val, max_val=max_val))
 
 
 def relu6(input: Any) -> Tensor:
@@ -95,22 +129,40 @@ def relu6(input: Any) -> Tensor:
     return hardtanh(input, 0.0, 6.0)
 
 
+@_fused(lambda: kernels.PiecewiseLinear(-3.0, 3.0, 0.0, 0.0, 1 / 6, 3.0, 0.0, 1.0))
+def _hardsigmoid(x: Any) -> Any:
+    return hardtanh(x + 3, 0.0, 6.0) / 6
+
+
 def hardsigmoid(input: Any) -> Tensor:
     """Hard sigmoid, of straight lines: (x + 3) / 6 limited to [0, 1]."""
-    return hardtanh(as_floats(input=input)[0] + 3, 0.0, 6.0) / 6
+    return _hardsigmoid(as_operand(input, "input"), ())
 
 
-def hardswish(input: Any) -> Tensor:
-    """Hard swish: x · hardsigmoid(x). Howard et al., "Searching for MobileNetV3", 2019, section 5.2."""
-    (x,) = as_floats(input=input)
+@_fused(lambda: kernels.HardSwish(3.0))
+def _hardswish(x: Any) -> Any:
     bent = where((x > -3) & (x < 3), x, 0)
     return where(x < 3, bent * (bent + 3) / 6, x)
 
 
+def hardswish(input: Any) -> Tensor:
+    """Hard swish: x · hardsigmoid(x). Howard et al., "Searching for MobileNetV3", 2019, section 5.2."""
+    return _hardswish(as_operand(input, "input"), ())
+
+
+@_fused(lambda width: kernels.Shrink(width, 0.0))
+def _hardshrink(x: Any, width: float) -> Any:
+    return where(abs(x) <= width, 0, x)
+
+
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """Hard shrinkage: 0 where ``|x| ≤ lambd``, x elsewhere."""
-    (x,) = as_floats(input=input)
-    return where(abs(x) <= lambd, 0, x)
+    return _hardshrink(as_operand(input, "input"), _numbers(lambd=lambd))
+
+
+@_fused(lambda width: kernels.Shrink(width, width))
+def _softshrink(x: Any, width: float) -> Any:
+    return where(abs(x) <= width, 0, x - width * sign(x.detach()))
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
@@ -121,31 +173,35 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise ValueError(f"lambd: expected a number ≥ 0, got {lambd}")
-    (x,) = as_floats(input=input)
-    return where(abs(x) <= lambd, 0, x - lambd * sign(x.detach()))
+    return _softshrink(as_operand(input, "input"), _numbers(lambd=lambd))
+
+
+@_fused(lambda bound, value: kernels.PiecewiseLinear(bound, math.inf, 0.0, value, 1.0, 0.0, 1.0, 0.0))
+def _threshold(x: Any, bound: float, value: float) -> Any:
+    return where(x <= bound, value, x)
 
 
 def threshold(input: Any, threshold: float, value: float) -> Tensor:
     """Threshold: x where x > ``threshold``, ``value`` elsewhere."""
-    x = as_operand(input, "input")
-    return where(x <= threshold, value, x)
+    return _threshold(as_operand(input, "input"), _numbers(threshold=threshold, value=value))
 
 
 # Exponentials on one side
 
 
-def _exponential_linear(x: Tensor, alpha: float, sharpness: float, slope: float) -> Tensor:
-    """x where x > 0, α (e^(sharpness · x) - 1) where x < 0; at 0 a line of the curve's slope, for it has no bend there.
-
-    The exponential never sees what would overflow it.
-    """
+def _elu(x: Any, alpha: float, sharpness: float, scale: float) -> Any:
+    """At 0 a line of the curve's slope, for it has no bend there. The exponential never sees what would overflow it."""
+    slope = alpha * sharpness
     line = x if slope == 1 else x * where(x == 0, slope, 1)
-    return where(x < 0, alpha * expm1(sharpness * where(x < 0, x, 0)), line)
+    return scale * where(x < 0, alpha * expm1(sharpness * where(x < 0, x, 0)), line)
+
+
+_fused_elu = _fused(lambda alpha, sharpness, scale: kernels.ExponentialLinear(alpha, sharpness, scale))(_elu)
 
 
 def elu(input: Any, alpha: float = 1.0) -> Tensor:
     """Exponential linear unit: x where x > 0, α (eˣ - 1) elsewhere. Clevert, Unterthiner and Hochreiter, 2016."""
-    return _exponential_linear(as_floats(input=input)[0], alpha, 1.0, alpha)
+    return _fused_elu(as_operand(input, "input"), (*_numbers(alpha=alpha), 1.0, 1.0))
 
 
 def celu(input: Any, alpha: float = 1.0) -> Tensor:
@@ -156,7 +212,10 @@ def celu(input: Any, alpha: float = 1.0) -> Tensor:
     """
     if not alpha:
         raise ValueError("alpha: expected a number other than 0")
-    return _exponential_linear(as_floats(input=input)[0], alpha, 1 / alpha, 1.0)
+    x, (alpha,) = as_operand(input, "input"), _numbers(alpha=alpha)
+    if alpha < 0:  # The kernel's exponential takes no positive numbers.
+        return _elu(*as_floats(input=x), alpha, 1 / alpha, 1.0)
+    return _fused_elu(x, (alpha, 1 / alpha, 1.0))
 
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -164,7 +223,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 def selu(input: Any) -> Tensor:
     """Scaled ELU: λ · elu(x, α), which drives activations to mean 0 and variance 1. Klambauer et al., 2017, eq. 2."""
-    return SELU_SCALE * _exponential_linear(as_floats(input=input)[0], SELU_ALPHA, 1.0, SELU_ALPHA)
+    return _fused_elu(as_operand(input, "input"), (SELU_ALPHA, 1.0, SELU_SCALE))
 
 
 # Smooth functions
@@ -230,21 +289,34 @@ def silu(input: Any) -> Tensor:
 fused_gelu.name, fused_silu.name = "gelu", "silu"
 
 
+@_fused(lambda: kernels.Mish(1.0))
+def _mish(x: Any) -> Any:
+    return x * tanh(elementwise.softplus(x))
+
+
 def mish(input: Any) -> Tensor:
     """Mish: x · tanh(softplus(x)). Misra, 2019."""
-    (x,) = as_floats(input=input)
-    return x * tanh(elementwise.softplus(x))
+    return _mish(as_operand(input, "input"), ())
+
+
+@_fused(lambda beta, threshold: kernels.Softplus(beta, threshold))
+def _softplus(x: Any, beta: float, threshold: float) -> Any:
+    return where(x * beta > threshold, x, elementwise.softplus(x * beta) / beta)
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Softplus: log(1 + e^(β x)) / β; x itself where β x is above ``threshold``."""
-    (x,) = as_floats(input=input)
-    return where(x * beta > threshold, x, elementwise.softplus(x * beta) / beta)
+    return _softplus(as_operand(input, "input"), _numbers(beta=beta, threshold=threshold))
+
+
+@_fused(lambda: kernels.Softplus(-1.0, math.inf))
+def _logsigmoid(x: Any) -> Any:
+    return elementwise.log_sigmoid(x)
 
 
 def logsigmoid(input: Any) -> Tensor:
     """Log-sigmoid, without underflow."""
-    return -elementwise.softplus(-as_floats(input=input)[0])
+    return _logsigmoid(as_operand(input, "input"), ())
 
 
 def softsign(input: Any) -> Tensor:

@@ -92,6 +92,11 @@ def product_bias_gelu(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
     return F.gelu(F.linear(a, b.mT, bias))
 
 
+# Activations
+
+leaky_relu, hardtanh, hardswish, softshrink = F.leaky_relu, F.hardtanh, F.hardswish, F.softshrink
+elu, softplus, mish = F.elu, F.softplus, F.mish
+
 # Row by row
 
 

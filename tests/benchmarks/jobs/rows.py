@@ -13,6 +13,7 @@ GOALS = {
     "softmax": Goal({"torch": 1.3}),
     "cross-entropy": Goal({"torch": 2.0}),
     "layer": Goal({"torch": 1.5}),
+    "activation": Goal({"torch": 1.0}),
 }
 
 ROW_SIZES = [64, 256, 1024, 8192, 50_000]
@@ -122,4 +123,19 @@ def _embeddings() -> Iterator[Job]:
         )
 
 
-JOBS = [*_softmaxes(), *_cross_entropies(), *_layers(), *_embeddings()]
+def _activations() -> Iterator[Job]:
+    shape = (TOKENS, TOKENS)
+    for operation in ("leaky_relu", "hardtanh", "hardswish", "softshrink", "elu", "softplus", "mish"):
+        yield Job(
+            "activation",
+            f"{operation.replace('_', '-')}/{TOKENS}x{TOKENS}",
+            operation,
+            ("torch",),
+            {"x": Normal(shape)},
+            ("x",),
+            flops=12.0 * prod(shape),
+            bytes=5.0 * FLOAT * prod(shape),
+        )
+
+
+JOBS = [*_softmaxes(), *_cross_entropies(), *_layers(), *_embeddings(), *_activations()]

@@ -214,7 +214,8 @@ def celu(input: Any, alpha: float = 1.0) -> Tensor:
         raise ValueError("alpha: expected a number other than 0")
     x, (alpha,) = as_operand(input, "input"), _numbers(alpha=alpha)
     if alpha < 0:  # The kernel's exponential takes no positive numbers.
-        return _elu(*as_floats(input=x), alpha, 1 / alpha, 1.0)
+        (x,) = as_floats(input=x)
+        return _elu(x, alpha, 1 / alpha, 1.0)
     return _fused_elu(x, (alpha, 1 / alpha, 1.0))
 
 

@@ -41,7 +41,8 @@ llvm.add_symbol("minigrad_run_parts", entry_of(run_parts, (types.int64,) * 4))
 def get_num_threads() -> int:
     """Number of threads that large kernels run on: what :func:`set_num_threads` set, at first one for each core.
 
-    >>> get_num_threads() >= 1
+    >>> import minigrad as mg
+    >>> mg.get_num_threads() >= 1
     True
     """
     return _threads
@@ -57,10 +58,12 @@ def set_num_threads(threads: int) -> None:
         TypeError: ``threads`` is no integer.
         ValueError: it is out of range.
 
-    >>> set_num_threads(1)
-    >>> get_num_threads()
+    >>> import minigrad as mg
+    >>> threads = mg.get_num_threads()
+    >>> mg.set_num_threads(1)
+    >>> mg.get_num_threads()
     1
-    >>> set_num_threads(_pool.threads)
+    >>> mg.set_num_threads(threads)
     """
     global _threads
     check_integers(threads=threads)

@@ -56,7 +56,7 @@ class CodeCache(FunctionCache):
         return CompileResult._rebuild(target_context, *found[1])  # type: ignore[no-untyped-call]
 
     def holds(self, sig: Any) -> bool:
-        """Whether there is code for these types."""
+        """True if there is code for these types."""
         return self._index_key(sig, cpu_target.target_context.codegen()) in self._entries()  # type: ignore[no-untyped-call]
 
     @contextmanager

@@ -84,7 +84,7 @@ def _cache_folder() -> Path | None:
 
 @cache
 def code_is_kept() -> bool:
-    """Whether new code can be written to the cache folder; one warning if not."""
+    """True if new code can be written to the cache folder; one warning if not."""
     folder = _cache_folder()
     if folder is None:
         return False

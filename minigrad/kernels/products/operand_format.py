@@ -44,7 +44,7 @@ _Bfloat16._create_instance()  # llvmlite keeps one object of each type
 
 
 class OperandFormat(NamedTuple):
-    """How the register tile reads its operands: A a group at a time, broadcast, and B a vector of groups."""
+    """Operand format of the register tile: A is read a group at a time, broadcast, and B a vector of groups."""
 
     total: ir.Type
     lane: ir.Type = I32  # of B

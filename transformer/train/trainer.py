@@ -8,7 +8,7 @@ import os
 import time
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -19,6 +19,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.kernels.compiling.interrupts import uninterrupted
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
 from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, write_snapshot
@@ -211,30 +212,32 @@ class Trainer:
         clipping = clip(self.parameters, self.config.clip_norm, self.config.clip_value)
         self._check_finite(loss, clipping)
         lr = self.optimizer.lr
-        self._whole = False
-        self.optimizer.step(gradient_scale=clipping.factor)
-        self.scheduler.step()
-        _, epoch, used = taken[-1]
-        self._position = replace(self._position, step=self.steps_made + 1, epoch=epoch, batches=used)
-        self._random = drawn
-        seconds = time.perf_counter() - start
-        step = Step(
-            number=self.steps_made,
-            loss=loss,
-            tokens=sum(batch.tokens for batch in batches),
-            seconds=seconds,
-            lr=lr,
-            gradient_norm=clipping.norm,
-            epoch=epoch,
-            held_out_loss=self._evaluate(),
-            clip_factor=clipping.factor,
-            gradient_norms=clipping.norms,
-            clipped_shares=clipping.shares,
-        )
-        if self._log is not None:
-            self._log.write(step.to_json())
-            self._logged = self._log.written
-        self._whole = True
+        # An evaluation may take long: Ctrl-C does not wait for it.
+        with nullcontext() if self._evaluates_after(self.steps_made + 1) else uninterrupted():
+            self._whole = False
+            self.optimizer.step(gradient_scale=clipping.factor)
+            self.scheduler.step()
+            _, epoch, used = taken[-1]
+            self._position = replace(self._position, step=self.steps_made + 1, epoch=epoch, batches=used)
+            self._random = drawn
+            seconds = time.perf_counter() - start
+            step = Step(
+                number=self.steps_made,
+                loss=loss,
+                tokens=sum(batch.tokens for batch in batches),
+                seconds=seconds,
+                lr=lr,
+                gradient_norm=clipping.norm,
+                epoch=epoch,
+                held_out_loss=self._evaluate(),
+                clip_factor=clipping.factor,
+                gradient_norms=clipping.norms,
+                clipped_shares=clipping.shares,
+            )
+            if self._log is not None:
+                self._log.write(step.to_json())
+                self._logged = self._log.written
+            self._whole = True
         return step
 
     def _evaluates_after(self, step: int) -> bool:

@@ -204,6 +204,25 @@ def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkey
     _assert_equal(begun, whole)
 
 
+def test_ctrl_c_waits_for_the_end_of_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    list(whole)
+    update, keys = type(begun.optimizer).update, [signal.SIGINT]
+
+    def interrupted(self: Any, *arguments: Any) -> None:
+        if max(map(max, self.steps)) == 7 and keys:  # a second one would not wait
+            signal.raise_signal(keys.pop())
+        update(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(begun.optimizer), "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(begun)
+    assert begun.steps_made == 7
+    list(begun)
+    _assert_equal(begun, whole)
+
+
 def test_an_interrupt_within_the_forward_pass_loses_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
     list(whole)

@@ -274,8 +274,8 @@ def test_the_encoder_decoder_is_the_same_in_onnxruntime() -> None:
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("beams", [1, 4])
 def test_translations_are_the_same_in_ctranslate2(rows: int, beams: int) -> None:
-    theirs = side_of("ctranslate2").translate(TINY_TRANSLATOR, rows, beams).results()
-    ours = minigrad_side.translate(TINY_TRANSLATOR, rows, beams).results()
+    theirs = side_of("ctranslate2").translate(TINY_TRANSLATOR, rows, beams, "float32").results()
+    ours = minigrad_side.translate(TINY_TRANSLATOR, rows, beams, "float32").results()
     assert ours["tokens"].shape == (rows, seq2seq.NEW_TOKENS)
     assert disagreement(ours, theirs, terms=64) is None
 

@@ -19,7 +19,7 @@ from tests.benchmarks.job import OURS
 FRAMEWORKS = {
     OURS: "minigrad",
     **{"numpy": "numpy", "torch": "torch", "compile": "torch", "jax": "jax"},
-    **{"onnxruntime": "onnxruntime", "ctranslate2": "ctranslate2", "ctranslate2_int8": "ctranslate2"},
+    **{"onnxruntime": "onnxruntime", "ctranslate2": "ctranslate2"},
 }
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,14 +1,10 @@
-"""Translation in CTranslate2, in float32."""
+"""Translation in CTranslate2."""
 
 from __future__ import annotations
 
-from functools import partial
-
-from tests.benchmarks.models import ctranslate2_seq2seq
+from tests.benchmarks.models.ctranslate2_seq2seq import translate
 
 __all__ = ["start", "translate"]
-
-translate = partial(ctranslate2_seq2seq.translate, compute_type="float32")
 
 
 def start(threads: int) -> None:

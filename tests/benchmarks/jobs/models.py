@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.benchmarks.job import Goal, Job
+from tests.benchmarks.jobs.products import BFLOAT16, INT8, QUANTIZED
 from tests.benchmarks.models.gpt import SIZES
 from tests.benchmarks.models.seq2seq import NEW_TOKENS as TRANSLATED, Seq2SeqSize
 
@@ -13,10 +14,12 @@ GOALS = {
     "gpt-nano": Goal({"torch": 2.0, "compile": 1.5}),
     "gpt-small": Goal({"torch": 1.5, "compile": 1.3}),
     "gpt-medium": Goal({"torch": 1.5, "compile": 1.3}),
+    "gpt-bfloat16": Goal({"torch": 1.3, "compile": 1.3}),
     "encoder-decoder": Goal({"torch": 1.5}),
     "decoding": Goal({"torch": 3.0}),
     "forward": Goal({"torch": 1.0, "onnxruntime": 1.0}),
     "translation": Goal({"ctranslate2": 1.3}),
+    "quantized-translation": Goal({"ctranslate2": 1.3}, least_ratio=1.3),
     "import": Goal(),
     "first-step-warm": Goal(),
     "first-step-cold": Goal(),
@@ -58,6 +61,18 @@ def _training() -> Iterator[Job]:
             work=(size.tokens, "tokens"),
             fresh=True,
             share_goal=FMA_SHARES[name],
+        )
+        yield Job(
+            "gpt-bfloat16",
+            f"training-step/gpt-{name}",
+            "train_gpt",
+            ("torch", "compile"),
+            options={"size": size, "precision": "bfloat16"},
+            flops=size.step_flops,
+            bytes=TRAINING_BYTES * size.parameters,
+            roundoff=dict.fromkeys(("torch", "compile"), BFLOAT16),
+            work=(size.tokens, "tokens"),
+            fresh=True,
         )
 
 
@@ -103,17 +118,20 @@ def _translation() -> Iterator[Job]:
         terms=size.width * size.layers,
         work=(16 * TRANSLATED, "tokens"),
     )
-    for beams, rows in ((1, 1), (1, 16), (4, 1), (4, 16)):
-        yield Job(
-            "translation",
-            f"base/beam-{beams}/batch-{rows}",
-            "translate",
-            ("ctranslate2", "ctranslate2_int8"),
-            options={"size": size, "rows": rows, "beams": beams},
-            terms=size.width * size.layers,
-            roundoff={"ctranslate2_int8": 2.0**-8},
-            work=(rows * TRANSLATED, "tokens"),
-        )
+    for format, weight in {"float32": 4, **QUANTIZED}.items():
+        for beams, rows in ((1, 1), (1, 16), (4, 1), (4, 16)):
+            yield Job(
+                "translation" if format == "float32" else "quantized-translation",
+                f"base/{format}/beam-{beams}/batch-{rows}",
+                "translate",
+                ("ctranslate2",) if format in ("float32", "int8") else (),
+                options={"size": size, "rows": rows, "beams": beams, "format": format},
+                bytes=float(weight * (size.encoder_weights + TRANSLATED * size.decoder_weights)),
+                terms=size.width * size.layers,
+                roundoff={} if format == "float32" else {"ctranslate2": INT8},
+                work=(rows * TRANSLATED, "tokens"),
+                share_goal=0.85 if beams == rows == 1 else None,
+            )
 
 
 def _starting() -> Iterator[Job]:

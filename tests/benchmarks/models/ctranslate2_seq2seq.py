@@ -55,13 +55,13 @@ def spec_of(size: Seq2SeqSize, weights: Weights) -> TransformerSpec:
     return spec
 
 
-def translate(size: Seq2SeqSize, rows: int, beams: int, compute_type: str) -> Program:
+def translate(size: Seq2SeqSize, rows: int, beams: int, format: str) -> Program:
     """Translation of a batch."""
     spec = spec_of(size, seq2seq.endless_weights(size))
     spec.validate()
     with tempfile.TemporaryDirectory() as folder:
         spec.save(folder)
-        translator = Translator(folder, compute_type=compute_type)
+        translator = Translator(folder, compute_type=format)
     source = [[str(token) for token in row] for row in seq2seq.source(size, rows).tolist()]
 
     def call() -> Sequence[Any]:

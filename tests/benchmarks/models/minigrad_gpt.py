@@ -73,14 +73,15 @@ def _model(size: GPTSize) -> GPT:
     return model
 
 
-def train_gpt(size: GPTSize) -> Program:
+def train_gpt(size: GPTSize, precision: str = "float32") -> Program:
     """A training step."""
     model = _model(size)
     tokens, following = gpt.batch(size)
 
     def loss() -> Tensor:
-        logits, _ = model(tokens)
-        return F.cross_entropy(logits.reshape(-1, size.vocabulary), following.reshape(-1))
+        with mg.autocast(precision):
+            logits, _ = model(tokens)
+            return F.cross_entropy(logits.reshape(-1, size.vocabulary), following.reshape(-1))
 
     return training(model, [loss])
 

@@ -60,9 +60,11 @@ def endless_model(size: Seq2SeqSize) -> Transformer:
     return model
 
 
-def translate(size: Seq2SeqSize, rows: int, beams: int) -> Program:
-    """Translation of a batch."""
+def translate(size: Seq2SeqSize, rows: int, beams: int, format: str) -> Program:
+    """Translation of a batch, with weights of a format."""
     model, source = endless_model(size), seq2seq.source(size, rows)
+    if format != "float32":
+        model.quantize(format)
 
     def call() -> list[Hypothesis]:
         return generate(model, source, num_beams=beams, max_new_tokens=seq2seq.NEW_TOKENS)

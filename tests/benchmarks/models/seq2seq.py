@@ -48,11 +48,20 @@ class Seq2SeqSize:
         return self.layers * (encoder + decoder) + self.vocabulary * self.width
 
     @property
+    def encoder_weights(self) -> int:
+        """Weights that a source is multiplied with, those of the memory's keys and values among them."""
+        return self.layers * (12 + 2) * self.width**2
+
+    @property
+    def decoder_weights(self) -> int:
+        """Weights that each token decoded after the first is multiplied with."""
+        return self.layers * (16 - 2) * self.width**2 + self.vocabulary * self.width
+
+    @property
     def flops(self) -> float:
         """Multiplications and additions of a step on each batch: 6 for each weight of a product and token, and for
         each pair of positions in attention 12 a feature, of which a causal mask leaves half."""
-        encoder, decoder = 12 + 2, 16 - 2  # · C² · L weights; the memory's keys and values run on source tokens
-        weights = self.layers * (encoder + decoder) * self.width**2 + self.vocabulary * self.width
+        weights = self.encoder_weights + self.decoder_weights
         pairs = sum(self.layers * length * self.width * (1 + 0.5 + 1) for length in self.lengths)
         return self.tokens * (6.0 * weights * len(self.lengths) + 12.0 * pairs)
 

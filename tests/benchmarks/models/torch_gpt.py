@@ -75,14 +75,15 @@ def _model(size: GPTSize) -> GPT:
     return model
 
 
-def train_gpt(size: GPTSize, compiled: bool = False) -> Program:
+def train_gpt(size: GPTSize, precision: str = "float32", compiled: bool = False) -> Program:
     """A training step."""
     model = _model(size)
     tokens, following = (torch.from_numpy(array) for array in gpt.batch(size))
 
     def loss() -> Tensor:
-        logits, _ = model(tokens)
-        return F.cross_entropy(logits.view(-1, size.vocabulary), following.view(-1))
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            logits, _ = model(tokens)
+            return F.cross_entropy(logits.view(-1, size.vocabulary), following.view(-1))
 
     return training(model, [torch.compile(loss) if compiled else loss])
 

@@ -5,9 +5,10 @@ that has not begun, because other processes have the cores, holds up nothing, fo
 
 The threads share a block of words, each on a cache line of its own: the task, a ticket that counts the parts nobody has
 taken (and the regions, lest one is mistaken for another), the parts that are finished, and for each thread whether it
-sleeps. Workers, Python's threads in a compiled loop without the GIL, fall asleep at once where nothing is left to take:
-spinning, they would hold a core that others wait for. The caller, whose core is its own, spins for a while before it
-sleeps until the last part is finished. They sleep on the interpreter's own locks, which are the system's semaphores.
+sleeps. Workers, Python's threads in a compiled loop without the GIL, fall asleep soon where nothing is left to take:
+spinning, they hold a core that others may wait for, yet waking takes as long as the Python between two operations. The
+caller, whose core is its own, spins longer before it sleeps until the last part is finished. They sleep on the
+interpreter's own locks, which are the system's semaphores.
 
 The scheduler may wake a worker on the caller's core and leave it there, one waiting for the other though another core
 is idle: a worker that notices leaves.
@@ -42,7 +43,7 @@ LEFT = (1 << 20) - 1  # the bits of a ticket that count parts
 
 # Pauses of some ten to forty nanoseconds
 CALLER_SPINS = 10_000
-WORKER_SPINS = 100
+WORKER_SPINS = 2_000
 
 _acquire_lock: Any = types.ExternalFunction("PyThread_acquire_lock", types.int32(types.int64, types.int32))
 _release_lock: Any = types.ExternalFunction("PyThread_release_lock", types.void(types.int64))

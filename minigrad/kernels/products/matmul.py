@@ -150,7 +150,7 @@ def _multiply(
         batch,
         workspace(packed),
         piece_entry(packed),
-        threads_for(work),
+        threads_for(max(work, work // min(m, n) * c.itemsize)),  # few rows take as long as to read the matrix
     )
 
 

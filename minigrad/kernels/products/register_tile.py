@@ -35,6 +35,8 @@ ROW_DEPTHS = (8, 1, 0)
 DOT_SIDE = 4 if MACHINE.registers == 32 else 2
 DOT_TILES = ((DOT_SIDE, DOT_SIDE), (DOT_SIDE, 1), (1, DOT_SIDE), (1, 1))
 DOT_SUMS = 8
+# A single row reads memory faster than the machine looks ahead, which stops at the ends of pages.
+PREFETCHED_BYTES = 1 << 11
 
 
 class TileShape(NamedTuple):
@@ -264,10 +266,17 @@ def _dots_function(module: ir.Module, form: OperandFormat, rows: int, columns: i
                 for (a_row, b_column), total in zip(pairs, sums, strict=True)
             ]
 
-        def step(values: list[ir.Value], vectors: int, multiply: Callable[..., list[ir.Value]] = multiply) -> list[Any]:
+        def step(
+            values: list[ir.Value],
+            vectors: int,
+            multiply: Callable[..., list[ir.Value]] = multiply,
+            b_column: ir.Value = b_columns[0],
+        ) -> list[ir.Value]:
             at, *sums = values
             for vector in range(vectors):
                 own = slice(vector * rows * wide, (vector + 1) * rows * wide)
+                if rows == 1:
+                    emit.prefetch(emit.at(emit.at(b_column, at), vector * register + PREFETCHED_BYTES))
                 sums[own] = multiply(emit.at(at, vector * register), sums[own], emit.load)
             return [emit.at(at, vectors * register), *sums]
 

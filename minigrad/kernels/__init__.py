@@ -43,6 +43,7 @@ _NAMES = {
         *("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma", "polygamma", "sinc_derivative"),
     ),
     "elementwise.where": ("where",),
+    "elementwise.bfloat16": ("to_bfloat16", "from_bfloat16"),
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),

@@ -35,7 +35,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     x = np.linspace(0.1, 0.9, 12, dtype=dtype).reshape(3, 4)
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
-    classes, twice = np.array([0, 1, -100]), np.array([1, 1])
+    classes, twice, slots = np.array([0, 1, -100]), np.array([1, 1]), np.array([[0, 1]])
     family = [kind(*[0.5] * len(kind._fields)) for kind in (getattr(kernels, name) for name in ACTIVATIONS)]
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
@@ -60,7 +60,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "scaled_dot_product_attention_backward": lambda: kernels.scaled_dot_product_attention_backward(
             heads, heads, heads, heads, heads, heads[..., :2]
         ),
-        "paged_attention": lambda: kernels.paged_attention(heads, x[:, None], x[:, None], np.array([[0, 1]])),
+        "paged_attention": lambda: kernels.paged_attention(heads, x[:, None], x[:, None], slots),
         "logsumexp": lambda: kernels.logsumexp(x),
         "top_k": lambda: kernels.top_k(x[None], 2),
         "add_rows": lambda: kernels.add_rows(x.copy(), twice, x[:2]),
@@ -87,12 +87,16 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
 def half_precision(x: np.ndarray, heads: np.ndarray) -> dict[str, Callable[[], Any]]:
     """First calls of products with bfloat16 operands and with quantised weights, which there are of float32 alone."""
     weights = {name: partial(kernels.quantize, x, name) for name in ("int8", "int8-weights", "bfloat16")}
+    rounded, slots = kernels.to_bfloat16(x[:, None]), np.array([[0, 1]])
     attention = partial(kernels.scaled_dot_product_attention, heads, heads, heads)
     backward = partial(kernels.scaled_dot_product_attention_backward, *[heads] * 5, heads[..., :2])
     return {
         "matmul in bfloat16": lambda: kernels.matmul(x, x.T, precision="bfloat16"),
         "attention in bfloat16": lambda: attention(precision="bfloat16"),
         "its backward": lambda: backward(precision="bfloat16"),
+        "paged_attention in bfloat16": lambda: kernels.paged_attention(heads, rounded, rounded, slots),
+        "to_bfloat16": lambda: kernels.to_bfloat16(x),
+        "from_bfloat16": lambda: kernels.from_bfloat16(rounded),
         "quantize": weights["int8"],
         "pack_quantized": lambda: kernels.pack_quantized(np.ones((2, 2), np.uint16), None, "bfloat16"),
         "quantized_matmul": lambda: [kernels.quantized_matmul(x, weight()) for weight in weights.values()],

@@ -26,6 +26,7 @@ class DecodingState:
         memory: (B, S, D), the encoder's output.
         memory_real: (B, S), True where that is not padding.
         use_cache: cache keys and values: a step costs O(length) then, and O(length²) otherwise.
+        cache_format: of cached keys and values; "bfloat16" takes half the memory of float32, others are as computed.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class DecodingState:
         memory: Tensor | None = None,
         memory_real: Tensor | None = None,
         use_cache: bool = True,
+        cache_format: str | None = None,
     ) -> None:
         self.prompt = prompt
         self.prompt_mask = np.ones(prompt.shape, np.bool_) if real is None else real
@@ -44,7 +46,7 @@ class DecodingState:
         self._real = real
         self._memory = memory
         self._memory_real = memory_real
-        self._cache = DecoderCache(model.config.decoder_layers) if use_cache else None
+        self._cache = DecoderCache(model.config.decoder_layers, cache_format) if use_cache else None
 
     def step(self, tokens: Ids) -> Ids:
         """Next-token logits (B, V) after the newest tokens (B, n): at first the prompt, then the chosen tokens."""
@@ -86,10 +88,8 @@ def inference(model: nn.Module) -> Iterator[None]:
                 yield
 
 
-def target_state(
-    model: Transformer, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
-) -> DecodingState:
-    """Initial state of the targets of some sources (B, S).
+def target_state(model: Transformer, input_ids: Any, attention_mask: Any = None, **cache: Any) -> DecodingState:
+    """Initial state of the targets of some sources (B, S); ``cache`` as for :class:`DecodingState`.
 
     Raises:
         ValueError: the model has no start token, or a row is nothing but padding.
@@ -103,13 +103,11 @@ def target_state(
     with inference(model):
         memory = model.encode(source, real)
     hidden = None if real is None or real.data.all() else real  # asked at each step: a mask that hides nothing is none
-    return DecodingState(model, prompt, None, memory, hidden, use_cache)
+    return DecodingState(model, prompt, None, memory, hidden, **cache)
 
 
-def prompt_state(
-    model: CausalLM, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True
-) -> DecodingState:
-    """Initial state after some prompts (B, T), padded on either side.
+def prompt_state(model: CausalLM, input_ids: Any, attention_mask: Any = None, **cache: Any) -> DecodingState:
+    """Initial state after some prompts (B, T), padded on either side; ``cache`` as for :class:`DecodingState`.
 
     Raises:
         ValueError: there are no tokens, or a row is nothing but padding.
@@ -119,9 +117,9 @@ def prompt_state(
         raise ValueError("input_ids: expected prompts of at least one token, got none")
     real = real_tokens(ids, attention_mask, model.config.padding_id)
     if real is None or real.data.all():
-        return DecodingState(model, ids.data, use_cache=use_cache)
+        return DecodingState(model, ids.data, **cache)
     check_not_empty("input_ids", real)
     # New tokens are added at the end, so padding goes to the beginning.
     order = np.argsort(real.data, axis=1, kind="stable")
     prompt, real_first = (np.take_along_axis(array, order, 1) for array in (ids.data, real.data))
-    return DecodingState(model, prompt, real_first, use_cache=use_cache)
+    return DecodingState(model, prompt, real_first, **cache)

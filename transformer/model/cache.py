@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, kernels
 
 Rows = np.ndarray[Any, Any]
 ROOM = 32  # positions for which a store that grows has room at least
@@ -16,13 +16,16 @@ ROOM = 32  # positions for which a store that grows has room at least
 class Paged(NamedTuple):
     """Keys or values (B, G, K, D) whose positions stand in the slots of a store that rows may share."""
 
-    store: np.ndarray[Any, Any]  # (slots, G, D)
+    store: np.ndarray[Any, Any]  # (slots, G, D), floats or bfloat16 as the uint16 of its bits
     table: np.ndarray[Any, Any]  # (B, K), the slot of each position
 
 
 def dense(x: Tensor | Paged) -> Tensor:
     """Keys or values (B, G, K, D) as a tensor, copied together where they are paged."""
-    return mg.asarray(x.store[x.table].transpose(0, 2, 1, 3)) if isinstance(x, Paged) else x
+    if isinstance(x, Tensor):
+        return x
+    rows = x.store[x.table].transpose(0, 2, 1, 3)
+    return mg.asarray(kernels.from_bfloat16(rows) if rows.dtype == np.uint16 else rows)
 
 
 class KeyValueCache:
@@ -31,9 +34,13 @@ class KeyValueCache:
     Self-attention adds to it step by step; cross-attention fills it once, with the encoder's output. What was added
     stays where it is: rows are reordered, repeated and dropped in a table of slots alone. The store grows in doubling
     steps: n positions cost O(n) copies in all. For inference only: no gradients.
+
+    Args:
+        format: "bfloat16" stores the nearest bfloat16 of float32 keys and values; anything else, them as they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, format: str | None = None) -> None:
+        self._rounds = format == "bfloat16"
         self._stores: list[np.ndarray] = []  # of keys and of values, (slots, G, D) each
         self._table = np.empty((0, 0), np.int64)  # (B, length)
         self._used = 0  # slots
@@ -49,7 +56,8 @@ class KeyValueCache:
         if new is not None:
             if mg.is_grad_enabled() and any(x.requires_grad for x in new):
                 raise RuntimeError("cache: gradients do not pass through it; use it under no_grad()")
-            self._append([x.data for x in new])
+            rounds = self._rounds and new[0].dtype == mg.float32
+            self._append([kernels.to_bfloat16(x.data) if rounds else x.data for x in new])
         if not self.length:
             raise ValueError("memory: expected positions to attend to, got none, and the cache is empty")
         if first and new is not None:
@@ -90,10 +98,10 @@ class LayerCache(NamedTuple):
 
 
 class DecoderCache:
-    """Caches of all layers of a decoder."""
+    """Caches of all layers of a decoder, which store keys and values in a format: see :class:`KeyValueCache`."""
 
-    def __init__(self, layers: int) -> None:
-        self.layers = [LayerCache(KeyValueCache(), KeyValueCache()) for _ in range(layers)]
+    def __init__(self, layers: int, format: str | None = None) -> None:
+        self.layers = [LayerCache(KeyValueCache(format), KeyValueCache(format)) for _ in range(layers)]
 
     @property
     def length(self) -> int:

@@ -75,7 +75,7 @@ class PretrainedModel(nn.Module):
 
         Args:
             format: "int8": weights by output row, activations by token at run time. "int8-weights": weights alone.
-                "bfloat16": weights alone, to the nearest.
+                "bfloat16": weights, and the keys and values that decoding caches, to the nearest.
 
         Raises:
             ValueError: there is no such format, or the weights are quantised already.
@@ -164,7 +164,7 @@ class Transformer(plain.Transformer, GenerativeModel):
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
         """Initial decoding state of the targets of some sources (B, S): see :class:`DecodingState`."""
-        return target_state(self, input_ids, attention_mask, use_cache=use_cache)
+        return target_state(self, input_ids, attention_mask, use_cache=use_cache, cache_format=self.quantization)
 
 
 class CausalLM(plain.CausalLM, GenerativeModel):
@@ -182,7 +182,7 @@ class CausalLM(plain.CausalLM, GenerativeModel):
 
     def begin(self, input_ids: Any, attention_mask: Any = None, *, use_cache: bool = True) -> DecodingState:
         """Initial decoding state after some prompts (B, T): see :class:`DecodingState`."""
-        return prompt_state(self, input_ids, attention_mask, use_cache=use_cache)
+        return prompt_state(self, input_ids, attention_mask, use_cache=use_cache, cache_format=self.quantization)
 
 
 class MaskedLM(plain.MaskedLM, PretrainedModel):

@@ -22,6 +22,7 @@ from minigrad.kernels.compiling.arguments import FLOATS, check_arrays, check_flo
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_id, array_at
+from minigrad.kernels.elementwise.bfloat16 import widened
 from minigrad.kernels.elementwise.exponential import exp_nonpositive
 from minigrad.kernels.rowwise.maximum import row_max
 
@@ -42,8 +43,9 @@ def paged_attention(
 
     Args:
         query: (B, H, Q, D), float32 or float64, of any strides.
-        keys: (slots, G, D), C-contiguous, where G divides H: each of its heads serves H / G query heads in a row.
-        values: (slots, G, E), C-contiguous.
+        keys: (slots, G, D), C-contiguous, where G divides H: each of its heads serves H / G query heads in a row. Of
+            the query's dtype; or bfloat16 as the uint16 of its bits, with a float32 query.
+        values: (slots, G, E), C-contiguous, of the keys' dtype.
         table: (B, K), int64: the slots of a text's positions, each of [0, slots).
         mask: boolean, True where a query may attend, or floating, added to the scores; broadcasts to (B, H, Q, K).
         scale: 1 / sqrt(D) when None.
@@ -62,7 +64,8 @@ def paged_attention(
     """
     if not type(query) is type(keys) is type(values) is type(table) is np.ndarray:
         check_arrays(query=query, keys=keys, values=values, table=table)
-    if not query.dtype == keys.dtype == values.dtype or query.dtype not in FLOATS:
+    rounded = keys.dtype == values.dtype == np.uint16 and query.dtype == np.float32
+    if not rounded and (not query.dtype == keys.dtype == values.dtype or query.dtype not in FLOATS):
         check_floats(query=query, keys=keys, values=values)
     batch, heads, queries, features = query.shape
     slots, groups, width = values.shape
@@ -118,7 +121,7 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, weights
             for k in range(len(slots)):
                 key, score = keys[slots[k], group], out.dtype.type(0)
                 for i in range(features):
-                    score += wanted[i] * key[i]
+                    score += wanted[i] * widened(key[i])
                 own[k] = score * factor
             if kind != NO_MASK:
                 apply_mask(kind, _row(mask, example, head, row), own)
@@ -128,7 +131,7 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, weights
             for k in range(len(slots)):
                 value, weight = values[slots[k], group], own[k]
                 for i in range(len(target)):
-                    target[i] += weight * value[i]
+                    target[i] += weight * widened(value[i])
             mean = 1 / total if total != 0 else total
             for i in range(len(target)):
                 target[i] *= mean

@@ -20,6 +20,7 @@ from minigrad.kernels.compiling.arguments import check_arrays, check_floats, che
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import MACHINE, address_of_array, array_at
+from minigrad.kernels.elementwise.bfloat16 import from_bfloat16, to_bfloat16
 from minigrad.kernels.products.blocking import MC, bounds, pieces_of_rows
 from minigrad.kernels.products.packing import LANE_BYTES, tile_height
 from minigrad.kernels.products.register_tile import TILE_ROWS, TILE_VECTORS, multiply_tile
@@ -57,7 +58,7 @@ class QuantizedMatrix(NamedTuple):
         """(N, K) float32, the weights that products are with."""
         values = self.unpacked()
         if self.format == "bfloat16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
+            return from_bfloat16(values)
         return values * self.scales[:, None]
 
 
@@ -83,8 +84,7 @@ def quantize(weight: np.ndarray, format: str) -> QuantizedMatrix:
     if weight.ndim != 2 or not np.isfinite(weight).all():
         raise ValueError(f"weight must be a finite matrix; got shape {weight.shape}")
     if _checked(format) == "bfloat16":
-        bits = np.ascontiguousarray(weight).view(np.uint32)
-        return pack_quantized((bits + 0x7FFF + (bits >> 16 & 1) >> 16).astype(np.uint16), None, format)
+        return pack_quantized(to_bfloat16(weight), None, format)
     largest = abs(weight).max(axis=1, initial=0)
     scales = np.where(largest > np.finfo(np.float32).tiny * 127, largest / np.float32(127), np.float32(1))
     return pack_quantized(np.rint(weight / scales[:, None]).astype(np.int8), scales, format)

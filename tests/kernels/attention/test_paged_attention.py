@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad.kernels import paged_attention, scaled_dot_product_attention
+from minigrad.kernels import from_bfloat16, paged_attention, scaled_dot_product_attention, to_bfloat16
 
 inf, nan = np.inf, np.nan
 
@@ -72,6 +72,22 @@ def test_many_texts_on_all_threads(dtype, rng):
     expected, _ = scaled_dot_product_attention(query, gathered(keys, table), gathered(values, table))
     np.testing.assert_allclose(found, expected, rtol=0, atol=200 * np.finfo(dtype).eps)
     assert np.array_equal(found, paged_attention(query, keys, values, table))
+
+
+@pytest.mark.parametrize("kind", ["none", "padding", "floating"])
+def test_keys_and_values_in_bfloat16(kind, rng):
+    sizes = (3, 4, 2, 2, 33, 17, 5, 40)
+    query, keys, values, table = drawn(rng, np.float32, sizes)
+    mask, rounded = masks(rng, kind, sizes, np.float32), [to_bfloat16(keys), to_bfloat16(values)]
+    found = paged_attention(query, *rounded, table, mask)
+    expected = paged_attention(query, *map(from_bfloat16, rounded), table, mask)
+    # The same operations in the same order, but for how the compiler sums up
+    np.testing.assert_allclose(found, expected, rtol=0, atol=100 * np.finfo(np.float32).eps)
+    for wrong in ([rounded[0], values], [keys, rounded[1]]):
+        with pytest.raises(TypeError, match=r"must be a float32 or float64 array|must have the dtype of query"):
+            paged_attention(query, *wrong, table, mask)
+    with pytest.raises(TypeError, match="keys must have the dtype of query, float64; got uint16"):
+        paged_attention(query.astype(np.float64), *rounded, table)
 
 
 def test_the_result_is_contiguous_by_text(rng):

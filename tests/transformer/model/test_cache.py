@@ -12,7 +12,8 @@ from hypothesis import given, strategies as st
 import minigrad as mg
 from minigrad import nn
 from tests.transformer.conftest import ARCHITECTURES, model_in_float64
-from transformer import CausalLM, Transformer
+from transformer import CausalLM, Transformer, TransformerConfig
+from transformer.decode.state import prompt_state
 from transformer.model.attention import MultiHeadAttention
 from transformer.model.cache import DecoderCache, KeyValueCache, Paged, dense
 
@@ -189,6 +190,19 @@ def test_a_row_of_nothing_but_padding_is_refused(kind: Any) -> None:
         model.generate([[5, 6], [0, 0]], max_new_tokens=1)
     with pytest.raises(ValueError, match="nothing but padding in row 0"):
         model.begin(np.array([[5, 6]]), np.array([[0, 0]]))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_keys_and_values_in_bfloat16_change_logits_by_its_rounding(architecture: str) -> None:
+    mg.manual_seed(1)
+    model = CausalLM(TransformerConfig(vocab_size=20, **ARCHITECTURES[architecture])).eval()
+    ids = np.random.default_rng(3).integers(3, 20, (2, 9))
+    exact, rounded = (prompt_state(model, ids[:, :5], cache_format=form) for form in (None, "bfloat16"))
+    np.testing.assert_array_equal(exact.step(exact.prompt), rounded.step(rounded.prompt))  # attends to them as computed
+    for place in range(5, 9):
+        expected, found = (state.step(ids[:, place : place + 1]) for state in (exact, rounded))
+        assert not np.array_equal(expected, found)
+        assert np.linalg.norm(found - expected) <= 2**-7 * np.linalg.norm(expected)
 
 
 class OwnPosition(nn.Module):

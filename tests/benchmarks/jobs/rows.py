@@ -131,8 +131,8 @@ def _activations() -> Iterator[Job]:
             f"{operation.replace('_', '-')}/{TOKENS}x{TOKENS}",
             operation,
             ("torch",),
-            {"x": Normal(shape)},
-            ("x",),
+            {"input": Normal(shape)},
+            ("input",),
             flops=12.0 * prod(shape),
             bytes=5.0 * FLOAT * prod(shape),
         )

@@ -39,6 +39,7 @@ _NAMES = {
         *("activation", "activation_backward"),
         *("PiecewiseLinear", "Shrink", "ExponentialLinear", "Softplus", "HardSwish", "Mish"),
     ),
+    "elementwise.prelu": ("prelu", "prelu_backward"),
     "elementwise.special_functions": (
         *("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma", "polygamma", "sinc_derivative"),
     ),

@@ -44,6 +44,8 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         **{name: partial(getattr(kernels, name), x, x) for name in sorted(of_two)},
         "activation": lambda: [kernels.activation(f, x) for f in family],
         "activation_backward": lambda: [kernels.activation_backward(f, x, x) for f in family],
+        "prelu": lambda: kernels.prelu(x, scale),
+        "prelu_backward": lambda: kernels.prelu_backward(x, x, scale),
         "gelu by tanh": lambda: kernels.gelu_backward(kernels.gelu(x, "tanh"), x, "tanh"),
         "matmul": lambda: kernels.matmul(x, x.T),
         **(half_precision(x, heads) if dtype is np.float32 else {}),

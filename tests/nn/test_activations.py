@@ -115,7 +115,8 @@ def test_prelu_has_a_slope_for_each_channel_or_one_for_all(rng: np.random.Genera
     x, weight = rng.standard_normal((2, 3, 4)), rng.random(3)
     expected = np.where(x > 0, x, weight[:, None] * x)
     np.testing.assert_allclose(F.prelu(x, weight).numpy(), expected)
-    assert F.prelu(mg.ones(()), mg.ones(1)).shape == ()
+    for shape, slopes in (((), 1), ((0,), 1), ((0, 3, 2), 3), ((2, 0), 0), ((2, 3, 0), 3)):
+        assert F.prelu(mg.ones(shape), mg.ones(slopes)).shape == shape
     assert gradcheck(F.prelu, (x, weight), order=2)
     assert gradcheck(F.prelu, (x, weight[:1]), order=2)
     with pytest.raises(ValueError, match="weight: expected 1 or 3 elements"):

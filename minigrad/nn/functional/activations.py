@@ -90,6 +90,37 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     return _leaky_relu(as_operand(input, "input"), _numbers(negative_slope=negative_slope))
 
 
+@primitive(dtypes="floating")
+def fused_prelu(x: Array, weight: Array, /) -> Array:
+    rows, slopes = _rows_of_slopes(x, weight)
+    return kernels.prelu(rows, slopes).reshape(x.shape)
+
+
+@fused_prelu.joint_vjp
+def _prelu_vjp(g: Array, x: Array, weight: Array) -> list[Array]:
+    rows, slopes = _rows_of_slopes(x, weight)
+    gradient, slope_gradients = kernels.prelu_backward(g.reshape(rows.shape), rows, slopes)
+    return [gradient.reshape(x.shape), slope_gradients.reshape(len(weight), _columns(x, weight)).sum(axis=1)]
+
+
+@fused_prelu.composed
+def _prelu(x: Any, weight: Any) -> Any:
+    weight = reshape(weight, () if weight.size == 1 else (weight.size, *(1,) * (x.ndim - 2)))
+    return where(x > 0, x, weight * where(x > 0, 0, x))
+
+
+def _rows_of_slopes(x: Array, weight: Array) -> tuple[Array, Array]:
+    """x as rows, and the slope of each of their columns."""
+    columns = _columns(x, weight)
+    width = columns * len(weight)
+    return x.reshape(x.size // width if width else 0, width), np.repeat(weight, columns)
+
+
+def _columns(x: Array, weight: Array) -> int:
+    """Neighbours that share a slope."""
+    return math.prod(x.shape[-1:] if len(weight) == 1 else x.shape[2:])
+
+
 def prelu(input: Any, weight: Any) -> Tensor:
     """Parametric rectified linear unit: x where x > 0, ``weight`` · x elsewhere. He et al., 2015.
 
@@ -104,8 +135,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     channels = x.shape[1] if x.ndim > 1 else 1
     if weight.size not in (1, channels):
         raise ValueError(f"weight: expected 1 or {channels} elements for input {x.shape}, got {weight.size}")
-    weight = reshape(weight, () if weight.size == 1 else (channels, *(1,) * (x.ndim - 2)))
-    return where(x > 0, x, weight * where(x > 0, 0, x))
+    return fused_prelu(x, reshape(weight, (weight.size,)))
 
 
 @_fused(lambda low, high: kernels.PiecewiseLinear(low, high, 0.0, low, 1.0, 0.0, 0.0, high))

@@ -95,7 +95,7 @@ def product_bias_gelu(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
 # Activations
 
 leaky_relu, hardtanh, hardswish, softshrink = F.leaky_relu, F.hardtanh, F.hardswish, F.softshrink
-elu, softplus, mish = F.elu, F.softplus, F.mish
+elu, softplus, mish, prelu = F.elu, F.softplus, F.mish, F.prelu
 
 # Row by row
 

@@ -125,14 +125,15 @@ def _embeddings() -> Iterator[Job]:
 
 def _activations() -> Iterator[Job]:
     shape = (TOKENS, TOKENS)
-    for operation in ("leaky_relu", "hardtanh", "hardswish", "softshrink", "elu", "softplus", "mish"):
+    for operation in ("leaky_relu", "hardtanh", "hardswish", "softshrink", "elu", "softplus", "mish", "prelu"):
+        given = {"input": Normal(shape)} | ({"weight": Normal((1,))} if operation == "prelu" else {})
         yield Job(
             "activation",
             f"{operation.replace('_', '-')}/{TOKENS}x{TOKENS}",
             operation,
             ("torch",),
-            {"input": Normal(shape)},
-            ("input",),
+            given,
+            tuple(given),
             flops=12.0 * prod(shape),
             bytes=5.0 * FLOAT * prod(shape),
         )

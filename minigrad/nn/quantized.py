@@ -49,8 +49,8 @@ class QuantizedWeight(Module):
             scales = None if self.scales is None else self.scales.data
             self._packed, self._versions = kernels.pack_quantized(self.values.data, scales, self.format), self._stamp()
 
-    def _stamp(self) -> tuple[int, ...]:
-        return tuple(tensor.storage.version for tensor in (self.values, self.scales) if tensor is not None)
+    def _stamp(self) -> tuple[int, int]:
+        return self.values.storage.version, 0 if self.scales is None else self.scales.storage.version
 
     def linear(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``x @ weightᵀ + bias``: (…, in) to (…, out).

@@ -124,15 +124,17 @@ def train_seq2seq(size: Seq2SeqSize, dropout: float) -> Program:
     return training(model, [partial(loss_of, *batch) for batch in batches])
 
 
-def forward_seq2seq(size: Seq2SeqSize, rows: int) -> Program:
+def forward_seq2seq(size: Seq2SeqSize, rows: int, compiled: bool = False) -> Program:
     """Logits of all target tokens at once."""
     model = Seq2Seq(size, dropout=0.0).eval()
     model.load_state_dict({name: torch.from_numpy(array) for name, array in seq2seq.endless_weights(size).items()})
     source, target = (torch.from_numpy(array) for array in (seq2seq.source(size, rows), seq2seq.target(size, rows)))
 
+    forward = torch.compile(model) if compiled else model
+
     def call() -> Tensor:
         with torch.no_grad():
-            logits: Tensor = model(source, target)
+            logits: Tensor = forward(source, target)
             return logits
 
     return Program(call, lambda: {"logits": call().numpy()})

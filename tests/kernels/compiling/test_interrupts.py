@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,14 +24,6 @@ def _twice(reached: list[str]) -> None:
         reached.append("first")
         signal.raise_signal(signal.SIGINT)
         reached.append("second")
-
-
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """Ctrl-C interrupts, also where the tests run in the background of a shell, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heeded")

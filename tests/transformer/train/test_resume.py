@@ -204,6 +204,7 @@ def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkey
     _assert_equal(begun, whole)
 
 
+@pytest.mark.usefixtures("heeded")
 def test_ctrl_c_waits_for_the_end_of_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
     list(whole)

@@ -28,6 +28,7 @@ _NAMES = {
         "layer_norm",
         "layer_norm_backward",
     ),
+    "rowwise.channel_norm": ("group_norm", "group_norm_backward", "batch_norm", "batch_norm_backward"),
     "rowwise.cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "rowwise.reduction": ("sum_rows",),
     "rowwise.scatter_add": ("add_rows",),

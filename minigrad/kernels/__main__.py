@@ -36,6 +36,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
     classes, twice = np.array([0, 1, -100]), np.array([1, 1])
+    wide = np.ones((1, 4, 64), dtype)
     family = [kind(*[0.5] * len(kind._fields)) for kind in (getattr(kernels, name) for name in ACTIVATIONS)]
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
@@ -52,6 +53,12 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
         "rms_norm": lambda: kernels.rms_norm(x, scale),
         "rms_norm_backward": lambda: kernels.rms_norm_backward(x, x, scale, row),
+        "group_norm": lambda: kernels.group_norm(x, 2, scale, scale),
+        "group_norm_backward": lambda: kernels.group_norm_backward(x, x, scale, x[:, :2], x[:, :2]),
+        "batch_norm": lambda: [kernels.batch_norm(images, scale, scale) for images in (x, wide)],
+        "batch_norm_backward": lambda: [
+            kernels.batch_norm_backward(images, images, scale, scale, scale) for images in (x, wide)
+        ],
         "cross_entropy": lambda: kernels.cross_entropy(x, classes),
         "cross_entropy_backward": lambda: kernels.cross_entropy_backward(row, x, classes, x[:, :2]),
         "dropout": lambda: kernels.dropout(x, 0.5, 0),

@@ -106,6 +106,23 @@ def _layers() -> Iterator[Job]:
             )
 
 
+def _channel_norms() -> Iterator[Job]:
+    for shape in ((32, 64, 28, 28), (8, 256, 14, 14)):
+        for operation, options in (("group_norm", {"groups": 8}), ("batch_norm", {})):
+            yield Job(
+                "layer",
+                f"{operation.replace('_', '-')}/{'x'.join(map(str, shape))}",
+                operation,
+                ("torch",),
+                {name: Normal(shape if name == "x" else shape[1:2]) for name in ("x", "weight", "bias")},
+                ("x", "weight", "bias"),
+                options,
+                flops=16.0 * prod(shape),
+                bytes=5.0 * FLOAT * prod(shape),
+                terms=prod(shape) // shape[1],
+            )
+
+
 def _embeddings() -> Iterator[Job]:
     for vocabulary, width in ((65, 128), (512, 384), (8192, 512)):
         tokens = Integers((8, TOKENS // 8), vocabulary)
@@ -138,4 +155,4 @@ def _activations() -> Iterator[Job]:
         )
 
 
-JOBS = [*_softmaxes(), *_cross_entropies(), *_layers(), *_embeddings(), *_activations()]
+JOBS = [*_softmaxes(), *_cross_entropies(), *_layers(), *_channel_norms(), *_embeddings(), *_activations()]

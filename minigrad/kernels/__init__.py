@@ -30,7 +30,7 @@ _NAMES = {
     ),
     "rowwise.channel_norm": ("group_norm", "group_norm_backward", "batch_norm", "batch_norm_backward"),
     "rowwise.cross_entropy": ("cross_entropy", "cross_entropy_backward"),
-    "rowwise.reduction": ("sum_rows",),
+    "rowwise.reduction": ("sum_rows", "sum_channels"),
     "rowwise.scatter_add": ("add_rows",),
     "elementwise.activations": (
         *("gelu", "gelu_backward", "silu", "silu_backward"),
@@ -47,6 +47,11 @@ _NAMES = {
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),
+    "convolutions.depthwise": (
+        "depthwise_convolution",
+        "depthwise_convolution_transpose",
+        "depthwise_convolution_weight",
+    ),
     "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),
     "recurrent.linear_recurrence": ("linear_recurrence",),
     "optimizers.adam": ("adam_step",),

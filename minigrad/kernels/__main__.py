@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from minigrad import kernels
+from minigrad.kernels.convolutions.polyphase import Geometry
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
@@ -37,6 +38,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
     classes, twice = np.array([0, 1, -100]), np.array([1, 1])
     wide = np.ones((1, 4, 64), dtype)
+    of_one_element = Geometry((64,), (1,), (1,), (1,), ((0, 0),))
     family = [kind(*[0.5] * len(kind._fields)) for kind in (getattr(kernels, name) for name in ACTIVATIONS)]
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
@@ -49,6 +51,7 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "matmul": lambda: kernels.matmul(x, x.T),
         **(half_precision(x, heads) if dtype is np.float32 else {}),
         "sum_rows": lambda: kernels.sum_rows(x),
+        "sum_channels": lambda: kernels.sum_channels(x),
         "layer_norm": lambda: kernels.layer_norm(x, scale, scale),
         "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
         "rms_norm": lambda: kernels.rms_norm(x, scale),
@@ -86,6 +89,11 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "gru_backward": lambda: kernels.gru_backward(
             steps, steps[0], three.reshape(9, 3), steps[0], steps, three, steps
         ),
+        "depthwise_convolution": lambda: kernels.depthwise_convolution(wide, scale[:, None], None, of_one_element),
+        "depthwise_convolution_transpose": lambda: kernels.depthwise_convolution_transpose(
+            wide, scale[:, None], 4, of_one_element
+        ),
+        "depthwise_convolution_weight": lambda: kernels.depthwise_convolution_weight(wide, wide, of_one_element),
         "polygamma": lambda: kernels.polygamma(1, x),
         "sinc_derivative": lambda: kernels.sinc_derivative(x, 1),
     }

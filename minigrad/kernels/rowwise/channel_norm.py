@@ -26,9 +26,9 @@ import numpy as np
 from minigrad.kernels.compiling.arguments import check_floats, check_integers, check_numbers, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
+from minigrad.kernels.rowwise.reduction import CHUNK, sum_run
 
 WORK = 4  # multiply-adds that one element costs about as much as
-CHUNK = 1024  # elements in a row that are added up in their own precision before double precision takes over
 COLUMNS = 64  # the most elements of a channel in a row with which a batch norm takes channels side by side
 
 
@@ -206,7 +206,7 @@ def _norm_each_set(part, parts, x, weight, bias, eps, y, mean, variance, rstd):
         i, group = unit // groups, unit % groups
         total, squares = 0.0, 0.0
         for sample in range(samples):
-            total += _sum(x[i, sample, group].reshape(-1))
+            total += sum_run(x[i, sample, group].reshape(-1))
         center = x.dtype.type(total / count)
         for sample in range(samples):
             squares += _sum_of_squares(x[i, sample, group].reshape(-1), center)
@@ -217,17 +217,6 @@ def _norm_each_set(part, parts, x, weight, bias, eps, y, mean, variance, rstd):
             for k in range(channels):
                 source, target, channel = x[i, sample, group, k], y[i, sample, group, k], group * channels + k
                 _scale(source, center, rstd[unit] * weight[channel], bias[channel], target)
-
-
-@kernel(fastmath=SUMS)
-def _sum(run):
-    total = 0.0
-    for start in range(0, len(run), CHUNK):
-        chunk, partial = run[start : start + CHUNK], run.dtype.type(0)
-        for i in range(len(chunk)):
-            partial += chunk[i]
-        total += partial
-    return total
 
 
 @kernel(fastmath=SUMS)

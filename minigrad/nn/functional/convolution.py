@@ -25,12 +25,13 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array, Shape, Tensor
+from minigrad.kernels.convolutions.polyphase import Geometry
 from minigrad.nn.functional.windows import Padding, Sizes, Windows, for_each_axis, last_axes, padded
 from minigrad.ops.arguments import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import broadcast_to, reshape
 
 __all__ = [
     "conv1d",
@@ -209,6 +210,8 @@ def convolution(x: Array, weight: Array, bias: Array | None = None, /, *, window
     Returns:
         (N, O, *windows.count).
     """
+    if x.ndim == weight.ndim == len(windows.size) + 2 and (bias is None or bias.ndim == x.ndim - 1):
+        return _convolution(x, weight, windows, groups, bias)
     out = _for_each(_convolution, x, weight, windows, groups, mergeable=True)
     return out if bias is None else np.add(out, bias, out=out)
 
@@ -239,15 +242,24 @@ def convolution_weight(x: Array, y: Array, /, *, windows: Windows, groups: int) 
     return _for_each(_convolution_weight, x, y, windows, groups, mergeable=False)
 
 
+@primitive(batching=aligned)
+def channel_sums(x: Array, /, *, axes: int) -> Array:
+    """Gradient of the bias: the sums (C, 1, …) of (N, C, size) over all else, with ``axes`` spatial axes."""
+    if x.ndim == axes + 2:
+        return kernels.sum_channels(x).reshape(-1, *(1,) * axes)
+    return x.sum(axis=(-axes - 2, *range(-axes, 0)), keepdims=True).squeeze(-axes - 2)
+
+
+channel_sums.vjp(x=lambda g, x_shape: broadcast_to(g, x_shape))
 convolution.vjp(
     x=lambda g, weight, windows, groups: convolution_transpose(g, weight, windows=windows, groups=groups),
     weight=lambda g, x, windows, groups: convolution_weight(x, g, windows=windows, groups=groups),
-    bias=lambda g: g,
+    bias=lambda g, windows: channel_sums(g, axes=len(windows.size)),
 )
 convolution_transpose.vjp(
     y=lambda g, weight, windows, groups: convolution(g, weight, windows=windows, groups=groups),
     weight=lambda g, y, windows, groups: convolution_weight(g, y, windows=windows, groups=groups),
-    bias=lambda g: g,
+    bias=lambda g, windows: channel_sums(g, axes=len(windows.size)),
 )
 convolution_weight.vjp(
     x=lambda g, y, windows, groups: convolution_transpose(y, g, windows=windows, groups=groups),
@@ -274,7 +286,19 @@ def _for_each(
     return np.stack(results).reshape(*lead, *results[0].shape)
 
 
-def _convolution(x: Array, weight: Array, windows: Windows, groups: int) -> Array:
+def _is_depthwise(channels: int, groups: int) -> bool:
+    """True if there are several groups, of a channel each: their matrix products would have a single row."""
+    return channels == 1 and groups > 1
+
+
+def _geometry(windows: Windows) -> Geometry:
+    return Geometry(windows.size, windows.shape, windows.stride, windows.dilation, windows.padding)
+
+
+def _convolution(x: Array, weight: Array, windows: Windows, groups: int, bias: Array | None = None) -> Array:
+    if _is_depthwise(weight.shape[1], groups):
+        bias = bias if bias is None else np.broadcast_to(bias, (len(weight), *bias.shape[1:])).reshape(-1)
+        return kernels.depthwise_convolution(x, weight[:, 0], bias, _geometry(windows))
     out = np.empty((len(x), len(weight), *windows.count), x.dtype)
     _correlate(
         _by_channel(padded(x, windows.padding), groups),
@@ -282,6 +306,7 @@ def _convolution(x: Array, weight: Array, windows: Windows, groups: int) -> Arra
         _by_channel(out, groups),
         windows.stride,
         windows.dilation,
+        bias if bias is None else np.broadcast_to(bias, (len(weight), *bias.shape[1:])).reshape(groups, -1),
     )
     return out
 
@@ -289,6 +314,8 @@ def _convolution(x: Array, weight: Array, windows: Windows, groups: int) -> Arra
 def _convolution_weight(x: Array, y: Array, windows: Windows, groups: int) -> Array:
     """A correlation of x with y: batch and channels change places, and so do stride and dilation."""
     channels = x.shape[1] // groups
+    if _is_depthwise(channels, groups):
+        return kernels.depthwise_convolution_weight(x, y, _geometry(windows))[:, None]
     total = np.zeros((y.shape[1], channels, *windows.shape), x.dtype)
     part = np.empty_like(total)
     x = padded(x, windows.padding)
@@ -306,6 +333,8 @@ def _convolution_transpose(y: Array, weight: Array, windows: Windows, groups: in
 
     Source: Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016.
     """
+    if _is_depthwise(weight.shape[1], groups):
+        return kernels.depthwise_convolution_transpose(y, weight[:, 0], groups, _geometry(windows))
     out = np.zeros((len(y), weight.shape[1] * groups, *windows.size), y.dtype)
     weight = _by_group(weight, groups).swapaxes(1, 2)
     for phase in np.ndindex(windows.stride):
@@ -355,8 +384,15 @@ def _by_group(weight: Array, groups: int) -> Array:
     return weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
 
 
-def _correlate(x: Array, weight: Array, out: Array, stride: Sequence[int], dilation: Sequence[int]) -> None:
-    """out[g, o, n, q] = Σ x[g, c, n, stride · q + dilation · k] · weight[g, o, c, k], by matrix products.
+def _correlate(
+    x: Array,
+    weight: Array,
+    out: Array,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    bias: Array | None = None,
+) -> None:
+    """out[g, o, n, q] = Σ x[g, c, n, stride · q + dilation · k] · weight[g, o, c, k] + bias[g, o], by matrix products.
 
     A window's elements are copied next to each other along all axes but the first, on which each row of results then
     reads its rows of the copy where they lie. That makes the copy smaller by the window's height than one of whole
@@ -370,6 +406,7 @@ def _correlate(x: Array, weight: Array, out: Array, stride: Sequence[int], dilat
         out: ``(G, O, N, *count)``, written to.
         stride: from window to window.
         dilation: from element to element.
+        bias: (G, O), or None.
     """
     if dilation[0] > 1 or x.shape[2] * math.prod(out.shape[4:]) < COLUMNS:
         # All real axes are to be copied along: elements of a window are apart on the first, or results in a row few.
@@ -399,4 +436,8 @@ def _correlate(x: Array, weight: Array, out: Array, stride: Sequence[int], dilat
             [each * lowered.itemsize for each in steps],
         )
         product = kernels.matmul(rows, slabs).reshape(groups, count_height, weight.shape[1], part.shape[2], *count)
-        out[:, :, start : start + step] = np.moveaxis(product, 1, 3)
+        product, target = np.moveaxis(product, 1, 3), out[:, :, start : start + step]
+        if bias is None:
+            target[...] = product
+        else:
+            np.add(product, bias.reshape(*bias.shape, *(1,) * (out.ndim - 2)), out=target)

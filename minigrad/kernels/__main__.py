@@ -89,6 +89,9 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "gru_backward": lambda: kernels.gru_backward(
             steps, steps[0], three.reshape(9, 3), steps[0], steps, three, steps
         ),
+        "convolution": lambda: kernels.convolution(wide, x[..., None], None, 1, of_one_element),
+        "convolution_transpose": lambda: kernels.convolution_transpose(wide, x.T[..., None], 1, of_one_element),
+        "convolution_weight": lambda: kernels.convolution_weight(wide, wide, 1, of_one_element),
         "depthwise_convolution": lambda: kernels.depthwise_convolution(wide, scale[:, None], None, of_one_element),
         "depthwise_convolution_transpose": lambda: kernels.depthwise_convolution_transpose(
             wide, scale[:, None], 4, of_one_element

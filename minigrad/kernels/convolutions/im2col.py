@@ -22,11 +22,12 @@ import numpy as np
 
 from minigrad.kernels.compiling.arguments import check_floats, check_shape
 from minigrad.kernels.compiling.compiler import kernel
-from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array
+from minigrad.kernels.convolutions.pointwise import add_point_weights, convolve_points, multiply_strided
 from minigrad.kernels.convolutions.polyphase import Geometry, layout
-from minigrad.kernels.products.blocking import THREAD_BUFFER, multiply_piece, piece_entry, workspace
+from minigrad.kernels.convolutions.runs import add_run, copy_run
+from minigrad.kernels.products.blocking import piece_entry, workspace
 
 # Elements that are lowered at a time stay in the second-level cache. Fewer columns than COLUMNS would read the weights
 # too often. So many weights stay in that cache while images pass.
@@ -65,7 +66,10 @@ def convolution(
     y = np.empty((len(x), len(weight), *geometry.windows), x.dtype)
     summand = np.zeros(len(weight), x.dtype) if bias is None else np.ascontiguousarray(bias)
     views = _views(x, weight, y, groups, geometry)
-    if y.size and weight.size:
+    if geometry.pointwise and y.size and weight.size:
+        x, weight, points = _points(*views)
+        convolve_points(x, weight, summand.reshape(groups, -1), points, _product(x), _threads(y, weight))
+    elif y.size and weight.size:
         step = _rows_at_a_time(weight[0].size, geometry)
         _convolution(*views, summand.reshape(groups, -1), layout(geometry), step, _product(x), _threads(y, weight))
     else:
@@ -89,11 +93,17 @@ def convolution_transpose(y: np.ndarray, weight: np.ndarray, groups: int, geomet
     plan = layout(geometry)
     x = (np.zeros if plan.cut else np.empty)((len(y), groups * weight.shape[1], *geometry.size), y.dtype)
     views = _views(x, weight, y, groups, geometry)
-    if x.size and weight.size:
+    if geometry.pointwise and x.size and weight.size:
+        points, turned, y = _points(*views)
+        turned = np.ascontiguousarray(turned.swapaxes(1, 2))
+        convolve_points(y, turned, np.zeros(turned.shape[:2], y.dtype), points, _product(y), _threads(x, turned))
+    elif x.size and weight.size:
         taps, results = math.prod(geometry.window), len(weight) // groups
-        channels = min(max(WEIGHTS // (taps * results), 1), weight.shape[1])
-        step = _rows_at_a_time(taps * channels, geometry)
-        _transpose(*views, plan, channels, step, _product(y), _threads(y, weight))
+        parts, channels = _threads(y, weight), weight.shape[1]
+        pieces = -(-parts // (len(y) * groups))  # of an image's channels, so that every thread has some
+        block = min(max(WEIGHTS // (taps * results), 1), -(-channels // pieces))
+        step = _rows_at_a_time(taps * block, geometry)
+        _transpose(*views, plan, block, step, _product(y), parts)
     else:
         x[...] = 0
     return x
@@ -114,12 +124,18 @@ def convolution_weight(x: np.ndarray, y: np.ndarray, groups: int, geometry: Geom
     check_floats(x=x, y=y)
     weight = np.empty((y.shape[1], x.shape[1] // groups, *geometry.window), x.dtype)
     parts = _threads(y, weight)
-    x, sums, y = _views(x, weight, y, groups, geometry)
-    sums = np.zeros((parts, *sums.shape), x.dtype)  # each part's own
-    if y.size and weight.size:
-        step = _rows_at_a_time(weight[0].size, geometry)
-        _weight(x, sums, y, layout(geometry), step, _product(x), parts)
-    return (sums[0] if parts == 1 else sums.sum(axis=0)).reshape(weight.shape)
+    x, flat, y = _views(x, weight, y, groups, geometry)
+    if geometry.pointwise and y.size and weight.size:
+        sums = np.zeros((parts, *flat.shape), x.dtype)  # each part's own
+        x, _, y = _points(x, flat, y)
+        add_point_weights(x, y, sums, _product(x), parts)
+    else:
+        turned = np.zeros((parts, groups, flat.shape[2], flat.shape[1]), x.dtype)
+        if y.size and weight.size:
+            step = _rows_at_a_time(weight[0].size, geometry)
+            _weight(x, turned, y, layout(geometry), step, _product(x), parts)
+        sums = turned.swapaxes(2, 3)
+    return np.add.reduce(sums, axis=0, out=flat).reshape(weight.shape)
 
 
 def _views(x: np.ndarray, weight: np.ndarray, y: np.ndarray, groups: int, geometry: Geometry) -> list[np.ndarray]:
@@ -136,6 +152,11 @@ def _views(x: np.ndarray, weight: np.ndarray, y: np.ndarray, groups: int, geomet
     return [np.ascontiguousarray(array).reshape(shape) for array, shape in zip((x, weight, y), shapes, strict=True)]
 
 
+def _points(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Views with rows and columns as one axis."""
+    return [x.reshape(*x.shape[:3], -1), weight, y.reshape(*y.shape[:3], -1)]
+
+
 def _rows_at_a_time(depth: int, geometry: Geometry) -> int:
     """The number of rows of results for which windows of so many elements are lowered at a time."""
     return max(max(LOWERED // depth, COLUMNS) // geometry.windows[-1], 1)
@@ -147,17 +168,7 @@ def _product(x: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _threads(y: np.ndarray, weight: np.ndarray) -> int:
-    return threads_for(y.size * math.prod(weight.shape[1:]))
-
-
-@kernel()
-def _multiply(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, plus, part, product):
-    """C (m, n) = A (m, k) @ B (k, n) + plus; strides are of elements, C and ``plus``, an address or 0, have one."""
-    buffer, piece = product
-    item = buffer.itemsize
-    packed = address_of_array(buffer) + part * THREAD_BUFFER * item
-    strides = (a_row * item, a_column * item, b_row * item, b_column * item, c_row * item)
-    call_at(piece, multiply_piece, (a, b, c, (m, n, k), strides, plus, c_row * item, packed, buffer))
+    return threads_for(y.size * (weight.size // max(len(weight), 1)))
 
 
 @kernel()
@@ -170,7 +181,7 @@ def _lay_out(source, layout, image):
                 place, column, count = layout.phases[phase]
                 target = image[channel, layout.rows[row] + place :][:count]
                 if step == 1:
-                    target[:] = source[channel, row, column : column + count]
+                    copy_run(source[channel, row, column : column + count], target)
                 else:
                     for i in range(count):
                         target[i] = source[channel, row, column + i * step]
@@ -185,9 +196,7 @@ def _lower(image, layout, first, rows, columns, target):
             line = target[channel * taps + tap]
             for row in range(rows):
                 place = layout.taps[tap] + layout.results[first + row]
-                source, run = image[channel, place : place + columns], line[row * columns : (row + 1) * columns]
-                for i in range(columns):
-                    run[i] = source[i]
+                copy_run(image[channel, place : place + columns], line[row * columns : (row + 1) * columns])
 
 
 @kernel()
@@ -216,7 +225,7 @@ def _convolve_rows(part, parts, x, weight, y, bias, layout, step, product):
             rows = min(stop, (index + 1) * height) - row
             _lower(image, layout, row % height, rows, columns, lowered[:, (row - at) * columns :])
             row += rows
-        _multiply(
+        multiply_strided(
             results,
             (stop - at) * columns,
             depth,
@@ -232,12 +241,16 @@ def _convolve_rows(part, parts, x, weight, y, bias, layout, step, product):
             part,
             product,
         )
-        for result in range(results):
-            for row in range(at, stop):
-                source = sums[result, (row - at) * columns : (row - at + 1) * columns]
-                target = y[row // height % images, group, result, row % height]
-                for i in range(columns):
+        row = at
+        while row < stop:
+            rows = min(stop, (row // height + 1) * height) - row
+            for result in range(results):
+                source = sums[result, (row - at) * columns : (row - at + rows) * columns]
+                image_of_y = y[row // height % images, group, result].reshape(-1)
+                target = image_of_y[row % height * columns : (row % height + rows) * columns]
+                for i in range(len(target)):
                     target[i] = source[i] + bias[group, result]
+            row += rows
         at = stop
 
 
@@ -248,10 +261,10 @@ def _weight(x, sums, y, layout, step, product, parts):
 
 @kernel()
 def _weight_of_rows(part, parts, x, sums, y, layout, step, product):
-    # Arguments as for _convolve_rows; sums: (parts, G, O, C * window)
+    # Arguments as for _convolve_rows; sums: (parts, G, C * window, O)
     images, groups, channels = x.shape[:3]
     results, height, columns = y.shape[2:]
-    depth, pitch = sums.shape[3], step * columns + LINE
+    depth, pitch = sums.shape[2], step * columns + LINE
     image, laid_out = np.zeros((channels, layout.places), x.dtype), -1
     lowered, gradient = np.empty((depth, pitch), x.dtype), np.empty((results, pitch), x.dtype)
     at, last = share(groups * images * height, part, parts)
@@ -267,25 +280,27 @@ def _weight_of_rows(part, parts, x, sums, y, layout, step, product):
             rows = min(stop, (index + 1) * height) - row
             _lower(image, layout, row % height, rows, columns, lowered[:, (row - at) * columns :])
             row += rows
-        for result in range(results):
-            for row in range(at, stop):
-                target = gradient[result, (row - at) * columns : (row - at + 1) * columns]
-                source = y[row // height % images, group, result, row % height]
-                for i in range(columns):
-                    target[i] = source[i]
+        row = at
+        while row < stop:
+            rows = min(stop, (row // height + 1) * height) - row
+            for result in range(results):
+                image_of_y = y[row // height % images, group, result].reshape(-1)
+                source = image_of_y[row % height * columns : (row % height + rows) * columns]
+                copy_run(source, gradient[result, (row - at) * columns : (row - at + rows) * columns])
+            row += rows
         total = address_of_array(sums[part, group])
-        _multiply(
-            results,
+        multiply_strided(
             depth,
+            results,
             (stop - at) * columns,
-            address_of_array(gradient),
+            address_of_array(lowered),
             pitch,
             1,
-            address_of_array(lowered),
+            address_of_array(gradient),
             1,
             pitch,
             total,
-            depth,
+            results,
             total,
             part,
             product,
@@ -313,7 +328,7 @@ def _transpose_channels(part, parts, x, weight, y, layout, block, step, product)
         image[:] = 0
         for top in range(0, height, step):
             rows = min(step, height - top)
-            _multiply(
+            multiply_strided(
                 count * taps,
                 rows * columns,
                 results,
@@ -342,9 +357,7 @@ def _add_lowered(lowered, layout, first, rows, columns, image):
             line = lowered[channel * taps + tap]
             for row in range(rows):
                 place = layout.taps[tap] + layout.results[first + row]
-                target, run = image[channel, place : place + columns], line[row * columns : (row + 1) * columns]
-                for i in range(columns):
-                    target[i] += run[i]
+                add_run(line[row * columns : (row + 1) * columns], image[channel, place : place + columns])
 
 
 @kernel()
@@ -357,7 +370,7 @@ def _take_back(image, layout, target):
                 place, column, count = layout.phases[phase]
                 source = image[channel, layout.rows[row] + place :][:count]
                 if step == 1:
-                    target[channel, row, column : column + count] = source
+                    copy_run(source, target[channel, row, column : column + count])
                 else:
                     for i in range(count):
                         target[channel, row, column + i * step] = source[i]

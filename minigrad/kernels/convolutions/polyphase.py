@@ -37,6 +37,12 @@ class Geometry(NamedTuple):
             for size, window, stride, dilation, padding in zip(*self, strict=True)
         )
 
+    @property
+    def pointwise(self) -> bool:
+        """True if every element is a window."""
+        alone = set(self.window) | set(self.stride) == {1}
+        return alone and all(pair == (0, 0) for pair in self.padding)
+
 
 class Layout(NamedTuple):
     """Places in the polyphase layout."""

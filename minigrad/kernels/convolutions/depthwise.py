@@ -24,6 +24,7 @@ from minigrad.kernels.compiling.arguments import check_floats, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.convolutions.polyphase import Geometry, layout
+from minigrad.kernels.convolutions.runs import copy_run, lay_out, take_back
 
 COPY = 4  # multiply-adds that copying an element costs about as much as
 CHUNK = 2048  # elements of a run that stay in the first-level cache, with those that they meet
@@ -135,7 +136,7 @@ def _convolve_planes(part, parts, x, weight, y, bias, layout):
     first, last = share(images * channels, part, parts)
     for plane in range(first, last):
         n, c = plane // channels, plane % channels
-        _lay_out(x[n, c], layout.rows, layout.phases, image)
+        lay_out(x[n, c], layout, image)
         for result in range(results):
             for start in range(0, len(sums), CHUNK):
                 total = sums[start : start + CHUNK]
@@ -143,9 +144,7 @@ def _convolve_planes(part, parts, x, weight, y, bias, layout):
                 _add_runs(image[start:], layout.taps, weight[c, result], total)
             target = y[n, c, result]
             for row in range(len(target)):
-                source = sums[layout.results[row] : layout.results[row] + target.shape[1]]
-                for i in range(len(source)):
-                    target[row, i] = source[i]
+                copy_run(sums[layout.results[row] : layout.results[row] + target.shape[1]], target[row])
 
 
 @kernel(fastmath=SUMS)
@@ -170,50 +169,10 @@ def _add_scaled(factor, source, target):
 
 
 @kernel(fastmath=SUMS)
-def _lay_out(source, rows, phases, image):
-    # source: (rows, columns); image: (places,), zero where no element of an image comes to lie
-    step = len(phases)
-    for row in range(len(rows)):
-        if rows[row] < 0:
-            continue
-        for phase in range(step):
-            place, column, count = phases[phase]
-            target = image[rows[row] + place : rows[row] + place + count]
-            if step == 1:
-                run = source[row, column : column + count]
-                for i in range(len(target)):
-                    target[i] = run[i]
-            else:
-                for i in range(len(target)):
-                    target[i] = source[row, column + i * step]
-
-
-@kernel(fastmath=SUMS)
-def _take_back(image, rows, phases, target):
-    # The reverse of _lay_out
-    step = len(phases)
-    for row in range(len(rows)):
-        if rows[row] < 0:
-            continue
-        for phase in range(step):
-            place, column, count = phases[phase]
-            source = image[rows[row] + place : rows[row] + place + count]
-            if step == 1:
-                run = target[row, column : column + count]
-                for i in range(len(source)):
-                    run[i] = source[i]
-            else:
-                for i in range(len(source)):
-                    target[row, column + i * step] = source[i]
-
-
-@kernel(fastmath=SUMS)
 def _as_run(source, results, run):
     # source: (rows, columns); run: zero between two rows
     for row in range(len(source)):
-        target = run[results[row] : results[row] + source.shape[1]]
-        for i in range(len(target)):
-            target[i] = source[row, i]
+        copy_run(source[row], run[results[row] : results[row] + source.shape[1]])
 
 
 @kernel()
@@ -237,7 +196,7 @@ def _transpose_planes(part, parts, x, weight, y, layout):
                 for k in range(len(layout.taps)):
                     place = layout.taps[k] + start
                     _add_scaled(weight[c, result, k], chunk, image[place : place + len(chunk)])
-        _take_back(image, layout.rows, layout.phases, x[n, c])
+        take_back(image, layout, x[n, c])
 
 
 @kernel()
@@ -255,7 +214,7 @@ def _weight_of_channels(part, parts, x, weight, y, layout):
     for c in range(first, last):
         sums[:] = 0
         for n in range(images):
-            _lay_out(x[n, c], layout.rows, layout.phases, image)
+            lay_out(x[n, c], layout, image)
             for result in range(results):
                 _as_run(y[n, c, result], layout.results, run)
                 for start in range(0, len(run), CHUNK):

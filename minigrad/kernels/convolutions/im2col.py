@@ -26,7 +26,7 @@ from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array
 from minigrad.kernels.convolutions.pointwise import add_point_weights, convolve_points, multiply_strided
 from minigrad.kernels.convolutions.polyphase import Geometry, layout
-from minigrad.kernels.convolutions.runs import add_run, copy_run
+from minigrad.kernels.convolutions.runs import add_run, copy_run, lay_out, take_back
 from minigrad.kernels.products.blocking import piece_entry, workspace
 
 # Elements that are lowered at a time stay in the second-level cache. Fewer columns than COLUMNS would read the weights
@@ -172,22 +172,6 @@ def _threads(y: np.ndarray, weight: np.ndarray) -> int:
 
 
 @kernel()
-def _lay_out(source, layout, image):
-    """Fill the layout ``image`` (channels, places), zero where nothing comes to lie, from (channels, rows, columns)."""
-    step = len(layout.phases)
-    for channel in range(len(source)):
-        for row in range(len(layout.rows)):
-            for phase in range(step if layout.rows[row] >= 0 else 0):
-                place, column, count = layout.phases[phase]
-                target = image[channel, layout.rows[row] + place :][:count]
-                if step == 1:
-                    copy_run(source[channel, row, column : column + count], target)
-                else:
-                    for i in range(count):
-                        target[i] = source[channel, row, column + i * step]
-
-
-@kernel()
 def _lower(image, layout, first, rows, columns, target):
     """Fill ``target`` (channels · window, rows · columns) with what the windows of these rows of results see."""
     taps = len(layout.taps)
@@ -220,7 +204,8 @@ def _convolve_rows(part, parts, x, weight, y, bias, layout, step, product):
         while row < stop:
             index = row // height
             if index != laid_out:
-                _lay_out(x[index % images, group], layout, image)
+                for channel in range(channels):
+                    lay_out(x[index % images, group, channel], layout, image[channel])
                 laid_out = index
             rows = min(stop, (index + 1) * height) - row
             _lower(image, layout, row % height, rows, columns, lowered[:, (row - at) * columns :])
@@ -275,7 +260,8 @@ def _weight_of_rows(part, parts, x, sums, y, layout, step, product):
         while row < stop:
             index = row // height
             if index != laid_out:
-                _lay_out(x[index % images, group], layout, image)
+                for channel in range(channels):
+                    lay_out(x[index % images, group, channel], layout, image[channel])
                 laid_out = index
             rows = min(stop, (index + 1) * height) - row
             _lower(image, layout, row % height, rows, columns, lowered[:, (row - at) * columns :])
@@ -345,7 +331,8 @@ def _transpose_channels(part, parts, x, weight, y, layout, block, step, product)
                 product,
             )
             _add_lowered(lowered, layout, top, rows, columns, image[:count])
-        _take_back(image, layout, x[n, group, left : left + count])
+        for channel in range(count):
+            take_back(image[channel], layout, x[n, group, left + channel])
 
 
 @kernel()
@@ -358,19 +345,3 @@ def _add_lowered(lowered, layout, first, rows, columns, image):
             for row in range(rows):
                 place = layout.taps[tap] + layout.results[first + row]
                 add_run(line[row * columns : (row + 1) * columns], image[channel, place : place + columns])
-
-
-@kernel()
-def _take_back(image, layout, target):
-    """The transpose of ``_lay_out``."""
-    step = len(layout.phases)
-    for channel in range(len(target)):
-        for row in range(len(layout.rows)):
-            for phase in range(step if layout.rows[row] >= 0 else 0):
-                place, column, count = layout.phases[phase]
-                source = image[channel, layout.rows[row] + place :][:count]
-                if step == 1:
-                    copy_run(source, target[channel, row, column : column + count])
-                else:
-                    for i in range(count):
-                        target[channel, row, column + i * step] = source[i]

@@ -1,4 +1,4 @@
-"""Short runs of neighbouring elements, copied or added up in vectors.
+"""Short runs of elements, copied or added up in vectors; images moved in and out of the polyphase layout by them.
 
 Rows of an image are so short that the vector code which LLVM makes of a loop would hardly begin before they end. Here
 the last vector of a run ends with it, and overlaps the one before.
@@ -67,3 +67,33 @@ def _move(typingctx, count, source, target, adding, like):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64, adding, like), generate
+
+
+@kernel()
+def lay_out(source, layout, image):
+    """Fill a channel's ``layout``, image (places,), from (rows, columns); where nothing comes to lie it stays zero."""
+    step = len(layout.phases)
+    for row in range(len(layout.rows)):
+        for phase in range(step if layout.rows[row] >= 0 else 0):
+            place, column, count = layout.phases[phase]
+            target = image[layout.rows[row] + place :][:count]
+            if step == 1:
+                copy_run(source[row, column : column + count], target)
+            else:
+                for i in range(count):
+                    target[i] = source[row, column + i * step]
+
+
+@kernel()
+def take_back(image, layout, target):
+    """The transpose of ``lay_out``."""
+    step = len(layout.phases)
+    for row in range(len(layout.rows)):
+        for phase in range(step if layout.rows[row] >= 0 else 0):
+            place, column, count = layout.phases[phase]
+            source = image[layout.rows[row] + place :][:count]
+            if step == 1:
+                copy_run(source, target[row, column : column + count])
+            else:
+                for i in range(count):
+                    target[row, column + i * step] = source[i]

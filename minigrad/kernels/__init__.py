@@ -28,8 +28,9 @@ _NAMES = {
         "layer_norm",
         "layer_norm_backward",
     ),
+    "rowwise.channel_norm": ("group_norm", "group_norm_backward", "batch_norm", "batch_norm_backward"),
     "rowwise.cross_entropy": ("cross_entropy", "cross_entropy_backward"),
-    "rowwise.reduction": ("sum_rows",),
+    "rowwise.reduction": ("sum_rows", "sum_channels"),
     "rowwise.scatter_add": ("add_rows",),
     "elementwise.activations": (
         *("gelu", "gelu_backward", "silu", "silu_backward"),
@@ -48,6 +49,12 @@ _NAMES = {
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),
+    "convolutions.im2col": ("convolution", "convolution_transpose", "convolution_weight"),
+    "convolutions.depthwise": (
+        "depthwise_convolution",
+        "depthwise_convolution_transpose",
+        "depthwise_convolution_weight",
+    ),
     "recurrent.rnn": ("rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"),
     "recurrent.linear_recurrence": ("linear_recurrence",),
     "optimizers.adam": ("adam_step",),

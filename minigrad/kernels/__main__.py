@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from minigrad import kernels
+from minigrad.kernels.convolutions.polyphase import Geometry
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
@@ -36,6 +37,8 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     row, scale, heads = x[:, 0].copy(), x[0].copy(), x[None, None]
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
     classes, twice, slots = np.array([0, 1, -100]), np.array([1, 1]), np.array([[0, 1]])
+    wide = np.ones((1, 4, 64), dtype)
+    of_one_element = Geometry((64,), (1,), (1,), (1,), ((0, 0),))
     family = [kind(*[0.5] * len(kind._fields)) for kind in (getattr(kernels, name) for name in ACTIVATIONS)]
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
@@ -50,10 +53,17 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "matmul": lambda: kernels.matmul(x, x.T),
         **(half_precision(x, heads) if dtype is np.float32 else {}),
         "sum_rows": lambda: kernels.sum_rows(x),
+        "sum_channels": lambda: kernels.sum_channels(x),
         "layer_norm": lambda: kernels.layer_norm(x, scale, scale),
         "layer_norm_backward": lambda: kernels.layer_norm_backward(x, x, scale, row, row),
         "rms_norm": lambda: kernels.rms_norm(x, scale),
         "rms_norm_backward": lambda: kernels.rms_norm_backward(x, x, scale, row),
+        "group_norm": lambda: kernels.group_norm(x, 2, scale, scale),
+        "group_norm_backward": lambda: kernels.group_norm_backward(x, x, scale, x[:, :2], x[:, :2]),
+        "batch_norm": lambda: [kernels.batch_norm(images, scale, scale) for images in (x, wide)],
+        "batch_norm_backward": lambda: [
+            kernels.batch_norm_backward(images, images, scale, scale, scale) for images in (x, wide)
+        ],
         "cross_entropy": lambda: kernels.cross_entropy(x, classes),
         "cross_entropy_backward": lambda: kernels.cross_entropy_backward(row, x, classes, x[:, :2]),
         "dropout": lambda: kernels.dropout(x, 0.5, 0),
@@ -81,6 +91,14 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "gru_backward": lambda: kernels.gru_backward(
             steps, steps[0], three.reshape(9, 3), steps[0], steps, three, steps
         ),
+        "convolution": lambda: kernels.convolution(wide, x[..., None], None, 1, of_one_element),
+        "convolution_transpose": lambda: kernels.convolution_transpose(wide, x.T[..., None], 1, of_one_element),
+        "convolution_weight": lambda: kernels.convolution_weight(wide, wide, 1, of_one_element),
+        "depthwise_convolution": lambda: kernels.depthwise_convolution(wide, scale[:, None], None, of_one_element),
+        "depthwise_convolution_transpose": lambda: kernels.depthwise_convolution_transpose(
+            wide, scale[:, None], 4, of_one_element
+        ),
+        "depthwise_convolution_weight": lambda: kernels.depthwise_convolution_weight(wide, wide, of_one_element),
         "polygamma": lambda: kernels.polygamma(1, x),
         "sinc_derivative": lambda: kernels.sinc_derivative(x, 1),
     }

@@ -12,7 +12,6 @@ from hypothesis import given, strategies as st
 import minigrad as mg
 from minigrad import func
 from minigrad.nn import functional as F
-from minigrad.nn.functional import convolution
 from minigrad.testing import gradcheck
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -104,25 +103,6 @@ def test_a_transposed_convolutions_derivatives_agree_with_differences_to_second_
     y = rng.standard_normal((shape[0], window[0], 2, 3))
     weight, bias = rng.standard_normal(window), rng.standard_normal(window[1] * arguments["groups"])
     assert gradcheck(lambda y, w, b: F.conv_transpose2d(y, w, b, **arguments), (y, weight, bias), order=2)
-
-
-def test_many_images_and_channels_take_several_products(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x, weight = rng.standard_normal((9, 4, 12, 12)), rng.standard_normal((6, 4, 3, 3))
-    y = rng.standard_normal((9, 6, 12, 12))
-
-    def everything() -> list[np.ndarray]:
-        a, b = mg.tensor(x, requires_grad=True), mg.tensor(weight, requires_grad=True)
-        out = F.conv2d(a, b, padding="same")
-        out.backward(mg.asarray(y))
-        assert a.grad is not None and b.grad is not None
-        return [value.numpy() for value in (out.detach(), a.grad, b.grad)]
-
-    whole = everything()
-    monkeypatch.setattr(convolution, "LOWERED", 1)
-    for parts, together in zip(everything(), whole, strict=True):
-        np.testing.assert_allclose(parts, together, rtol=1e-9)
 
 
 def test_an_input_without_a_batch_gives_a_result_without_one(rng: np.random.Generator) -> None:

@@ -84,6 +84,7 @@ def test_norms_are_their_decompositions(row: str) -> None:
     weight, bias = np.full(n, 2, np.float32), np.ones(n, np.float32)
     assert_alike(normalization.fused_layer_norm, x, weight, bias, eps=1e-5)
     assert_alike(normalization.fused_rms_norm, x, weight, eps=1e-5)
+    assert_alike(normalization.fused_group_norm, np.stack([x, x], axis=1), *np.ones((2, 2), np.float32), 2, 1e-5)
     if n > 1:
         assert_alike(normalization.fused_batch_norm, x.T[:, :, None], None, None, eps=1e-5)
 

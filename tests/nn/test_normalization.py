@@ -165,6 +165,29 @@ def test_rms_norm_derivatives_agree_with_differences_to_second_order(data: st.Da
     assert gradcheck(lambda x: F.rms_norm(x, (5,), eps=0.1), x, order=2)
 
 
+@given(data=st.data())
+def test_group_norm_derivatives_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    size = data.draw(strategies.shapes(max_dims=2))
+    groups = data.draw(st.sampled_from([1, 2, 4]))
+    x = data.draw(strategies.arrays((2, 4, *size), distinct=0.0))
+    weight, bias = data.draw(strategies.arrays((4,))), data.draw(strategies.arrays((4,)))
+    assert gradcheck(lambda x, w, b: F.group_norm(x, groups, w, b, eps=0.1), (x, weight, bias), order=2)
+    assert gradcheck(lambda x: F.group_norm(x, groups, eps=0.1), x, order=2)
+
+
+@given(data=st.data())
+def test_batch_norm_derivatives_agree_with_differences_to_second_order(data: st.DataObject) -> None:
+    size = data.draw(st.sampled_from([(), (3,), (2, 2), (65,)]))  # short channels and long ones have kernels each
+    x = data.draw(strategies.arrays((2, 2, *size), distinct=0.0))
+    weight, bias = data.draw(strategies.arrays((2,))), data.draw(strategies.arrays((2,)))
+
+    def norm(x: mg.Tensor, *affine: mg.Tensor) -> mg.Tensor:
+        return F.batch_norm(x, None, None, *affine, training=True, eps=0.1)
+
+    assert gradcheck(norm, (x, weight, bias), order=2)
+    assert gradcheck(norm, x, order=2)
+
+
 def test_layer_norm_over_several_axes_is_its_formula(rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 3, 4))
     mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)

@@ -1,4 +1,4 @@
-"""Softmax and layer normalization in their plain form: one row after the other, the oracle of the fast ones' tests."""
+"""Softmax, layer and group normalization in their plain form: row after row, the oracle of the fast ones' tests."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -59,4 +59,37 @@ def layer_norm(x, weight, bias, eps):
         rstd[row] = 1 / math.sqrt(variance + eps)
         for i in range(n):
             y[row, i] = (x[row, i] - mean[row]) * rstd[row] * weight[i] + bias[i]
+    return y, mean, rstd
+
+
+@kernel()
+def group_norm(x, groups, weight, bias, eps):
+    """(x - mean) / √(variance + eps) · weight + bias over each group of channels. Wu and He, 2018, equation 1.
+
+    Args:
+        x: (N, C, size).
+        groups: the number of groups of neighbouring channels.
+        weight, bias: (C,).
+        eps: added to the variance.
+
+    Returns:
+        y (N, C, size), mean (N, groups) and 1 / √(variance + eps) (N, groups).
+    """
+    images, channels, size = x.shape
+    y, mean, rstd = np.empty_like(x), np.zeros((images, groups), x.dtype), np.zeros((images, groups), x.dtype)
+    each = channels // groups
+    for n in range(images):
+        for group in range(groups):
+            for channel in range(group * each, (group + 1) * each):
+                for i in range(size):
+                    mean[n, group] += x[n, channel, i] / (each * size)
+            variance = 0.0
+            for channel in range(group * each, (group + 1) * each):
+                for i in range(size):
+                    variance += (x[n, channel, i] - mean[n, group]) ** 2 / (each * size)
+            rstd[n, group] = 1 / math.sqrt(variance + eps)
+            for channel in range(group * each, (group + 1) * each):
+                for i in range(size):
+                    z = (x[n, channel, i] - mean[n, group]) * rstd[n, group]
+                    y[n, channel, i] = z * weight[channel] + bias[channel]
     return y, mean, rstd

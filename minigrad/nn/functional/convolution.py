@@ -9,28 +9,27 @@ y (N, O, count),
     T(x, weight, y) = Σ y[n, o, q] · x[n, c, stride · q + dilation · k - padding] · weight[o, c, k]
 
 is linear in each of them. ``convolution`` is its derivative with respect to y, ``convolution_transpose`` to x, and
-``convolution_weight`` to weight. All three run on one correlation, and that on this package's matrix product. Leading
-axes before N are further batches.
+``convolution_weight`` to weight. Leading axes before N are further batches.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array, Shape, Tensor
-from minigrad.nn.functional.windows import Padding, Sizes, Windows, for_each_axis, last_axes, padded
+from minigrad.kernels.convolutions.polyphase import Geometry
+from minigrad.nn.functional.windows import Padding, Sizes, Windows, for_each_axis
 from minigrad.ops.arguments import as_integer
 from minigrad.ops.batching import aligned
 from minigrad.ops.operands import as_operand, as_operands
 from minigrad.ops.primitive import primitive
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import broadcast_to, reshape
 
 __all__ = [
     "conv1d",
@@ -40,11 +39,6 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
 ]
-
-# A lowered array of so many elements stays in the second-level cache, or near it, until it has been multiplied.
-LOWERED = 1 << 18
-# With fewer columns than this the matrix product's register tile is badly filled.
-COLUMNS = 64
 
 Correlation = Callable[[Array, Array, Windows, int], Array]
 
@@ -209,6 +203,8 @@ def convolution(x: Array, weight: Array, bias: Array | None = None, /, *, window
     Returns:
         (N, O, *windows.count).
     """
+    if x.ndim == weight.ndim == len(windows.size) + 2 and (bias is None or bias.ndim == x.ndim - 1):
+        return _convolution(x, weight, windows, groups, bias)
     out = _for_each(_convolution, x, weight, windows, groups, mergeable=True)
     return out if bias is None else np.add(out, bias, out=out)
 
@@ -239,15 +235,24 @@ def convolution_weight(x: Array, y: Array, /, *, windows: Windows, groups: int) 
     return _for_each(_convolution_weight, x, y, windows, groups, mergeable=False)
 
 
+@primitive(batching=aligned)
+def channel_sums(x: Array, /, *, axes: int) -> Array:
+    """Gradient of the bias: the sums (C, 1, …) of (N, C, size) over all else, with ``axes`` spatial axes."""
+    if x.ndim == axes + 2:
+        return kernels.sum_channels(x).reshape(-1, *(1,) * axes)
+    return x.sum(axis=(-axes - 2, *range(-axes, 0)), keepdims=True).squeeze(-axes - 2)
+
+
+channel_sums.vjp(x=lambda g, x_shape: broadcast_to(g, x_shape))
 convolution.vjp(
     x=lambda g, weight, windows, groups: convolution_transpose(g, weight, windows=windows, groups=groups),
     weight=lambda g, x, windows, groups: convolution_weight(x, g, windows=windows, groups=groups),
-    bias=lambda g: g,
+    bias=lambda g, windows: channel_sums(g, axes=len(windows.size)),
 )
 convolution_transpose.vjp(
     y=lambda g, weight, windows, groups: convolution(g, weight, windows=windows, groups=groups),
     weight=lambda g, y, windows, groups: convolution_weight(g, y, windows=windows, groups=groups),
-    bias=lambda g: g,
+    bias=lambda g, windows: channel_sums(g, axes=len(windows.size)),
 )
 convolution_weight.vjp(
     x=lambda g, y, windows, groups: convolution_transpose(y, g, windows=windows, groups=groups),
@@ -274,129 +279,33 @@ def _for_each(
     return np.stack(results).reshape(*lead, *results[0].shape)
 
 
-def _convolution(x: Array, weight: Array, windows: Windows, groups: int) -> Array:
-    out = np.empty((len(x), len(weight), *windows.count), x.dtype)
-    _correlate(
-        _by_channel(padded(x, windows.padding), groups),
-        _by_group(weight, groups),
-        _by_channel(out, groups),
-        windows.stride,
-        windows.dilation,
-    )
-    return out
+def _is_depthwise(channels: int, groups: int) -> bool:
+    """True if there are several groups, of a channel each: their matrix products would have a single row."""
+    return channels == 1 and groups > 1
+
+
+def _geometry(windows: Windows) -> Geometry:
+    return Geometry(windows.size, windows.shape, windows.stride, windows.dilation, windows.padding)
+
+
+def _convolution(x: Array, weight: Array, windows: Windows, groups: int, bias: Array | None = None) -> Array:
+    geometry = _geometry(windows)
+    if bias is not None:
+        bias = np.broadcast_to(bias, (len(weight), *bias.shape[1:])).reshape(-1)
+    if _is_depthwise(weight.shape[1], groups):
+        return kernels.depthwise_convolution(x, weight[:, 0], bias, geometry)
+    return kernels.convolution(x, weight, bias, groups, geometry)
 
 
 def _convolution_weight(x: Array, y: Array, windows: Windows, groups: int) -> Array:
-    """A correlation of x with y: batch and channels change places, and so do stride and dilation."""
-    channels = x.shape[1] // groups
-    total = np.zeros((y.shape[1], channels, *windows.shape), x.dtype)
-    part = np.empty_like(total)
-    x = padded(x, windows.padding)
-    lowered = math.prod(x.shape[1:]) * math.prod(windows.shape[1:])
-    step = max(LOWERED, total.size) // max(lowered, 1) + 1
-    for start in range(0, len(x), step):
-        images, results = (_by_channel(array[start : start + step], groups) for array in (x, y))
-        _correlate(images.swapaxes(1, 2), results, _by_group(part, groups), windows.dilation, windows.stride)
-        total += part
-    return total
+    geometry = _geometry(windows)
+    if _is_depthwise(x.shape[1] // groups, groups):
+        return kernels.depthwise_convolution_weight(x, y, geometry)[:, None]
+    return kernels.convolution_weight(x, y, groups, geometry)
 
 
 def _convolution_transpose(y: Array, weight: Array, windows: Windows, groups: int) -> Array:
-    """Elements a stride apart are made by the same weights: a correlation with these for each phase of the stride.
-
-    Source: Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016.
-    """
-    out = np.zeros((len(y), weight.shape[1] * groups, *windows.size), y.dtype)
-    weight = _by_group(weight, groups).swapaxes(1, 2)
-    for phase in np.ndindex(windows.stride):
-        target = out[last_axes(slice(start, None, step) for start, step in zip(phase, windows.stride, strict=True))]
-        axes = [found for axis, start in enumerate(phase) if (found := _phase(windows, axis, start))]
-        if target.size and len(axes) == len(phase):
-            taps, dilation, padding = zip(*axes, strict=True)
-            _correlate(
-                _by_channel(padded(y, padding), groups),
-                weight[last_axes(taps)],
-                _by_channel(target, groups),
-                (1,) * len(axes),
-                dilation,
-            )
-    return out
-
-
-def _phase(windows: Windows, axis: int, start: int) -> tuple[slice, int, tuple[int, int]] | None:
-    """Correlation along one axis that makes the elements start, start + stride, … of a transposed convolution.
-
-    Returns:
-        The weights, last first; the distance between the elements of y that they meet; the padding of y. None if
-        these elements lie in no window.
-    """
-    shape, stride, dilation = windows.shape[axis], windows.stride[axis], windows.dilation[axis]
-    targets = -(-(windows.size[axis] - start) // stride)
-    shift, rest = divmod(start + windows.padding[axis][0], stride)
-    common = math.gcd(stride, dilation)
-    step, apart = stride // common, dilation // common
-    first = next((k for k in range(min(step, shape)) if (dilation * k - rest) % stride == 0), None)
-    if first is None:
-        return None
-    # Target v is the sum over taps t of y[v + shift - lag - apart · t] · weight[first + step · t].
-    lag = (dilation * first - rest) // stride
-    last = (shape - 1 - first) // step
-    padding = (lag + apart * last - shift, targets - windows.count[axis] - lag + shift)
-    return slice(first + step * last, None, -step), apart, padding
-
-
-def _by_channel(x: Array, groups: int) -> Array:
-    """(N, G · C, …) as (G, C, N, …)."""
-    return np.moveaxis(x.reshape(len(x), groups, x.shape[1] // groups, *x.shape[2:]), 0, 2)
-
-
-def _by_group(weight: Array, groups: int) -> Array:
-    """(G · O, C, …) as (G, O, C, …)."""
-    return weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
-
-
-def _correlate(x: Array, weight: Array, out: Array, stride: Sequence[int], dilation: Sequence[int]) -> None:
-    """out[g, o, n, q] = Σ x[g, c, n, stride · q + dilation · k] · weight[g, o, c, k], by matrix products.
-
-    A window's elements are copied next to each other along all axes but the first, on which each row of results then
-    reads its rows of the copy where they lie. That makes the copy smaller by the window's height than one of whole
-    windows ("im2col").
-
-    Source: Cho and Brand, "MEC: Memory-efficient Convolution for Deep Neural Network", ICML 2017.
-
-    Args:
-        x: ``(G, C, N, *size)``, already padded.
-        weight: ``(G, O, C, *window)``.
-        out: ``(G, O, N, *count)``, written to.
-        stride: from window to window.
-        dilation: from element to element.
-    """
-    if dilation[0] > 1 or x.shape[2] * math.prod(out.shape[4:]) < COLUMNS:
-        # All real axes are to be copied along: elements of a window are apart on the first, or results in a row few.
-        x, weight, out = x[:, :, :, None], weight[:, :, :, None], out[:, :, :, None]
-        stride, dilation = (1, *stride), (1, *dilation)
-    groups, channels, images, height = x.shape[:4]
-    (window_height, *window), (count_height, *count) = weight.shape[3:], out.shape[3:]
-    depth, width = channels * math.prod(window), math.prod(count)  # of a row: a window's elements, an image's results
-    rows = np.moveaxis(weight, 3, 2).reshape(groups, 1, weight.shape[1], window_height * depth)
-    step = max(LOWERED // max(groups * height * depth * width, 1), COLUMNS // max(width, 1), 1)
-    wide = width >= math.prod(window)  # the longer runs of memory go innermost
-    for start in range(0, images, step):
-        part = x[:, :, start : start + step]
-        group, channel, image, row, *columns = part.strides
-        of_group, of_row = ((groups,), (group,)), ((height,), (row,))
-        of_window = (channels, *window), (channel, *(a * b for a, b in zip(columns, dilation[1:], strict=True)))
-        of_result = (part.shape[2], *count), (image, *(a * b for a, b in zip(columns, stride[1:], strict=True)))
-        order = (of_group, of_row, of_window, of_result) if wide else (of_group, of_result, of_row, of_window)
-        shape, strides = (sum(parts, ()) for parts in zip(*order, strict=True))
-        lowered = np.ascontiguousarray(as_strided(part, shape, strides))
-        along = part.shape[2] * width
-        element, column = (along, 1) if wide else (1, height * depth)
-        steps = (height * depth * along, stride[0] * depth * element, element, column)
-        slabs = as_strided(
-            lowered,
-            (groups, count_height, window_height * depth, along),
-            [each * lowered.itemsize for each in steps],
-        )
-        product = kernels.matmul(rows, slabs).reshape(groups, count_height, weight.shape[1], part.shape[2], *count)
-        out[:, :, start : start + step] = np.moveaxis(product, 1, 3)
+    geometry = _geometry(windows)
+    if _is_depthwise(weight.shape[1], groups):
+        return kernels.depthwise_convolution_transpose(y, weight[:, 0], groups, geometry)
+    return kernels.convolution_transpose(y, weight, groups, geometry)

@@ -168,36 +168,13 @@ def fused_batch_norm(
 
     Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
     """
-    rows = _flattened(x)
-    count = rows.shape[0] * rows.shape[2]
-    center = np.einsum("ncs->c", rows) / x.dtype.type(count)
-    out = rows - center[:, None]
-    variance = np.einsum("ncs,ncs->c", out, out) / x.dtype.type(count)
-    rstd = 1 / np.sqrt(variance + x.dtype.type(eps))
-    out *= (rstd if weight is None else rstd * weight)[:, None]
-    if bias is not None:
-        out += bias[:, None]
-    return WithResiduals((out.reshape(x.shape), center, variance), rstd=rstd)
+    out, center, variance, rstd = kernels.batch_norm(x, weight, bias, eps)
+    return WithResiduals((out, center, variance), rstd=rstd)
 
 
 @fused_batch_norm.joint_vjp
-def _batch_norm_vjp(g: list[Array], x: Array, weight: Array | None, out: list[Array], rstd: Array) -> list[Array]:
-    """With z = (x - mean) · rstd: dx = weight · rstd · (g - average(g) - z · average(g · z))."""
-    rows, gradient = _flattened(x), _flattened(g[0])
-    count = x.dtype.type(rows.shape[0] * rows.shape[2])
-    deviation = rows - out[1][:, None]
-    along = np.einsum("ncs,ncs->c", gradient, deviation) * rstd
-    total = np.einsum("ncs->c", gradient)
-    scale = rstd if weight is None else rstd * weight
-    deviation *= (-along / count * rstd * scale)[:, None]
-    deviation += gradient * scale[:, None]
-    deviation -= (total / count * scale)[:, None]
-    return [deviation.reshape(x.shape), along, total]
-
-
-def _flattened(x: Array) -> Array:
-    """(N, C, …) as (N, C, S)."""
-    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+def _batch_norm_vjp(g: list[Array], x: Array, weight: Array | None, out: list[Array], rstd: Array) -> Any:
+    return kernels.batch_norm_backward(g[0], x, weight, out[1], rstd)
 
 
 @fused_batch_norm.composed
@@ -215,7 +192,32 @@ def _batch_norm(x: Any, weight: Any, bias: Any, eps: float) -> Any:
     return out, reshape(center, (x.shape[1],)), reshape(variance, (x.shape[1],))
 
 
-fused_layer_norm.name, fused_rms_norm.name, fused_batch_norm.name = "layer_norm", "rms_norm", "batch_norm"
+@primitive(dtypes="floating")
+def fused_group_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, /, groups: int = 1, eps: float = 1e-5
+) -> WithResiduals:
+    """Group normalization of (N, C, …): each of ``groups`` parts of an example's channels to mean 0 and variance 1."""
+    out, group_mean, group_rstd = kernels.group_norm(x, groups, weight, bias, eps)
+    return WithResiduals(out, group_mean=group_mean, group_rstd=group_rstd)
+
+
+@fused_group_norm.joint_vjp
+def _group_norm_vjp(g: Array, x: Array, weight: Array | None, group_mean: Array, group_rstd: Array) -> Any:
+    return kernels.group_norm_backward(g, x, weight, group_mean, group_rstd)
+
+
+@fused_group_norm.composed
+def _group_norm(x: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
+    rows = reshape(x, (x.shape[0], groups, math.prod(x.shape[1:]) // groups))
+    channels = (x.shape[1], *(1,) * (x.ndim - 2))
+    out = reshape(_layer_norm(rows, None, None, eps), x.shape)
+    if weight is not None:
+        out = out * reshape(weight, channels)
+    return out if bias is None else out + reshape(bias, channels)
+
+
+for _fused in (fused_layer_norm, fused_rms_norm, fused_batch_norm, fused_group_norm):
+    _fused.name = _fused.name.removeprefix("fused_")
 
 
 def batch_norm(
@@ -307,16 +309,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     channels = _check_channels(x, {"weight": weight, "bias": bias})
     if as_integer(num_groups, "num_groups") < 1 or channels % num_groups:
         raise ValueError(f"num_groups: expected a divisor of the {channels} channels, got {num_groups}")
-    size = math.prod(x.shape[1:]) // num_groups
-    out = reshape(fused_layer_norm(reshape(x, (x.shape[0], num_groups, size)), None, None, eps), x.shape)
-    return _affine(out, weight, bias)
-
-
-def _affine(x: Tensor, weight: Any, bias: Any) -> Tensor:
-    """Channels scaled and shifted."""
-    along = (x.shape[1], *(1,) * (x.ndim - 2))
-    x = x if weight is None else x * reshape(weight, along)
-    return x if bias is None else x + reshape(bias, along)
+    return fused_group_norm(x, weight, bias, num_groups, eps)
 
 
 def instance_norm(
@@ -353,12 +346,11 @@ def instance_norm(
         return _scaled(x, running_mean, running_var, weight, bias, eps)
     if x.ndim < 3 or math.prod(x.shape[2:]) == 1:
         raise ValueError(f"input: expected (N, C, …) with more than one value in each channel, got shape {x.shape}")
-    rows = reshape(x, (*x.shape[:2], math.prod(x.shape[2:])))
     if running_mean is not None or running_var is not None:
-        values = rows.detach()
+        values = reshape(x.detach(), (*x.shape[:2], math.prod(x.shape[2:])))
         _update(running_mean, mean(mean(values, axis=2), axis=0), momentum)
         _update(running_var, mean(var(values, axis=2, correction=1), axis=0), momentum)
-    return _affine(reshape(fused_layer_norm(rows, None, None, eps), x.shape), weight, bias)
+    return fused_group_norm(x, weight, bias, x.shape[1], eps)
 
 
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:

@@ -121,6 +121,18 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     return F.rms_norm(x, weight.shape, weight)
 
 
+def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    return F.group_norm(x, groups, weight, bias)
+
+
+def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.batch_norm(x, None, None, weight, bias, training=True)
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    return F.conv2d(x, weight, bias, padding="same", groups=groups)
+
+
 def gelu(x: Tensor) -> Tensor:
     return F.gelu(x)
 

@@ -1,4 +1,4 @@
-"""Row-wise benchmarks: softmax, losses, norms, activations, dropout, embeddings."""
+"""Row-wise benchmarks: softmax, losses, norms, activations, dropout, embeddings; and convolutions."""
 
 from __future__ import annotations
 
@@ -106,6 +106,55 @@ def _layers() -> Iterator[Job]:
             )
 
 
+def _channel_norms() -> Iterator[Job]:
+    for shape in ((32, 64, 28, 28), (8, 256, 14, 14)):
+        for operation, options in (("group_norm", {"groups": 8}), ("batch_norm", {})):
+            yield Job(
+                "layer",
+                f"{operation.replace('_', '-')}/{'x'.join(map(str, shape))}",
+                operation,
+                ("torch",),
+                {name: Normal(shape if name == "x" else shape[1:2]) for name in ("x", "weight", "bias")},
+                ("x", "weight", "bias"),
+                options,
+                flops=16.0 * prod(shape),
+                bytes=5.0 * FLOAT * prod(shape),
+                terms=prod(shape) // shape[1],
+            )
+
+
+class Convolution(NamedTuple):
+    """Shapes of a convolution whose results are as many as its windows' places, and its groups."""
+
+    x: tuple[int, ...]  # (N, C, height, width)
+    weight: tuple[int, ...]  # (O, C / groups, window)
+    groups: int = 1
+
+
+CONVOLUTIONS = {
+    "depthwise-3x3": Convolution((32, 64, 28, 28), (64, 1, 3, 3), 64),
+    "3x3": Convolution((16, 64, 28, 28), (64, 64, 3, 3)),
+    "1x1": Convolution((16, 64, 28, 28), (128, 64, 1, 1)),
+}
+
+
+def _convolutions() -> Iterator[Job]:
+    for name, (x, weight, groups) in CONVOLUTIONS.items():
+        results = x[0] * weight[0] * prod(x[2:])
+        yield Job(
+            "layer",
+            f"convolution/{name}",
+            "convolution",
+            ("torch",),
+            {"x": Normal(x), "weight": Normal(weight), "bias": Normal(weight[:1])},
+            ("x", "weight", "bias"),
+            {"groups": groups},
+            flops=6.0 * results * prod(weight[1:]),
+            bytes=FLOAT * (3.0 * prod(x) + 2.0 * results),
+            terms=results // weight[0],
+        )
+
+
 def _embeddings() -> Iterator[Job]:
     for vocabulary, width in ((65, 128), (512, 384), (8192, 512)):
         tokens = Integers((8, TOKENS // 8), vocabulary)
@@ -139,4 +188,12 @@ def _activations() -> Iterator[Job]:
         )
 
 
-JOBS = [*_softmaxes(), *_cross_entropies(), *_layers(), *_embeddings(), *_activations()]
+JOBS = [
+    *_softmaxes(),
+    *_cross_entropies(),
+    *_layers(),
+    *_channel_norms(),
+    *_convolutions(),
+    *_embeddings(),
+    *_activations(),
+]

@@ -1,4 +1,4 @@
-"""Plain softmax and layer normalization against NumPy."""
+"""Plain softmax, layer and group normalization against NumPy."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def test_the_plain_layer_norm_is_its_formula(rng, shape):
     expected = (x - mean[:, None]) * rstd[:, None] * weight + bias, mean, rstd
     for result, exact in zip(plain.layer_norm(x, weight, bias, 1e-3), expected, strict=True):
         np.testing.assert_allclose(result, exact, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 6, 1), (3, 6, 5)])
+def test_the_plain_group_norm_is_its_formula(rng, shape):
+    x, weight, bias = 3 + rng.standard_normal(shape), *rng.standard_normal((2, shape[1]))
+    for groups in {1, max(1, shape[1] // 2), shape[1]}:
+        sets = x.reshape(shape[0], groups, -1)
+        mean, rstd = sets.mean(axis=2), 1 / np.sqrt(sets.var(axis=2) + 1e-3)
+        z = ((sets - mean[:, :, None]) * rstd[:, :, None]).reshape(shape)
+        expected = z * weight[:, None] + bias[:, None], mean, rstd
+        for result, exact in zip(plain.group_norm(x, groups, weight, bias, 1e-3), expected, strict=True):
+            np.testing.assert_allclose(result, exact, rtol=1e-12, atol=1e-12)

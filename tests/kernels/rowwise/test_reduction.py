@@ -1,10 +1,11 @@
-"""Reduction over rows."""
+"""Reductions over rows and channels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from minigrad import kernels
 from minigrad.kernels import sum_rows
 
 
@@ -35,3 +36,20 @@ def test_something_else_than_a_matrix_of_floats_is_refused():
         sum_rows(np.ones(3))
     with pytest.raises(TypeError, match="x must be"):
         sum_rows(np.ones((3, 3), np.int64))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (5, 3), (0, 3), (2, 0, 4), (2, 3, 0), (3, 5, 7), (2, 4, 65, 40), (9, 200, 400)]
+)
+def test_sums_of_channels_are_right(dtype, rng, shape):
+    x = rng.standard_normal(shape).astype(dtype)
+    expected = x.sum(axis=(0, *range(2, x.ndim)), dtype=np.float64)
+    bound = 20 * np.finfo(dtype).eps * np.abs(x, dtype=np.float64).sum(axis=(0, *range(2, x.ndim)))
+    result = kernels.sum_channels(x)
+    assert result.dtype == dtype and (abs(result - expected) <= bound).all()
+    assert np.array_equal(kernels.sum_channels(x.T.copy().T), result)
+
+
+def test_what_has_no_channels_is_refused():
+    with pytest.raises(ValueError, match=r"x must have shape \(N, C, ...\); got \(3,\)"):
+        kernels.sum_channels(np.ones(3))

@@ -45,7 +45,7 @@ from minigrad.kernels.attention.attention_scores import (
 )
 from minigrad.kernels.attention.online_softmax import softmax_backward_row
 from minigrad.kernels.compiling.compiler import SUMS, kernel
-from minigrad.kernels.compiling.linking import call_at, entry_of
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.parallel import in_parallel, share
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
 from minigrad.kernels.products.blocking import multiply_by_dots
@@ -67,7 +67,7 @@ LINE = 16  # elements that regions of the workspace are rounded up to
 @cache
 def product_entry(dtype: np.dtype[Any]) -> int:
     """Address of the machine code of ``multiply_panels`` for operands that are packed as this dtype."""
-    return entry_of(multiply_panels, (*[types.int64] * 13, types.Array(from_dtype(dtype), 1, "C")))
+    return multiply_panels.address((*[types.int64] * 13, types.Array(from_dtype(dtype), 1, "C")))
 
 
 def rounded(size: int, step: int) -> int:

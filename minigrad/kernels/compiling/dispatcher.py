@@ -15,12 +15,15 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from numba import types
+from numba.core import sigutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
 from minigrad.kernels.compiling.code_cache import CodeCache
 from minigrad.kernels.compiling.interrupts import uninterrupted
+from minigrad.kernels.compiling.machine_code import LinkedCode, MachineCode, link
 
 
 class Kernel(CPUDispatcher):
@@ -29,24 +32,49 @@ class Kernel(CPUDispatcher):
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], code_cache: CodeCache | None) -> None:
         super().__init__(function, targetoptions={**options, "no_cfunc_wrapper": True})
         self.code_cache = code_cache
-        if code_cache:
-            self._cache = code_cache  # the name that Numba uses
         self.part = Part(function, targetoptions=options, pipeline_class=PartCompiler)
 
     @property
     def _numba_type_(self) -> types.Dispatcher:
         return self.part._numba_type_
 
+    def _compilation_chain_init_hook(self) -> None:
+        """Nothing of others' has to be loaded before the types of arguments are known."""
+
     def compile(self, sig: Any) -> Any:
-        """The machine code for these types. Ctrl-C waits for its end."""
-        with uninterrupted(), _collector_paused(), self.code_cache.claim(sig) if self.code_cache else nullcontext():
-            return super().compile(sig)
+        """The function that Python calls for these types, from the cache or compiled. Ctrl-C waits for its end."""
+        args, _ = sigutils.normalize_signature(sig)
+        with uninterrupted(), _collector_paused(), global_compiler_lock:
+            if args not in self.overloads:
+                with self.code_cache.claim(args) if self.code_cache else nullcontext():
+                    self._load_or_compile(args)
+            result: Any = self.overloads[args]
+            return result.entry_point
+
+    def _load_or_compile(self, args: tuple[types.Type, ...]) -> None:
+        if self.code_cache is None:
+            super().compile(args)
+        elif code := self.code_cache.load(args):
+            self.add_overload(link(code, self.py_func, args))
+        else:
+            super().compile(args)
+            if code := MachineCode.of(self.overloads[args]):
+                self.code_cache.save(args, code)
 
     def add_overload(self, result: Any) -> None:
-        """Accept what was compiled, and give the parts that it contains their constants."""
+        """Accept what was linked, or compiled: then give the parts that it contains their constants."""
         super().add_overload(result)
-        for environment in result._find_referenced_environments():
-            result.library.codegen.set_env(environment.env_name, environment)
+        if not isinstance(result, LinkedCode):
+            for environment in result._find_referenced_environments():
+                result.library.codegen.set_env(environment.env_name, environment)
+
+    def address(self, args: tuple[types.Type, ...]) -> int:
+        """The address of the code for these types, for compiled code."""
+        self.compile(args)
+        result: Any = self.overloads[args]
+        if isinstance(result, LinkedCode):
+            return result.address
+        return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
 
 
 class Part(CPUDispatcher):

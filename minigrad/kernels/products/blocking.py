@@ -35,7 +35,7 @@ from numba import config, from_dtype, types
 
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.helper import compile_beside
-from minigrad.kernels.compiling.linking import call_at, entry_of
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.parallel import in_parallel
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id
 from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_a, pack_b, panel_width, tile_height
@@ -100,7 +100,7 @@ def piece_entry(dtype: np.dtype[Any]) -> int:
     signature = (number, number, number, three, five, number, number, number, array)
     if dtype.kind == "f" and (kept := multiply_piece.code_cache) and not kept.holds(signature):
         compile_beside(dtype.name)
-    return entry_of(multiply_piece, signature)
+    return multiply_piece.address(signature)
 
 
 @kernel()

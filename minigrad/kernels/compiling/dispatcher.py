@@ -30,9 +30,9 @@ class Kernel(CPUDispatcher):
     """A compiled function, with the options of ``numba.njit``; to other compiled functions it is its ``Part``."""
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], code_cache: CodeCache | None) -> None:
-        super().__init__(function, targetoptions={**options, "no_cfunc_wrapper": True})
+        super().__init__(function, targetoptions={**options, "no_cfunc_wrapper": True}, pipeline_class=_KernelCompiler)
         self.code_cache = code_cache
-        self.part = Part(function, targetoptions=options, pipeline_class=PartCompiler)
+        self.part = Part(function, targetoptions=options, pipeline_class=_PartCompiler)
 
     @property
     def _numba_type_(self) -> types.Dispatcher:
@@ -90,18 +90,18 @@ class Part(CPUDispatcher):
         return result.fndesc
 
 
-class PartCompiler(Compiler):
-    """Numba's compiler up to LLVM IR."""
+class _KernelLibrary(JITCodeLibrary):
+    """Code that is optimised whole, its functions being but simplified before: Numba would optimise both."""
 
-    def __init__(
-        self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any
-    ) -> None:
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        library = PartLibrary(targetctx.codegen(), "part")
-        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout  # which some simplifications depend on
+        passes, builder = self._codegen._function_pass_manager(opt=1)
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
 
 
-class PartLibrary(JITCodeLibrary):
+class _PartLibrary(_KernelLibrary):
     """IR that is optimised where it is linked in."""
 
     def _optimize_final_module(self) -> None:
@@ -109,6 +109,28 @@ class PartLibrary(JITCodeLibrary):
 
     def _finalize_final_module(self) -> None:
         self._finalized = True
+
+
+class _KernelCompiler(Compiler):
+    """Numba's compiler, to a library of ours."""
+
+    def __init__(
+        self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any
+    ) -> None:
+        library = _KernelLibrary(targetctx.codegen(), "kernel")
+        library.enable_object_caching()
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+class _PartCompiler(Compiler):
+    """Numba's compiler up to LLVM IR."""
+
+    def __init__(
+        self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any
+    ) -> None:
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        library = _PartLibrary(targetctx.codegen(), "part")
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
-from numba import _dynfunc
+from numba import _dynfunc  # type: ignore[attr-defined]
 from numba.core.registry import cpu_target
-from numba.core.runtime import _nrt_python
+from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]
 
 
 class MachineCode(NamedTuple):

@@ -26,7 +26,7 @@ class MachineCode(NamedTuple):
         object_code: as the linker knows it.
         entry: symbol of the function in Numba's calling convention.
         wrapper: symbol of the function that Python calls.
-        environments: constants of the function, then of those in it that have some, which the code finds by name.
+        environments: constants of the function, then of those in it, which the code finds by name.
     """
 
     object_code: bytes
@@ -40,7 +40,7 @@ class MachineCode(NamedTuple):
         if result.lifted or result.reload_init or result.library.has_dynamic_globals:
             return None
         own, described = result.environment, result.fndesc
-        others = (other for other in result._find_referenced_environments() if other is not own and other.consts)
+        others = (other for other in result._find_referenced_environments() if other is not own)
         names = described.llvm_func_name, described.llvm_cpython_wrapper_name
         return cls(result.library._get_compiled_object(), *names, (own, *others))
 

@@ -22,12 +22,13 @@ SPECIAL = ("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma")
 ACTIVATIONS = ("PiecewiseLinear", "Shrink", "ExponentialLinear", "Softplus", "HardSwish", "Mish")
 ROWS = ("softmax", "log_softmax")
 
-# What a Transformer's training step needs besides products, which the process that this one helps compiles first: in
-# the order of need, but attention, which contains products, last and from its end.
+# What a Transformer's training step needs besides products and attention forward, which the process that this one helps
+# compiles first: in the order of need, but attention's backward pass, the longest, early enough to be ready.
 TRAINING = (
-    *("layer_norm", "gelu", "cross_entropy", "cross_entropy_backward", "layer_norm_backward", "gelu_backward"),
-    *("sum_rows", "add_rows", "squared_norms", "scale_arrays", "adam_step"),
-    *("scaled_dot_product_attention_backward", "scaled_dot_product_attention", "matmul"),
+    *("layer_norm", "gelu", "cross_entropy", "cross_entropy_backward", "layer_norm_backward"),
+    "scaled_dot_product_attention_backward",
+    *("gelu_backward", "sum_rows", "add_rows", "squared_norms", "scale_arrays", "adam_step"),
+    *("scaled_dot_product_attention", "matmul"),
 )
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from minigrad.kernels.attention.online_softmax import SIDE_BY_SIDE, online_softmax_rows
 from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.vector import array_at
 from minigrad.kernels.elementwise.dropout import random_bits, row_key
-from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_a, panel_width, tile_height
-from minigrad.kernels.products.register_tile import TILE_VECTORS, multiply_tile
+from minigrad.kernels.products.blocking import multiply_piece
 
 # Kinds of masks, and their coverage of a tile.
 NO_MASK, BOOLEAN, ADDED = range(3)
@@ -26,36 +26,14 @@ NOTHING, SOMETHING, EVERYTHING = range(3)
 
 
 @kernel()
-def multiply_panels(rows, columns, inner, a, a_row, a_column, b, b_panel, b_row, c, c_row, more, packed, form):
+def multiply_panels(piece, rows, columns, inner, a, a_row, a_column, b, b_panel, b_row, c, c_row, more, packed, form):
     """C (rows, columns) = A (rows, inner) @ B (inner, columns), or C += if ``more``.
 
-    B stands in panels of ``panel_width`` columns, ``b_panel`` bytes from one to the next, in the format of its lanes;
-    of A the elements of either a row or a column are neighbours, of C those of a row. At ``packed`` there is room for
-    A, which is floats, as the format has it.
+    ``piece`` is the address of ``multiply_piece``, and B stands in panels. Of C the elements of a row are neighbours.
+    At ``packed`` there is room for A, which is floats, as the format has it.
     """
-    item, strip, steps = lane_bytes(form), panel_width(form), lane_steps(inner, form)
-    exact = item == form.itemsize
-    lanes = strip // TILE_VECTORS
-    along_k = int(exact and a_column == item)
-    a_step = a_row if along_k else a_column
-    if not exact:
-        pack_a(rows, inner, a, a_row, a_column, packed, form)
-    for column in range(0, columns, strip):
-        width = min(strip, columns - column)
-        vectors = (width + lanes - 1) // lanes
-        row = 0
-        while row < rows:
-            height = tile_height(rows - row)
-            c_tile = c + row * c_row + column * item
-            plus = c_tile if more else 0
-            a_tile = a + row * a_row
-            if not exact:
-                a_tile, a_step = packed + row * steps * item, height * item
-            multiply_tile(
-                height, vectors, along_k, width, steps, a_tile, a_step, b, b_row, c_tile, c_row, plus, c_row, form
-            )
-            row += height
-        b += b_panel
+    sizes, strides = (rows, columns, inner), (a_row, a_column, b_row, 0, c_row)
+    call_at(piece, multiply_piece, (a, b, b_panel, c, sizes, strides, c if more else 0, c_row, packed, form))
 
 
 @kernel()

@@ -25,11 +25,6 @@ visible columns are multiplied.
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Any
-
-import numpy as np
-from numba import from_dtype, types
 
 from minigrad.kernels.attention.attention_scores import (
     ADDED,
@@ -45,10 +40,10 @@ from minigrad.kernels.attention.attention_scores import (
 )
 from minigrad.kernels.attention.online_softmax import softmax_backward_row
 from minigrad.kernels.compiling.compiler import SUMS, kernel
-from minigrad.kernels.compiling.linking import call_at, entry_of
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.parallel import in_parallel, share
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
-from minigrad.kernels.products.blocking import multiply_by_dots
+from minigrad.kernels.products.blocking import multiply_piece
 from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_b, panel_width
 from minigrad.kernels.products.register_tile import TILE_ROWS
 
@@ -62,12 +57,6 @@ BACKWARD_QUERIES = 11 * TILE_ROWS
 FEW_QUERIES = 8
 
 LINE = 16  # elements that regions of the workspace are rounded up to
-
-
-@cache
-def product_entry(dtype: np.dtype[Any]) -> int:
-    """Address of the machine code of ``multiply_panels`` for operands that are packed as this dtype."""
-    return entry_of(multiply_panels, (*[types.int64] * 13, types.Array(from_dtype(dtype), 1, "C")))
 
 
 def rounded(size: int, step: int) -> int:
@@ -151,7 +140,7 @@ def _attend_rows(example, head, top, given, store, own, keys_at, values):
                 at = sums + r * width * item
                 copy_rows(1, width, at, 0, at, 0, scaling[r], buffer)
         b, c = _from_row(values, left, form), (sums, width * item, 1, packed, form)
-        call_at(product, multiply_panels, (rows, width, columns, scores, KEYS * item, item, *b, *c))
+        multiply_panels(product, rows, width, columns, scores, KEYS * item, item, *b, *c)
     normalizers = array_at(address_of_id(normalizer) + 2 * number * item, 2 * rows, buffer)
     tops, totals = array_at(largest, rows, buffer), array_at(total, rows, buffer)
     for r in range(rows):
@@ -254,7 +243,7 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
             value = lane_steps(width, form) * item
             a, b = (packed_g + row * g_row, g_row, item), (own + offsets[1] * item + left * value, strip * value)
             c = (dscores + row * tile_row, tile_row, 0, packed, form)
-            call_at(product, multiply_panels, (height, wide, width, *a, *b, strip * item, *c))
+            multiply_panels(product, height, wide, width, *a, *b, strip * item, *c)
             padded = (wide + strip - 1) // strip * strip
             for r in range(row, row + height):
                 visible = max(0, min(columns, top + r + 1 - left)) if causal else columns
@@ -279,7 +268,7 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
                     dscore[padded : padded + TILE_ROWS] = 0
             a, b = (dscores + row * tile_row, tile_row, item), _from_row(near, left, form)
             c = (dqueries + row * q_row, q_row, 1, packed, form)
-            call_at(product, multiply_panels, (height, features, wide, *a, *b, *c))
+            multiply_panels(product, height, features, wide, *a, *b, *c)
         for column in range(0, columns, TILE_ROWS):
             height = min(TILE_ROWS, columns - column)
             # The first tile with a query that sees any of these keys.
@@ -287,10 +276,10 @@ def _differentiate_rows(example, head, top, given, store, own, keys_at, near, dk
             at = unseen * tile_row + column * item
             a, b = (weights + at, item, tile_row), _from_row(near_g, unseen, form)
             c = (dvalues[0] + (left + column) * dvalues[1], dvalues[1], 1, packed, form)
-            call_at(product, multiply_panels, (height, width, rows - unseen, *a, *b, *c))
+            multiply_panels(product, height, width, rows - unseen, *a, *b, *c)
             a, b = (dscores + at, item, tile_row), _from_row(near_q, unseen, form)
             c = (dkeys[0] + (left + column) * dkeys[1], dkeys[1], 1, packed, form)
-            call_at(product, multiply_panels, (height, features, rows - unseen, *a, *b, *c))
+            multiply_panels(product, height, features, rows - unseen, *a, *b, *c)
     copy_rows(rows, features, dqueries, q_row, _row(dq, example, head, top), dq[3], factors[0], buffer)
 
 
@@ -346,10 +335,11 @@ def _score(rows, columns, features, queries_at, keys_at, left, target, target_ro
     if packed:
         panel = lane_steps(features, form) * item
         b, c = (at + left * panel, strip * panel, strip * item), (target, target_row, 0, room, form)
-        call_at(product, multiply_panels, (rows, columns, features, queries_at, near, item, *b, *c))
+        multiply_panels(product, rows, columns, features, queries_at, near, item, *b, *c)
     else:
-        steps = near, step, target_row
-        multiply_by_dots(queries_at, at + left * step, target, rows, columns, features, *steps, 0, 0, form)
+        strides = near, item, item, step, target_row
+        arguments = queries_at, at + left * step, 0, target, (rows, columns, features), strides, 0, 0, 0, form
+        call_at(product, multiply_piece, arguments)
 
 
 @kernel()

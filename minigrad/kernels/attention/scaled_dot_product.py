@@ -14,13 +14,12 @@ from minigrad.kernels.attention.flash_attention import (
     backward_regions,
     forward,
     forward_regions,
-    product_entry,
 )
 from minigrad.kernels.compiling.arguments import FLOATS, check_floats, check_numbers, check_precision, check_shape
 from minigrad.kernels.compiling.parallel import threads_for
 from minigrad.kernels.compiling.vector import lanes_of
 from minigrad.kernels.elementwise.dropout import check_dropout, drop_below
-from minigrad.kernels.products.blocking import THREAD_BUFFER, packed_dtype, workspace
+from minigrad.kernels.products.blocking import THREAD_BUFFER, packed_dtype, piece_entry, workspace
 from minigrad.kernels.products.register_tile import TILE_VECTORS
 
 
@@ -206,7 +205,7 @@ class _Call(NamedTuple):
             places.append((id(array), *array.strides[:3]))
         mask = (0, 0, 0, 0) if self.mask is None else (id(self.mask), *self.mask.strides[:3])
         given = (self.sizes, tuple(places), mask, id(normalizer), self.rule, self.factors)
-        kernel(given, (buffer, tuple(offsets), product_entry(packed), np.empty(0, packed)), parts, whole)
+        kernel(given, (buffer, tuple(offsets), piece_entry(packed), np.empty(0, packed)), parts, whole)
 
     def restored(self, array: np.ndarray) -> np.ndarray:
         """A result (batch, heads, ...) with the dimensions that the arguments had."""

@@ -15,10 +15,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache
-from numba.core.compiler import CompileResult
-from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
+
+from minigrad.kernels.compiling.machine_code import MachineCode
 
 if sys.platform == "win32":
     fcntl = None
@@ -29,7 +28,7 @@ DIGEST = 32  # bytes
 CLAIMS = fcntl is not None  # whether one process can wait for another's code
 
 
-class CodeCache(FunctionCache):
+class CodeCache:
     """A kernel's machine code in a folder, which may be read-only.
 
     Args:
@@ -39,31 +38,27 @@ class CodeCache(FunctionCache):
     """
 
     def __init__(self, function: Callable[..., Any], folder: Path, failed: Callable[[OSError], None]) -> None:
-        self._name, self._py_func, self._cache_path = repr(function), function, str(folder)  # names that Numba uses
-        self._folder, self._failed = folder, failed
+        self._function, self._folder, self._failed = function, folder, failed
         name, line = f"{function.__module__}.{function.__qualname__}", function.__code__.co_firstlineno
         self._stem = f"{name}-{line}.py{sys.version_info[0]}{sys.version_info[1]}"
-        self.enable()  # type: ignore[no-untyped-call]
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load(self, args: tuple[Any, ...]) -> MachineCode | None:
         """The code for these types; None where there is none, or it is damaged."""
-        target_context.refresh()
-        key = self._index_key(sig, target_context.codegen())  # type: ignore[no-untyped-call]
-        name = self._entries().get(key) if self._enabled else None
+        key = self._key(args)
+        name = self._entries().get(key)
         found = None if name is None else _read(self._folder / name)
-        if found is None or found[0] != key:  # another process may have given another key the same name
-            return None
-        return CompileResult._rebuild(target_context, *found[1])  # type: ignore[no-untyped-call]
+        # Another process may have given another key the same name.
+        return MachineCode(*found[1]) if found is not None and found[0] == key else None
 
-    def holds(self, sig: Any) -> bool:
+    def holds(self, args: tuple[Any, ...]) -> bool:
         """True if there is code for these types."""
-        return self._index_key(sig, cpu_target.target_context.codegen()) in self._entries()  # type: ignore[no-untyped-call]
+        return self._key(args) in self._entries()
 
     @contextmanager
-    def claim(self, sig: Any) -> Iterator[None]:
+    def claim(self, args: tuple[Any, ...]) -> Iterator[None]:
         """Wait for a process that compiles this kernel, then keep others waiting, unless the code is there already."""
         with ExitStack() as held:
-            if fcntl is not None and not self.holds(sig):
+            if fcntl is not None and not self.holds(args):
                 lock = self._folder / f".{self._stem}.claim"
                 with suppress(OSError):  # the folder is read-only, or knows no locks
                     file = held.enter_context(open(lock, "w"))
@@ -71,23 +66,23 @@ class CodeCache(FunctionCache):
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def save_overload(self, sig: Any, data: Any) -> None:
+    def save(self, args: tuple[Any, ...], code: MachineCode) -> None:
         """Save the code for these types; a full disk is reported to ``failed``."""
-        if not self._enabled or data.lifted or data.library.has_dynamic_globals:
-            return
-        key = self._index_key(sig, data.codegen)  # type: ignore[no-untyped-call]
+        key = self._key(args)
         entries = self._entries()
         name = entries.get(key) or self._free_name(set(entries.values()))
         try:
-            _write(self._folder / name, (key, data._reduce()))
+            _write(self._folder / name, (key, tuple(code)))
             if key not in entries:
                 _write(self._index, {**entries, key: name})
         except OSError as error:
-            self._failed(OSError(error.errno, error.strerror, error.filename or self._cache_path))
+            self._failed(OSError(error.errno, error.strerror, error.filename or str(self._folder)))
 
-    def flush(self) -> None:
-        """Forget all code of this kernel."""
-        self._index.unlink(missing_ok=True)
+    def _key(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The types, and digests of what else distinguishes functions of one name: their code and their closure."""
+        closure = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
+        parts = self._function.__code__.co_code, dumps(closure)  # type: ignore[no-untyped-call]
+        return args, *(hashlib.sha256(part).digest() for part in parts)
 
     @property
     def _index(self) -> Path:

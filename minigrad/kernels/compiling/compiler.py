@@ -40,7 +40,9 @@ SUMS = frozenset({"reassoc", "nsz", "contract"})
 intrinsic: Any = numba.extending.intrinsic
 
 
-def kernel(*, fastmath: frozenset[str] = frozenset(), nogil: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    *, fastmath: frozenset[str] = frozenset(), nogil: bool = False, inlined: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function with Numba, keeping the machine code in the user's cache folder.
 
     The GIL stays held, unless ``nogil`` says otherwise: two kernels never run at once, so they share threads and
@@ -50,14 +52,15 @@ def kernel(*, fastmath: frozenset[str] = frozenset(), nogil: bool = False) -> Ca
     that is damaged there is compiled anew. Where nothing can be written, or the disk is full, what is there is used,
     the other kernels work uncached, and one line on standard error says so. Ctrl-C waits for a compilation's end.
 
-    A kernel with fast-math flags becomes part of those that call it. Else two callers would each have a version of it,
-    with sums in different orders, and a process would run the one that it loads first for both.
+    A kernel that is to be ``inlined``, or has fast-math flags, becomes part of those that call it. Else two callers
+    would each have a version of one with flags, with sums in different orders, and a process would run the one that it
+    loads first for both.
     """
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
         folder = _cache_folder()
         options = {"nopython": True, "error_model": "numpy", "fastmath": set(fastmath)}
-        options |= {"forceinline": bool(fastmath), "nogil": nogil}
+        options |= {"forceinline": inlined or bool(fastmath), "nogil": nogil}
         _announce_compilation()
         return Kernel(function, options, CodeCache(function, folder, _say_uncached) if folder else None)
 

@@ -18,16 +18,9 @@ from numba.core import cgutils
 from minigrad.kernels.compiling.compiler import intrinsic
 
 
-def entry_of(worker: Any, signature: tuple[Any, ...]) -> int:
-    """The address of a kernel for these Numba types, compiled or from the cache."""
-    worker.compile(signature)
-    overload = worker.overloads[signature]
-    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
-
-
 @intrinsic
 def call_at(typingctx, entry, worker, arguments):
-    """``worker(*arguments)``, where ``entry`` is ``entry_of`` that kernel, which neither returns nor raises."""
+    """``worker(*arguments)``, where ``entry`` is the address of that kernel, which neither returns nor raises."""
     called = types.none(*arguments)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:

@@ -19,7 +19,6 @@ from numba.core import cgutils
 
 from minigrad.kernels.compiling.arguments import check_integers
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
-from minigrad.kernels.compiling.linking import entry_of
 from minigrad.kernels.compiling.memory import keep_freed_memory
 from minigrad.kernels.compiling.thread_pool import ThreadPool, run_parts
 from minigrad.kernels.compiling.vector import I64
@@ -35,7 +34,7 @@ _pool = ThreadPool(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # se
 _threads = _pool.threads
 # The names by which kernels, which may come from the cache, find both in this process
 llvm.add_symbol("minigrad_thread_pool", _pool.address)
-llvm.add_symbol("minigrad_run_parts", entry_of(run_parts, (types.int64,) * 4))
+llvm.add_symbol("minigrad_run_parts", run_parts.address((types.int64,) * 4))
 
 
 def get_num_threads() -> int:

@@ -185,9 +185,17 @@ def loop(
     for value, start, result in zip(values, carried, results, strict=True):
         value.add_incoming(start, before)
         value.add_incoming(result, end)
-    builder.branch(head)
+    builder.branch(head).set_metadata("llvm.loop", _not_unrolled(builder.module))
     builder.position_at_end(after)
     return values
+
+
+def _not_unrolled(module: ir.Module) -> ir.MDValue:
+    """The name of a loop that LLVM leaves as it is: copies of a long body cost time to compile and gain nothing."""
+    disabled = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    name = ir.MDValue(module, [], name=str(len(module.metadata)))
+    name.operands = (name, disabled)  # itself, which makes it distinct
+    return name
 
 
 def switch(builder: ir.IRBuilder, key: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:

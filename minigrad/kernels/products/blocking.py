@@ -35,7 +35,7 @@ from numba import config, from_dtype, types
 
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.helper import compile_beside
-from minigrad.kernels.compiling.linking import call_at, entry_of
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.parallel import in_parallel
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id
 from minigrad.kernels.products.packing import lane_bytes, lane_steps, pack_a, pack_b, panel_width, tile_height
@@ -43,7 +43,6 @@ from minigrad.kernels.products.register_tile import (
     DOT_SIDE,
     ROW_DEPTHS,
     TILE_ROWS,
-    TILE_VECTORS,
     multiply_dots,
     multiply_row,
     multiply_tile,
@@ -97,10 +96,10 @@ def piece_entry(dtype: np.dtype[Any]) -> int:
     """Address of the machine code of ``multiply_piece``; while it is compiled, a helper goes on to other kernels."""
     number, array = types.int64, types.Array(from_dtype(dtype), 1, "C")
     three, five = types.UniTuple(number, 3), types.UniTuple(number, 5)
-    signature = (number, number, number, three, five, number, number, number, array)
+    signature = (number, number, number, number, three, five, number, number, number, array)
     if dtype.kind == "f" and (kept := multiply_piece.code_cache) and not kept.holds(signature):
         compile_beside(dtype.name)
-    return entry_of(multiply_piece, signature)
+    return multiply_piece.address(signature)
 
 
 @kernel()
@@ -145,7 +144,7 @@ def _multiply_part(part, parts, a, b, c, sizes, strides, bias, batch, buffer, pi
             a_at += place * batch[dim + 1]
             b_at += place * batch[dim + 2]
             c_at += place * batch[dim + 3]
-        arguments = a_at, b_at, c_at, (bottom - top, right - left, k), strides, plus, 0, packed, buffer
+        arguments = a_at, b_at, 0, c_at, (bottom - top, right - left, k), strides, plus, 0, packed, buffer
         call_at(piece, multiply_piece, arguments)
 
 
@@ -179,16 +178,60 @@ def _even_block(k):
 
 
 @kernel()
-def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
+def multiply_piece(a, b, b_panel, c, sizes, strides, plus, plus_row, packed, buffer):
     """C (m, n) = A (m, k) @ B (k, n) + plus (m, n) on this thread; ``plus`` may be C, or 0 for nothing.
 
-    ``packed`` is the address of THREAD_BUFFER elements for packed blocks, ``buffer`` an array of their type.
+    B is a matrix if ``b_panel`` is 0. Else it stands in panels of ``panel_width`` columns, so many bytes from one to
+    the next, in the format of its lanes. ``packed`` is the address of THREAD_BUFFER elements for packed blocks, of A
+    alone if B is in panels, and ``buffer`` an array of their type. At address 0 nothing is packed: A's rows and B's
+    columns must be contiguous.
     """
+    if b_panel:
+        _multiply_panels(a, b, b_panel, c, sizes, strides, plus, plus_row, packed, buffer)
+    else:
+        _multiply_matrices(a, b, c, sizes, strides, plus, plus_row, packed, buffer)
+
+
+@kernel(inlined=True)
+def _multiply_panels(a, b, b_panel, c, sizes, strides, plus, plus_row, packed, buffer):
+    (m, n, k), (a_row, a_column, b_row, _, c_row) = sizes, strides
+    item, strip, steps = lane_bytes(buffer), panel_width(buffer), lane_steps(k, buffer)
+    pack = item != buffer.itemsize
+    if pack:
+        pack_a(m, k, a, a_row, a_column, packed, buffer)
+        a = packed
+    for column in range(0, n, strip):
+        summands = plus + column * item if plus else 0
+        width, target = min(strip, n - column), c + column * item
+        _multiply_panel(m, width, steps, a, a_row, a_column, pack, b, b_row, target, c_row, summands, plus_row, buffer)
+        b += b_panel
+
+
+@kernel(inlined=True)
+def _multiply_panel(rows, width, steps, a, a_row, a_column, packed, b, b_step, c, c_row, plus, plus_row, buffer):
+    """All rows of a panel of C; the only place that calls for register tiles, which take long to compile."""
+    item = lane_bytes(buffer)
+    row = 0
+    while row < rows:
+        height = tile_height(rows - row)
+        a_panel, a_across, a_step = a + row * a_row, a_row, a_column
+        if packed:
+            a_panel, a_across, a_step = a + row * steps * item, item, height * item
+        target, summands = c + row * c_row, plus + row * plus_row if plus else 0
+        multiply_tile(
+            height, width, steps, a_panel, a_across, a_step, b, b_step, target, c_row, summands, plus_row, buffer
+        )
+        row += height
+
+
+@kernel()
+def _multiply_matrices(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
     m, n, k = sizes
     a_row, a_column, b_row, b_column, c_row = strides
     item = lane_bytes(buffer)
-    if m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item:
-        multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer)
+    few = m <= FEW_ROWS and k >= DOT_INNER and a_column == item and b_row == item and b_column != item
+    if few or packed == 0:
+        _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer)
         return
     if m == 1 and b_column == item:
         _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer)
@@ -198,7 +241,7 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
     exact = item == buffer.itemsize
     a_in_place = exact and near and n <= (IN_PLACE_COLUMNS_ALONG if along else IN_PLACE_COLUMNS)
     b_in_place = exact and b_column == item and (m <= IN_PLACE_ROWS or abs(b_row) * min(k, KC) <= IN_PLACE_BYTES)
-    strip, lanes = panel_width(buffer), panel_width(buffer) // TILE_VECTORS
+    strip = panel_width(buffer)
     block = _even_block(k)
     panels = packed + MC * KC * buffer.itemsize
     for left in range(0, n, NC):
@@ -216,41 +259,31 @@ def multiply_piece(a, b, c, sizes, strides, plus, plus_row, packed, buffer):
                     pack_a(rows, depth, a_block, a_row, a_column, packed, buffer)
                 for column in range(0, columns, strip):
                     width = min(strip, columns - column)
-                    vectors = (width + lanes - 1) // lanes
                     b_panel, b_step = b_block + column * item, b_row
                     if not b_in_place:
                         b_panel, b_step = panels + column * steps * item, strip * item
-                    row = 0
-                    while row < rows:
-                        height = tile_height(rows - row)
-                        a_panel, a_step, along_k = packed + row * steps * item, height * item, 0
-                        if a_in_place and a_column == item:
-                            a_panel, a_step, along_k = a_block + row * a_row, a_row, 1
-                        elif a_in_place:
-                            a_panel, a_step = a_block + row * item, a_column
-                        c_tile = c + (top + row) * c_row + (left + column) * item
-                        summands, summands_row = c_tile, c_row  # the sum over earlier blocks of k
-                        if start == 0:
-                            summands, summands_row = plus, plus_row
-                            if plus:
-                                summands += (top + row) * plus_row + (left + column) * item
-                        multiply_tile(
-                            height,
-                            vectors,
-                            along_k,
-                            width,
-                            steps,
-                            a_panel,
-                            a_step,
-                            b_panel,
-                            b_step,
-                            c_tile,
-                            c_row,
-                            summands,
-                            summands_row,
-                            buffer,
-                        )
-                        row += height
+                    target = c + top * c_row + (left + column) * item
+                    summands, summands_row = target, c_row  # the sum over earlier blocks of k
+                    if start == 0:
+                        summands, summands_row = plus, plus_row
+                        if plus:
+                            summands += top * plus_row + (left + column) * item
+                    _multiply_panel(
+                        rows,
+                        width,
+                        steps,
+                        a_block if a_in_place else packed,
+                        a_row,
+                        a_column,
+                        not a_in_place,
+                        b_panel,
+                        b_step,
+                        target,
+                        c_row,
+                        summands,
+                        summands_row,
+                        buffer,
+                    )
 
 
 @kernel()
@@ -277,7 +310,7 @@ def _multiply_row(a, b, c, n, k, a_column, b_row, plus, buffer):
 
 
 @kernel()
-def multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer):
+def _multiply_by_dots(a, b, c, m, n, k, a_row, b_column, c_row, plus, plus_row, buffer):
     wide = DOT_SIDE
     column = 0
     while column < n:

@@ -216,12 +216,13 @@ def _multiply_part(part, parts, given, additions, formats):
     _, a, panels, c = given
     offsets, row_scales, scales, bias = additions
     m, n = c.shape
-    steps, item, lanes = panels.shape[1], LANE_BYTES, LANES
+    steps, item = panels.shape[1], LANE_BYTES
     high = pieces_of_rows(parts, m, n, STRIP)
     wide = parts // high
     top, bottom = bounds(m, TILE_ROWS, part // wide, high)
     left, right = bounds(n, STRIP, part % wide, wide)
     a_row, c_row = a.shape[1] * a.itemsize, n * item
+    a_step = formats[0].itemsize * (LANE_BYTES // formats[1].itemsize)
     plus = 0
     if len(offsets):
         plus = address_of_array(offsets)
@@ -238,12 +239,11 @@ def _multiply_part(part, parts, given, additions, formats):
                 a_at, c_at = address_of_array(a) + row * a_row, address_of_array(c) + row * c_row + column * item
                 multiply_tile(
                     height,
-                    (width + lanes - 1) // lanes,
-                    1,
                     width,
                     steps,
                     a_at,
                     a_row,
+                    a_step,
                     panel,
                     STRIP * item,
                     c_at,

@@ -28,6 +28,8 @@ TILE_ROWS = 12 if MACHINE.registers == 32 else 6
 TILE_VECTORS = 2
 # Any number of rows is a greedy sum of these.
 ROW_STEPS = (12, 8, 4, 2, 1) if TILE_ROWS == 12 else (6, 4, 2, 1)
+# Masks cost nothing where registers hold them, and instructions elsewhere.
+MASKED = (True,) if MACHINE.register_bytes == 64 else (False, True)
 # Numbers of rows of B that are multiplied by a single row of A at once, each read from end to end.
 ROW_DEPTHS = (8, 1, 0)
 # Inner products, a square of them: 4 x 4 and the 8 operands fit into 32 registers; and as many sums under way as the
@@ -54,29 +56,34 @@ class TileShape(NamedTuple):
 
 def tile_shapes(form: OperandFormat) -> Iterator[TileShape]:
     for rows in ROW_STEPS:
-        for vectors in (1, TILE_VECTORS):
+        for vectors in range(1, TILE_VECTORS + 1):
             for along_k in form.along_k:
-                for masked in (False, True):
+                for masked in MASKED:
                     yield TileShape(rows, vectors, along_k, masked)
 
 
 @intrinsic
-def multiply_tile(
-    typingctx, rows, vectors, along_k, columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step, like
-):
+def multiply_tile(typingctx, rows, columns, inner, a, a_row, a_step, b, b_step, c, c_step, plus, plus_step, like):
     """C[:rows, :columns] = A[:rows, :inner] @ B[:inner, :columns] + plus[:rows, :columns].
 
-    ``rows`` is one of ROW_STEPS; ``vectors`` is 1 or TILE_VECTORS, no more than ``columns`` need. ``a_step`` is the
-    stride of A's rows if ``along_k``, else of its columns; along the other dimension its elements are neighbours, as
-    are those of the rows of B, C and ``plus``. What is added may be C itself, or one row over and over (a step of 0);
-    at address 0 it is nothing. ``inner`` counts the groups of the operands' format, and an element is one of them.
+    ``rows`` is one of ROW_STEPS and ``columns`` from 1 to TILE_VECTORS registers. ``a_row`` and ``a_step`` are the
+    strides of A's rows and columns, of which one is an element's size; the elements of the rows of B, C and ``plus``
+    are neighbours. What is added may be C itself, or one row over and over (a step of 0); at address 0 it is nothing.
+    ``inner`` counts the groups of the operands' format, and an element is one of them.
     """
     form = operand_format(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        rows, vectors, along_k, *operands, _ = arguments
+        rows, *operands, _ = arguments
+        columns, _, _, a_row, *_ = operands
         emit = Emitter(builder, form.total)
-        masked = builder.zext(builder.icmp_signed("!=", operands[0], emit.times(vectors, emit.lanes)), I64)
+        narrow = builder.icmp_signed("<=", columns, emit.integer(emit.lanes))
+        vectors = builder.select(narrow, emit.integer(1), emit.integer(TILE_VECTORS))
+        along_k, masked = (emit.integer(int(any(choices))) for choices in (form.along_k, MASKED))
+        if len(form.along_k) > 1:
+            along_k = builder.zext(builder.icmp_signed("!=", a_row, emit.integer(form.a_size)), I64)
+        if len(MASKED) > 1:
+            masked = builder.zext(builder.icmp_signed("!=", columns, emit.times(vectors, emit.lanes)), I64)
         key = rows
         for part, size in ((vectors, 16), (along_k, 2), (masked, 2)):
             key = builder.add(emit.times(key, size), part)
@@ -90,16 +97,16 @@ def multiply_tile(
         )
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 13, like), generate
+    return types.void(*[types.int64] * 12, like), generate
 
 
 def _tile_function(module: ir.Module, form: OperandFormat, shape: TileShape) -> ir.Function:
     """The IR of one register tile; arguments as for ``multiply_tile`` from ``columns`` on."""
     function = ir.Function(
-        module, ir.FunctionType(ir.VoidType(), [I64] * 10), module.get_unique_name(f"tile{shape.key()}")
+        module, ir.FunctionType(ir.VoidType(), [I64] * 11), module.get_unique_name(f"tile{shape.key()}")
     )
     function.linkage = "internal"
-    columns, inner, a, a_step, b, b_step, c, c_step, plus, plus_step = function.args
+    columns, inner, a, a_row, a_step, b, b_step, c, c_step, plus, plus_step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit, lanes = Emitter(builder, form.total), Emitter(builder, form.lane)
     register = emit.lanes * emit.size
@@ -125,8 +132,8 @@ def _tile_function(module: ir.Module, form: OperandFormat, shape: TileShape) -> 
     c_rows = [emit.at(c, emit.times(c_step, row)) for row in range(shape.rows)]
     for c_row in c_rows:
         emit.prefetch(c_row, writing=True)
-    # A's element of row r and step k lies at (a + k * element) + r * a_step along k, else at (a + k * a_step) + r.
-    a_rows = [emit.times(a_step, row) if shape.along_k else row * form.a_size for row in range(shape.rows)]
+    # A's element of row r and step k lies at (a + k * element) + r * a_row along k, else at (a + k * a_step) + r.
+    a_rows = [emit.times(a_row, row) if shape.along_k else row * form.a_size for row in range(shape.rows)]
     a_next = form.a_size if shape.along_k else a_step
     size = shape.rows * shape.vectors
     # Few sums would wait for each other: several steps at once, each with sums of its own.

@@ -149,9 +149,5 @@ def _multiply_panels(rows, inner, columns, a, panels, c, plus, plus_row, part, p
     buffer, piece = product
     item, strip = buffer.itemsize, panel_width(buffer)
     packed = address_of_array(buffer) + part * THREAD_BUFFER * item
-    for column in range(0, columns, strip):
-        width = min(strip, columns - column)
-        sizes, strides = (rows, width, inner), (inner * item, item, strip * item, item, columns * item)
-        panel, target = panels + column * inner * item, c + column * item
-        summand = plus + column * item if plus else 0
-        call_at(piece, multiply_piece, (a, panel, target, sizes, strides, summand, plus_row, packed, buffer))
+    sizes, strides = (rows, columns, inner), (inner * item, item, strip * item, 0, columns * item)
+    call_at(piece, multiply_piece, (a, panels, inner * strip * item, c, sizes, strides, plus, plus_row, packed, buffer))

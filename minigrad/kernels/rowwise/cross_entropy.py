@@ -61,6 +61,7 @@ def cross_entropy(
             targets,
             ignore_index,
             label_smoothing,
+            float(np.finfo(logits.dtype).min),
             losses,
             normalizer,
             threads_for(WORK * logits.size),
@@ -69,21 +70,21 @@ def cross_entropy(
 
 
 @kernel()
-def _cross_entropy(logits, targets, ignore_index, smoothing, losses, normalizer, parts):
-    in_parallel(parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, losses, normalizer))
+def _cross_entropy(logits, targets, ignore_index, smoothing, lowest, losses, normalizer, parts):
+    in_parallel(parts, _cross_entropy_rows, (logits, targets, ignore_index, smoothing, lowest, losses, normalizer))
 
 
 @kernel(fastmath=SUMS)
-def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, losses, normalizer):
-    # logits: (N, V); targets, losses: (N,); normalizer: (N, 2)
+def _cross_entropy_rows(part, parts, logits, targets, ignore_index, smoothing, lowest, losses, normalizer):
+    # logits: (N, V); targets, losses: (N,); normalizer: (N, 2); lowest: the dtype's lowest finite number
     first, last = share(len(logits), part, parts)
-    zero, lowest = logits.dtype.type(0), logits.dtype.type(np.finfo(logits.dtype).min)
+    zero = logits.dtype.type(0)
     for row in range(first, last):
         x = logits[row]
         classes = len(x)
         # Relative to the largest logit so far: the sum of exponentials, and of how far the logits are below it. That
         # starts finite, for a block of nothing but -inf would be compared with itself otherwise.
-        shift, total, below = lowest, zero, zero
+        shift, total, below = logits.dtype.type(lowest), zero, zero
         for start in range(0, classes, BLOCK):
             block = x[start : start + BLOCK]
             top = row_max(block)

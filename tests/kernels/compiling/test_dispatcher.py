@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.machine_code import LinkedCode
 
 
 @kernel()
@@ -37,6 +38,15 @@ def test_a_kernel_and_its_parts_raise_the_same_errors():
         with pytest.raises(ValueError, match="no reciprocal of") as error:
             function(np.zeros(1))
         assert error.value.args == ("no reciprocal of", 0.0)
+
+
+def test_code_from_the_cache_returns_and_raises_the_same():
+    assert one_more(np.full(1, 4.0)) == 1.25
+    again = kernel()(one_more.py_func)
+    assert again(np.full(1, 4.0)) == 1.25 and isinstance(*again.overloads.values(), LinkedCode)
+    with pytest.raises(ValueError, match="no reciprocal of") as error:
+        again(np.zeros(1))
+    assert error.value.args == ("no reciprocal of", 0.0)
 
 
 @pytest.mark.parametrize("running", [True, False])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minigrad.kernels.compiling.helper import PROCESSES
-from tests.kernels.compiling.test_compiler import ADD_ROWS, READ_ONLY, run
+from tests.kernels.compiling.test_compiler import READ_ONLY, run
 from tests.kernels.compiling.test_warming import TRAINING_STEP
 
 pytestmark = [
@@ -24,6 +24,7 @@ import numpy as np
 from minigrad.kernels import matmul
 matmul(np.ones((2, 2), "f4"), np.ones((2, 2), "f4"))
 """
+ONE_KERNEL = "import minigrad.kernels.compiling.parallel"
 HELPER = """
 from minigrad.kernels.compiling.helper import compile_beside
 helper = compile_beside("float32")
@@ -38,7 +39,7 @@ def helped(code: str, folder: Path, **variables: str) -> subprocess.CompletedPro
 def test_two_processes_compile_a_kernel_once(tmp_path):
     environment = {**os.environ, "MINIGRAD_CACHE_DIR": str(tmp_path)}
     both = [
-        subprocess.Popen([sys.executable, "-c", ADD_ROWS], env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", ONE_KERNEL], env=environment, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     said = [process.communicate()[1] for process in both]

@@ -18,8 +18,8 @@ from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.products.register_tile import multiply_tile
 
 @kernel()
-def tile(along_k, rows, at, like):
-    multiply_tile(rows, 1, along_k, 1, 1, at, 4, at, 4, at, 4, at, 4, like)
+def tile(rows, columns, at, like):
+    multiply_tile(rows, columns, 1, at, 4, 4, at, 4, at, 4, at, 4, like)
 
 a, b = (types.Array(getattr(types, name), 1, "C") for name in sys.argv[1:])
 signature = (*[types.int64] * 3, a if a == b else types.Tuple([a, b]))

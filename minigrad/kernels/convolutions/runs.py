@@ -56,8 +56,11 @@ def _move(typingctx, count, source, target, adding, like):
                         emit.store(moved(width, values[0]), emit.at(target, values[0]))
                         return [builder.add(values[0], step)]
 
-                    others = builder.sdiv(builder.sub(count, ir.Constant(I64, 1)), ir.Constant(I64, width))
-                    loop(builder, others, [ir.Constant(I64, 0)], body)
+                    if width == emit.lanes:
+                        others = builder.sdiv(builder.sub(count, ir.Constant(I64, 1)), ir.Constant(I64, width))
+                        loop(builder, others, [ir.Constant(I64, 0)], body)
+                    elif width > 1:  # of two vectors, the first
+                        body([ir.Constant(I64, 0)])
                     emit.store(last, emit.at(target, start))
                 with shorter:
                     if width > 1:

@@ -22,18 +22,12 @@ from minigrad.kernels.compiling.vector import I64, Emitter, address_of_array, el
 @kernel()
 def copy_run(source, target):
     """target[:] = source, both contiguous and apart from each other."""
-    _move(len(target), address_of_array(source), address_of_array(target), False, target)
-
-
-@kernel()
-def add_run(source, target):
-    """target[:] += source, both contiguous and apart from each other."""
-    _move(len(target), address_of_array(source), address_of_array(target), True, target)
+    move(len(target), address_of_array(source), address_of_array(target), False, target)
 
 
 @intrinsic(prefer_literal=True)
-def _move(typingctx, count, source, target, adding, like):
-    """Copy or add ``count`` elements at an address, of the type of the array ``like``'s."""
+def move(typingctx, count, source, target, adding, like):
+    """Copy ``count`` elements, of the type of the array ``like``'s, from one address to another, or add them there."""
     element = element_of(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:

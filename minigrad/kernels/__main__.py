@@ -39,7 +39,6 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     steps, four, three = (np.ones((1, 3, 3 * gates), dtype) for gates in (1, 4, 3))
     classes, twice, slots = np.array([0, 1, -100]), np.array([1, 1]), np.array([[0, 1]])
     wide = np.ones((1, 4, 64), dtype)
-    of_one_element = Geometry((64,), (1,), (1,), (1,), ((0, 0),))
     family = [kind(*[0.5] * len(kind._fields)) for kind in (getattr(kernels, name) for name in ACTIVATIONS)]
     of_one = {name: partial(getattr(kernels, name), x) for name in (*ELEMENTWISE, *SPECIAL, *ROWS)}
     of_two = {f"{name}_backward" for name in (*ELEMENTWISE, *ROWS)}
@@ -92,16 +91,24 @@ def first_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "gru_backward": lambda: kernels.gru_backward(
             steps, steps[0], three.reshape(9, 3), steps[0], steps, three, steps
         ),
-        "convolution": lambda: kernels.convolution(wide, x[..., None], None, 1, of_one_element),
-        "convolution_transpose": lambda: kernels.convolution_transpose(wide, x.T[..., None], 1, of_one_element),
-        "convolution_weight": lambda: kernels.convolution_weight(wide, wide, 1, of_one_element),
-        "depthwise_convolution": lambda: kernels.depthwise_convolution(wide, scale[:, None], None, of_one_element),
-        "depthwise_convolution_transpose": lambda: kernels.depthwise_convolution_transpose(
-            wide, scale[:, None], 4, of_one_element
-        ),
-        "depthwise_convolution_weight": lambda: kernels.depthwise_convolution_weight(wide, wide, of_one_element),
+        **convolutions(wide),
         "polygamma": lambda: kernels.polygamma(1, x),
         "sinc_derivative": lambda: kernels.sinc_derivative(x, 1),
+    }
+
+
+def convolutions(x: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """First calls of convolutions of x (1, 4, 64), dense ones with windows of one element and of several."""
+    one, three = (Geometry((64,), (size,), (1,), (1,), ((size // 2, size // 2),)) for size in (1, 3))
+    weight = np.ones((4, 4, 3), x.dtype)
+    dense = ((weight[..., :1], one), (weight, three))
+    return {
+        "convolution": lambda: [kernels.convolution(x, w, None, 1, windows) for w, windows in dense],
+        "convolution_transpose": lambda: [kernels.convolution_transpose(x, w, 1, windows) for w, windows in dense],
+        "convolution_weight": lambda: [kernels.convolution_weight(x, x, 1, windows) for _, windows in dense],
+        "depthwise_convolution": lambda: kernels.depthwise_convolution(x, weight[0], None, three),
+        "depthwise_convolution_transpose": lambda: kernels.depthwise_convolution_transpose(x, weight[0], 4, three),
+        "depthwise_convolution_weight": lambda: kernels.depthwise_convolution_weight(x, x, three),
     }
 
 

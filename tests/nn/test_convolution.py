@@ -138,6 +138,23 @@ def test_convolutions_run_over_whole_vmaps(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(together, np.stack([F.conv2d(x[i], weight[i]).numpy() for i in range(3)]))
     shared = func.vmap(lambda x: F.conv2d(x, weight[0]))(x).numpy()
     np.testing.assert_allclose(shared, np.stack([F.conv2d(x[i], weight[0]).numpy() for i in range(3)]))
+    biases = mg.asarray(rng.standard_normal((3, 4)))
+    biased = func.vmap(lambda bias: F.conv2d(x[0], weight[0], bias))(biases).numpy()
+    np.testing.assert_allclose(biased, np.stack([F.conv2d(x[0], weight[0], bias).numpy() for bias in biases]))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_gradients_of_each_example_are_those_of_a_batch_of_one(groups: int, rng: np.random.Generator) -> None:
+    x = mg.asarray(rng.standard_normal((3, 1, 2, 5, 5)))
+    weight, bias = mg.asarray(rng.standard_normal((4, 2 // groups, 3, 3))), mg.asarray(rng.standard_normal(4))
+
+    def loss(weight: mg.Tensor, bias: mg.Tensor, x: mg.Tensor) -> mg.Tensor:
+        return (F.conv2d(x, weight, bias, groups=groups) ** 2).sum()
+
+    of_all = func.vmap(func.grad(loss, (0, 1)), (None, None, 0))(weight, bias, x)
+    for example in range(3):
+        for found, expected in zip(of_all, func.grad(loss, (0, 1))(weight, bias, x[example]), strict=True):
+            np.testing.assert_allclose(found.numpy()[example], expected.numpy(), rtol=1e-9)
 
 
 @pytest.mark.parametrize(

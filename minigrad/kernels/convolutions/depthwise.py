@@ -222,7 +222,9 @@ def _weight_of_channels(part, parts, x, weight, y, layout):
                     for k in range(len(layout.taps)):
                         place = layout.taps[k] + start
                         sums[result, k] += _dot(chunk, image[place : place + len(chunk)])
-        weight[c] = sums
+        for result in range(results):
+            for k in range(len(layout.taps)):
+                weight[c, result, k] = sums[result, k]
 
 
 @kernel(fastmath=SUMS)

@@ -26,7 +26,7 @@ from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array
 from minigrad.kernels.convolutions.pointwise import add_point_weights, convolve_points, multiply_strided
 from minigrad.kernels.convolutions.polyphase import Geometry, layout
-from minigrad.kernels.convolutions.runs import add_run, copy_run, lay_out, take_back
+from minigrad.kernels.convolutions.runs import copy_run, lay_out, move, take_back
 from minigrad.kernels.products.blocking import piece_entry, workspace
 
 # Elements that are lowered at a time stay in the second-level cache. Fewer columns than COLUMNS would read the weights
@@ -174,13 +174,27 @@ def _threads(y: np.ndarray, weight: np.ndarray) -> int:
 @kernel()
 def _lower(image, layout, first, rows, columns, target):
     """Fill ``target`` (channels · window, rows · columns) with what the windows of these rows of results see."""
-    taps = len(layout.taps)
+    taps, item = len(layout.taps), image.itemsize
     for channel in range(len(image)):
         for tap in range(taps):
-            line = target[channel * taps + tap]
+            source = address_of_array(image[channel]) + (layout.taps[tap] + layout.results[first]) * item
+            line = address_of_array(target[channel * taps + tap])
             for row in range(rows):
-                place = layout.taps[tap] + layout.results[first + row]
-                copy_run(image[channel, place : place + columns], line[row * columns : (row + 1) * columns])
+                place = layout.results[first + row] - layout.results[first]
+                move(columns, source + place * item, line + row * columns * item, False, image)
+
+
+@kernel()
+def _add_lowered(lowered, layout, first, rows, columns, image):
+    """The transpose of ``_lower``."""
+    taps, item = len(layout.taps), image.itemsize
+    for channel in range(len(image)):
+        for tap in range(taps):
+            target = address_of_array(image[channel]) + (layout.taps[tap] + layout.results[first]) * item
+            line = address_of_array(lowered[channel * taps + tap])
+            for row in range(rows):
+                place = layout.results[first + row] - layout.results[first]
+                move(columns, line + row * columns * item, target + place * item, True, image)
 
 
 @kernel()
@@ -333,15 +347,3 @@ def _transpose_channels(part, parts, x, weight, y, layout, block, step, product)
             _add_lowered(lowered, layout, top, rows, columns, image[:count])
         for channel in range(count):
             take_back(image[channel], layout, x[n, group, left + channel])
-
-
-@kernel()
-def _add_lowered(lowered, layout, first, rows, columns, image):
-    """The transpose of ``_lower``."""
-    taps = len(layout.taps)
-    for channel in range(len(image)):
-        for tap in range(taps):
-            line = lowered[channel * taps + tap]
-            for row in range(rows):
-                place = layout.taps[tap] + layout.results[first + row]
-                add_run(line[row * columns : (row + 1) * columns], image[channel, place : place + columns])

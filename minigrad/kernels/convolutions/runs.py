@@ -22,18 +22,12 @@ from minigrad.kernels.compiling.vector import I64, Emitter, address_of_array, el
 @kernel()
 def copy_run(source, target):
     """target[:] = source, both contiguous and apart from each other."""
-    _move(len(target), address_of_array(source), address_of_array(target), False, target)
-
-
-@kernel()
-def add_run(source, target):
-    """target[:] += source, both contiguous and apart from each other."""
-    _move(len(target), address_of_array(source), address_of_array(target), True, target)
+    move(len(target), address_of_array(source), address_of_array(target), False, target)
 
 
 @intrinsic(prefer_literal=True)
-def _move(typingctx, count, source, target, adding, like):
-    """Copy or add ``count`` elements at an address, of the type of the array ``like``'s."""
+def move(typingctx, count, source, target, adding, like):
+    """Copy ``count`` elements, of the type of the array ``like``'s, from one address to another, or add them there."""
     element = element_of(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
@@ -56,8 +50,11 @@ def _move(typingctx, count, source, target, adding, like):
                         emit.store(moved(width, values[0]), emit.at(target, values[0]))
                         return [builder.add(values[0], step)]
 
-                    others = builder.sdiv(builder.sub(count, ir.Constant(I64, 1)), ir.Constant(I64, width))
-                    loop(builder, others, [ir.Constant(I64, 0)], body)
+                    if width == emit.lanes:
+                        others = builder.sdiv(builder.sub(count, ir.Constant(I64, 1)), ir.Constant(I64, width))
+                        loop(builder, others, [ir.Constant(I64, 0)], body)
+                    elif width > 1:  # of two vectors, the first
+                        body([ir.Constant(I64, 0)])
                     emit.store(last, emit.at(target, start))
                 with shorter:
                     if width > 1:

@@ -206,7 +206,7 @@ def convolution(x: Array, weight: Array, bias: Array | None = None, /, *, window
     if x.ndim == weight.ndim == len(windows.size) + 2 and (bias is None or bias.ndim == x.ndim - 1):
         return _convolution(x, weight, windows, groups, bias)
     out = _for_each(_convolution, x, weight, windows, groups, mergeable=True)
-    return out if bias is None else np.add(out, bias, out=out)
+    return out if bias is None else out + bias
 
 
 @primitive(dtypes="floating", batching=aligned)
@@ -226,7 +226,7 @@ def convolution_transpose(
         (N, C, *windows.size).
     """
     out = _for_each(_convolution_transpose, y, weight, windows, groups, mergeable=True)
-    return out if bias is None else np.add(out, bias, out=out)
+    return out if bias is None else out + bias
 
 
 @primitive(dtypes="floating", batching=aligned)

@@ -21,6 +21,9 @@ from minigrad.kernels.compiling.compiler import intrinsic
 @intrinsic
 def call_at(typingctx, entry, worker, arguments):
     """``worker(*arguments)``, where ``entry`` is the address of that kernel, which neither returns nor raises."""
+    expected = worker.dispatcher.py_func.__code__.co_argcount
+    if len(arguments) != expected:  # the code at an address would not notice
+        raise TypeError(f"arguments must be the {expected} of {worker}; got {len(arguments)}")
     called = types.none(*arguments)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:

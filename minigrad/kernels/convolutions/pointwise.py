@@ -28,7 +28,7 @@ def multiply_strided(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, 
     item = buffer.itemsize
     packed = address_of_array(buffer) + part * THREAD_BUFFER * item
     strides = (a_row * item, a_column * item, b_row * item, b_column * item, c_row * item)
-    call_at(piece, multiply_piece, (a, b, c, (m, n, k), strides, plus, c_row * item, packed, buffer))
+    call_at(piece, multiply_piece, (a, b, 0, c, (m, n, k), strides, plus, c_row * item, packed, buffer))
 
 
 @kernel()

@@ -34,13 +34,13 @@ def depthwise_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | 
     """Weighted sum of every window of every channel.
 
     Args:
-        x: (N, C, *geometry.size), float32 or float64.
-        weight: (O, *geometry.window), of the dtype of ``x``, O being a multiple of C.
+        x: ``(N, C, *geometry.size)``, float32 or float64.
+        weight: ``(O, *geometry.window)``, of the dtype of ``x``, O being a multiple of C.
         bias: (O,), of the dtype of ``x``, or None.
         geometry: the windows, at least one along each axis.
 
     Returns:
-        y (N, O, *geometry.windows).
+        y ``(N, O, *geometry.windows)``.
 
     Raises:
         TypeError: no float32 or float64, or mixed.
@@ -68,13 +68,13 @@ def depthwise_convolution_transpose(y: np.ndarray, weight: np.ndarray, channels:
     """The gradient with respect to x: every element of ``y`` adds its weighted window.
 
     Args:
-        y: (N, O, *geometry.windows).
-        weight: (O, *geometry.window).
+        y: ``(N, O, *geometry.windows)``.
+        weight: ``(O, *geometry.window)``.
         channels: C, those of x.
         geometry: as for the forward pass.
 
     Returns:
-        x (N, C, *geometry.size).
+        x ``(N, C, *geometry.size)``.
     """
     check_floats(y=y, weight=weight)
     check_shape("weight", weight, (len(weight), *geometry.window))
@@ -90,12 +90,12 @@ def depthwise_convolution_weight(x: np.ndarray, y: np.ndarray, geometry: Geometr
     """The gradient with respect to the weight.
 
     Args:
-        x: (N, C, *geometry.size).
-        y: (N, O, *geometry.windows).
+        x: ``(N, C, *geometry.size)``.
+        y: ``(N, O, *geometry.windows)``.
         geometry: as for the forward pass.
 
     Returns:
-        weight (O, *geometry.window).
+        weight ``(O, *geometry.window)``.
     """
     check_floats(x=x, y=y)
     check_shape("x", x, (len(x), x.shape[1], *geometry.size))

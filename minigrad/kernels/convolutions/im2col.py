@@ -43,14 +43,14 @@ def convolution(
     """Weighted sum of every window.
 
     Args:
-        x: (N, G · C, *geometry.size), float32 or float64.
-        weight: (G · O, C, *geometry.window), of the dtype of ``x``.
+        x: ``(N, G · C, *geometry.size)``, float32 or float64.
+        weight: ``(G · O, C, *geometry.window)``, of the dtype of ``x``.
         bias: (G · O,), of the dtype of ``x``, or None.
         groups: G, the number of parts of channels and results, each of which sees only its own.
         geometry: the windows, at least one along each axis.
 
     Returns:
-        y (N, G · O, *geometry.windows).
+        y ``(N, G · O, *geometry.windows)``.
 
     Raises:
         TypeError: no float32 or float64, or mixed.
@@ -81,13 +81,13 @@ def convolution_transpose(y: np.ndarray, weight: np.ndarray, groups: int, geomet
     """The gradient with respect to x: every element of ``y`` adds its weighted window.
 
     Args:
-        y: (N, G · O, *geometry.windows).
-        weight: (G · O, C, *geometry.window).
+        y: ``(N, G · O, *geometry.windows)``.
+        weight: ``(G · O, C, *geometry.window)``.
         groups: as for the forward pass.
         geometry: as for the forward pass.
 
     Returns:
-        x (N, G · C, *geometry.size).
+        x ``(N, G · C, *geometry.size)``.
     """
     check_floats(y=y, weight=weight)
     plan = layout(geometry)
@@ -113,13 +113,13 @@ def convolution_weight(x: np.ndarray, y: np.ndarray, groups: int, geometry: Geom
     """The gradient with respect to the weight.
 
     Args:
-        x: (N, G · C, *geometry.size).
-        y: (N, G · O, *geometry.windows).
+        x: ``(N, G · C, *geometry.size)``.
+        y: ``(N, G · O, *geometry.windows)``.
         groups: as for the forward pass.
         geometry: as for the forward pass.
 
     Returns:
-        weight (G · O, C, *geometry.window).
+        weight ``(G · O, C, *geometry.window)``.
     """
     check_floats(x=x, y=y)
     weight = np.empty((y.shape[1], x.shape[1] // groups, *geometry.window), x.dtype)

@@ -19,7 +19,7 @@ from tests.benchmarks.job import OURS, Goal, Limits
 from tests.benchmarks.measure import Measurement, Side, Spread, geometric_mean
 from tests.benchmarks.peers import FRAMEWORKS
 
-PIPE_WIDTH = 150  # columns of a table that goes to a file
+PIPE_WIDTH = 240  # all peers beside each other
 
 
 @dataclass

@@ -214,16 +214,7 @@ def _convolve_rows(part, parts, x, weight, y, bias, layout, step, product):
     while at < last:
         group = at // (images * height)
         stop = min(at + step, last, (group + 1) * images * height)
-        row = at
-        while row < stop:
-            index = row // height
-            if index != laid_out:
-                for channel in range(channels):
-                    lay_out(x[index % images, group, channel], layout, image[channel])
-                laid_out = index
-            rows = min(stop, (index + 1) * height) - row
-            _lower(image, layout, row % height, rows, columns, lowered[:, (row - at) * columns :])
-            row += rows
+        laid_out = _lower_rows(x[:, group], layout, at, stop, height, columns, image, laid_out, lowered)
         multiply_strided(
             results,
             (stop - at) * columns,
@@ -254,6 +245,22 @@ def _convolve_rows(part, parts, x, weight, y, bias, layout, step, product):
 
 
 @kernel()
+def _lower_rows(x, layout, first, last, height, columns, image, laid_out, lowered):
+    """Lower rows of results, which may be of several images; returns the image that is laid out afterwards."""
+    row = first
+    while row < last:
+        index = row // height
+        if index != laid_out:
+            for channel in range(x.shape[1]):
+                lay_out(x[index % len(x), channel], layout, image[channel])
+            laid_out = index
+        rows = min(last, (index + 1) * height) - row
+        _lower(image, layout, row % height, rows, columns, lowered[:, (row - first) * columns :])
+        row += rows
+    return laid_out
+
+
+@kernel()
 def _weight(x, sums, y, layout, step, product, parts):
     in_parallel(parts, _weight_of_rows, (x, sums, y, layout, step, product))
 
@@ -270,16 +277,7 @@ def _weight_of_rows(part, parts, x, sums, y, layout, step, product):
     while at < last:
         group = at // (images * height)
         stop = min(at + step, last, (group + 1) * images * height)
-        row = at
-        while row < stop:
-            index = row // height
-            if index != laid_out:
-                for channel in range(channels):
-                    lay_out(x[index % images, group, channel], layout, image[channel])
-                laid_out = index
-            rows = min(stop, (index + 1) * height) - row
-            _lower(image, layout, row % height, rows, columns, lowered[:, (row - at) * columns :])
-            row += rows
+        laid_out = _lower_rows(x[:, group], layout, at, stop, height, columns, image, laid_out, lowered)
         row = at
         while row < stop:
             rows = min(stop, (row // height + 1) * height) - row

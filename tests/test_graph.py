@@ -131,6 +131,22 @@ def test_hooks_see_the_whole_gradient_and_may_replace_it() -> None:
     assert seen == [700]
 
 
+def test_a_leaf_is_complete_right_after_the_last_operation_that_uses_it() -> None:
+    early, late = mg.ones(3).requires_grad_(), mg.ones(3).requires_grad_()
+    seen: list[object] = []
+    middle = late * 2
+    middle.register_hook(lambda g: seen.append("middle"))
+    for name, leaf in (("early", early), ("late", late)):
+        leaf.register_post_accumulate_grad_hook(lambda leaf, name=name: seen.append((name, leaf.grad.sum().item())))
+    output = (middle * early + early).sum()
+    output.backward(retain_graph=True)
+    assert seen == [("early", 9.0), "middle", ("late", 6.0)]
+    output.backward()
+    assert seen[3] == ("early", 18.0)  # accumulated, as the hook is shown
+    with pytest.raises(RuntimeError, match="expected a leaf"):
+        middle.register_post_accumulate_grad_hook(print)
+
+
 def test_retain_grad_fills_grad_of_a_computed_tensor() -> None:
     x = _leaf()
     y = x * 2

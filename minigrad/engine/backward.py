@@ -56,24 +56,27 @@ def _as_tensor(value: Any) -> Tensor:
 def vertices(roots: Iterable[Any], ends: Iterable[Any] = ()) -> list[Any]:
     """Every vertex between the roots and the ends, each after all the vertices it was computed from.
 
-    Nodes older than all the ends cannot come from them: they are left out, with all that lies behind them.
+    A leaf stands right before the first node that uses it: backwards, its gradient is complete after that node, and
+    does not wait for the rest of the graph. Nodes older than all the ends cannot come from them: they are left out,
+    with all that lies behind them.
     """
-    before: list[Any] = list(ends)
-    oldest = min([end.serial if isinstance(end, Node) else -1 for end in before], default=-1)
-    seen, stack, nodes = set(map(id, before)), list(roots), []
+    order, roots = list(ends), list(roots)
+    oldest = min([end.serial if isinstance(end, Node) else -1 for end in order], default=-1)
+    seen, stack, nodes = set(map(id, order)), roots[:], []
     while stack:
         vertex = stack.pop()
-        if id(vertex) not in seen:
+        if isinstance(vertex, Node) and id(vertex) not in seen and vertex.serial >= oldest:
             seen.add(id(vertex))
-            if not isinstance(vertex, Node):
-                before.append(vertex)
-            elif vertex.serial >= oldest:
-                nodes.append(vertex)
-                for source in vertex.inputs:
-                    if source is not None:
-                        stack.append(source[0])
+            nodes.append(vertex)
+            stack += [source[0] for source in vertex.inputs if source is not None]
     nodes.sort(key=attrgetter("serial"))  # a node is made after those that it was computed from
-    return before + nodes
+    for node in nodes:
+        for vertex, _ in filter(None, node.inputs):
+            if id(vertex) not in seen and not isinstance(vertex, Node):
+                seen.add(id(vertex))
+                order.append(vertex)
+        order.append(node)
+    return order + [root for root in roots if id(root) not in seen and not isinstance(root, Node)]
 
 
 def backward_pass(
@@ -123,7 +126,7 @@ def backward_pass(
                     found[id(vertex), index] = total
             if not any(totals):
                 continue
-            hooks = vertex._hooks and {0: vertex._hooks} if node is None else node.hooks
+            hooks = vertex._hooks and {0: vertex._hooks[0]} if node is None else node.hooks
             if hooks:
                 _run_hooks(hooks, totals)
             if node is None:
@@ -299,6 +302,8 @@ def _accumulate(leaf: Tensor, total: _Sum, given: set[int]) -> None:
     else:
         leaf.grad.data += total.value
         leaf.grad.storage.version += 1
+    for hook in leaf._hooks[1][:] if leaf._hooks else ():
+        hook(leaf)
 
 
 @contextmanager

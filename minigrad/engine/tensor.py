@@ -265,7 +265,7 @@ class Tensor(Methods):
     index: int  # which of that operation's results this is
     storage: Storage
     name: str | None  # what pictures call it: a parameter's attribute name, or the user's own
-    _hooks: list[Hook] | None
+    _hooks: tuple[list[Hook], list[Callable[[Tensor], None]]] | None  # on its gradient; on it, once `grad` holds that
     _base: weakref.ref[Tensor] | None  # of a view: the tensor whose elements it shows
     _taken: tuple[weakref.ref[Tensor], Any] | None  # of a view by an index: the tensor it was taken from, and the index
 

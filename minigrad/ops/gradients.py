@@ -150,10 +150,41 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     if not tensor.requires_grad:
         raise RuntimeError("register_hook: this tensor does not require a gradient")
     if tensor.node is None:
-        hooks = tensor._hooks = tensor._hooks if tensor._hooks is not None else []
-    else:
-        tensor.node.hooks = tensor.node.hooks if tensor.node.hooks is not None else {}
-        hooks = tensor.node.hooks.setdefault(tensor.index, [])
+        return _registered(_leaf_hooks(tensor)[0], hook)
+    tensor.node.hooks = tensor.node.hooks if tensor.node.hooks is not None else {}
+    return _registered(tensor.node.hooks.setdefault(tensor.index, []), hook)
+
+
+def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:
+    """Register a hook on a leaf: ``hook(tensor)`` is called when a backward pass has completed its ``grad``.
+
+    That is as soon as the derivative of the last operation that uses the leaf is taken, while the pass goes on with
+    other parts of the graph: an update, or a message to another process, need not wait for its end.
+
+    Returns:
+        A handle; ``handle.remove()`` takes the hook off again.
+
+    Raises:
+        RuntimeError: the tensor is no leaf, or does not require a gradient.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(3.0, requires_grad=True)
+        >>> handle = x.register_post_accumulate_grad_hook(lambda leaf: print(leaf.grad))
+        >>> (x * x).backward()
+        tensor(6.)
+    """
+    if tensor.node is not None or not tensor.requires_grad:
+        raise RuntimeError("register_post_accumulate_grad_hook: expected a leaf that requires a gradient")
+    return _registered(_leaf_hooks(tensor)[1], hook)
+
+
+def _leaf_hooks(tensor: Tensor) -> tuple[list[Hook], list[Callable[[Tensor], None]]]:
+    tensor._hooks = tensor._hooks or ([], [])
+    return tensor._hooks
+
+
+def _registered(hooks: list[Any], hook: Any) -> HookHandle:
     hooks.append(hook)
 
     def remove() -> None:

@@ -111,7 +111,7 @@ _METHODS: dict[ModuleType, str] = {
     norms: "norm",
     elementwise: "abs sign square sqrt exp log log1p sin cos tan tanh sigmoid relu floor ceil round clip pow astype",
     softmax: "softmax log_softmax",
-    gradients: "register_hook retain_grad",
+    gradients: "register_hook register_post_accumulate_grad_hook retain_grad",
 }
 
 for _name, _operation in _OPERATORS.items():

@@ -5,6 +5,7 @@ The same seed gives the same numbers. A generator's state can be saved and resto
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import minigrad.ops  # noqa: F401  # gives tensors their methods
+from minigrad import kernels
 from minigrad.engine.dtypes import default_float
 from minigrad.engine.tensor import Shape, Tensor
 
@@ -158,6 +160,42 @@ def permutation(count: int, generator: Generator | None = None) -> Tensor:
     return Tensor(_numpy(generator).permutation(count))
 
 
-def draw_seed(generator: Generator | None = None) -> int:
-    """Random seed in [0, 2**63) for counter-based random numbers, such as dropout masks."""
-    return int(_numpy(generator).integers(0, 1 << 63))
+def draw_seed(generator: Generator | None = None, shape: Shape = ()) -> int:
+    """Random seed in [0, 2**63) for counter-based random numbers, such as dropout masks.
+
+    Args:
+        generator: where it is drawn from; the global default when None.
+        shape: of the array that the numbers are for. Within :func:`batch_share` the seed is a signed one of 64 bits,
+            whose numbers are those that the array has as a part of the whole batch's.
+    """
+    seed = int(_numpy(generator).integers(0, 1 << 63))
+    first, count = _share.get()
+    if first and len(shape) > 1 and shape[0] % count == 0:
+        return kernels.seed_from_row(seed, first * (math.prod(shape[:-1]) // count))
+    return seed
+
+
+_share: ContextVar[tuple[int, int]] = ContextVar("share", default=(0, 1))
+
+
+@contextmanager
+def batch_share(first: int, count: int) -> Iterator[None]:
+    """Share of a batch: dropout of the examples ``first`` to ``first + count`` as if all of the batch were here.
+
+    Arrays whose first axis counts the examples, or a multiple of them, get the rows of their examples of the whole
+    batch's mask; others are not shared out, and get the mask that all shares have.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.ones((4, 8))
+        >>> whole = mg.nn.functional.dropout(x, generator=Generator(0))
+        >>> with batch_share(2, 2):
+        ...     part = mg.nn.functional.dropout(x[2:], generator=Generator(0))
+        >>> bool((part == whole[2:]).all())
+        True
+    """
+    token = _share.set((first, count))
+    try:
+        yield
+    finally:
+        _share.reset(token)

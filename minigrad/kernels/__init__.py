@@ -46,7 +46,7 @@ _NAMES = {
     ),
     "elementwise.where": ("where",),
     "elementwise.bfloat16": ("to_bfloat16", "from_bfloat16"),
-    "elementwise.dropout": ("dropout",),
+    "elementwise.dropout": ("dropout", "seed_from_row"),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),
     "convolutions.im2col": ("convolution", "convolution_transpose", "convolution_weight"),

@@ -74,6 +74,17 @@ def drop_below(p: float) -> np.uint32:
     return np.uint32(min(round(p * 2.0**32), 2**32 - 1))
 
 
+def seed_from_row(seed: int, row: int) -> int:
+    """The seed whose mask begins with row ``row`` of the mask of ``seed``: for a part of an array.
+
+    >>> import numpy as np
+    >>> x = np.ones((5, 100))
+    >>> bool((dropout(x[3:], 0.5, seed_from_row(7, 3)) == dropout(x, 0.5, 7)[3:]).all())
+    True
+    """
+    return (seed + row * int(_GOLDEN) + 2**63) % 2**64 - 2**63
+
+
 def dropout(x: np.ndarray, p: float, seed: int) -> np.ndarray:
     """Each element 0 with probability ``p``, else divided by 1 - p. With another array in the place of ``x`` the same
     elements are dropped: so it is its own backward, ``dx = dropout(g, p, seed)``.
@@ -81,7 +92,7 @@ def dropout(x: np.ndarray, p: float, seed: int) -> np.ndarray:
     Args:
         x: (..., n), float32 or float64.
         p: of [0, 1].
-        seed: an integer of [0, 2**63).
+        seed: a signed integer of 64 bits.
 
     Raises:
         TypeError: neither float32 nor float64.
@@ -109,8 +120,8 @@ def check_dropout(p: float, seed: int) -> None:
     check_integers(seed=seed)
     if not 0 <= p <= 1:
         raise ValueError(f"p must be in [0, 1]; got {p}")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be in [0, 2**63); got {seed}")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed must be in [-2**63, 2**63); got {seed}")
 
 
 @kernel()

@@ -80,7 +80,7 @@ def scaled_dot_product_attention(
     learned = mask is not None and mask.requires_grad and is_grad_enabled()
     attend = composed_attention if learned else fused_attention
     scale = 1 / math.sqrt(q[-1]) if scale is None else float(scale)
-    seed = draw_seed() if dropout_p else 0
+    seed = draw_seed(shape=(*lead, q[-2], k[-2])) if dropout_p else 0
     return attend(query, key, value, mask, scale, bool(is_causal), float(dropout_p), seed, product_precision.get())
 
 
@@ -148,7 +148,7 @@ def fused_attention(
         scale: of the scores.
         causal: whether position q sees only positions up to q.
         dropout: the probability with which weights are zeroed; the others are divided by 1 - dropout.
-        seed: of [0, 2⁶³), decides which.
+        seed: a signed integer of 64 bits, decides which.
         precision: of the products' operands, as for :func:`matmul`.
 
     Source: Dao et al., "FlashAttention: Fast and memory-efficient exact attention with IO-awareness", 2022.

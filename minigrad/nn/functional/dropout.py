@@ -60,7 +60,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Genera
     if type(p) is not float or not 0 <= p <= 1:
         check_probability(p)
     x = input if isinstance(input, Tensor) else as_operand(input, "input")
-    return seeded_dropout(x, p, draw_seed(generator)) if training and p else x
+    return seeded_dropout(x, p, draw_seed(generator, x.shape)) if training and p else x
 
 
 def _channel_dropout(name: str, spatial: int) -> Any:
@@ -74,7 +74,7 @@ def _channel_dropout(name: str, spatial: int) -> Any:
         if not training or not p:
             return x
         kept = np.ones((*x.shape[: x.ndim - spatial], *(1,) * spatial), x.dtype)
-        return x * seeded_dropout(kept, p, draw_seed(generator))
+        return x * seeded_dropout(kept, p, draw_seed(generator, kept.shape))
 
     channel_dropout.__name__ = channel_dropout.__qualname__ = name
     channel_dropout.__doc__ = f"Dropout of whole channels, each with its {spatial} spatial axes. Tompson et al., 2015."

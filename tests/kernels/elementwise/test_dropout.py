@@ -10,7 +10,7 @@ import pytest
 from minigrad import kernels
 from minigrad.kernels.elementwise.dropout import drop_below
 
-SEEDS = (0, 1, 2, 3, 1 << 32, 2**63 - 1)
+SEEDS = (0, 1, 2, 3, 1 << 32, 2**63 - 1, -1, -(2**63))
 SHAPE = (512, 2048)
 
 
@@ -78,7 +78,7 @@ def test_all_is_kept_with_probability_0_and_dropped_with_1() -> None:
     assert drop_below(1 - 2.0**-40) == 2**32 - 1
 
 
-@pytest.mark.parametrize(("p", "seed"), [(-0.1, 0), (1.1, 0), (math.nan, 0), (0.5, -1), (0.5, 2**63)])
+@pytest.mark.parametrize(("p", "seed"), [(-0.1, 0), (1.1, 0), (math.nan, 0), (0.5, -(2**63) - 1), (0.5, 2**63)])
 def test_values_out_of_range_are_named(p: float, seed: int) -> None:
     with pytest.raises(ValueError, match=r"p must be|seed must be"):
         kernels.dropout(np.ones(3), p, seed)

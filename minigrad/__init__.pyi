@@ -2,6 +2,7 @@
 
 from . import (
     autograd as autograd,
+    distributed as distributed,
     engine as engine,
     func as func,
     io as io,

@@ -38,6 +38,7 @@ FLOORS = (
     ("minigrad.nn",),
     ("minigrad.io",),
     ("minigrad.optim",),
+    ("minigrad.distributed",),
     ("minigrad.testing",),
     ("minigrad.viz",),
     ("minigrad.onnx",),

@@ -45,6 +45,7 @@ _NAMES = {
         *("erf", "erfc", "erfcx", "erfinv", "lgamma", "digamma", "polygamma", "sinc_derivative"),
     ),
     "elementwise.where": ("where",),
+    "elementwise.sum_parts": ("sum_parts",),
     "elementwise.bfloat16": ("to_bfloat16", "from_bfloat16"),
     "elementwise.dropout": ("dropout", "seed_from_row"),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),

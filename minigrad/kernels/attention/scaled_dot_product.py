@@ -45,7 +45,7 @@ def scaled_dot_product_attention(
         causal: whether the query at position q sees only keys up to position q.
         scale: 1 / sqrt(D) when None.
         dropout: the probability with which weights are dropped; the others are divided by 1 - dropout.
-        seed: a signed integer of 64 bits, says which. They are those that ``kernels.dropout`` drops in an array (..., H, Q, K).
+        seed: a signed integer of 64 bits, says which: those that ``kernels.dropout`` drops in an array (..., H, Q, K).
         precision: "bfloat16" rounds the operands of both products in float32; see ``kernels.matmul``. Scores, their
             softmax and all sums stay float32.
 

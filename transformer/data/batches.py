@@ -9,19 +9,21 @@ reads no others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from transformer.data.records import Stored, chunks
 from transformer.data.share import WHOLE, Share
 
+T = TypeVar("T")
 Ids = np.ndarray[Any, np.dtype[np.int64]]
-EncodedPair = tuple[Sequence[int], Sequence[int]]  # source and target ids, each ended by eos
+EncodedPair = tuple[Sequence[int] | Ids, Sequence[int] | Ids]  # source and target ids, each ended by eos
 
 IGNORED = -100  # label of positions that are not predicted
 MASKED, REPLACED = 0.8, 0.1  # of the chosen positions; the others are kept. Devlin et al., 2019, section 3.1
@@ -107,7 +109,8 @@ class PairBatches:
     also padding, a mask (B, S) of what is no padding is the third input. Each pair comes once an epoch.
 
     Args:
-        pairs: source and target ids, each ended by the end of the sequence.
+        pairs: source and target ids, each ended by the end of the sequence; those of
+            :class:`~transformer.data.records.Pairs` are read batch by batch.
         tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair is a separate batch.
         pad_id: padding of the inputs.
         bos_id: start token of the decoder.
@@ -127,7 +130,7 @@ class PairBatches:
         _check_not_empty("pairs", pairs)
         _check_positive(tokens=tokens)
         self.pairs, self.tokens, self.pad_id, self.bos_id, self.seed = pairs, tokens, pad_id, bos_id, seed
-        self._lengths = np.array([(len(source), len(target)) for source, target in pairs])
+        self._lengths = _lengths(pairs, lambda pair: (len(pair[0]), len(pair[1])))
         self._masked = any(pad_id in source for source, _ in pairs)
 
     def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
@@ -155,7 +158,7 @@ class PairBatches:
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.bos_id, self.seed)
-        return _digest(settings, *_flat(chain.from_iterable(self.pairs)))
+        return _digest(settings, _flat(self._lengths, chain.from_iterable(self.pairs)))
 
 
 class SequenceBatches:
@@ -165,7 +168,7 @@ class SequenceBatches:
     comes once an epoch, among others of about its length.
 
     Args:
-        sequences: ids, at least two each.
+        sequences: ids, at least two each; :class:`~transformer.data.records.Records` are read batch by batch.
         tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         pad_id: padding of the inputs, at their ends.
         seed: of the order.
@@ -183,7 +186,7 @@ class SequenceBatches:
 
     def __init__(
         self,
-        sequences: Sequence[Sequence[int]],
+        sequences: Sequence[Sequence[int] | Ids],
         tokens: int,
         pad_id: int,
         seed: int = 0,
@@ -191,16 +194,17 @@ class SequenceBatches:
     ) -> None:
         _check_not_empty("sequences", sequences)
         _check_positive(tokens=tokens)
-        prompts = [1] * len(sequences) if prompts is None else prompts
-        if len(prompts) != len(sequences):
-            raise ValueError(f"prompts: expected {len(sequences)}, one a sequence, got {len(prompts)}")
-        for place, (sequence, prompt) in enumerate(zip(sequences, prompts, strict=True)):
-            if len(sequence) <= max(prompt, 1):
-                raise ValueError(
-                    f"sequences: expected more than the prompt of {prompt} in number {place}, got {len(sequence)} ids"
-                )
-        self.sequences, self.tokens, self.pad_id, self.seed, self.prompts = sequences, tokens, pad_id, seed, prompts
-        self._lengths = np.array([len(sequence) - 1 for sequence in sequences])
+        starts = np.ones(len(sequences), np.int64) if prompts is None else np.asarray(prompts, np.int64)
+        if len(starts) != len(sequences):
+            raise ValueError(f"prompts: expected {len(sequences)}, one a sequence, got {len(starts)}")
+        lengths = _lengths(sequences, len)
+        for place in np.flatnonzero(lengths <= np.maximum(starts, 1))[:1]:
+            prompt, length = starts[place], lengths[place]
+            raise ValueError(
+                f"sequences: expected more than the prompt of {prompt} in number {place}, got {length} ids"
+            )
+        self.sequences, self.tokens, self.pad_id, self.seed, self.prompts = sequences, tokens, pad_id, seed, starts
+        self._lengths = lengths - 1
 
     def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
@@ -218,7 +222,7 @@ class SequenceBatches:
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.seed)
-        return _digest(settings, np.asarray(self.prompts), *_flat(self.sequences))
+        return _digest(settings, chain([self.prompts], _flat(self._lengths + 1, self.sequences)))
 
 
 class WindowBatches:
@@ -258,7 +262,7 @@ class WindowBatches:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
-        return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), self.ids)
+        return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), [self.ids])
 
 
 class TextBatches:
@@ -298,7 +302,7 @@ class TextBatches:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
-        return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), self.ids)
+        return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), [self.ids])
 
 
 class MaskedBatches:
@@ -309,7 +313,7 @@ class MaskedBatches:
     ``inputs = (ids (B, T),)`` and ``labels`` (B, T), IGNORED but at the chosen positions. Each epoch chooses anew.
 
     Args:
-        sequences: ids.
+        sequences: ids; :class:`~transformer.data.records.Records` are read batch by batch.
         tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         vocab_size: all ids are below it.
         mask_id: the mask token.
@@ -330,7 +334,7 @@ class MaskedBatches:
 
     def __init__(
         self,
-        sequences: Sequence[Sequence[int]],
+        sequences: Sequence[Sequence[int] | Ids],
         tokens: int,
         vocab_size: int,
         mask_id: int,
@@ -353,7 +357,7 @@ class MaskedBatches:
             )
         self.sequences, self.tokens, self.mask_id, self.pad_id = sequences, tokens, mask_id, pad_id
         self.vocab_size, self.probability, self.seed = vocab_size, probability, seed
-        self._lengths = np.array([len(sequence) for sequence in sequences])
+        self._lengths = _lengths(sequences, len)
 
     def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
@@ -380,7 +384,7 @@ class MaskedBatches:
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.vocab_size, self.mask_id, self.pad_id, self.special_ids)
-        return _digest((*settings, self.probability, self.seed), *_flat(self.sequences))
+        return _digest((*settings, self.probability, self.seed), _flat(self._lengths, self.sequences))
 
 
 def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int, share: Share) -> Batch:
@@ -390,7 +394,7 @@ def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int, share: Share) 
     return _shared(share, len(places), (windows[:, :-1],), windows[:, 1:])
 
 
-def pad(sequences: Sequence[Sequence[int]], pad_id: int, width: int | None = None) -> Ids:
+def pad(sequences: Sequence[Sequence[int] | Ids], pad_id: int, width: int | None = None) -> Ids:
     """Pad sequences of ids at the end to one (count, width) array; by default as wide as the longest."""
     width = max(map(len, sequences), default=0) if width is None else width
     ids = np.full((len(sequences), width), pad_id, np.int64)
@@ -408,15 +412,14 @@ def by_length(lengths: np.ndarray[Any, Any], tokens: int, rng: np.random.Generat
     order = rng.permutation(len(lengths))
     # A little noise mixes neighbouring lengths, so that batches differ in every epoch.
     order = order[np.argsort(lengths[order] + rng.random(len(lengths)) * 2, kind="stable")]
-    groups: list[list[int]] = [[]]
-    longest = 0
-    for place in order.tolist():
-        longest = max(longest, int(lengths[place]))
-        if groups[-1] and (len(groups[-1]) + 1) * longest > tokens:
-            groups.append([])
-            longest = int(lengths[place])
-        groups[-1].append(place)
-    return (groups[position] for position in rng.permutation(len(groups)).tolist())
+    starts, longest = [0], 0
+    for position, length in enumerate(map(int, lengths[order])):
+        longest = max(longest, length)
+        if position > starts[-1] and (position - starts[-1] + 1) * longest > tokens:
+            starts.append(position)
+            longest = length
+    ends = [*starts[1:], len(order)]
+    return (order[starts[group] : ends[group]].tolist() for group in rng.permutation(len(starts)).tolist())
 
 
 def fingerprint(data: Data) -> str:
@@ -426,21 +429,26 @@ def fingerprint(data: Data) -> str:
         return own
     first = next(data.epoch(0), None)
     arrays = (*first.inputs, first.labels) if first else ()
-    return _digest((type(data).__name__, *(array.shape for array in arrays)), *arrays)
+    return _digest((type(data).__name__, *(array.shape for array in arrays)), arrays)
 
 
-def _digest(settings: object, *arrays: np.ndarray[Any, Any]) -> str:
+def _digest(settings: object, arrays: Iterable[np.ndarray[Any, Any]]) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
-def _flat(sequences: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
-    """Lengths of sequences, and their concatenated ids."""
-    sequences = list(sequences)
-    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    return lengths, np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
+def _flat(lengths: Ids, sequences: Iterable[Sequence[int] | Ids]) -> Iterator[Ids]:
+    """Lengths of sequences, and their ids, concatenated chunk by chunk."""
+    yield lengths
+    for chunk in chunks(sequences):
+        yield np.concatenate([np.asarray(ids, np.int64) for ids in chunk])
+
+
+def _lengths(items: Sequence[T], measure: Callable[[T], Any]) -> Ids:
+    """Lengths of items; those of a stored sequence are known without reading it."""
+    return items.lengths if isinstance(items, Stored) else np.array(list(map(measure, items)), np.int64)
 
 
 def _check_not_empty(name: str, items: Sequence[Any]) -> None:

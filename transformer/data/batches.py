@@ -1,22 +1,29 @@
 """Data sets: streams of batches with inputs and labels.
 
 A data set is anything with ``epoch(number)``, which yields the batches of one pass over the data. They depend on
-nothing but the data set's seed and the number, so a resumed training continues with the same batches.
+nothing but the data set's seed and the number, so a resumed training continues with the same batches. Those here also
+take a :class:`~transformer.data.share.Share`, for one of several processes: it gets its rows of the same batches, and
+reads no others.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from transformer.data.records import Stored, chunks
+from transformer.data.share import WHOLE, Share
+
+T = TypeVar("T")
 Ids = np.ndarray[Any, np.dtype[np.int64]]
-EncodedPair = tuple[Sequence[int], Sequence[int]]  # source and target ids, each ended by eos
+EncodedPair = tuple[Sequence[int] | Ids, Sequence[int] | Ids]  # source and target ids, each ended by eos
 
 IGNORED = -100  # label of positions that are not predicted
 MASKED, REPLACED = 0.8, 0.1  # of the chosen positions; the others are kept. Devlin et al., 2019, section 3.1
@@ -24,11 +31,13 @@ MASKED, REPLACED = 0.8, 0.1  # of the chosen positions; the others are kept. Dev
 
 @dataclass(frozen=True)
 class Batch:
-    """Batch of B rows: inputs and labels."""
+    """Batch of B rows, or the share of one: inputs and labels."""
 
     inputs: tuple[Ids, ...]  # integer arrays (B, …), the model's positional arguments; a boolean one is a mask
     labels: Ids  # in the shape of the logits without their last axis; IGNORED at positions that are not predicted
     pad_id: int | None = None  # id of padding in the inputs
+    first: int = 0  # place of the first row in the whole batch
+    examples: int | None = None  # rows of the whole batch; None: this is the whole
 
     @property
     def targets(self) -> int:
@@ -41,6 +50,31 @@ class Batch:
         held = (ids for ids in self.inputs if ids.dtype != np.bool_)
         return int(sum(np.count_nonzero(ids != self.pad_id) if self.pad_id is not None else ids.size for ids in held))
 
+    def share(self, share: Share) -> Batch:
+        """Rows of a whole batch that a process takes, as wide as the whole; without labels if it is idle.
+
+        Raises:
+            ValueError: this is a share already, or an input has not as many rows as the labels.
+
+        Example:
+            >>> batch = Batch((np.array([[5, 6], [7, 0], [8, 9]]),), np.array([[6, 2], [2, IGNORED], [9, 2]]))
+            >>> part = batch.share(Share(rank=1, size=2))
+            >>> part.inputs[0].tolist(), part.first, part.examples
+            ([[8, 9]], 2, 3)
+        """
+        if share == WHOLE:
+            return self
+        count = len(self.labels)
+        if self.examples is not None:
+            raise ValueError(f"batch: expected a whole one, got {count} rows of {self.examples}")
+        for place, values in enumerate(self.inputs):
+            if len(values) != count:
+                raise ValueError(
+                    f"inputs: expected {count} rows, as the labels have, got {len(values)} in input {place}"
+                )
+        rows = share.rows(count)
+        return _shared(share, count, tuple(values[rows] for values in self.inputs), self.labels[rows], self.pad_id)
+
 
 class Data(Protocol):
     """Protocol of a data set to train on or to evaluate with."""
@@ -48,6 +82,23 @@ class Data(Protocol):
     def epoch(self, number: int) -> Iterator[Batch]:
         """Batches of epoch ``number``, counted from 0, generated lazily."""
         ...
+
+
+def shares(data: Data, number: int, share: Share) -> Iterator[Batch]:
+    """Share of each batch of an epoch: as the data set itself reads it, or rows of whole batches where it cannot."""
+    if share == WHOLE:
+        return data.epoch(number)
+    if "share" in signature(data.epoch).parameters:
+        return data.epoch(number, share=share)  # type: ignore[call-arg]
+    return (batch.share(share) for batch in data.epoch(number))
+
+
+def _shared(share: Share, count: int, inputs: tuple[Ids, ...], labels: Ids, pad_id: int | None = None) -> Batch:
+    """Batch of the rows that a process takes out of ``count``."""
+    if share == WHOLE:
+        return Batch(inputs, labels, pad_id)
+    labels = np.full_like(labels, IGNORED) if share.idle(count) else labels
+    return Batch(inputs, labels, pad_id, share.rows(count).start, count)
 
 
 class PairBatches:
@@ -58,7 +109,8 @@ class PairBatches:
     also padding, a mask (B, S) of what is no padding is the third input. Each pair comes once an epoch.
 
     Args:
-        pairs: source and target ids, each ended by the end of the sequence.
+        pairs: source and target ids, each ended by the end of the sequence; those of
+            :class:`~transformer.data.records.Pairs` are read batch by batch.
         tokens: padded positions of a batch, at most, on the longer of its two sides; a longer pair is a separate batch.
         pad_id: padding of the inputs.
         bos_id: start token of the decoder.
@@ -78,27 +130,35 @@ class PairBatches:
         _check_not_empty("pairs", pairs)
         _check_positive(tokens=tokens)
         self.pairs, self.tokens, self.pad_id, self.bos_id, self.seed = pairs, tokens, pad_id, bos_id, seed
-        self._lengths = np.array([max(len(source), len(target)) for source, target in pairs])
+        self._lengths = _lengths(pairs, lambda pair: (len(pair[0]), len(pair[1])))
         self._masked = any(pad_id in source for source, _ in pairs)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
-        for places in by_length(self._lengths, self.tokens, rng):
-            yield self.batch([self.pairs[place] for place in places])
+        for places in by_length(self._lengths.max(1), self.tokens, rng):
+            pairs = [self.pairs[place] for place in places[share.rows(len(places))]]
+            inputs, labels = self._collated(pairs, *self._lengths[places].max(0).tolist())
+            yield _shared(share, len(places), inputs, labels, self.pad_id)
 
     def batch(self, pairs: Sequence[EncodedPair]) -> Batch:
         """Collate pairs into one batch."""
-        source = pad([source for source, _ in pairs], self.pad_id)
-        target_in = pad([[self.bos_id, *target[:-1]] for _, target in pairs], self.pad_id)
+        return Batch(*self._collated(pairs), self.pad_id)
+
+    def _collated(
+        self, pairs: Sequence[EncodedPair], sources: int | None = None, targets: int | None = None
+    ) -> tuple[tuple[Ids, ...], Ids]:
+        """Inputs and labels; ``sources`` and ``targets`` positions wide, by default as many as the longest has."""
+        source = pad([source for source, _ in pairs], self.pad_id, sources)
+        target_in = pad([[self.bos_id, *target[:-1]] for _, target in pairs], self.pad_id, targets)
         real = np.arange(source.shape[1]) < np.array([len(source) for source, _ in pairs])[:, None]
         mask = (real,) if self._masked else ()
-        return Batch((source, target_in, *mask), pad([target for _, target in pairs], IGNORED), self.pad_id)
+        return (source, target_in, *mask), pad([target for _, target in pairs], IGNORED, targets)
 
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.bos_id, self.seed)
-        return _digest(settings, *_flat(chain.from_iterable(self.pairs)))
+        return _digest(settings, _flat(self._lengths, chain.from_iterable(self.pairs)))
 
 
 class SequenceBatches:
@@ -108,7 +168,7 @@ class SequenceBatches:
     comes once an epoch, among others of about its length.
 
     Args:
-        sequences: ids, at least two each.
+        sequences: ids, at least two each; :class:`~transformer.data.records.Records` are read batch by batch.
         tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         pad_id: padding of the inputs, at their ends.
         seed: of the order.
@@ -126,7 +186,7 @@ class SequenceBatches:
 
     def __init__(
         self,
-        sequences: Sequence[Sequence[int]],
+        sequences: Sequence[Sequence[int] | Ids],
         tokens: int,
         pad_id: int,
         seed: int = 0,
@@ -134,31 +194,35 @@ class SequenceBatches:
     ) -> None:
         _check_not_empty("sequences", sequences)
         _check_positive(tokens=tokens)
-        prompts = [1] * len(sequences) if prompts is None else prompts
-        if len(prompts) != len(sequences):
-            raise ValueError(f"prompts: expected {len(sequences)}, one a sequence, got {len(prompts)}")
-        for place, (sequence, prompt) in enumerate(zip(sequences, prompts, strict=True)):
-            if len(sequence) <= max(prompt, 1):
-                raise ValueError(
-                    f"sequences: expected more than the prompt of {prompt} in number {place}, got {len(sequence)} ids"
-                )
-        self.sequences, self.tokens, self.pad_id, self.seed, self.prompts = sequences, tokens, pad_id, seed, prompts
-        self._lengths = np.array([len(sequence) - 1 for sequence in sequences])
+        starts = np.ones(len(sequences), np.int64) if prompts is None else np.asarray(prompts, np.int64)
+        if len(starts) != len(sequences):
+            raise ValueError(f"prompts: expected {len(sequences)}, one a sequence, got {len(starts)}")
+        lengths = _lengths(sequences, len)
+        for place in np.flatnonzero(lengths <= np.maximum(starts, 1))[:1]:
+            prompt, length = starts[place], lengths[place]
+            raise ValueError(
+                f"sequences: expected more than the prompt of {prompt} in number {place}, got {length} ids"
+            )
+        self.sequences, self.tokens, self.pad_id, self.seed, self.prompts = sequences, tokens, pad_id, seed, starts
+        self._lengths = lengths - 1
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
         for places in by_length(self._lengths, self.tokens, rng):
-            chosen = [self.sequences[place] for place in places]
-            labels = pad([sequence[1:] for sequence in chosen], IGNORED)
-            for row, place in zip(labels, places, strict=True):
+            width = self._lengths[places].max()
+            mine = places[share.rows(len(places))]
+            chosen = [self.sequences[place] for place in mine]
+            labels = pad([sequence[1:] for sequence in chosen], IGNORED, width)
+            for row, place in zip(labels, mine, strict=True):
                 row[: max(self.prompts[place] - 1, 0)] = IGNORED
-            yield Batch((pad([sequence[:-1] for sequence in chosen], self.pad_id),), labels, self.pad_id)
+            ids = pad([sequence[:-1] for sequence in chosen], self.pad_id, width)
+            yield _shared(share, len(places), (ids,), labels, self.pad_id)
 
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.seed)
-        return _digest(settings, np.asarray(self.prompts), *_flat(self.sequences))
+        return _digest(settings, chain([self.prompts], _flat(self._lengths + 1, self.sequences)))
 
 
 class WindowBatches:
@@ -189,16 +253,16 @@ class WindowBatches:
         _check_text(ids, block, f"block={block}")
         self.ids, self.block, self.size, self.seed = ids, block, batch, seed
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
         for _ in range(max(len(self.ids) // (self.block * self.size), 1)):
             places = rng.integers(0, len(self.ids) - self.block, self.size)
-            yield _windows(self.ids, places, self.block)
+            yield _windows(self.ids, places, self.block, share)
 
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
-        return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), self.ids)
+        return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), [self.ids])
 
 
 class TextBatches:
@@ -227,18 +291,18 @@ class TextBatches:
         _check_text(ids, 1, "1")
         self.ids, self.block, self.size = ids, block, batch
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         whole = (len(self.ids) - 1) // self.block
         for first in range(0, whole, self.size):
             places = self.block * np.arange(first, min(first + self.size, whole))
-            yield _windows(self.ids, places, self.block)
+            yield _windows(self.ids, places, self.block, share)
         if rest := (len(self.ids) - 1) % self.block:
-            yield _windows(self.ids, np.array([whole * self.block]), rest)
+            yield _windows(self.ids, np.array([whole * self.block]), rest, share)
 
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
-        return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), self.ids)
+        return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), [self.ids])
 
 
 class MaskedBatches:
@@ -249,7 +313,7 @@ class MaskedBatches:
     ``inputs = (ids (B, T),)`` and ``labels`` (B, T), IGNORED but at the chosen positions. Each epoch chooses anew.
 
     Args:
-        sequences: ids.
+        sequences: ids; :class:`~transformer.data.records.Records` are read batch by batch.
         tokens: padded positions of a batch, at most; a longer sequence is a separate batch.
         vocab_size: all ids are below it.
         mask_id: the mask token.
@@ -270,7 +334,7 @@ class MaskedBatches:
 
     def __init__(
         self,
-        sequences: Sequence[Sequence[int]],
+        sequences: Sequence[Sequence[int] | Ids],
         tokens: int,
         vocab_size: int,
         mask_id: int,
@@ -293,43 +357,47 @@ class MaskedBatches:
             )
         self.sequences, self.tokens, self.mask_id, self.pad_id = sequences, tokens, mask_id, pad_id
         self.vocab_size, self.probability, self.seed = vocab_size, probability, seed
-        self._lengths = np.array([len(sequence) for sequence in sequences])
+        self._lengths = _lengths(sequences, len)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, share: Share = WHOLE) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, number])
         for places in by_length(self._lengths, self.tokens, rng):
-            ids = pad([self.sequences[place] for place in places], self.pad_id)
-            chosen = self._choose(ids, rng)
+            # Drawn for the whole batch, so that the same tokens are masked whatever the number of processes.
+            shape, rows = (len(places), int(self._lengths[places].max())), share.rows(len(places))
+            draws, fate = rng.random(shape)[rows], rng.random(shape)[rows]
+            others = rng.choice(self._ordinary, shape)[rows]
+            ids = pad([self.sequences[place] for place in places[rows]], self.pad_id, shape[1])
+            chosen = self._choose(ids, draws)
             labels = np.where(chosen, ids, IGNORED)
-            fate = rng.random(ids.shape)
             masked = np.where(chosen & (fate < MASKED), self.mask_id, ids)
             replaced = chosen & (fate >= MASKED) & (fate < MASKED + REPLACED)
-            yield Batch((np.where(replaced, rng.choice(self._ordinary, ids.shape), masked),), labels, self.pad_id)
+            yield _shared(share, len(places), (np.where(replaced, others, masked),), labels, self.pad_id)
 
-    def _choose(self, ids: Ids, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def _choose(self, ids: Ids, draws: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Choose positions to predict: in each row the ordinary tokens with the smallest random numbers."""
         ordinary = ~np.isin(ids, self.special_ids)
         available = ordinary.sum(1, keepdims=True)
         wanted = np.minimum(np.maximum(np.rint(self.probability * available), 1), available)
-        draws = np.where(ordinary, rng.random(ids.shape), 2.0)
-        return draws.argsort(1).argsort(1) < wanted
+        return np.where(ordinary, draws, 2.0).argsort(1).argsort(1) < wanted
 
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.vocab_size, self.mask_id, self.pad_id, self.special_ids)
-        return _digest((*settings, self.probability, self.seed), *_flat(self.sequences))
+        return _digest((*settings, self.probability, self.seed), _flat(self._lengths, self.sequences))
 
 
-def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int) -> Batch:
+def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int, share: Share) -> Batch:
     """Windows of a text with labels shifted by one token."""
-    windows = ids[places[:, None] + np.arange(length + 1)].astype(np.int64)
-    return Batch((windows[:, :-1],), windows[:, 1:])
+    mine = places[share.rows(len(places))]
+    windows = ids[mine[:, None] + np.arange(length + 1)].astype(np.int64)
+    return _shared(share, len(places), (windows[:, :-1],), windows[:, 1:])
 
 
-def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Ids:
-    """Pad sequences of ids at the end to one (count, longest) array."""
-    ids = np.full((len(sequences), max(map(len, sequences), default=0)), pad_id, np.int64)
+def pad(sequences: Sequence[Sequence[int] | Ids], pad_id: int, width: int | None = None) -> Ids:
+    """Pad sequences of ids at the end to one (count, width) array; by default as wide as the longest."""
+    width = max(map(len, sequences), default=0) if width is None else width
+    ids = np.full((len(sequences), width), pad_id, np.int64)
     for row, sequence in zip(ids, sequences, strict=True):
         row[: len(sequence)] = sequence
     return ids
@@ -344,15 +412,14 @@ def by_length(lengths: np.ndarray[Any, Any], tokens: int, rng: np.random.Generat
     order = rng.permutation(len(lengths))
     # A little noise mixes neighbouring lengths, so that batches differ in every epoch.
     order = order[np.argsort(lengths[order] + rng.random(len(lengths)) * 2, kind="stable")]
-    groups: list[list[int]] = [[]]
-    longest = 0
-    for place in order.tolist():
-        longest = max(longest, int(lengths[place]))
-        if groups[-1] and (len(groups[-1]) + 1) * longest > tokens:
-            groups.append([])
-            longest = int(lengths[place])
-        groups[-1].append(place)
-    return (groups[position] for position in rng.permutation(len(groups)).tolist())
+    starts, longest = [0], 0
+    for position, length in enumerate(map(int, lengths[order])):
+        longest = max(longest, length)
+        if position > starts[-1] and (position - starts[-1] + 1) * longest > tokens:
+            starts.append(position)
+            longest = length
+    ends = [*starts[1:], len(order)]
+    return (order[starts[group] : ends[group]].tolist() for group in rng.permutation(len(starts)).tolist())
 
 
 def fingerprint(data: Data) -> str:
@@ -362,21 +429,26 @@ def fingerprint(data: Data) -> str:
         return own
     first = next(data.epoch(0), None)
     arrays = (*first.inputs, first.labels) if first else ()
-    return _digest((type(data).__name__, *(array.shape for array in arrays)), *arrays)
+    return _digest((type(data).__name__, *(array.shape for array in arrays)), arrays)
 
 
-def _digest(settings: object, *arrays: np.ndarray[Any, Any]) -> str:
+def _digest(settings: object, arrays: Iterable[np.ndarray[Any, Any]]) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
-def _flat(sequences: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
-    """Lengths of sequences, and their concatenated ids."""
-    sequences = list(sequences)
-    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    return lengths, np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
+def _flat(lengths: Ids, sequences: Iterable[Sequence[int] | Ids]) -> Iterator[Ids]:
+    """Lengths of sequences, and their ids, concatenated chunk by chunk."""
+    yield lengths
+    for chunk in chunks(sequences):
+        yield np.concatenate([np.asarray(ids, np.int64) for ids in chunk])
+
+
+def _lengths(items: Sequence[T], measure: Callable[[T], Any]) -> Ids:
+    """Lengths of items; those of a stored sequence are known without reading it."""
+    return items.lengths if isinstance(items, Stored) else np.array(list(map(measure, items)), np.int64)
 
 
 def _check_not_empty(name: str, items: Sequence[Any]) -> None:

@@ -2,24 +2,39 @@
 
 A corpus is a plain list of `(source, target)` pairs: sentences and their translations, or texts and their summaries. It
 is read from one TSV file or from two files with a text a line, each of them plain, `.gz`, or the only text inside a
-`.zip`.
+`.zip`. One that does not fit into memory is spooled: a sequence of pairs that are read from files as they are needed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from transformer.data import normalization
 from transformer.data.lines import read_lines
-from transformer.data.validation import FREE_CHARACTERS, MAX_CHARACTERS, MAX_RATIO, Corpus, Fault, gather
+from transformer.data.records import Pairs, Texts
+from transformer.data.spool import file_identity, spooled
+from transformer.data.validation import (
+    FREE_CHARACTERS,
+    MAX_CHARACTERS,
+    MAX_RATIO,
+    Corpus,
+    Fault,
+    Faults,
+    gather,
+    good_entries,
+)
 
+Places = np.ndarray[Any, np.dtype[np.int64]]
 Pair: TypeAlias = tuple[str, str]
 """A source and its target: a sentence and its translation, a text and its summary."""
 
@@ -56,12 +71,33 @@ def read_pairs(
     ...     read_pairs(corpus, reverse=True)
     [('Guten Morgen', 'Good morning'), ('Danke', 'Thanks')]
     """
-    if target_path is None:
-        files, entries = str(path), _tsv(Path(path))
-    else:
-        files, entries = f"{path} and {target_path}", _side_by_side(Path(path), Path(target_path))
-    checked = ((number, _checked(entry, reverse, alike)) for number, entry in entries)
-    return gather({files: checked}, skip_bad=skip_bad)
+    return gather(_entries(path, target_path, reverse, alike), skip_bad=skip_bad)
+
+
+def spool_pairs(
+    spool: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    target_path: str | os.PathLike[str] | None = None,
+    *,
+    reverse: bool = False,
+    skip_bad: bool = False,
+    alike: bool = True,
+) -> Pairs[str]:
+    """Read the pairs of a corpus as `read_pairs` does, into files of the directory `spool` instead of memory.
+
+    They are written once, and opened while the corpus does not change.
+
+    Raises what `read_pairs` raises.
+    """
+    faults = Faults()
+    paths = [one for one in (path, target_path) if one is not None]
+
+    def sides() -> Iterator[bytes]:
+        for pair in good_entries(_entries(path, target_path, reverse, alike), faults, skip_bad=skip_bad):
+            yield from (side.encode() for side in pair)
+
+    identity = ("pairs", *map(file_identity, paths), reverse, skip_bad, alike)
+    return Pairs(Texts(spooled(spool, "texts", identity, np.uint8, sides, lambda: str(faults))))
 
 
 def split_pairs(
@@ -85,27 +121,43 @@ def split_pairs(
     >>> train, held_out
     ([('a', '1'), ('a', '3')], [('b', '2')])
     """
-    sizes = Counter(group(source) for source, _ in pairs)
-    fixed = {group(source) for source in always_train}
-    candidates = [name for name in sizes if name not in fixed]
+    train, held = split_places((source for source, _ in pairs), held_out, seed, always_train, group)
+    return [pairs[place] for place in train.tolist()], [pairs[place] for place in held.tolist()]
+
+
+def split_places(
+    sources: Iterable[str],
+    held_out: int,
+    seed: int,
+    always_train: Collection[str] = (),
+    group: Callable[[str], str] = str,
+) -> tuple[Places, Places]:
+    """Places of the training and of the held-out sources, split as by `split_pairs`, which reads them only once."""
+    digests = np.fromiter((_digest(group(source)) for source in sources), np.uint64)
+    names, first, numbers, sizes = np.unique(digests, return_index=True, return_inverse=True, return_counts=True)
+    fixed = np.isin(names, np.fromiter((_digest(group(source)) for source in always_train), np.uint64))
+    order = np.argsort(first)  # of their first sources
+    candidates = array("q", order[~fixed[order]].tobytes())
     random.Random(seed).shuffle(candidates)
 
-    chosen: set[str] = set()
+    chosen = np.zeros(len(names), np.bool_)
     missing = held_out
     for name in candidates:
+        if missing <= 0:
+            break
         if sizes[name] <= missing:
-            chosen.add(name)
-            missing -= sizes[name]
-    if held_out < 0 or missing or len(chosen) == len(sizes):
+            chosen[name] = True
+            missing -= int(sizes[name])
+    if held_out < 0 or missing or chosen.all():
         near = held_out - missing
-        hint = f"; equal sources stay together: {near:,} can be" if missing and 0 < near < len(pairs) else ""
+        hint = f"; equal sources stay together: {near:,} can be" if missing and 0 < near < len(digests) else ""
         raise ValueError(
-            f"held_out: cannot hold out {held_out:,} of {len(pairs):,} pairs with {len(sizes):,} distinct "
-            f"sources, of which {len(sizes) - len(candidates):,} must stay in training; "
+            f"held_out: cannot hold out {held_out:,} of {len(digests):,} pairs with {len(names):,} distinct "
+            f"sources, of which {len(names) - len(candidates):,} must stay in training; "
             f"at least one source must be left to train on{hint}"
         )
-    train = [pair for pair in pairs if group(pair[0]) not in chosen]
-    return train, [pair for pair in pairs if group(pair[0]) in chosen]
+    held = chosen[numbers]
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def first_sentence(text: str) -> str:
@@ -115,6 +167,22 @@ def first_sentence(text: str) -> str:
     'Cats 2.0 purr.'
     """
     return re.split(r"(?<=[.?!])\s", text, maxsplit=1)[0]
+
+
+def _digest(text: str) -> int:
+    """Digest of 64 bits: the texts themselves may not fit into memory. Equal ones of two texts keep these together."""
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+def _entries(
+    path: str | os.PathLike[str], target_path: str | os.PathLike[str] | None, reverse: bool, alike: bool
+) -> dict[str, Iterator[tuple[int, Pair | Fault]]]:
+    """Checked lines of one file, or of two side by side."""
+    if target_path is None:
+        files, entries = str(path), _tsv(Path(path))
+    else:
+        files, entries = f"{path} and {target_path}", _side_by_side(Path(path), Path(target_path))
+    return {files: ((number, _checked(entry, reverse, alike)) for number, entry in entries)}
 
 
 def _tsv(path: Path) -> Iterator[tuple[int, Pair | Fault]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -88,18 +88,30 @@ def gather(files: Mapping[str, Iterable[tuple[int, T | Fault]]], *, skip_bad: bo
     Raises:
         ValueError: a file has bad lines and `skip_bad` is false, or nothing is left.
     """
-    corpus: Corpus[T] = Corpus()
+    faults = Faults()
+    return Corpus(good_entries(files, faults, skip_bad=skip_bad), faults)
+
+
+def good_entries(
+    files: Mapping[str, Iterable[tuple[int, T | Fault]]], faults: Faults, *, skip_bad: bool
+) -> Iterator[T]:
+    """Good entries of files, one by one; the bad ones are added to ``faults``.
+
+    Raises:
+        ValueError: after the last entry, as :func:`gather` does.
+    """
+    empty = True
     for file, entries in files.items():
         for number, entry in entries:
             if isinstance(entry, Fault):
-                corpus.faults.add(file, number, entry)
+                faults.add(file, number, entry)
             else:
-                corpus.append(entry)
-    if corpus.faults and not skip_bad:
-        raise ValueError(f"{corpus.faults}; skip_bad=True (--skip-bad) leaves them out")
-    if not corpus:
-        raise ValueError(str(corpus.faults) or f"{', '.join(files)}: the file is empty; expected at least one text")
-    return corpus
+                empty = False
+                yield entry
+    if faults and not skip_bad:
+        raise ValueError(f"{faults}; skip_bad=True (--skip-bad) leaves them out")
+    if empty:
+        raise ValueError(str(faults) or f"{', '.join(files)}: the file is empty; expected at least one text")
 
 
 def _summary(fault: Fault, found: _Found) -> str:

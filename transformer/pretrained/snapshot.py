@@ -127,6 +127,7 @@ def write_snapshot(
     contents: Iterable[tuple[str, bytes | None]],
     *,
     appended: Mapping[str, Member] | None = None,
+    retained: Mapping[str, str] | None = None,
 ) -> None:
     """Replace files of a directory atomically. Other files of the previous snapshot remain part of it.
 
@@ -135,6 +136,8 @@ def write_snapshot(
         contents: names and contents, generated lazily, one at a time; None removes a file. A name may be that of a file
             in the checkpoint's folder: ``checkpoint/state.json``.
         appended: files that were appended to in their places, and how far they belong to this snapshot.
+        retained: names for files of the previous snapshot that are replaced, by hard links, which write nothing: each
+            with the name that the file had. Without effect unless all of them were part of that snapshot and are there.
 
     Raises:
         ValueError: the directory holds something else where a file or a folder is to be, such as a link to elsewhere.
@@ -146,6 +149,7 @@ def write_snapshot(
         try:
             files, gone = dict(before.files), dict[str, Member]()
             pending.mkdir()
+            files |= _retain(directory, pending, before, retained or {})
             for name, content in contents:
                 if content is None:
                     files.pop(name, None)
@@ -165,6 +169,12 @@ def write_snapshot(
             except KeyboardInterrupt:
                 _settled(directory)
                 raise
+
+
+def settle(directory: Path) -> None:
+    """Settle a directory: finish what a killed writer had committed, and clear away what it had not."""
+    with _locked(directory):
+        _settled(directory)
 
 
 @contextmanager
@@ -263,6 +273,36 @@ def _write(directory: Path, pending: Path, name: str, content: bytes) -> None:
         write_whole(file, content, path)
         with naming(path):
             os.fsync(file.fileno())
+
+
+def _retain(directory: Path, pending: Path, before: Commit, names: Mapping[str, str]) -> dict[str, Member]:
+    """Give files of the commit before second names among the pending ones; all of them, or none."""
+    if not all(old in before.files and not (directory / old).is_symlink() for old in names.values()):
+        return {}
+    for new, old in names.items():
+        _check_inside(directory, old)
+        _check_inside(directory, new)
+        (pending / new).parent.mkdir(exist_ok=True)
+        try:
+            _link(directory / old, pending / new)
+        except FileNotFoundError:  # another program removed it
+            for made in names:
+                (pending / made).unlink(missing_ok=True)
+            return {}
+    return {new: before.files[old] for new, old in names.items()}
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file under a second name, or copy it where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with open_file(source) as file, open(target, "xb") as copy, naming(source):
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
 
 
 def _check_inside(directory: Path, name: str) -> None:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from transformer.json_object import json_object
 from transformer.pretrained import PretrainedModel, from_pretrained
 from transformer.pretrained.directory import CONFIG, OWN
@@ -66,12 +68,17 @@ def _parameters(model: PretrainedModel) -> Section:
 def _training(directory: Path) -> Section:
     header, steps = read_log(directory / LOG)
     config = header.get("config", {})
-    found: Section = {"steps": f"{len(steps):,} of {config['steps']:,}" if "steps" in config else len(steps)}
+    made = steps[-1].number if steps else 0
+    found: Section = {"steps": f"{made:,} of {config['steps']:,}" if "steps" in config else made}
     found |= {name: config[name] for name in TRAINING if name in config}
     evaluated = [step for step in steps if step.held_out_loss is not None]
     if steps:
-        seconds = sum(step.seconds for step in steps)
-        found |= {"tokens": sum(step.tokens for step in steps), "time": str(timedelta(seconds=round(seconds)))}
+        spans = np.diff([0, *(step.number for step in steps)])  # a line of a thinned log stands for several steps
+        seconds = float(spans @ [step.seconds for step in steps])
+        found |= {
+            "tokens": int(spans @ [step.tokens for step in steps]),
+            "time": str(timedelta(seconds=round(seconds))),
+        }
         found |= {"peak lr": max(step.lr for step in steps), "loss": steps[-1].loss}
     if evaluated:
         best: Step = min(evaluated, key=lambda step: step.held_out_loss or 0.0)

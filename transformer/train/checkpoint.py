@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from minigrad import nn
 from minigrad.io import from_bytes, to_bytes
 from minigrad.random import Generator, default_generator
 from transformer.json_object import json_object
-from transformer.pretrained.snapshot import CHECKPOINT, read_snapshot
+from transformer.pretrained.snapshot import CHECKPOINT, Member, Snapshot, read_snapshot
+from transformer.train.log import LOG
 
 STATE, WEIGHTS, OPTIMIZER, KEPT = "state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"
 ARRAYS = (WEIGHTS, OPTIMIZER, KEPT)
 FILES = tuple(f"{CHECKPOINT}/{name}" for name in (STATE, *ARRAYS))
+PREVIOUS = "previous-"  # prefix of the checkpoint before the newest one
+PREVIOUS_LOG = f"{CHECKPOINT}/{PREVIOUS}{LOG}"
+RETAINED = {f"{CHECKPOINT}/{PREVIOUS}{name}": f"{CHECKPOINT}/{name}" for name in (STATE, *ARRAYS)} | {PREVIOUS_LOG: LOG}
 
 Arrays = Mapping[str, Any]
 
@@ -40,6 +45,7 @@ class Checkpoint:
     random: Mapping[str, Any]  # the state of each generator
     rates: Mapping[str, Any]  # scalar state of optimizer and schedule
     arrays: Mapping[str, Arrays]  # of WEIGHTS, OPTIMIZER and KEPT
+    log: bytes | None = None  # to be restored with it, as it is not the newest one
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Names and contents of its files, one at a time."""
@@ -51,37 +57,69 @@ class Checkpoint:
 
     @classmethod
     def load(cls, directory: Path) -> Checkpoint | None:
-        """Load the last checkpoint of a directory; None if there is none.
+        """Load the newest checkpoint of a directory, or the one before if that is damaged; None if there is none.
 
         Raises:
-            ValueError: a file is missing or damaged.
+            ValueError: a file is missing or damaged; of two checkpoints, the message is about the newest.
         """
-        saved = read_snapshot(directory, FILES)
-        if not saved.has(f"{CHECKPOINT}/{STATE}"):
+        newest, damage = None, None
+        try:
+            newest = cls._read(read_snapshot(directory, FILES), prefix="")
+        except ValueError as error:
+            damage = error
+        if newest is None and (previous := cls._read_previous(directory)) is not None:
+            reason = damage or f"{directory / FILES[0]}: missing"
+            step = previous.position.step
+            warnings.warn(f"{reason}; the previous checkpoint, of step {step:,}, is used instead", stacklevel=3)
+            return previous
+        if damage is not None:
+            raise damage
+        return newest
+
+    @classmethod
+    def _read_previous(cls, directory: Path) -> Checkpoint | None:
+        """Read the checkpoint before the newest one, with its log; None if it is not there, or not whole."""
+        saved = read_snapshot(directory, RETAINED)
+        try:
+            checkpoint = cls._read(saved, PREVIOUS)
+        except ValueError:
+            return None
+        if checkpoint is None or PREVIOUS_LOG not in saved.contents:
+            return None
+        size = checkpoint.position.log_length
+        log = saved.contents[PREVIOUS_LOG][:size]  # the file may have grown since
+        whole = len(log) == size and Member.of(log) == saved.members.get(PREVIOUS_LOG, Member.of(log))
+        return replace(checkpoint, log=log) if whole else None
+
+    @classmethod
+    def _read(cls, saved: Snapshot, prefix: str) -> Checkpoint | None:
+        """Read a checkpoint of a snapshot; None if there is no trace of it."""
+        path = f"{CHECKPOINT}/{prefix}"
+        if not saved.has(path + STATE):
             return None
         name = STATE
         try:
             for name in (STATE, *ARRAYS):
-                if fault := saved.fault(f"{CHECKPOINT}/{name}"):
+                if fault := saved.fault(path + name):
                     raise ValueError(fault)
-                if not saved.has(f"{CHECKPOINT}/{name}"):
+                if not saved.has(path + name):
                     raise ValueError("missing")
             name = STATE
-            state = json_object(saved.contents[f"{CHECKPOINT}/{STATE}"].decode("utf-8"))
+            state = json_object(saved.contents[path + STATE].decode("utf-8"))
             identity, random, rates = (_table(state, key) for key in ("identity", "random", "rates"))
             position = Position(**_counts(state))
             arrays = {}
             for name in ARRAYS:
-                content = saved.contents.pop(f"{CHECKPOINT}/{name}")
+                content = saved.contents.pop(path + name)
                 arrays[name] = {key: value.numpy() for key, value in from_bytes(content).items()}
             return cls(identity, position, random, rates, arrays)
         except ValueError as error:
-            raise ValueError(f"{directory / CHECKPOINT / name}: not a whole checkpoint ({error})") from None
+            raise ValueError(f"{saved.path(path + name)}: not a whole checkpoint ({error})") from None
 
     @staticmethod
     def exists(directory: Path) -> bool:
         """True if a directory has a checkpoint."""
-        return FILES[0] in read_snapshot(directory, FILES[:1]).contents
+        return bool(read_snapshot(directory, (FILES[0], f"{CHECKPOINT}/{PREVIOUS}{STATE}")).contents)
 
 
 def _table(state: Mapping[str, Any], key: str) -> dict[str, Any]:

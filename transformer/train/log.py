@@ -1,13 +1,14 @@
-"""Training log: a report of each step, as crash-safe JSON lines."""
+"""Training log: a report of each step, as crash-safe JSON lines; thinned when it grows long."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,9 @@ from minigrad.io import naming, open_file, read_file, write_whole
 from transformer.json_object import json_object
 from transformer.pretrained.snapshot import Member
 
+LOG = "log.jsonl"
+LIMIT = 2**25  # bytes, at which a log is thinned: some 50,000 steps of a model with 40 parameters
+EVALUATED = b'"held_out_loss"'  # in the line of a step that was followed by an evaluation
 LISTS = ("gradient_norms", "clipped_shares")
 
 
@@ -97,15 +101,18 @@ class Log:
         self._path = path
         if path.is_symlink():
             raise ValueError(f"{path}: expected a file, found a symbolic link")
-        found = read_file(path) if path.exists() else b""
+        self._open(beginning)
+
+    def _open(self, beginning: Member) -> None:
+        found = read_file(self._path) if self._path.exists() else b""
         if len(found) < beginning.size:
             raise ValueError(
-                f"{path}: expected at least {beginning.size} bytes, as the checkpoint says, got {len(found)}"
+                f"{self._path}: expected at least {beginning.size} bytes, as the checkpoint says, got {len(found)}"
             )
         self._digest, self._size = hashlib.sha256(found[: beginning.size]), beginning.size
         if beginning.sha256 not in ("", self._digest.hexdigest()):
-            raise ValueError(f"{path}: damaged, or changed by another program since the checkpoint was saved")
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by the with block that uses the log
+            raise ValueError(f"{self._path}: damaged, or changed by another program since the checkpoint was saved")
+        self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115  # closed by the with block that uses the log
         self._file.truncate(beginning.size)
 
     def __enter__(self) -> Self:
@@ -128,11 +135,40 @@ class Log:
         """Prefix of the file that was written."""
         return Member(self._size, self._digest.hexdigest())
 
-    def sync(self) -> Member:
-        """Sync all lines to disk; returns the written prefix."""
+    def sync(self) -> None:
+        """Sync all lines to disk."""
         with naming(self._path):
             os.fsync(self._file.fileno())
-        return self.written
+
+    def thinned(self) -> bytes | None:
+        """Content to replace a file by that has passed the limit: :func:`thin`; None for a shorter one."""
+        return thin(read_file(self._path)[: self._size]) if self._size > LIMIT else None
+
+    @contextmanager
+    def replaced(self, content: bytes) -> Iterator[None]:
+        """Close the file for a block that replaces it by this content, then continue with the file that is there."""
+        before, written = os.fstat(self._file.fileno()), self.written
+        self._file.close()
+        try:
+            yield
+        finally:  # an error of the block may come before the replacement, or after
+            same = os.path.samestat(before, self._path.stat())
+            self._open(written if same else Member.of(content))
+
+
+def thin(content: bytes) -> bytes:
+    """Thin the lines of a log: the header, every step with an evaluation, and every second one of the others.
+
+    Counted from the last step, which stays. The log covers the whole training, at a resolution that falls as it goes
+    on. Where evaluations make up more than half of it, they are thinned like the others: about a quarter goes anyway.
+    """
+    header, *lines = content.splitlines(keepends=True)
+    spared = {line for line in lines if EVALUATED in line}
+    if 2 * sum(map(len, spared)) > len(content):
+        spared = set()
+    every_second = cycle((True, False))
+    kept = [line for line in reversed(lines) if line in spared or next(every_second)]
+    return b"".join([header, *reversed(kept)])
 
 
 def read_log(path: str | os.PathLike[str], most: int | None = None) -> tuple[Mapping[str, Any], list[Step]]:
@@ -155,7 +191,7 @@ def read_log(path: str | os.PathLike[str], most: int | None = None) -> tuple[Map
         spaced = range(count) if most is None or count <= most else (count - 1) * np.arange(most) // max(most - 1, 1)
         due = frozenset(map(int, spaced))
         lines = enumerate(islice(file, count))
-        chosen = ((number, line) for number, line in lines if number in due or b'"held_out_loss"' in line)
+        chosen = ((number, line) for number, line in lines if number in due or EVALUATED in line)
         return header, [_step(path, number + 2, line, len(header["parameters"])) for number, line in chosen]
 
 

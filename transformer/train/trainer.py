@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from minigrad import nn
 from minigrad.kernels.compiling.interrupts import uninterrupted
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
-from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, write_snapshot
+from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, settle, write_snapshot
+from transformer.train.background import BackgroundWriter
 from transformer.train.checkpoint import (
     FILES,
     KEPT,
     OPTIMIZER,
+    RETAINED,
     WEIGHTS,
     Checkpoint,
     Position,
@@ -36,11 +38,9 @@ from transformer.train.checkpoint import (
 )
 from transformer.train.clipping import Clipping, clip
 from transformer.train.config import TrainingConfig, make_optimizer
-from transformer.train.log import Log, Step
+from transformer.train.log import LOG, Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
 from transformer.train.weight_selection import weight_selection
-
-LOG = "log.jsonl"
 
 
 class Trainer:
@@ -96,7 +96,8 @@ class Trainer:
         self.directory = None if directory is None else Path(directory)
         self._companions, self._settings, self._held = companions, dict(settings or {}), held
         self._log: Log | None = None  # while it iterates
-        self._logged = Member(0, "")  # of the log, by the last step
+        self._writer: BackgroundWriter | None = None  # as long
+        self._logged = Member(0, "")  # of the log, when it is opened next
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         if not trained:
             raise ValueError("model: expected weights to train, got none: they are frozen, or quantised for inference")
@@ -106,7 +107,8 @@ class Trainer:
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
-        self._saved = 0  # steps in the checkpoint
+        self._saved = 0  # steps in the checkpoint, also while that is being written
+        self._log_to_restore: bytes | None = None  # after resuming from an earlier checkpoint than the newest one
         self._whole = True  # True if weights, moments, position and log are of the same step
 
     @property
@@ -122,12 +124,14 @@ class Trainer:
     def resume(self) -> int:
         """Resume from the checkpoint in the directory, if there is one, exactly as if never interrupted.
 
+        If the newest checkpoint is damaged, a warning says so and the one before is used.
+
         Returns:
             The steps made so far: 0 if there is no checkpoint.
 
         Raises:
-            ValueError: there is no directory, the checkpoint is damaged, or it is of another model, data or config;
-                the message names the first difference.
+            ValueError: there is no directory, the checkpoints are damaged, or of another model, data or config; the
+                message names the first difference.
         """
         if self.directory is None:
             raise ValueError("directory: expected one to resume from, got None")
@@ -148,9 +152,13 @@ class Trainer:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole checkpoint ({type(error).__name__}: {error})") from None
         self._position = checkpoint.position
-        logged = read_snapshot(self.directory, ()).members.get(LOG)
-        size = self._position.log_length
-        self._logged = logged if logged is not None and logged.size == size else Member(size, "")
+        self._log_to_restore = checkpoint.log
+        if checkpoint.log is not None:
+            self._logged = Member.of(checkpoint.log)
+        else:
+            logged = read_snapshot(self.directory, ()).members.get(LOG)
+            size = self._position.log_length
+            self._logged = logged if logged is not None and logged.size == size else Member(size, "")
         self._saved, self._whole = self.steps_made, True
         return self.steps_made
 
@@ -164,10 +172,10 @@ class Trainer:
             batches = self._batches()
             while not self.finished:
                 if self._evaluates_after(self.steps_made + 1):
-                    self.save()  # an interrupt during the evaluation then costs one step
+                    self._save_in_background()  # an interrupt during the evaluation then costs one step
                 step = self._step(batches)
                 if self.steps_made % self.config.checkpoint_every == 0:
-                    self.save()
+                    self._save_in_background()
                 yield step
             self.save()
             if (weights := self._selection.result()) is not None:
@@ -183,10 +191,23 @@ class Trainer:
             versions = {"minigrad": mg.__version__, "numpy": np.__version__}
             header = {"config": asdict(self.config), "parameters": self.parameter_names, "versions": versions}
             content = json.dumps(header).encode() + b"\n"
-            write_snapshot(self.directory, [(LOG, content), *((name, None) for name in FILES)])
+            write_snapshot(self.directory, [(LOG, content), *((name, None) for name in (*FILES, *RETAINED))])
             self._logged = Member.of(content)
-        stack.callback(setattr, self, "_log", None)
+        elif self._log_to_restore is not None:  # the damaged checkpoint is replaced by the one before
+            contents = [*self._checkpoint(self._logged.size).files(), *self._companions()]
+            write_snapshot(self.directory, [(LOG, self._log_to_restore), *contents])
+            self._log_to_restore = None
+        else:  # a killed writer may have left the log's replacement
+            settle(self.directory)
+        stack.callback(self._end)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
+        self._writer = stack.enter_context(BackgroundWriter())
+
+    def _end(self) -> None:
+        """End the log, to be continued by the next iteration."""
+        if self._log is not None:
+            self._logged = self._log.written
+        self._log = self._writer = None
 
     def _batches(self) -> Iterator[tuple[Batch, int, int]]:
         """Batches from the current position on, each with its epoch and the number of batches used of it."""
@@ -236,7 +257,6 @@ class Trainer:
             )
             if self._log is not None:
                 self._log.write(step.to_json())
-                self._logged = self._log.written
             self._whole = True
         return step
 
@@ -264,19 +284,59 @@ class Trainer:
             )
 
     def save(self) -> None:
-        """Save a checkpoint after a step, unless it exists, or an interrupt left an update incomplete."""
-        if self.directory is None or self._log is None or not self._whole or self._saved == self.steps_made:
+        """Save a checkpoint after a step, unless it exists, or an interrupt left an update incomplete.
+
+        Waits until it is on disk. Without effect where the training is not being iterated over.
+
+        Raises:
+            OSError: it cannot be written, or an earlier one, in the background, could not.
+        """
+        if self._writer is None or self._log is None:
             return
-        self._logged = self._log.sync()
-        self._position = replace(self._position, log_length=self._logged.size)
+        try:
+            self._writer.wait()
+        except Exception:  # of an earlier checkpoint: this one is the more needed
+            self._save_in_background()
+            self._writer.wait()
+            raise
+        self._save_in_background()
+        self._writer.wait()
+
+    def _save_in_background(self) -> None:
+        """Save a checkpoint from a copy: its contents are made at once, and written while the training goes on."""
+        directory, log, writer = self.directory, self._log, self._writer
+        if directory is None or log is None or writer is None or not self._whole or self._saved == self.steps_made:
+            return
+        writer.wait()  # one copy at a time
+        thinned = log.thinned()
+        logged = log.written if thinned is None else Member.of(thinned)
+        contents: list[tuple[str, bytes | None]] = [*self._checkpoint(logged.size).files(), *self._companions()]
+
+        def write() -> None:
+            try:
+                if thinned is None:
+                    log.sync()
+                    write_snapshot(directory, contents, appended={LOG: logged}, retained=RETAINED)
+                else:
+                    with log.replaced(thinned):
+                        write_snapshot(directory, [(LOG, thinned), *contents], retained=RETAINED)
+            except BaseException:
+                self._saved = 0
+                raise
+
+        self._saved = self.steps_made
+        writer.submit(write)
+        if thinned is not None:  # no step may be logged meanwhile
+            writer.wait()
+
+    def _checkpoint(self, log_length: int) -> Checkpoint:
+        """Checkpoint of the present state; shares memory with it."""
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
         arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
-        checkpoint = Checkpoint(self._identity, self._position, self._random, rates, arrays)
-        contents = chain(checkpoint.files(), self._companions())
-        write_snapshot(self.directory, contents, appended={LOG: self._logged})
-        self._saved = self.steps_made
+        position = replace(self._position, log_length=log_length)
+        return Checkpoint(self._identity, position, self._random, rates, arrays)
 
     @cached_property
     def _identity(self) -> dict[str, Any]:

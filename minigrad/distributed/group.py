@@ -13,15 +13,18 @@ Source: Message Passing Interface Forum, "MPI: A Message-Passing Interface Stand
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad import kernels
 from minigrad.engine.tensor import Array, Tensor, write_to
 from minigrad.optional_imports import require
+
+T = TypeVar("T")
 
 LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # tell how many processes were started
 EXTREMES = ("max", "min")  # exact in any order, as sums of integers are: MPI's own operations serve
@@ -97,6 +100,44 @@ class Group:
         """
         return Sum(self, self._scattering, self._gathering, array)
 
+    def on_first(self, work: Callable[[], T]) -> T | None:
+        """Result of ``work`` on rank 0, None on the others, which wait for it.
+
+        Raises:
+            Exception: that of the work, on rank 0.
+            RuntimeError: on the others, when it failed there.
+        """
+        result, error = None, None
+        if self.rank == 0:
+            try:
+                result = work()
+            except Exception as raised:
+                error = raised
+        message, *_ = self.all_gather(b"" if error is None else (str(error) or type(error).__name__).encode())
+        if error is not None:
+            raise error
+        if message:
+            raise RuntimeError(f"rank 0: {message.decode()}")
+        return result
+
+    def neighbours(self) -> int:
+        """Number of ranks, this one included, that run on the same cores: on one machine, and not bound apart."""
+        if self.size == 1:
+            return 1
+        mpi = require("mpi4py.MPI", "mpi")
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        place = f"{mpi.Get_processor_name()} {cores}".encode()
+        return self.all_gather(place).count(place)
+
+    def all_arrive(self, seconds: float) -> bool:
+        """Wait until all ranks have called this, so long at most; True if they have."""
+        if self.size == 1:
+            return True
+        arrival, end = self._scattering.Ibarrier(), time.monotonic() + seconds
+        while not (arrived := arrival.Test()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return bool(arrived)
+
     def abort(self, status: int) -> None:
         """End all processes of the group at once."""
         if self.size > 1:
@@ -160,8 +201,8 @@ def world() -> Group:
     communicator = require("mpi4py.MPI", "mpi").COMM_WORLD
     if communicator.size < started:
         raise RuntimeError(
-            f"mpi: {started} processes were started, but MPI sees {communicator.size}: the launcher belongs to another MPI "
-            "library than mpi4py's; start with that library's mpiexec, or with srun --mpi=pmi2"
+            f"mpi: {started} processes were started, but MPI sees {communicator.size}: the launcher belongs to another "
+            "MPI library than mpi4py's; start with that library's mpiexec, or with srun --mpi=pmi2"
         )
     return Group(communicator if communicator.size > 1 else None)
 

@@ -52,6 +52,7 @@ class TrainingConfig:
     patience: int | None = None  # evaluations without a better held-out loss before it stops; the best weights are kept
     average: int = 1  # evaluations, the last ones, whose weights' mean is the result. Section 6.1
     checkpoint_every: int = 500  # steps from one checkpoint to the next, where there is a directory for them
+    shard_optimizer: bool = False  # of several processes each updates a part of the weights, and holds its moments
 
     def __post_init__(self) -> None:
         check_kinds(self)

@@ -7,10 +7,10 @@ import math
 import os
 import time
 from collections import abc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.distributed import GradientSums, Group, ShardedOptimizer, world
 from minigrad.kernels.compiling.interrupts import uninterrupted
 from minigrad.random import Generator, replay
-from transformer.data.batches import Batch, Data, fingerprint
+from transformer.data.batches import Batch, Data, fingerprint, shares
+from transformer.data.share import Share
 from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, settle, write_snapshot
 from transformer.train.background import BackgroundWriter
 from transformer.train.checkpoint import (
@@ -40,7 +42,10 @@ from transformer.train.clipping import Clipping, clip
 from transformer.train.config import TrainingConfig, make_optimizer
 from transformer.train.log import LOG, Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
+from transformer.train.signals import Signals
 from transformer.train.weight_selection import weight_selection
+
+FREE = ("checkpoint_every", "shard_optimizer")  # settings that may change when a training is resumed
 
 
 class Trainer:
@@ -61,6 +66,8 @@ class Trainer:
             such as those of the model: all of them change together.
         settings: other choices that the training follows from, to be the same when it is resumed.
         held: True if the caller holds the directory's lock, by :func:`~transformer.pretrained.snapshot.exclusive`.
+        group: of processes that train together, each on its rows of every batch: all that ``mpiexec`` has started. All
+            of them see the same directory; rank 0 writes.
 
     Raises:
         ValueError: the settings do not fit the model or the data.
@@ -87,6 +94,7 @@ class Trainer:
         companions: Callable[[], Iterable[tuple[str, bytes | None]]] = tuple,
         settings: Mapping[str, Any] | None = None,
         held: bool = False,
+        group: Group | None = None,
     ) -> None:
         if config.patience is not None and held_out is None:
             raise ValueError("held_out: expected data, as patience needs its loss")
@@ -95,7 +103,9 @@ class Trainer:
         self.model, self.data, self.config, self.held_out = model, data, config, held_out
         self.directory = None if directory is None else Path(directory)
         self._companions, self._settings, self._held = companions, dict(settings or {}), held
-        self._log: Log | None = None  # while it iterates
+        self.group = world() if group is None else group
+        self._share = Share(self.group.rank, self.group.size)
+        self._log: Log | None = None  # while it iterates, on rank 0
         self._writer: BackgroundWriter | None = None  # as long
         self._logged = Member(0, "")  # of the log, when it is opened next
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -103,6 +113,9 @@ class Trainer:
             raise ValueError("model: expected weights to train, got none: they are frozen, or quantised for inference")
         self.parameter_names, self.parameters = list(trained), list(trained.values())
         self.optimizer, self.scheduler = make_optimizer(self.parameters, config.learning_rate(model), config)
+        self._sums = GradientSums(self.parameters, self.group)
+        if config.shard_optimizer:
+            self.optimizer = ShardedOptimizer(self.optimizer, self.group)
         self._selection = weight_selection(config)
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
@@ -136,12 +149,17 @@ class Trainer:
         if self.directory is None:
             raise ValueError("directory: expected one to resume from, got None")
         checkpoint = Checkpoint.load(self.directory)
+        self._check_same(0 if checkpoint is None else checkpoint.position.step)
         if checkpoint is None:
             return 0
         path = self.directory / CHECKPOINT
         known = {"settings": self._identity["settings"], **checkpoint.identity}  # earlier versions did not note them
-        if difference := first_difference(known, self._identity):
-            raise ValueError(f"{path}: of another training: {difference}")
+
+        def check_identity() -> None:  # which rank 0 knows: the others have not read all of the data
+            if difference := first_difference(known, self._identity):
+                raise ValueError(f"{path}: of another training: {difference}")
+
+        self.group.on_first(check_identity)
         self._whole = False
         try:
             self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
@@ -162,16 +180,32 @@ class Trainer:
         self._saved, self._whole = self.steps_made, True
         return self.steps_made
 
+    def _check_same(self, step: int) -> None:
+        """Check that all ranks have found the same checkpoint."""
+        first = np.array(step)
+        self.group.broadcast(first)
+        if first != step:
+            raise ValueError(
+                f"directory: rank {self.group.rank} finds the checkpoint of step {step} in {self.directory}, and "
+                f"rank 0 that of step {first}; expected one directory that all machines share"
+            )
+
     def __iter__(self) -> abc.Generator[Step, None, None]:
         if not self._whole:
             raise RuntimeError("the training was interrupted during an update of the weights; resume it, or restart")
         with ExitStack() as stack:
-            self._begin(stack)
+            self.group.on_first(partial(self._begin, stack))
+            self._writer = stack.enter_context(BackgroundWriter())
+            stack.callback(self._end)
             stack.callback(self.model.eval)
-            stack.callback(self.save)  # on any end of the training
+            stack.push(self._save_at_end)
+            if not self.steps_made:
+                for _, tensor in sorted(self.model.state_dict().items()):
+                    self.group.broadcast(tensor)
+            signals = stack.enter_context(Signals(self.group))
             batches = self._batches()
             while not self.finished:
-                if self._evaluates_after(self.steps_made + 1):
+                if signals.heed() or self._evaluates_after(self.steps_made + 1):
                     self._save_in_background()  # an interrupt during the evaluation then costs one step
                 step = self._step(batches)
                 if self.steps_made % self.config.checkpoint_every == 0:
@@ -199,9 +233,7 @@ class Trainer:
             self._log_to_restore = None
         else:  # a killed writer may have left the log's replacement
             settle(self.directory)
-        stack.callback(self._end)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
-        self._writer = stack.enter_context(BackgroundWriter())
 
     def _end(self) -> None:
         """End the log, to be continued by the next iteration."""
@@ -214,7 +246,7 @@ class Trainer:
         epoch, used = self._position.epoch, self._position.batches
         while True:
             count = 0
-            for count, batch in enumerate(islice(self.data.epoch(epoch), used, None), used + 1):
+            for count, batch in enumerate(islice(shares(self.data, epoch, self._share), used, None), used + 1):
                 yield batch, epoch, count
             if not count and not used:
                 raise ValueError(f"data: expected batches, got none in epoch {epoch}")
@@ -226,12 +258,16 @@ class Trainer:
         self.optimizer.zero_grad()
         taken = list(islice(source, self.config.accumulate))
         batches = [batch for batch, _, _ in taken]
+        tokens, *targets = self._counts(batches)
         random = {generator: self._random[name] for name, generator in self._generators.items()}
         with replay(random), mg.autocast(self.config.precision):
-            loss = accumulate_gradients(self.model, batches, self.config.label_smoothing)
+            smoothing = self.config.label_smoothing
+            mean = accumulate_gradients(self.model, batches, smoothing, targets=targets, summing=self._sums)
             drawn = _states(self._generators)
+        loss = np.array(mean)
+        self.group.all_reduce(loss)
         clipping = clip(self.parameters, self.config.clip_norm, self.config.clip_value)
-        self._check_finite(loss, clipping)
+        self._check_finite(float(loss), clipping)
         lr = self.optimizer.lr
         # An evaluation may take long: Ctrl-C does not wait for it.
         with nullcontext() if self._evaluates_after(self.steps_made + 1) else uninterrupted():
@@ -244,8 +280,8 @@ class Trainer:
             seconds = time.perf_counter() - start
             step = Step(
                 number=self.steps_made,
-                loss=loss,
-                tokens=sum(batch.tokens for batch in batches),
+                loss=float(loss),
+                tokens=tokens,
                 seconds=seconds,
                 lr=lr,
                 gradient_norm=clipping.norm,
@@ -260,6 +296,13 @@ class Trainer:
             self._whole = True
         return step
 
+    def _counts(self, batches: Sequence[Batch]) -> list[int]:
+        """Tokens of the whole batches together, and the target tokens of each."""
+        own = [batch for batch in batches if not self._share.idle(batch.examples or len(batch.labels))]
+        counts = np.array([sum(batch.tokens for batch in own), *(batch.targets for batch in batches)])
+        self.group.all_reduce(counts)
+        return counts.tolist()
+
     def _evaluates_after(self, step: int) -> bool:
         every = self.config.evaluate_every
         return every is not None and (step % every == 0 or step == self.config.steps)
@@ -271,7 +314,7 @@ class Trainer:
         loss = None
         if self.held_out is not None:
             with mg.autocast(self.config.precision):
-                loss = held_out_loss(self.model, self.held_out.epoch(0))
+                loss = held_out_loss(self.model, shares(self.held_out, 0, self._share), self.group)
         self._selection.update(self.steps_made, loss, self.model.state_dict())
         return loss
 
@@ -291,7 +334,7 @@ class Trainer:
         Raises:
             OSError: it cannot be written, or an earlier one, in the background, could not.
         """
-        if self._writer is None or self._log is None:
+        if self._writer is None:
             return
         try:
             self._writer.wait()
@@ -302,10 +345,19 @@ class Trainer:
         self._save_in_background()
         self._writer.wait()
 
+    def _save_at_end(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Save on any end of the training; after an error of one rank what others hold cannot be had."""
+        if not isinstance(error, Exception) or not isinstance(self.optimizer, ShardedOptimizer):
+            self.save()
+
     def _save_in_background(self) -> None:
         """Save a checkpoint from a copy: its contents are made at once, and written while the training goes on."""
         directory, log, writer = self.directory, self._log, self._writer
-        if directory is None or log is None or writer is None or not self._whole or self._saved == self.steps_made:
+        if directory is None or writer is None or not self._whole or self._saved == self.steps_made:
+            return
+        if log is None:  # rank 0 writes; what it lacks of the optimizer's state comes from the others
+            self.optimizer.state_dict()
+            self._saved = self.steps_made
             return
         writer.wait()  # one copy at a time
         thinned = log.thinned()
@@ -345,7 +397,7 @@ class Trainer:
             "model": model_identity(self.model),
             "data": fingerprint(self.data),
             "held_out": None if self.held_out is None else fingerprint(self.held_out),
-            "config": {name: value for name, value in asdict(self.config).items() if name != "checkpoint_every"},
+            "config": {name: value for name, value in asdict(self.config).items() if name not in FREE},
             "settings": self._settings,
         }
         return json.loads(json.dumps(identity))  # as read from JSON: tuples become lists

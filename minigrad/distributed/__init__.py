@@ -1,11 +1,24 @@
 """Distributed training over MPI: processes, their collective operations, and data parallelism.
 
 :mod:`~minigrad.distributed.group` → :mod:`~minigrad.distributed.gradients`,
-:mod:`~minigrad.distributed.sharded_optimizer`.
+:mod:`~minigrad.distributed.sharded_optimizer`; :mod:`~minigrad.distributed.threads`.
 """
 
 from minigrad.distributed.gradients import GradientSums
-from minigrad.distributed.group import Group, all_reduce, barrier, broadcast, rank, size, world
+from minigrad.distributed.group import ALONE, Group, all_reduce, barrier, broadcast, rank, size, world
 from minigrad.distributed.sharded_optimizer import ShardedOptimizer
+from minigrad.distributed.threads import share_cores
 
-__all__ = ["GradientSums", "Group", "ShardedOptimizer", "all_reduce", "barrier", "broadcast", "rank", "size", "world"]
+__all__ = [
+    "ALONE",
+    "GradientSums",
+    "Group",
+    "ShardedOptimizer",
+    "all_reduce",
+    "barrier",
+    "broadcast",
+    "rank",
+    "share_cores",
+    "size",
+    "world",
+]

@@ -13,9 +13,11 @@ Source: Message Passing Interface Forum, "MPI: A Message-Passing Interface Stand
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +28,11 @@ from minigrad.optional_imports import require
 
 T = TypeVar("T")
 
-LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # tell how many processes were started
+# Set for each process by MPICH and Intel's MPI, Open MPI, Slurm: how many were started, and which of them it is
+SIZES, RANKS = (
+    ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"),
+    ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"),
+)
 EXTREMES = ("max", "min")  # exact in any order, as sums of integers are: MPI's own operations serve
 
 
@@ -187,6 +193,9 @@ class Sum:
         self._gathers = True
 
 
+ALONE = Group()
+
+
 @cache
 def world() -> Group:
     """Group of all processes that an MPI launcher started together with this one.
@@ -195,16 +204,31 @@ def world() -> Group:
         ModuleNotFoundError: there are several, and mpi4py is not installed.
         RuntimeError: the launcher and the MPI library do not understand each other, so that each process is alone.
     """
-    started = max(int(os.environ.get(name, 1)) for name in LAUNCHERS)
-    if started == 1 and "PMIX_RANK" not in os.environ:
-        return Group()
+    if (started := launched()) == 1 and "PMIX_RANK" not in os.environ:
+        return ALONE
     communicator = require("mpi4py.MPI", "mpi").COMM_WORLD
     if communicator.size < started:
         raise RuntimeError(
             f"mpi: {started} processes were started, but MPI sees {communicator.size}: the launcher belongs to another "
             "MPI library than mpi4py's; start with that library's mpiexec, or with srun --mpi=pmi2"
         )
-    return Group(communicator if communicator.size > 1 else None)
+    if communicator.size == 1:
+        return ALONE
+    group = Group(communicator)
+    sys.excepthook = partial(_end_all, group)
+    return group
+
+
+def _end_all(group: Group, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End all processes after an error that one does not handle: the others would wait for it without an end."""
+    sys.__excepthook__(kind, error, trace)
+    print(f"rank {group.rank} of {group.size} has failed: {kind.__name__}", file=sys.stderr, flush=True)
+    group.abort(1)
+
+
+def launched() -> int:
+    """Number of processes that a launcher says it has started together; without loading MPI."""
+    return max(int(os.environ.get(name, 1)) for name in SIZES)
 
 
 def rank() -> int:

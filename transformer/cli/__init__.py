@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
-usage, options, suggestions (words) → console, config_file, parser, completion, standard_input, data, settings, model
-(parts of commands) → demo, train, write, inspect, visualize, info (the commands).
+usage, options, suggestions (words) → console, ranks, config_file, parser, completion, standard_input, data, settings,
+model (parts of commands) → demo, train, write, inspect, visualize, info (the commands).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Sequence
 
 from minigrad import __version__
-from transformer.cli import console
+from minigrad.distributed import ALONE
+from transformer.cli import console, ranks
 from transformer.cli.completion import SHELLS, Completion
 from transformer.cli.demo import add_demo
 from transformer.cli.info import add_info
@@ -70,10 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
     console.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
+    group = ALONE
     try:
-        args = _parse(words)
+        with ranks.only_first():
+            args = _parse(words)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: console.say(f"transformer {args.command}: {message}")
+            if arguments is None:  # a process of its own
+                ranks.watch_over()
+            group = ranks.begin(args.command)
             args.run(args)
             sys.stdout.flush()  # while errors can still be reported
     except KeyboardInterrupt:
@@ -83,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except BAD_INPUT as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"transformer {args.command}: error: {message}", file=sys.stderr)
+        ranks.fail(group, f"transformer {args.command}: error: {message}")
         console.discard_output()  # otherwise a full disk would be reported again at exit
         return 2
     return 0

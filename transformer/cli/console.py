@@ -52,6 +52,11 @@ def prepare_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def be_silent() -> None:
+    """Print nothing but errors: another process speaks."""
+    out.quiet = err.quiet = True
+
+
 def discard_output() -> None:
     """Discard pending output: the reader has closed the pipe, or the disk is full."""
     for stream in (sys.stdout, sys.stderr):
@@ -200,7 +205,7 @@ def _lines(total: int, every: int, example: Example) -> Display:
 
     def write(figures: _Figures) -> None:
         sample = f"\n  {sample_text(example()).plain}" if example is not None and figures.number > 1 else ""
-        print("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + sample, file=sys.stderr, flush=True)
+        say("  ".join([f"step {figures.number}/{total}", *figures.parts()]) + sample)
 
     def show(figures: _Figures) -> None:
         nonlocal printed, waiting

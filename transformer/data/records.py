@@ -179,7 +179,7 @@ class Selection(Stored[T]):
     @property
     def key(self) -> str:
         found = hashlib.sha256(self.items.key.encode())
-        found.update(np.ascontiguousarray(self.places))
+        found.update(np.ascontiguousarray(self.places).data)
         return found.hexdigest()
 
     @property
@@ -247,4 +247,4 @@ def chunks(items: Iterable[S], size: int = 2**11) -> Iterator[list[S]]:
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> Array:
     """Values of a file, as an array over its mapping; an empty file cannot be mapped."""
-    return np.memmap(path, dtype, "r").view(np.ndarray) if path.stat().st_size else np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r").view(np.ndarray) if path.stat().st_size else np.frombuffer(b"", dtype)

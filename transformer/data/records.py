@@ -61,6 +61,9 @@ class Stored(Sequence[T], ABC, Generic[T]):
         places = range(len(self))[place]
         return self.item(places) if isinstance(places, int) else [self.item(one) for one in places]
 
+    def __iter__(self) -> Iterator[T]:
+        return map(self.item, range(len(self)))
+
 
 class Records(Stored[Array]):
     """Records: arrays of one dtype and any lengths, memory-mapped and read-only.
@@ -175,7 +178,9 @@ class Selection(Stored[T]):
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(self.items.key.encode() + self.places.tobytes()).hexdigest()
+        found = hashlib.sha256(self.items.key.encode())
+        found.update(np.ascontiguousarray(self.places).data)
+        return found.hexdigest()
 
     @property
     def lengths(self) -> Array:
@@ -242,4 +247,4 @@ def chunks(items: Iterable[S], size: int = 2**11) -> Iterator[list[S]]:
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> Array:
     """Values of a file, as an array over its mapping; an empty file cannot be mapped."""
-    return np.memmap(path, dtype, "r").view(np.ndarray) if path.stat().st_size else np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r").view(np.ndarray) if path.stat().st_size else np.frombuffer(b"", dtype)

@@ -114,10 +114,11 @@ class Tokenizer:
         return cls(tokenizer.to_str())
 
     @classmethod
-    def characters(cls, text: str, *, special: Sequence[str] = ()) -> Tokenizer:
+    def characters(cls, text: str | Iterable[str], *, special: Sequence[str] = ()) -> Tokenizer:
         """Character tokenizer: a token for each distinct character, sorted, after the special tokens.
 
-        With ``"<unk>"`` among the special tokens it stands for all other characters; else they are errors.
+        The text may come in parts. With ``"<unk>"`` among the special tokens it stands for all other characters; else
+        they are errors.
         Source: nanoGPT's ``data/shakespeare_char``.
 
         Example:
@@ -125,7 +126,8 @@ class Tokenizer:
             >>> tokenizer.vocab_size, tokenizer.encode(["hole"])
             (4, [[1, 3, 2, 0]])
         """
-        alphabet = sorted(set(characters(text)))
+        parts = [text] if isinstance(text, str) else text
+        alphabet = sorted(set[str]().union(*map(characters, parts)))
         if not alphabet:
             raise ValueError("text: expected at least one character, got an empty text")
         library = require("tokenizers", "text")

@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
-from transformer.data.text_files import pieces
+from transformer.data.records import Stored
+from transformer.data.spool import spooled
+from transformer.data.text_files import Blocks, pieces
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate, stream
 from transformer.model.config import PRESETS, TransformerConfig
@@ -156,19 +159,25 @@ class Generation(Task[str]):
         ),
     )
 
-    def read(self, choice: DataChoice) -> Examples[str]:
+    def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[str]:
         if not 0 <= choice.held_out < 100:
             raise ValueError(f"held_out: expected 0 to 99 per cent of the text, got {choice.held_out}")
-        texts = language_text(choice.data, skip_bad=choice.skip_bad)
-        text = "\n".join(texts)
-        cut = len(text) * (100 - choice.held_out) // 100
+        texts = language_text(choice.data, skip_bad=choice.skip_bad, spool=spool)
         notes = (f"left out: {texts.faults}",) if texts.faults else ()
-        return Examples([text[:cut]], [text[cut:]] if choice.held_out else [], notes)
+        train: Sequence[str]
+        if isinstance(texts, Blocks):
+            cut = texts.stop * (100 - choice.held_out) // 100
+            train, end = Blocks(texts.records, cut), texts.rest(cut)
+        else:
+            text = "\n".join(texts)
+            cut = len(text) * (100 - choice.held_out) // 100
+            train, end = [text[:cut]], text[cut:]
+        return Examples(train, [end] if choice.held_out else [], notes)
 
     def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
         if vocab_size:
-            return Tokenizer.train(chain.from_iterable(map(pieces, examples.train)), vocab_size)
-        return Tokenizer.characters("".join([*examples.train, *examples.held_out]))  # the whole alphabet
+            return Tokenizer.train(pieces(examples.train), vocab_size)
+        return Tokenizer.characters(chain(examples.train, examples.held_out))  # the whole alphabet
 
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
@@ -185,8 +194,15 @@ class Generation(Task[str]):
         return TextBatches(ids, config.max_length, max(tokens // config.max_length, 1))
 
     def _ids(self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig) -> np.ndarray[Any, Any]:
-        encoded = (tokenizer.encode([piece], add_special_tokens=False)[0] for piece in pieces("".join(examples)))
-        ids = np.concatenate([np.zeros(0, np.int32), *(np.array(part, np.int32) for part in encoded)])
+        def encoded() -> Iterator[np.ndarray[Any, Any]]:
+            for piece in pieces(examples):
+                yield np.array(tokenizer.encode([piece], add_special_tokens=False)[0], np.int32)
+
+        if isinstance(examples, Stored):
+            identity = (examples.key, tokenizer.to_json())
+            ids = spooled(examples.records.path, "ids", identity, np.int32, encoded).values
+        else:
+            ids = np.concatenate([np.zeros(0, np.int32), *encoded()])
         if len(ids) <= config.max_length:
             raise ValueError(
                 f"max_length: expected less than the tokens of the training and of the held-out text, one of which has "

@@ -1,4 +1,4 @@
-"""Named corpora: those that need no file, and those that are fetched."""
+"""Named corpora: those that need no file, and those that are fetched; and corpora of files, in memory or spooled."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from transformer.data import cldr, debian
 from transformer.data.docstrings import docstrings
-from transformer.data.parallel import Pair, read_pairs
+from transformer.data.parallel import Pair, read_pairs, spool_pairs
 from transformer.data.python_reference import language_reference
-from transformer.data.text_files import read_passages, read_texts
+from transformer.data.records import Pairs, Texts
+from transformer.data.text_files import Blocks, read_passages, read_texts, spool_passages, spool_texts
 from transformer.data.validation import Corpus
 
 PHRASES = 40_000  # that are generated unless another number is asked for
@@ -28,12 +29,14 @@ def files_among(data: Sequence[str]) -> list[str]:
     return [name for name in data if not re.fullmatch(r"docstrings|topics|debian(:\w+)?|cldr:[\w-]+(:\d+)?", name)]
 
 
-def translation_pairs(data: Sequence[str], *, reverse: bool, skip_bad: bool) -> Corpus[Pair]:
+def translation_pairs(
+    data: Sequence[str], *, reverse: bool, skip_bad: bool, spool: Path | None = None
+) -> Corpus[Pair] | Pairs[str]:
     """Sentence pairs: ``debian:fr``, a TSV, or two files with a sentence a line."""
     if len(data) == 1 and data[0].startswith("debian:"):
         pairs = debian.translations(data[0].removeprefix("debian:"))
         return Corpus(((target, source) for source, target in pairs), pairs.faults) if reverse else pairs
-    return read_pairs(*_one_or_two(data), reverse=reverse, skip_bad=skip_bad)
+    return _file_pairs(data, spool, reverse=reverse, skip_bad=skip_bad)
 
 
 def phrases(data: str, *, reverse: bool, held_out: int, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -48,7 +51,7 @@ def phrases(data: str, *, reverse: bool, held_out: int, seed: int) -> tuple[list
     return cldr.corpus(source, target, count=size, held_out=held_out, seed=seed)
 
 
-def summary_pairs(data: Sequence[str], *, skip_bad: bool) -> Corpus[Pair]:
+def summary_pairs(data: Sequence[str], *, skip_bad: bool, spool: Path | None = None) -> Corpus[Pair] | Pairs[str]:
     """Summarization pairs: ``docstrings``, ``debian``, a TSV, or two files with a text a line."""
     match list(data):
         case ["docstrings"]:
@@ -56,29 +59,39 @@ def summary_pairs(data: Sequence[str], *, skip_bad: bool) -> Corpus[Pair]:
         case ["debian"]:
             return debian.summaries()
         case _:
-            return read_pairs(*_one_or_two(data), skip_bad=skip_bad, alike=False)
+            return _file_pairs(data, spool, skip_bad=skip_bad, alike=False)
 
 
-def language_passages(data: Sequence[str], *, skip_bad: bool) -> Corpus[str]:
+def language_passages(data: Sequence[str], *, skip_bad: bool, spool: Path | None = None) -> Corpus[str] | Texts:
     """Passages of running text: ``topics``, or files."""
-    return (
-        Corpus(language_reference())
-        if tuple(data) == ("topics",)
-        else read_passages(_existing(data), skip_bad=skip_bad)
-    )
+    if tuple(data) == ("topics",):
+        return Corpus(language_reference())
+    paths = _existing(data)
+    if spool is None:
+        return read_passages(paths, skip_bad=skip_bad)
+    return spool_passages(spool, paths, skip_bad=skip_bad)
 
 
-def language_text(data: Sequence[str], *, skip_bad: bool) -> Corpus[str]:
-    """Whole texts: ``topics``, or files."""
+def language_text(data: Sequence[str], *, skip_bad: bool, spool: Path | None = None) -> Corpus[str] | Blocks:
+    """Whole texts: ``topics``, or files; spooled ones are the blocks of one text."""
     if tuple(data) == ("topics",):
         return Corpus(["\n\n".join(language_reference()) + "\n"])
-    return read_texts(_existing(data), skip_bad=skip_bad)
+    paths = _existing(data)
+    if spool is None:
+        return read_texts(paths, skip_bad=skip_bad)
+    return spool_texts(spool, paths, skip_bad=skip_bad)
 
 
-def _one_or_two(data: Sequence[str]) -> list[Path]:
+def _file_pairs(
+    data: Sequence[str], spool: Path | None, *, skip_bad: bool, reverse: bool = False, alike: bool = True
+) -> Corpus[Pair] | Pairs[str]:
+    """Pairs of a TSV, or of two files."""
     if len(data) > 2:
         raise ValueError(f"data: expected one or two files, got {len(data)}")
-    return _existing(data)
+    paths = _existing(data)
+    if spool is None:
+        return read_pairs(*paths, reverse=reverse, skip_bad=skip_bad, alike=alike)
+    return spool_pairs(spool, *paths, reverse=reverse, skip_bad=skip_bad, alike=alike)
 
 
 def _existing(data: Sequence[str]) -> list[Path]:

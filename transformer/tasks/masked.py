@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 import minigrad as mg
 from transformer.data.batches import IGNORED, MaskedBatches
 from transformer.data.normalization import passage
-from transformer.data.parallel import split_pairs
+from transformer.data.parallel import split_places
+from transformer.data.records import Stored, chunks, select
+from transformer.data.spool import spooled
 from transformer.data.tokenizer import MASK, PLACEHOLDER, SPECIAL, Tokenizer, with_masks
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import MaskedLM
@@ -91,12 +94,11 @@ class Filling(Task[str]):
         ),
     )
 
-    def read(self, choice: DataChoice) -> Examples[str]:
-        passages = language_passages(choice.data, skip_bad=choice.skip_bad)
-        itself = [(passage, passage) for passage in passages]  # its own pair: equal ones stay together
-        parts = split_pairs(itself, held_out=choice.held_out, seed=choice.split_seed)
-        train, held_out = ([passage for passage, _ in part] for part in parts)
-        return Examples(train, held_out, (f"left out: {passages.faults}",) if passages.faults else ())
+    def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[str]:
+        passages = language_passages(choice.data, skip_bad=choice.skip_bad, spool=spool)
+        train, held_out = split_places(passages, choice.held_out, choice.split_seed)
+        notes = (f"left out: {passages.faults}",) if passages.faults else ()
+        return Examples(select(passages, train), [passages[place] for place in held_out.tolist()], notes)
 
     def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
         return Tokenizer.train(examples.train, vocab_size, special=(*SPECIAL, MASK))
@@ -106,8 +108,18 @@ class Filling(Task[str]):
     ) -> MaskedBatches:
         limit = config.max_length
         special = {i for i in self.special_ids(tokenizer).values() if i is not None}
-        cut = (ids[start : start + limit] for ids in tokenizer.encode(examples) for start in range(0, len(ids), limit))
-        pieces = [ids for ids in cut if not special.issuperset(ids)]  # the end alone has nothing to predict
+
+        def cut() -> Iterator[list[int]]:
+            for ids in (ids for chunk in chunks(examples) for ids in tokenizer.encode(chunk)):
+                parts = (ids[start : start + limit] for start in range(0, len(ids), limit))
+                yield from (part for part in parts if not special.issuperset(part))  # the end has nothing to predict
+
+        pieces: Sequence[Any]
+        if isinstance(examples, Stored):
+            identity, dtype = (examples.key, tokenizer.to_json(), limit), np.min_scalar_type(tokenizer.vocab_size - 1)
+            pieces = spooled(examples.records.path, "ids", identity, dtype, cut)
+        else:
+            pieces = list(cut())
         return MaskedBatches(
             pieces, tokens, tokenizer.vocab_size, tokenizer.mask_id or 0, config.pad_id or 0, special, seed=seed
         )

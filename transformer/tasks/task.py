@@ -11,7 +11,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from transformer.data.batches import Data
+import numpy as np
+
+from transformer.data.batches import Data, Ids
+from transformer.data.records import select
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
@@ -92,8 +95,14 @@ class Task(ABC, Generic[Example]):
     defaults: ClassVar[Defaults]
 
     @abstractmethod
-    def read(self, choice: DataChoice) -> Examples[Example]:
+    def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[Example]:
         """Read the chosen examples.
+
+        Args:
+            choice: the data.
+            spool: a directory. Training examples of files are then written there and read from there, item by item, as
+                are the ids that :meth:`batches` makes of them: neither needs to fit into memory. What is already there
+                of the same files is opened; so of several processes one reads and makes batches before the others.
 
         Raises:
             ValueError: they are damaged, or there are too few.
@@ -103,9 +112,9 @@ class Task(ABC, Generic[Example]):
     def learn_tokens(self, examples: Examples[Example], vocab_size: int) -> Tokenizer:
         """Train a tokenizer on examples; ``vocab_size`` 0 is a token for each character, where a task supports it."""
 
-    def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[int]:
-        """Lengths of each example's sequences in tokens; none where a task splits it into windows."""
-        return [0] * len(examples)
+    def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer, config: TransformerConfig) -> Ids:
+        """Lengths of each example's sequences in tokens (N,); 0 where a task splits it into windows."""
+        return np.zeros(len(examples), np.int64)
 
     def readable(
         self, examples: Examples[Example], tokenizer: Tokenizer, config: TransformerConfig, *, skip_bad: bool
@@ -115,15 +124,17 @@ class Task(ABC, Generic[Example]):
         Raises:
             ValueError: some do not, and ``skip_bad`` is false.
         """
-        kept: list[list[Example]] = []
-        longer: list[str] = []
+        kept: list[Sequence[Example]] = []
+        count, shown = 0, list[str]()
         for part in (examples.train, examples.held_out):
-            measured = list(zip(part, self.lengths(part, tokenizer), strict=True))
-            kept.append([example for example, length in measured if length <= config.max_length])
-            longer += [f"{str(e)[:60]}… ({length:,})" for e, length in measured if length > config.max_length]
-        if not longer:
+            lengths = self.lengths(part, tokenizer, config)
+            longer = np.flatnonzero(lengths > config.max_length)
+            kept.append(select(part, np.flatnonzero(lengths <= config.max_length)) if len(longer) else part)
+            count += len(longer)
+            shown += [f"{str(part[place])[:60]}… ({lengths[place]:,})" for place in longer[:SHOWN].tolist()]
+        if not count:
             return examples
-        note = f"{len(longer):,} with more tokens than max_length={config.max_length}: {', '.join(longer[:SHOWN])}"
+        note = f"{count:,} with more tokens than max_length={config.max_length}: {', '.join(shown[:SHOWN])}"
         if not skip_bad:
             raise ValueError(f"{note}; a greater --max-length reads them, --skip-bad leaves them out")
         train, held_out = kept

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
-from transformer.data.batches import EncodedPair, PairBatches
-from transformer.data.parallel import Pair, first_sentence, split_pairs
+import numpy as np
+
+from transformer.data.batches import EncodedPair, Ids, PairBatches
+from transformer.data.parallel import Pair, first_sentence, split_places
+from transformer.data.records import Pairs, Selection, Stored, chunks, select
+from transformer.data.spool import spooled
 from transformer.data.tokenizer import Tokenizer
 from transformer.data.validation import Corpus
 from transformer.decode import GenerationConfig
@@ -32,13 +38,15 @@ class TextToText(Task[Pair]):
     writing: ClassVar[str]  # activity shown during evaluation
 
     @abstractmethod
-    def pairs(self, choice: DataChoice) -> Corpus[Pair]:
+    def pairs(self, choice: DataChoice, spool: Path | None) -> Corpus[Pair] | Pairs[str]:
         """All pairs of the corpus."""
 
-    def read(self, choice: DataChoice) -> Examples[Pair]:
-        pairs = self.pairs(choice)
-        train, held_out = split_pairs(pairs, held_out=choice.held_out, seed=choice.split_seed, group=self.group)
-        return Examples(train, held_out, (f"left out: {pairs.faults}",) if pairs.faults else ())
+    def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[Pair]:
+        pairs = self.pairs(choice, spool)
+        sources = (source for source, _ in pairs)
+        train, held_out = split_places(sources, choice.held_out, choice.split_seed, group=self.group)
+        notes = (f"left out: {pairs.faults}",) if pairs.faults else ()
+        return Examples(select(pairs, train), [pairs[place] for place in held_out.tolist()], notes)
 
     def group(self, source: str) -> str:
         """Group of a source: one group is never on both sides of the split."""
@@ -47,27 +55,41 @@ class TextToText(Task[Pair]):
     def learn_tokens(self, examples: Examples[Pair], vocab_size: int) -> Tokenizer:
         return Tokenizer.train((text for pair in examples.train for text in pair), vocab_size)
 
-    def lengths(self, examples: Sequence[Pair], tokenizer: Tokenizer) -> list[int]:
-        sources, targets = (tokenizer.encode([pair[side] for pair in examples]) for side in (0, 1))
-        read = [0 if self.cut else len(ids) for ids in sources]
-        return [max(source, len(target)) for source, target in zip(read, targets, strict=True)]
+    def lengths(self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig) -> Ids:
+        return _longer_sides(self._encoded(examples, tokenizer, config.max_length))
 
     def batches(
         self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> PairBatches:
         pairs = self._encoded(examples, tokenizer, config.max_length)
+        lengths = _longer_sides(pairs)
+        for place in np.flatnonzero(lengths > config.max_length)[:1].tolist():
+            raise ValueError(
+                f"max_length: expected texts of at most {config.max_length} tokens, got {lengths[place]} in "
+                f"{examples[place][0][:60]!r}"
+            )
         return PairBatches(pairs, tokens, config.pad_id or 0, config.start_id or 0, seed)
 
-    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> list[EncodedPair]:
-        sources, targets = (tokenizer.encode([pair[side] for pair in examples]) for side in (0, 1))
-        if self.cut:
-            sources = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in sources]
-        for pair, source, target in zip(examples, sources, targets, strict=True):
-            if (longest := max(len(source), len(target))) > max_length:
-                raise ValueError(
-                    f"max_length: expected texts of at most {max_length} tokens, got {longest} in {pair[0][:60]!r}"
-                )
-        return list(zip(sources, targets, strict=True))
+    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> Sequence[EncodedPair]:
+        """Ids of examples; stored ones are tokenized once, with all others of their corpus."""
+        if isinstance(examples, Selection):
+            return select(self._encoded(examples.items, tokenizer, max_length), examples.places)
+        if not isinstance(examples, Stored):
+            return list(self._ids(examples, tokenizer, max_length))
+        identity = (tokenizer.to_json(), max_length if self.cut else None)
+        dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
+
+        def sides() -> Iterator[Any]:
+            return chain.from_iterable(self._ids(examples, tokenizer, max_length))
+
+        return Pairs(spooled(examples.records.path, "ids", identity, dtype, sides))
+
+    def _ids(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> Iterator[EncodedPair]:
+        for chunk in chunks(examples):
+            sources, targets = (tokenizer.encode([pair[side] for pair in chunk]) for side in (0, 1))
+            if self.cut:
+                sources = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in sources]
+            yield from zip(sources, targets, strict=True)
 
     def show(self, model: Any, tokenizer: Tokenizer, example: Pair) -> Sample:
         source, reference = example
@@ -93,6 +115,13 @@ class TextToText(Task[Pair]):
         """Score the texts against the references."""
 
 
+def _longer_sides(pairs: Sequence[EncodedPair]) -> Ids:
+    """Lengths of the longer sides of pairs (N,)."""
+    if isinstance(pairs, Stored):
+        return pairs.lengths.max(1)
+    return np.array([max(len(source), len(target)) for source, target in pairs], np.int64)
+
+
 class Translation(TextToText):
     """Translation task. "Attention Is All You Need", section 6.1."""
 
@@ -111,14 +140,14 @@ class Translation(TextToText):
         training=TrainingConfig(steps=3000, schedule="linear", evaluate_every=500),
     )
 
-    def read(self, choice: DataChoice) -> Examples[Pair]:
+    def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[Pair]:
         if len(choice.data) == 1 and choice.data[0].startswith("cldr:"):
             (name,) = choice.data
             return Examples(*phrases(name, reverse=choice.reverse, held_out=choice.held_out, seed=choice.split_seed))
-        return super().read(choice)
+        return super().read(choice, spool)
 
-    def pairs(self, choice: DataChoice) -> Corpus[Pair]:
-        return translation_pairs(choice.data, reverse=choice.reverse, skip_bad=choice.skip_bad)
+    def pairs(self, choice: DataChoice, spool: Path | None) -> Corpus[Pair] | Pairs[str]:
+        return translation_pairs(choice.data, reverse=choice.reverse, skip_bad=choice.skip_bad, spool=spool)
 
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:
         found = score(texts, references)
@@ -157,8 +186,8 @@ class Summarization(TextToText):
     def group(self, source: str) -> str:
         return first_sentence(source)  # packages of one family have similar descriptions
 
-    def pairs(self, choice: DataChoice) -> Corpus[Pair]:
-        return summary_pairs(choice.data, skip_bad=choice.skip_bad)
+    def pairs(self, choice: DataChoice, spool: Path | None) -> Corpus[Pair] | Pairs[str]:
+        return summary_pairs(choice.data, skip_bad=choice.skip_bad, spool=spool)
 
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:
         ours, lead = rouge(texts, references), rouge([first_sentence(source) for source in sources], references)

@@ -108,9 +108,15 @@ TOKENIZERS = [
 ]
 
 
-@given(text=st.text(LETTERS, max_size=40), size=st.integers(1, 9), tokenizer=st.sampled_from(TOKENIZERS))
-def test_the_tokens_of_a_texts_pieces_are_those_of_the_text(text: str, size: int, tokenizer: Tokenizer) -> None:
-    found = list(pieces(text, size))
+@given(
+    parts=st.lists(st.text(LETTERS, max_size=20), max_size=4),
+    size=st.integers(1, 9),
+    tokenizer=st.sampled_from(TOKENIZERS),
+)
+def test_the_tokens_of_a_texts_pieces_are_those_of_the_text(parts: list[str], size: int, tokenizer: Tokenizer) -> None:
+    text = "".join(parts)
+    found = list(pieces(parts, size))
     assert "".join(found) == text
+    assert list(pieces([text], size)) == list(pieces(text, size)) == found  # however the text comes
     (whole,) = tokenizer.encode([text], add_special_tokens=False)
     assert [i for ids in tokenizer.encode(found, add_special_tokens=False) for i in ids] == whole

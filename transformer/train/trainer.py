@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from minigrad.kernels.compiling.interrupts import uninterrupted
 from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint
 from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, settle, write_snapshot
-from transformer.train.background import BackgroundWriter
+from transformer.train.background import CheckpointWriter
 from transformer.train.checkpoint import (
     FILES,
     KEPT,
@@ -96,7 +96,7 @@ class Trainer:
         self.directory = None if directory is None else Path(directory)
         self._companions, self._settings, self._held = companions, dict(settings or {}), held
         self._log: Log | None = None  # while it iterates
-        self._writer: BackgroundWriter | None = None  # as long
+        self._writer: CheckpointWriter | None = None  # as long
         self._logged = Member(0, "")  # of the log, when it is opened next
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         if not trained:
@@ -107,7 +107,7 @@ class Trainer:
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
-        self._saved = 0  # steps in the checkpoint, also while that is being written
+        self._saved = 0  # steps in the checkpoint, when it begins to iterate
         self._log_to_restore: bytes | None = None  # after resuming from an earlier checkpoint than the newest one
         self._whole = True  # True if weights, moments, position and log are of the same step
 
@@ -194,19 +194,19 @@ class Trainer:
             write_snapshot(self.directory, [(LOG, content), *((name, None) for name in (*FILES, *RETAINED))])
             self._logged = Member.of(content)
         elif self._log_to_restore is not None:  # the damaged checkpoint is replaced by the one before
-            contents = [*self._checkpoint(self._logged.size).files(), *self._companions()]
-            write_snapshot(self.directory, [(LOG, self._log_to_restore), *contents])
+            contents = chain(self._checkpoint().files(), self._companions())
+            write_snapshot(self.directory, chain([(LOG, self._log_to_restore)], contents))
             self._log_to_restore = None
         else:  # a killed writer may have left the log's replacement
             settle(self.directory)
         stack.callback(self._end)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
-        self._writer = stack.enter_context(BackgroundWriter())
+        self._writer = stack.enter_context(CheckpointWriter(self.directory, self._log, self._saved))
 
     def _end(self) -> None:
-        """End the log, to be continued by the next iteration."""
-        if self._log is not None:
-            self._logged = self._log.written
+        """End the log and the checkpoints, to be continued by the next iteration."""
+        if self._log is not None and self._writer is not None:
+            self._logged, self._saved = self._log.written, self._writer.saved
         self._log = self._writer = None
 
     def _batches(self) -> Iterator[tuple[Batch, int, int]]:
@@ -291,52 +291,26 @@ class Trainer:
         Raises:
             OSError: it cannot be written, or an earlier one, in the background, could not.
         """
-        if self._writer is None or self._log is None:
+        if self._writer is None:
             return
         try:
             self._writer.wait()
-        except Exception:  # of an earlier checkpoint: this one is the more needed
+        finally:  # also where an earlier one could not be written
             self._save_in_background()
             self._writer.wait()
-            raise
-        self._save_in_background()
-        self._writer.wait()
 
     def _save_in_background(self) -> None:
-        """Save a checkpoint from a copy: its contents are made at once, and written while the training goes on."""
-        directory, log, writer = self.directory, self._log, self._writer
-        if directory is None or log is None or writer is None or not self._whole or self._saved == self.steps_made:
-            return
-        writer.wait()  # one copy at a time
-        thinned = log.thinned()
-        logged = log.written if thinned is None else Member.of(thinned)
-        contents: list[tuple[str, bytes | None]] = [*self._checkpoint(logged.size).files(), *self._companions()]
+        """Save a checkpoint from a copy, which is written while the training goes on."""
+        if self._writer is not None and self._whole and self._writer.saved != self.steps_made:
+            self._writer.submit(self._checkpoint(), self._companions())
 
-        def write() -> None:
-            try:
-                if thinned is None:
-                    log.sync()
-                    write_snapshot(directory, contents, appended={LOG: logged}, retained=RETAINED)
-                else:
-                    with log.replaced(thinned):
-                        write_snapshot(directory, [(LOG, thinned), *contents], retained=RETAINED)
-            except BaseException:
-                self._saved = 0
-                raise
-
-        self._saved = self.steps_made
-        writer.submit(write)
-        if thinned is not None:  # no step may be logged meanwhile
-            writer.wait()
-
-    def _checkpoint(self, log_length: int) -> Checkpoint:
+    def _checkpoint(self) -> Checkpoint:
         """Checkpoint of the present state; shares memory with it."""
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
         arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
-        position = replace(self._position, log_length=log_length)
-        return Checkpoint(self._identity, position, self._random, rates, arrays)
+        return Checkpoint(self._identity, self._position, self._random, rates, arrays)
 
     @cached_property
     def _identity(self) -> dict[str, Any]:

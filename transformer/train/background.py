@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ class CheckpointWriter:
     ) -> None:
         self._thread.shutdown()
 
-    def submit(self, checkpoint: Checkpoint, companions: Contents) -> None:
+    def submit(self, checkpoint: Checkpoint, companions: Callable[[], Contents]) -> None:
         """Copy a checkpoint and its companions, and begin to write them. An earlier write is waited for.
 
         A log that has passed its limit is thinned in the same snapshot: once in a long while, this waits for the disk.
@@ -55,7 +55,7 @@ class CheckpointWriter:
         thinned = self._log.thinned()
         logged = self._log.written if thinned is None else Member.of(thinned)
         position = replace(checkpoint.position, log_length=logged.size)
-        contents = [*replace(checkpoint, position=position).files(), *companions]
+        contents = [*replace(checkpoint, position=position).files(), *companions()]
         with uninterrupted():
             self.saved = position.step
             self._pending = self._thread.submit(self._write, contents, logged, thinned)

@@ -302,7 +302,7 @@ class Trainer:
     def _save_in_background(self) -> None:
         """Save a checkpoint from a copy, which is written while the training goes on."""
         if self._writer is not None and self._whole and self._writer.saved != self.steps_made:
-            self._writer.submit(self._checkpoint(), self._companions())
+            self._writer.submit(self._checkpoint(), self._companions)
 
     def _checkpoint(self) -> Checkpoint:
         """Checkpoint of the present state; shares memory with it."""

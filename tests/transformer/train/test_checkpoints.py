@@ -13,26 +13,30 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from tests.transformer.train.test_resume import (
+from tests.transformer.train.training import (
     PARTS,
     PREVIOUS,
     SETTINGS,
     STEPS,
-    Crash,
-    _assert_equal,
-    _log,
-    _losses,
-    _trainer,
+    assert_same_bits,
+    assert_same_training,
+    bigrams,
+    config,
+    data,
+    log_lines,
+    losses_of,
+    new_trainer,
+    weights,
 )
-from tests.transformer.train.training import assert_same_bits, bigrams, config, data, weights
 from transformer.pretrained.snapshot import write_snapshot
 from transformer.train import Trainer, background, read_log
 from transformer.train.log import thin
@@ -51,9 +55,9 @@ def _writing(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
 def test_steps_made_while_a_checkpoint_is_written_are_none_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = _trainer(tmp_path / "whole", **SETTINGS["best"])
-    losses = _losses(list(whole))
-    parts, later = _trainer(tmp_path / "parts", **SETTINGS["best"]), threading.Event()
+    whole = new_trainer(tmp_path / "whole", **SETTINGS["best"])
+    losses = losses_of(list(whole))
+    parts, later = new_trainer(tmp_path / "parts", **SETTINGS["best"]), threading.Event()
 
     def write(directory: Path, contents: Any, **options: Any) -> None:
         assert later.wait(60)
@@ -68,10 +72,10 @@ def test_steps_made_while_a_checkpoint_is_written_are_none_of_it(
     assert not later.is_set()  # and did not hold it up
     later.set()
     steps.close()
-    resumed = _trainer(tmp_path / "copy", seed=99, **SETTINGS["best"])
+    resumed = new_trainer(tmp_path / "copy", seed=99, **SETTINGS["best"])
     assert resumed.resume() == 1
-    assert _losses(list(resumed)) == losses[1:]
-    _assert_equal(resumed, whole)
+    assert losses_of(list(resumed)) == losses[1:]
+    assert_same_training(resumed, whole)
 
 
 def test_one_checkpoint_at_a_time_is_copied_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +98,10 @@ def test_one_checkpoint_at_a_time_is_copied_and_written(tmp_path: Path, monkeypa
 def test_an_error_of_the_background_is_raised_by_the_next_checkpoint_and_the_last_state_is_saved(
     stop: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
-    made, failing = [], iter([True])
+    made: list[int] = []
+    failing = iter([True])
 
     def write(*arguments: Any, **options: Any) -> None:
         if next(failing, False):
@@ -105,27 +110,24 @@ def test_an_error_of_the_background_is_raised_by_the_next_checkpoint_and_the_las
 
     _writing(monkeypatch, write)
     steps = iter(parts)
-    with pytest.raises(OSError, match="No space left on device"):
-        for step in steps:
-            made.append(step.number)
-            if step.number == stop:
-                steps.close()
+    with pytest.raises(OSError, match="No space left on device"), closing(steps):
+        made.extend(step.number for step in islice(steps, stop))
     assert made == list(range(1, (stop or 7) + 1))  # that of step 4 failed, which was found out after step 8
-    resumed = _trainer(tmp_path / "parts", seed=99)
+    resumed = new_trainer(tmp_path / "parts", seed=99)
     assert resumed.resume() == (stop or 8)
     for again in (parts, resumed):
         if again is resumed:
             again.resume()
         list(again)
-        _assert_equal(again, whole)
+        assert_same_training(again, whole)
 
 
 def test_a_save_is_on_disk_when_it_returns(tmp_path: Path) -> None:
-    trainer = _trainer(tmp_path / "run")
+    trainer = new_trainer(tmp_path / "run")
     for step in trainer:
         trainer.save()
         shutil.copytree(tmp_path / "run", tmp_path / "copy")
-        assert _trainer(tmp_path / "copy").resume() == step.number
+        assert new_trainer(tmp_path / "copy").resume() == step.number
         shutil.rmtree(tmp_path / "copy")
 
 
@@ -134,24 +136,22 @@ def test_a_save_is_on_disk_when_it_returns(tmp_path: Path) -> None:
 def test_ctrl_c_loses_no_checkpoint_that_is_being_written(
     times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
-    made = 0
 
     def write(*arguments: Any, **options: Any) -> None:
-        if made == STEPS:
+        if parts.finished:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGINT)
         write_snapshot(*arguments, **options)
 
     _writing(monkeypatch, write)
     with pytest.raises(KeyboardInterrupt):
-        for step in parts:
-            made = step.number
-    resumed = _trainer(tmp_path / "parts", seed=99)
+        list(parts)
+    resumed = new_trainer(tmp_path / "parts", seed=99)
     assert resumed.resume() == STEPS
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 def _damage(path: Path, damage: str) -> None:
@@ -169,48 +169,48 @@ def _damage(path: Path, damage: str) -> None:
 def test_a_damaged_checkpoint_is_named_and_the_one_before_continues_to_the_same_result(
     name: str, damage: str, tmp_path: Path
 ) -> None:
-    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
-    losses = _losses(list(whole))
+    whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
+    losses = losses_of(list(whole))
     for step in parts:
         if step.number == 10:
             break
     _damage(tmp_path / "parts" / "checkpoint" / name, damage)
-    resumed = _trainer(tmp_path / "parts", seed=99)
+    resumed = new_trainer(tmp_path / "parts", seed=99)
     with pytest.warns(UserWarning, match=f"{name}: .*; the previous checkpoint, of step 8, is used instead"):
         assert resumed.resume() == 8
     steps = iter(resumed)
     rest = [next(steps).loss]
-    assert len(_log(tmp_path / "parts")) == 1 + 9
+    assert len(log_lines(tmp_path / "parts")) == 1 + 9
     shutil.copytree(tmp_path / "parts", tmp_path / "killed")  # as if killed now
-    assert _losses([*steps]) == losses[9:] and rest == losses[8:9]
-    _assert_equal(resumed, whole)
-    again = _trainer(tmp_path / "killed", seed=99)
+    assert losses_of([*steps]) == losses[9:] and rest == losses[8:9]
+    assert_same_training(resumed, whole)
+    again = new_trainer(tmp_path / "killed", seed=99)
     assert again.resume() == 8  # without a warning: it is the newest one again
     list(again)
-    _assert_equal(again, whole)
+    assert_same_training(again, whole)
 
 
 @pytest.mark.parametrize("name", PREVIOUS)
 def test_of_two_damaged_checkpoints_the_newest_is_named(name: str, tmp_path: Path) -> None:
-    list(_trainer(tmp_path))
+    list(new_trainer(tmp_path))
     folder = tmp_path / "checkpoint"
     _damage(folder / "weights.safetensors", "flipped")
     _damage(folder / name, "flipped")
     with pytest.raises(ValueError, match=r"/weights.safetensors: not a whole checkpoint .damaged, or changed"):
-        _trainer(tmp_path).resume()
+        new_trainer(tmp_path).resume()
 
 
 def test_without_its_commit_too_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
-    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     list(parts)
     (tmp_path / "parts" / ".commit.json").unlink()
     (tmp_path / "parts" / "checkpoint" / "state.json").unlink()
-    resumed = _trainer(tmp_path / "parts", seed=99)
+    resumed = new_trainer(tmp_path / "parts", seed=99)
     with pytest.warns(UserWarning, match=r"checkpoint/state.json: missing; the previous checkpoint, of step 16"):
         assert resumed.resume() == 16
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["", "without hard links"])
@@ -223,7 +223,7 @@ def test_the_checkpoint_before_is_kept_and_not_written_again(
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
         monkeypatch.setattr(os, "link", refuse)
-    trainer = _trainer(tmp_path / "run")
+    trainer = new_trainer(tmp_path / "run")
     steps, folder = iter(trainer), tmp_path / "run" / "checkpoint"
     next(steps)
     trainer.save()
@@ -238,8 +238,8 @@ def test_the_checkpoint_before_is_kept_and_not_written_again(
 
 
 def test_a_new_training_leaves_neither_checkpoint_of_an_earlier_one(tmp_path: Path) -> None:
-    list(_trainer(tmp_path))
-    steps = iter(_trainer(tmp_path))
+    list(new_trainer(tmp_path))
+    steps = iter(new_trainer(tmp_path))
     next(steps)
     assert not any((tmp_path / "checkpoint").iterdir())
     steps.close()
@@ -273,13 +273,17 @@ def _assert_thinned(parts: Trainer, whole: Trainer, limit: int) -> None:
     """The same weights, and a log of the same lines without some."""
     assert parts.directory is not None and whole.directory is not None and parts.finished
     assert_same_bits(weights(parts.model), weights(whole.model))
-    complete, kept = _log(whole.directory), _log(parts.directory)
+    complete, kept = log_lines(whole.directory), log_lines(parts.directory)
     places = [complete.index(line) for line in kept]
     assert places == sorted(set(places)) and places[0] == 0 and places[-1] == whole.steps_made
     assert {place for place, line in enumerate(complete) if "held_out_loss" in line} <= set(places)
     assert len(kept) < len(complete)
     assert (parts.directory / "log.jsonl").stat().st_size < limit + 4 * 500  # bytes of a step, of which four may follow
     assert len(read_log(parts.directory / "log.jsonl")[1]) == len(kept) - 1
+
+
+class Crash(BaseException):
+    """The process stops here."""
 
 
 LIMIT = 1500  # bytes: the header and a few steps
@@ -337,11 +341,11 @@ def _evaluated(directory: Path, seed: int = 0) -> Trainer:
 def test_an_error_while_a_log_is_replaced_leaves_one_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = _trainer(tmp_path / "whole")
+    whole = new_trainer(tmp_path / "whole")
     list(whole)
     monkeypatch.setattr("transformer.train.log.LIMIT", LIMIT)
     for after in (False, True):
-        parts, failing = _trainer(tmp_path / str(after)), True
+        parts, failing = new_trainer(tmp_path / str(after)), True
 
         def write(directory: Path, contents: Any, after: bool = after, **options: Any) -> None:
             nonlocal failing
@@ -358,7 +362,7 @@ def test_an_error_while_a_log_is_replaced_leaves_one_that_goes_on(
             list(parts)
         list(parts)
         _assert_thinned(parts, whole, LIMIT)
-        resumed = _trainer(tmp_path / str(after), seed=99)
+        resumed = new_trainer(tmp_path / str(after), seed=99)
         assert resumed.resume() == STEPS and list(resumed) == []
 
 
@@ -438,7 +442,7 @@ print(killed, "killed,", done, "finished")
 
 
 def _killed_trainer(directory: Path | None) -> Trainer:
-    return _trainer(directory, evaluate_every=5, average=2)
+    return new_trainer(directory, evaluate_every=5, average=2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="of POSIX systems")
@@ -446,7 +450,7 @@ def test_trainings_killed_at_random_instants_again_and_again_resume_to_the_same_
     whole = _killed_trainer(tmp_path / "whole")
     list(whole)
     seed = int(np.random.default_rng(os.getpid()).integers(2**31))  # any instants will do
-    command = [sys.executable, "-c", KILLING, str(tmp_path / "parts"), "40", str(seed)]
+    command = [sys.executable, "-c", KILLING, str(tmp_path / "parts"), "100", str(seed)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     print(seed, said.stdout)
@@ -456,6 +460,6 @@ def test_trainings_killed_at_random_instants_again_and_again_resume_to_the_same_
         resumed = _killed_trainer(directory)
         resumed.resume()
         list(resumed)
-        _assert_equal(resumed, whole)
+        assert_same_training(resumed, whole)
         left = {path.name for path in directory.rglob("*")}
         assert left == {".commit.json", "log.jsonl", "checkpoint", *PARTS, *PREVIOUS}

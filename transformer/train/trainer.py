@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from minigrad.random import Generator, replay
 from transformer.data.batches import Batch, Data, fingerprint, shares
 from transformer.data.share import Share
 from transformer.pretrained.snapshot import CHECKPOINT, Member, exclusive, read_snapshot, settle, write_snapshot
-from transformer.train.background import BackgroundWriter
+from transformer.train.background import CheckpointWriter, WrittenElsewhere
 from transformer.train.checkpoint import (
     FILES,
     KEPT,
@@ -106,7 +106,7 @@ class Trainer:
         self.group = world() if group is None else group
         self._share = Share(self.group.rank, self.group.size)
         self._log: Log | None = None  # while it iterates, on rank 0
-        self._writer: BackgroundWriter | None = None  # as long
+        self._writer: CheckpointWriter | WrittenElsewhere | None = None  # while it iterates
         self._logged = Member(0, "")  # of the log, when it is opened next
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         if not trained:
@@ -120,7 +120,7 @@ class Trainer:
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
-        self._saved = 0  # steps in the checkpoint, also while that is being written
+        self._saved = 0  # steps in the checkpoint, when it begins to iterate
         self._log_to_restore: bytes | None = None  # after resuming from an earlier checkpoint than the newest one
         self._whole = True  # True if weights, moments, position and log are of the same step
 
@@ -153,9 +153,12 @@ class Trainer:
         if checkpoint is None:
             return 0
         path = self.directory / CHECKPOINT
-        known = {"settings": self._identity["settings"], **checkpoint.identity}  # earlier versions did not note them
 
         def check_identity() -> None:  # which rank 0 knows: the others have not read all of the data
+            known = {
+                "settings": self._identity["settings"],
+                **checkpoint.identity,
+            }  # earlier versions did not note them
             if difference := first_difference(known, self._identity):
                 raise ValueError(f"{path}: of another training: {difference}")
 
@@ -194,8 +197,10 @@ class Trainer:
         if not self._whole:
             raise RuntimeError("the training was interrupted during an update of the weights; resume it, or restart")
         with ExitStack() as stack:
-            self.group.on_first(partial(self._begin, stack))
-            self._writer = stack.enter_context(BackgroundWriter())
+            restored = None if self._log_to_restore is None else self._checkpoint()
+            self.group.on_first(partial(self._begin, stack, restored))
+            if self.directory is not None and self._writer is None:
+                self._writer = WrittenElsewhere(self._saved)
             stack.callback(self._end)
             stack.callback(self.model.eval)
             stack.push(self._save_at_end)
@@ -215,7 +220,7 @@ class Trainer:
             if (weights := self._selection.result()) is not None:
                 self.model.load_state_dict(weights)
 
-    def _begin(self, stack: ExitStack) -> None:
+    def _begin(self, stack: ExitStack, restored: Checkpoint | None) -> None:
         """Begin the log: a new one with a header, or that of the steps made so far."""
         if self.directory is None:
             return
@@ -227,19 +232,19 @@ class Trainer:
             content = json.dumps(header).encode() + b"\n"
             write_snapshot(self.directory, [(LOG, content), *((name, None) for name in (*FILES, *RETAINED))])
             self._logged = Member.of(content)
-        elif self._log_to_restore is not None:  # the damaged checkpoint is replaced by the one before
-            contents = [*self._checkpoint(self._logged.size).files(), *self._companions()]
-            write_snapshot(self.directory, [(LOG, self._log_to_restore), *contents])
-            self._log_to_restore = None
+        elif restored is not None:  # the damaged checkpoint is replaced by the one before
+            contents = chain(restored.files(), self._companions())
+            write_snapshot(self.directory, chain([(LOG, self._log_to_restore)], contents))
         else:  # a killed writer may have left the log's replacement
             settle(self.directory)
         self._log = stack.enter_context(Log(self.directory / LOG, self._logged))
+        self._writer = stack.enter_context(CheckpointWriter(self.directory, self._log, self._saved))
 
     def _end(self) -> None:
-        """End the log, to be continued by the next iteration."""
-        if self._log is not None:
-            self._logged = self._log.written
-        self._log = self._writer = None
+        """End the log and the checkpoints, to be continued by the next iteration."""
+        self._logged = self._logged if self._log is None else self._log.written
+        self._saved = self._saved if self._writer is None else self._writer.saved
+        self._log = self._writer = self._log_to_restore = None
 
     def _batches(self) -> Iterator[tuple[Batch, int, int]]:
         """Batches from the current position on, each with its epoch and the number of batches used of it."""
@@ -338,12 +343,9 @@ class Trainer:
             return
         try:
             self._writer.wait()
-        except Exception:  # of an earlier checkpoint: this one is the more needed
+        finally:  # also where an earlier one could not be written
             self._save_in_background()
             self._writer.wait()
-            raise
-        self._save_in_background()
-        self._writer.wait()
 
     def _save_at_end(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Save on any end of the training; after an error of one rank what others hold cannot be had."""
@@ -351,44 +353,18 @@ class Trainer:
             self.save()
 
     def _save_in_background(self) -> None:
-        """Save a checkpoint from a copy: its contents are made at once, and written while the training goes on."""
-        directory, log, writer = self.directory, self._log, self._writer
-        if directory is None or writer is None or not self._whole or self._saved == self.steps_made:
-            return
-        if log is None:  # rank 0 writes; what it lacks of the optimizer's state comes from the others
-            self.optimizer.state_dict()
-            self._saved = self.steps_made
-            return
-        writer.wait()  # one copy at a time
-        thinned = log.thinned()
-        logged = log.written if thinned is None else Member.of(thinned)
-        contents: list[tuple[str, bytes | None]] = [*self._checkpoint(logged.size).files(), *self._companions()]
+        """Save a checkpoint from a copy, which is written while the training goes on."""
+        if self._writer is not None and self._whole and self._writer.saved != self.steps_made:
+            self._writer.submit(self._checkpoint(), self._companions)
 
-        def write() -> None:
-            try:
-                if thinned is None:
-                    log.sync()
-                    write_snapshot(directory, contents, appended={LOG: logged}, retained=RETAINED)
-                else:
-                    with log.replaced(thinned):
-                        write_snapshot(directory, [(LOG, thinned), *contents], retained=RETAINED)
-            except BaseException:
-                self._saved = 0
-                raise
-
-        self._saved = self.steps_made
-        writer.submit(write)
-        if thinned is not None:  # no step may be logged meanwhile
-            writer.wait()
-
-    def _checkpoint(self, log_length: int) -> Checkpoint:
+    def _checkpoint(self) -> Checkpoint:
         """Checkpoint of the present state; shares memory with it."""
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
         arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
-        position = replace(self._position, log_length=log_length)
-        return Checkpoint(self._identity, position, self._random, rates, arrays)
+        identity = self._identity if self.group.rank == 0 else {}
+        return Checkpoint(identity, self._position, self._random, rates, arrays)
 
     @cached_property
     def _identity(self) -> dict[str, Any]:

@@ -17,85 +17,59 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.transformer.train.training import Bigrams, assert_same_bits, bigrams, config, data, weights
+from tests.transformer.train.training import (
+    PARTS,
+    PREVIOUS,
+    SETTINGS,
+    STEPS,
+    Bigrams,
+    assert_same_bits,
+    assert_same_training,
+    bigrams,
+    config,
+    data,
+    log_lines,
+    losses_of,
+    new_trainer,
+    weights,
+)
 from transformer import CausalLM, TransformerConfig
-from transformer.train import Step, Trainer, TrainingConfig
+from transformer.train import Trainer, TrainingConfig
 
 pytestmark = pytest.mark.slow
-
-STEPS = 17
-PARTS = ["state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"]
-PREVIOUS = [f"previous-{name}" for name in (*PARTS, "log.jsonl")]
-SETTINGS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "accumulating": {"accumulate": 3, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
-    "best": {"evaluate_every": 1, "patience": 6, "lr": 1.0, "optimizer": "adafactor"},  # best at step 7, ends after 13
-    "mean": {"evaluate_every": 3, "average": 3, "optimizer": "sgd", "clip_value": 0.01},
-    "bfloat16": {"precision": "bfloat16"},
-}
-
-
-def _trainer(directory: Path | None, seed: int = 0, **changes: Any) -> Trainer:
-    settings = config(STEPS, checkpoint_every=4, **changes)
-    held_out = data(6, seed=1) if settings.evaluate_every else None
-    return Trainer(bigrams(dropout=0.3, seed=seed), data(), settings, held_out=held_out, directory=directory)
-
-
-def _log(directory: Path) -> list[dict[str, Any]]:
-    """The log's lines, without what no two runs share: how long they took."""
-    lines = [json.loads(line) for line in (directory / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-
-
-def _losses(steps: list[Step]) -> list[float]:
-    return [step.loss for step in steps]
-
-
-def _assert_equal(resumed: Trainer, whole: Trainer) -> None:
-    assert resumed.directory is not None and whole.directory is not None
-    assert_same_bits(weights(resumed.model), weights(whole.model))
-    own, other = resumed.optimizer.state_dict(), whole.optimizer.state_dict()
-    assert own.keys() == other.keys()
-    for name, value in own.items():
-        if isinstance(value, np.ndarray):
-            np.testing.assert_array_equal(value, other[name])
-        else:
-            assert json.dumps(value) == json.dumps(other[name])
-    assert _log(resumed.directory)[1:] == _log(whole.directory)[1:]
-    assert resumed.finished and whole.finished
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
 @pytest.mark.parametrize("stop", [1, 4, 9])
 def test_a_training_stopped_after_any_step_resumes_to_the_same_result(kind: str, stop: int, tmp_path: Path) -> None:
-    whole = _trainer(tmp_path / "whole", **SETTINGS[kind])
-    losses = _losses(list(whole))
-    begun = _trainer(tmp_path / "parts", **SETTINGS[kind])
+    whole = new_trainer(tmp_path / "whole", **SETTINGS[kind])
+    losses = losses_of(list(whole))
+    begun = new_trainer(tmp_path / "parts", **SETTINGS[kind])
     for step in begun:
         if step.number == stop:
             break
-    resumed = _trainer(tmp_path / "parts", seed=99, **SETTINGS[kind])  # other weights to start from
+    resumed = new_trainer(tmp_path / "parts", seed=99, **SETTINGS[kind])  # other weights to start from
     assert resumed.resume() == stop
-    assert _losses(list(resumed)) == losses[stop:]
-    _assert_equal(resumed, whole)
+    assert losses_of(list(resumed)) == losses[stop:]
+    assert_same_training(resumed, whole)
 
 
 def test_a_stopped_training_continues_in_the_same_trainer(tmp_path: Path) -> None:
-    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     while not parts.finished:
         for step in parts:
             if step.number % 5 == 0:
                 break
-    _assert_equal(parts, whole)
+    assert_same_training(parts, whole)
 
 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from tests.transformer.train.test_resume import _trainer
+from tests.transformer.train.training import new_trainer
 directory, last = Path(sys.argv[1]), int(sys.argv[2])
-for step in _trainer(directory):
+for step in new_trainer(directory):
     if step.number == last:
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -110,29 +84,29 @@ def test_a_killed_process_resumes_to_the_same_result(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHILD, str(tmp_path / "parts"), str(last)]
     killed = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(_log(tmp_path / "parts")) == 1 + last  # more than the checkpoint knows of
-    resumed, whole = _trainer(tmp_path / "parts"), _trainer(tmp_path / "whole")
+    assert len(log_lines(tmp_path / "parts")) == 1 + last  # more than the checkpoint knows of
+    resumed, whole = new_trainer(tmp_path / "parts"), new_trainer(tmp_path / "whole")
     newest = last // 4 * 4
     assert resumed.resume() in {newest, max(newest - 4, 0)}  # the newest one may have been under way
     list(resumed)
     list(whole)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 def test_an_interrupt_during_an_evaluation_costs_no_more_than_its_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = _trainer(tmp_path / "whole", evaluate_every=3)
+    whole = new_trainer(tmp_path / "whole", evaluate_every=3)
     list(whole)
-    interrupted = _trainer(tmp_path / "parts", evaluate_every=3)
+    interrupted = new_trainer(tmp_path / "parts", evaluate_every=3)
     with monkeypatch.context() as patch:
         patch.setattr("transformer.train.trainer.held_out_loss", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             list(interrupted)
-    resumed = _trainer(tmp_path / "parts", evaluate_every=3)
+    resumed = new_trainer(tmp_path / "parts", evaluate_every=3)
     assert resumed.resume() == 2
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 def _interrupt(*args: Any) -> None:
@@ -147,7 +121,7 @@ class Crash(BaseException):
 def test_a_crash_between_any_two_files_of_a_checkpoint_does_no_harm(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = _trainer(tmp_path / "whole")
+    whole = new_trainer(tmp_path / "whole")
     list(whole)
     replace, count = os.replace, 0
 
@@ -161,17 +135,17 @@ def test_a_crash_between_any_two_files_of_a_checkpoint_does_no_harm(
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", crashing)
         with pytest.raises(Crash):
-            list(_trainer(tmp_path / "parts"))
+            list(new_trainer(tmp_path / "parts"))
     # Two renames begin the log. Of the first checkpoint one decides and four carry it out; of later ones nine do.
     last = 4 * sum(moment > deciding for deciding in (2, 7, 17))
-    resumed = _trainer(tmp_path / "parts", seed=99 if last else 0)
+    resumed = new_trainer(tmp_path / "parts", seed=99 if last else 0)
     assert resumed.resume() == last
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 def test_a_line_cut_off_by_a_crash_is_cut_back(tmp_path: Path) -> None:
-    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, begun = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     steps = iter(begun)
     for _ in range(5):
@@ -179,14 +153,14 @@ def test_a_line_cut_off_by_a_crash_is_cut_back(tmp_path: Path) -> None:
     steps.close()
     with open(tmp_path / "parts" / "log.jsonl", "ab") as log:
         log.write(b'{"step": 6, "los')
-    resumed = _trainer(tmp_path / "parts")
+    resumed = new_trainer(tmp_path / "parts")
     resumed.resume()
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, begun = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     update = type(begun.optimizer).update
 
@@ -203,12 +177,12 @@ def test_an_interrupt_within_an_update_saves_nothing_torn(tmp_path: Path, monkey
         list(begun)
     assert begun.resume() == 4
     list(begun)
-    _assert_equal(begun, whole)
+    assert_same_training(begun, whole)
 
 
 @pytest.mark.usefixtures("heeded")
 def test_ctrl_c_waits_for_the_end_of_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, begun = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     update, keys = type(begun.optimizer).update, [signal.SIGINT]
 
@@ -223,11 +197,11 @@ def test_ctrl_c_waits_for_the_end_of_an_update(tmp_path: Path, monkeypatch: pyte
             list(begun)
     assert begun.steps_made == 7
     list(begun)
-    _assert_equal(begun, whole)
+    assert_same_training(begun, whole)
 
 
 def test_an_interrupt_within_the_forward_pass_loses_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, begun = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     forward, calls = Bigrams.forward, 0
 
@@ -242,14 +216,14 @@ def test_an_interrupt_within_the_forward_pass_loses_no_step(tmp_path: Path, monk
         patched.setattr(Bigrams, "forward", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(begun)
-    resumed = _trainer(tmp_path / "parts", seed=99)
+    resumed = new_trainer(tmp_path / "parts", seed=99)
     assert resumed.resume() == 6
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
 
 
 def test_a_directory_of_an_earlier_version_resumes_to_the_same_result(tmp_path: Path) -> None:
-    whole, begun = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, begun = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     steps = iter(begun)
     for _ in range(6):
@@ -261,38 +235,38 @@ def test_a_directory_of_an_earlier_version_resumes_to_the_same_result(tmp_path: 
     del state["identity"]["settings"]
     path.rename(path.with_name(".pending-state.json")).write_text(json.dumps(state))
     (path.parent / ".commit").write_text("state.json")  # and was killed at the last moment of its checkpoint
-    resumed = _trainer(tmp_path / "parts", seed=99)
+    resumed = new_trainer(tmp_path / "parts", seed=99)
     assert resumed.resume() == 6
     list(resumed)
-    _assert_equal(resumed, whole)
+    assert_same_training(resumed, whole)
     assert sorted(found.name for found in path.parent.iterdir()) == sorted([*PARTS, *PREVIOUS])
 
 
 @pytest.mark.parametrize("kind", ["best", "mean", "plain"])
 def test_a_finished_training_resumed_has_its_result_and_no_more_steps(kind: str, tmp_path: Path) -> None:
-    whole = _trainer(tmp_path, **SETTINGS[kind])
+    whole = new_trainer(tmp_path, **SETTINGS[kind])
     list(whole)
-    again = _trainer(tmp_path, seed=99, **SETTINGS[kind])
+    again = new_trainer(tmp_path, seed=99, **SETTINGS[kind])
     assert again.resume() == whole.steps_made
     assert list(again) == []
-    _assert_equal(again, whole)
+    assert_same_training(again, whole)
     assert not again.model.training
 
 
 def test_without_a_checkpoint_resuming_starts_at_the_beginning(tmp_path: Path) -> None:
-    trainer = _trainer(tmp_path / "new")
+    trainer = new_trainer(tmp_path / "new")
     assert trainer.resume() == 0
     assert next(iter(trainer)).number == 1
 
 
 def test_a_new_training_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
-    list(_trainer(tmp_path))
-    steps = iter(_trainer(tmp_path, lr=0.5))
+    list(new_trainer(tmp_path))
+    steps = iter(new_trainer(tmp_path, lr=0.5))
     next(steps)
     # Killed now, the directory must not pass for the earlier training.
-    assert _trainer(tmp_path).resume() == 0
+    assert new_trainer(tmp_path).resume() == 0
     steps.close()
-    assert len(_log(tmp_path)) == 2
+    assert len(log_lines(tmp_path)) == 2
 
 
 def _others() -> Iterator[tuple[str, Any]]:
@@ -309,7 +283,7 @@ def _others() -> Iterator[tuple[str, Any]]:
 def test_the_checkpoint_of_another_training_is_refused_with_the_first_difference(
     message: str, arguments: tuple[Any, Any, TrainingConfig], tmp_path: Path
 ) -> None:
-    next(iter(_trainer(tmp_path)))
+    next(iter(new_trainer(tmp_path)))
     before = weights(arguments[0])
     with pytest.raises(ValueError) as caught:
         Trainer(*arguments, directory=tmp_path).resume()
@@ -329,20 +303,20 @@ def test_a_model_that_computes_something_else_with_the_same_weights_is_another(
 
 
 def test_the_checkpoint_interval_may_change(tmp_path: Path) -> None:
-    next(iter(_trainer(tmp_path)))
+    next(iter(new_trainer(tmp_path)))
     assert Trainer(bigrams(0.3), data(), config(STEPS, checkpoint_every=1), directory=tmp_path).resume() == 1
 
 
 def test_resuming_needs_a_directory() -> None:
     with pytest.raises(ValueError, match="directory: expected one to resume from"):
-        _trainer(None).resume()
+        new_trainer(None).resume()
 
 
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("known", [True, False], ids=["", "without its commit"])
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"[]", None])
 def test_a_damaged_checkpoint_is_refused_by_name(name: str, known: bool, damage: Any, tmp_path: Path) -> None:
-    next(iter(_trainer(tmp_path)))
+    next(iter(new_trainer(tmp_path)))
     path = tmp_path / "checkpoint" / name
     if damage is None:
         path.unlink()
@@ -351,15 +325,15 @@ def test_a_damaged_checkpoint_is_refused_by_name(name: str, known: bool, damage:
     if not known:
         (tmp_path / ".commit.json").unlink()
     if name == "state.json" and damage is None and not known:
-        assert _trainer(tmp_path).resume() == 0  # as if there had never been one
+        assert new_trainer(tmp_path).resume() == 0  # as if there had never been one
         return
     with pytest.raises(ValueError, match=f"{name}: not a whole checkpoint"):
-        _trainer(tmp_path).resume()
+        new_trainer(tmp_path).resume()
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_one_flipped_bit_anywhere_in_a_checkpoint_is_refused_by_name(name: str, tmp_path: Path) -> None:
-    list(_trainer(tmp_path, **SETTINGS["best"]))
+    list(new_trainer(tmp_path, **SETTINGS["best"]))
     for previous in PREVIOUS:  # which would be used instead
         (tmp_path / "checkpoint" / previous).unlink()
     path = tmp_path / "checkpoint" / name
@@ -367,14 +341,14 @@ def test_one_flipped_bit_anywhere_in_a_checkpoint_is_refused_by_name(name: str, 
     for at in np.random.default_rng(0).integers(0, len(whole), 20):
         path.write_bytes(bytes([*whole[:at], whole[at] ^ (1 << at % 8), *whole[at + 1 :]]))
         with pytest.raises(ValueError, match=f"{name}: not a whole checkpoint .damaged, or changed"):
-            _trainer(tmp_path, **SETTINGS["best"]).resume()
+            new_trainer(tmp_path, **SETTINGS["best"]).resume()
 
 
 def test_a_flipped_bit_in_the_log_is_reported(tmp_path: Path) -> None:
-    list(_trainer(tmp_path))
+    list(new_trainer(tmp_path))
     path = tmp_path / "log.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"loss": 2', b'"loss": 3', 1))
-    trainer = _trainer(tmp_path)
+    trainer = new_trainer(tmp_path)
     trainer.resume()
     with pytest.raises(ValueError, match=r"log.jsonl: damaged, or changed by another program"):
         list(trainer)
@@ -411,48 +385,48 @@ def test_an_invalid_state_is_one_error_even_without_a_checksum(
 ) -> None:
     if keys == ("position", "step") and value == 7:
         return  # which it may be
-    next(iter(_trainer(tmp_path)))
+    next(iter(new_trainer(tmp_path)))
     (tmp_path / ".commit.json").unlink()
     path = tmp_path / "checkpoint" / "state.json"
     state = json.loads(path.read_text())
     _change(state, keys, value)
     path.write_text(json.dumps(state))
     with pytest.raises(ValueError, match=r"not a whole checkpoint|of another training"):
-        _trainer(tmp_path).resume()
+        new_trainer(tmp_path).resume()
 
 
 def test_deeply_nested_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    next(iter(_trainer(tmp_path)))
+    next(iter(new_trainer(tmp_path)))
     (tmp_path / ".commit.json").unlink()
     (tmp_path / "checkpoint" / "state.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"state.json: not a whole checkpoint .not valid JSON"):
-        _trainer(tmp_path).resume()
+        new_trainer(tmp_path).resume()
 
 
 def test_a_second_training_is_refused_while_the_first_one_runs(tmp_path: Path) -> None:
-    steps = iter(_trainer(tmp_path))
+    steps = iter(new_trainer(tmp_path))
     next(steps)
     with pytest.raises(BlockingIOError, match="another training is writing to it"):
-        next(iter(_trainer(tmp_path)))
+        next(iter(new_trainer(tmp_path)))
     steps.close()
-    assert next(iter(_trainer(tmp_path))).number == 1
+    assert next(iter(new_trainer(tmp_path))).number == 1
 
 
 def test_a_log_that_is_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "log.jsonl").symlink_to(tmp_path / "mine")
-    next(iter(_trainer(tmp_path / "run")))
-    assert (tmp_path / "mine").read_text() == "mine" and len(_log(tmp_path / "run")) == 2
+    next(iter(new_trainer(tmp_path / "run")))
+    assert (tmp_path / "mine").read_text() == "mine" and len(log_lines(tmp_path / "run")) == 2
     shutil.rmtree(tmp_path / "run" / "checkpoint")
     (tmp_path / "run" / "checkpoint").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="checkpoint: expected a directory, found a symbolic link"):
-        next(iter(_trainer(tmp_path / "run")))
+        next(iter(new_trainer(tmp_path / "run")))
     assert not (tmp_path / "state.json").exists()
 
 
 def test_a_full_disk_loses_the_step_and_nothing_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, parts = _trainer(tmp_path / "whole"), _trainer(tmp_path / "parts")
+    whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
     steps = iter(parts)
     for _ in range(4):
@@ -468,7 +442,7 @@ def test_a_full_disk_loses_the_step_and_nothing_before_it(tmp_path: Path, monkey
         patched.setattr(os, "fsync", full)
         with pytest.raises(OSError, match=r"No space left on device: '.*log.jsonl'"):
             list(steps)
-    for again in (parts, _trainer(tmp_path / "parts", seed=99)):  # in the same process, and in a new one
+    for again in (parts, new_trainer(tmp_path / "parts", seed=99)):  # in the same process, and in a new one
         if again is not parts:
             shutil.rmtree(tmp_path / "parts")
             shutil.copytree(tmp_path / "copy", tmp_path / "parts")
@@ -476,18 +450,18 @@ def test_a_full_disk_loses_the_step_and_nothing_before_it(tmp_path: Path, monkey
         else:
             shutil.copytree(tmp_path / "parts", tmp_path / "copy")
         list(again)
-        _assert_equal(again, whole)
+        assert_same_training(again, whole)
 
 
 def test_a_lost_log_is_reported(tmp_path: Path) -> None:
-    next(iter(_trainer(tmp_path)))
+    next(iter(new_trainer(tmp_path)))
     (tmp_path / "log.jsonl").unlink()
-    trainer = _trainer(tmp_path)
+    trainer = new_trainer(tmp_path)
     trainer.resume()
     with pytest.raises(ValueError, match=r"log.jsonl: expected at least \d+ bytes, as the checkpoint says, got 0"):
         next(iter(trainer))
 
 
 def test_nothing_but_json_and_safetensors_is_written(tmp_path: Path) -> None:
-    list(_trainer(tmp_path, **SETTINGS["best"]))
+    list(new_trainer(tmp_path, **SETTINGS["best"]))
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".json", ".jsonl", ".safetensors"}

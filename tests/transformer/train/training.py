@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.random import Generator
 from transformer.data.batches import Batch, SequenceBatches
-from transformer.train import TrainingConfig
+from transformer.train import Step, Trainer, TrainingConfig
 
 VOCABULARY = 11
 
@@ -73,3 +75,47 @@ def assert_same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
     assert one.keys() == other.keys()
     for name in one:
         assert one[name].tobytes() == other[name].tobytes(), name
+
+
+# Whole trainings, to be compared.
+
+STEPS = 17
+PARTS = ["state.json", "weights.safetensors", "optimizer.safetensors", "kept.safetensors"]
+PREVIOUS = [f"previous-{name}" for name in (*PARTS, "log.jsonl")]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulating": {"accumulate": 3, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
+    "best": {"evaluate_every": 1, "patience": 6, "lr": 1.0, "optimizer": "adafactor"},  # best at step 7, ends after 13
+    "mean": {"evaluate_every": 3, "average": 3, "optimizer": "sgd", "clip_value": 0.01},
+    "bfloat16": {"precision": "bfloat16"},
+}
+
+
+def new_trainer(directory: Path | None, seed: int = 0, **changes: Any) -> Trainer:
+    settings = config(STEPS, checkpoint_every=4, **changes)
+    held_out = data(6, seed=1) if settings.evaluate_every else None
+    return Trainer(bigrams(dropout=0.3, seed=seed), data(), settings, held_out=held_out, directory=directory)
+
+
+def log_lines(directory: Path) -> list[dict[str, Any]]:
+    """The log's lines, without what no two runs share: how long they took."""
+    lines = [json.loads(line) for line in (directory / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def losses_of(steps: list[Step]) -> list[float]:
+    return [step.loss for step in steps]
+
+
+def assert_same_training(resumed: Trainer, whole: Trainer) -> None:
+    assert resumed.directory is not None and whole.directory is not None
+    assert_same_bits(weights(resumed.model), weights(whole.model))
+    own, other = resumed.optimizer.state_dict(), whole.optimizer.state_dict()
+    assert own.keys() == other.keys()
+    for name, value in own.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, other[name])
+        else:
+            assert json.dumps(value) == json.dumps(other[name])
+    assert log_lines(resumed.directory)[1:] == log_lines(whole.directory)[1:]
+    assert resumed.finished and whole.finished

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -125,6 +125,15 @@ class Group:
         if message:
             raise RuntimeError(f"rank 0: {message.decode()}")
         return result
+
+    def first(self, work: Callable[[], T]) -> T:
+        """Result of ``work``, which rank 0 does before the others, so that they find what it leaves, such as files.
+
+        Raises:
+            Exception: as of :meth:`on_first`, or that of the work.
+        """
+        result = self.on_first(work)
+        return work() if self.rank else cast(T, result)
 
     def neighbours(self) -> int:
         """Number of ranks, this one included, that run on the same cores: on one machine, and not bound apart."""

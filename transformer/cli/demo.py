@@ -99,11 +99,8 @@ def run(config: DemoConfig, settings: Settings, args: argparse.Namespace) -> Non
     check_no_links(config.out, LOSSES, *(f"attention.{suffix}" for suffix in PICTURES))
     task = TASKS["translate"]
     choice = DataChoice(data=(f"cldr:{config.source}-{config.target}:{config.count}",), held_out=config.held_out)
-    with console.doing("generating phrases that the Unicode CLDR translates"):
-        examples = task.read(choice)
     trained = train(
         task,
-        examples,
         choice,
         settings,
         config.out / "model",
@@ -112,11 +109,10 @@ def run(config: DemoConfig, settings: Settings, args: argparse.Namespace) -> Non
         reporter=console,
         companions={CONFIG_FILE: config_document(task, args, choice, settings)},
     )
-    report = task.evaluate(trained.model, trained.tokenizer, examples.held_out, {}, console.counting)
+    held_out = trained.examples.held_out
+    report = task.evaluate(trained.model, trained.tokenizer, held_out, {}, console.counting)
     save_scores(config.out / "model", report)
-    rows = [
-        (source, reference, text) for (source, reference), text in zip(examples.held_out, report.texts, strict=True)
-    ]
+    rows = [(source, reference, text) for (source, reference), text in zip(held_out, report.texts, strict=True)]
     save_loss_curve(read_log(config.out / "model" / LOG, most=DRAWN)[1], config.out / LOSSES)
     picture = draw_attention(trained.model, trained.tokenizer, _example_for_picture(rows))
     for suffix in PICTURES:

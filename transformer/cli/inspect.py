@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minigrad.distributed import world
 from transformer.cli import console
 from transformer.cli.data import OPTIONS, add_data, choice_of
 from transformer.cli.model import add_model, add_quantize, load, load_for
@@ -98,7 +99,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
         console.say(note)
     if not (chosen := _scored(args, choice, examples)):
         raise ValueError("held_out: expected at least 1, got 0")
-    console.out.print(task.evaluate(model, tokenizer, chosen, search(args), console.counting).line)
+    console.out.print(task.evaluate(model, tokenizer, chosen, search(args), console.counting, world()).line)
 
 
 def _scored(args: argparse.Namespace, choice: DataChoice, examples: Examples[Any]) -> Sequence[Any]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from minigrad.distributed import world
 from transformer.cli import console
 from transformer.cli.config_file import CONFIG_FILE, add_config, config_document
 from transformer.cli.data import add_data, choice_of
@@ -34,11 +35,8 @@ def add_train(commands: Any) -> None:
 def _run_train(args: argparse.Namespace) -> None:
     task = TASKS[args.task]
     choice, settings = choice_of(args), settings_of(args, task.defaults)
-    with console.doing(f"reading {' '.join(choice.data)}"):
-        examples = task.read(choice)
     trained = train(
         task,
-        examples,
         choice,
         settings,
         args.out,
@@ -49,7 +47,8 @@ def _run_train(args: argparse.Namespace) -> None:
         companions={CONFIG_FILE: config_document(task, args, choice, settings)},
     )
     if held_out := trained.examples.held_out:
-        report = task.evaluate(trained.model, trained.tokenizer, held_out, {}, console.counting)
-        save_scores(args.out, report)
+        group = world()
+        report = task.evaluate(trained.model, trained.tokenizer, held_out, {}, console.counting, group)
+        group.on_first(lambda: save_scores(args.out, report))
         console.out.print(f"held out: {report.line}")
     console.out.print(f"model in {args.out}")

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.distributed import ALONE, Group
 from transformer.data.batches import Batch, TextBatches, WindowBatches
 from transformer.data.normalization import characters
 from transformer.data.records import Stored
+from transformer.data.share import Share
 from transformer.data.spool import spooled
 from transformer.data.text_files import Blocks, pieces
 from transformer.data.tokenizer import Tokenizer
@@ -223,9 +225,10 @@ class Generation(Task[str]):
         examples: Sequence[str],
         choices: dict[str, Any],
         progress: Progress = silent,
+        group: Group = ALONE,
     ) -> Report:
         data = self.held_out_batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
-        batches = list(data.epoch(0))
+        batches = list(data.epoch(0, Share(group.rank, group.size)))
         with progress("reading", len(batches)) as advance:
 
             def counted() -> Iterator[Batch]:
@@ -233,7 +236,7 @@ class Generation(Task[str]):
                     yield batch
                     advance(1)
 
-            loss = held_out_loss(model, counted())
+            loss = held_out_loss(model, counted(), group)
         characters = sum(map(len, examples)) / max(len(data.ids), 1)
         bits = loss / math.log(2) / characters
         line = f"loss {loss:.4f} nats a token, perplexity {math.exp(loss):.2f}, {bits:.3f} bits a character"

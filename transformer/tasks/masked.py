@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.distributed import ALONE, Group
 from transformer.data.batches import IGNORED, MaskedBatches
 from transformer.data.normalization import passage
 from transformer.data.parallel import split_places
 from transformer.data.records import Stored, chunks, select
+from transformer.data.share import Share
 from transformer.data.spool import spooled
 from transformer.data.tokenizer import MASK, PLACEHOLDER, SPECIAL, Tokenizer, with_masks
 from transformer.model.config import TransformerConfig
@@ -140,17 +142,23 @@ class Filling(Task[str]):
         examples: Sequence[str],
         choices: dict[str, Any],
         progress: Progress = silent,
+        group: Group = ALONE,
     ) -> Report:
         data = self.batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
-        loss, right, count = 0.0, 0, 0
-        batches = list(data.epoch(0))
+        sums = np.zeros(3)  # of losses, of right tokens, of all
+        batches = list(data.epoch(0, Share(group.rank, group.size)))
         with progress("filling", len(batches)) as advance, mg.no_grad(), model.evaluating():
             for batch in batches:
                 chosen = batch.labels != IGNORED
-                logits, labels = model(*batch.inputs).data[chosen], batch.labels[chosen]
-                loss += float(mg.nn.functional.cross_entropy(logits, labels, reduction="sum").item())
-                right, count = right + int((logits.argmax(-1) == labels).sum()), count + len(labels)
+                if chosen.any():
+                    logits, labels = model(*batch.inputs).data[chosen], batch.labels[chosen]
+                    loss = mg.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
+                    sums += (loss, (logits.argmax(-1) == labels).sum(), len(labels))
                 advance(1)
+        group.all_reduce(sums)
+        loss, right, count = sums.tolist()
         loss, accuracy = loss / count, 100 * right / count
-        line = f"{count:,} hidden tokens: loss {loss:.3f} nats, perplexity {np.exp(loss):.2f}, right {accuracy:.1f} %"
+        line = (
+            f"{count:,.0f} hidden tokens: loss {loss:.3f} nats, perplexity {np.exp(loss):.2f}, right {accuracy:.1f} %"
+        )
         return Report({"loss": loss, "accuracy": accuracy}, line)

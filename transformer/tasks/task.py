@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from minigrad.distributed import ALONE, Group
 from transformer.data.batches import Data, Ids
 from transformer.data.records import select
 from transformer.data.tokenizer import Tokenizer
@@ -168,6 +169,7 @@ class Task(ABC, Generic[Example]):
         examples: Sequence[Example],
         choices: dict[str, Any],
         progress: Progress = silent,
+        group: Group = ALONE,
     ) -> Report:
         """Evaluate a model on held-out examples.
 
@@ -177,6 +179,7 @@ class Task(ABC, Generic[Example]):
             examples: the held-out examples.
             choices: of :class:`~transformer.decode.GenerationConfig`, where it writes.
             progress: called with the number of finished examples or batches.
+            group: of processes that share the work out; all of them get the report.
         """
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -10,9 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.distributed import ALONE, Group
 from transformer.data.batches import EncodedPair, Ids, PairBatches
 from transformer.data.parallel import Pair, first_sentence, split_places
 from transformer.data.records import Pairs, Selection, Stored, chunks, select
+from transformer.data.share import Share
 from transformer.data.spool import spooled
 from transformer.data.tokenizer import Tokenizer
 from transformer.data.validation import Corpus
@@ -104,11 +107,15 @@ class TextToText(Task[Pair]):
         examples: Sequence[Pair],
         choices: dict[str, Any],
         progress: Progress = silent,
+        group: Group = ALONE,
     ) -> Report:
         sources, references = [pair[0] for pair in examples], [pair[1] for pair in examples]
-        with progress(self.writing, len(examples)) as advance:
-            texts = transduce(model, tokenizer, sources, cut=self.cut, advance=advance, **choices)
-        return self.report(sources, references, texts)
+        share = Share(group.rank, group.size)
+        own = [] if share.idle(len(sources)) else sources[share.rows(len(sources))]
+        with progress(self.writing, len(own)) as advance:
+            texts = transduce(model, tokenizer, own, cut=self.cut, advance=advance, **choices)
+        everyone = group.all_gather(json.dumps(texts).encode())
+        return self.report(sources, references, [text for part in everyone for text in json.loads(part)])
 
     @abstractmethod
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:

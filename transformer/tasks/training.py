@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import minigrad as mg
+from minigrad.distributed import Group, world
 from minigrad.io import read_file
+from transformer.data.batches import Data
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
 from transformer.plots.gradient_norms import save_gradient_picture
@@ -25,6 +29,7 @@ from transformer.tasks.task import SCORES, TASK, DataChoice, Examples, Task, dig
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import FILES, Checkpoint
 
+SPOOL = ".data"  # of the model directory, until the training has ended: texts and tokens of a corpus of files
 LOSSES, GRADIENTS = "loss.png", "gradients.png"
 BYTES_PER_WEIGHT = 8  # of the weight and its gradient; an optimizer's moments come on top
 DRAWN = 10_000  # maximum steps of a picture, which has fewer pixels
@@ -51,7 +56,6 @@ class Trained:
 
 def train(
     task: Task[Any],
-    examples: Examples[Any],
     choice: DataChoice,
     settings: Settings,
     directory: str | os.PathLike[str],
@@ -61,13 +65,17 @@ def train(
     tensorboard: str | os.PathLike[str] | None = None,
     reporter: Reporter = SILENT,
     companions: Mapping[str, bytes] | None = None,
+    group: Group | None = None,
 ) -> Trained:
     """Train the tokenizer and the model, and save both, also when interrupted.
 
+    Called by all processes that ``mpiexec`` has started, with a directory that all of them see: rank 0 reads and
+    tokenizes the corpus, into files of the directory that all ranks read their batches from, and writes the results.
+
     Args:
         task: the task.
-        examples: training and held-out examples; the first held-out one is shown during training.
-        choice: the source of the examples, recorded in the model directory.
+        choice: the source of the examples, recorded in the model directory; the first held-out one is shown during
+            training.
         settings: of the model and the training.
         directory: the model directory to write; its parent must exist or be creatable.
         resume: continue from the checkpoint in the directory, or restart if it was killed before its first step.
@@ -75,6 +83,7 @@ def train(
         tensorboard: a directory for TensorBoard's event files.
         reporter: callbacks of the training, such as the console's.
         companions: further files of the model directory, by name.
+        group: of the processes; None: all that were started together.
 
     Raises:
         ValueError: a setting does not fit the examples, there is no training to resume, or a model in the way.
@@ -83,17 +92,21 @@ def train(
     directory = Path(directory)
     if settings.batch_tokens < 1:
         raise ValueError(f"batch_tokens: expected at least 1, got {settings.batch_tokens}")
-    with ExitStack() as stack:
+    group = world() if group is None else group
+
+    def take(stack: ExitStack) -> None:
         _take(directory, stack)
         if not (resume or overwrite) and (name := _in_the_way(directory)):
             what = "a model" if name == CONFIG else f"{name} of a training"
             raise ValueError(f"out: {directory} holds {what} already; choose another place, --resume, or --overwrite")
-        return _train(task, examples, choice, settings, directory, resume, tensorboard, reporter, companions or {})
+
+    with ExitStack() as stack:
+        group.on_first(partial(take, stack))
+        return _train(task, choice, settings, directory, resume, tensorboard, reporter, companions or {}, group)
 
 
 def _train(
     task: Task[Any],
-    examples: Examples[Any],
     choice: DataChoice,
     settings: Settings,
     directory: Path,
@@ -101,29 +114,35 @@ def _train(
     tensorboard: str | os.PathLike[str] | None,
     reporter: Reporter,
     companions: Mapping[str, bytes],
+    group: Group,
 ) -> Trained:
-    for note in examples.notes:
-        reporter.say(note)
     training = settings.training
     resumed = resume and Checkpoint.exists(directory)
     if resume and not resumed:
-        _check_not_begun(directory)
+        group.on_first(partial(_check_not_begun, directory))
+    with reporter.doing(f"reading {' '.join(choice.data)}"):
+        corpus = group.first(partial(task.read, choice, directory / SPOOL))
+    for note in corpus.notes:
+        reporter.say(note)
     with reporter.doing("training the tokenizer"):
         tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
-        tokenizer = tokenizer or task.learn_tokens(examples, settings.vocab_size)
+        tokenizer = tokenizer or _learn_tokens(task, corpus, settings.vocab_size, group)
     config = TransformerConfig.from_fields(
         {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
     )
     _check_memory(config)
-    noted = len(examples.notes)
-    examples = task.readable(examples, tokenizer, config, skip_bad=choice.skip_bad)
-    for note in examples.notes[noted:]:
+
+    def tokenized() -> tuple[Examples[Any], Data, Data | None]:
+        examples = task.readable(corpus, tokenizer, config, skip_bad=choice.skip_bad)
+        rest = (tokenizer, config, settings.batch_tokens, training.seed)
+        evaluated = examples.held_out and training.evaluate_every is not None
+        held_out = task.held_out_batches(examples.held_out, *rest) if evaluated else None
+        return examples, task.batches(examples.train, *rest), held_out
+
+    examples, data, held_out = group.first(tokenized)
+    for note in examples.notes[len(corpus.notes) :]:
         reporter.say(note)
     noted_choice = replace(choice, held_out_digests=tuple(map(digest, examples.held_out)))
-    data = task.batches(examples.train, tokenizer, config, settings.batch_tokens, training.seed)
-    held_out = None
-    if examples.held_out and training.evaluate_every is not None:
-        held_out = task.held_out_batches(examples.held_out, tokenizer, config, settings.batch_tokens, training.seed)
     mg.manual_seed(training.seed)
     model = task.model(config)
     if task.generation is not None:
@@ -144,6 +163,7 @@ def _train(
         companions=files,
         settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
         held=True,
+        group=group,
     )
     if resumed:
         trainer.resume()
@@ -152,10 +172,11 @@ def _train(
         f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, "
         f"{model.num_parameters():,} parameters, {training.steps:,} steps"
     )
-    example = (lambda: task.show(model, tokenizer, examples.held_out[0])) if examples.held_out else None
+    shown = examples.held_out[:1] if group.rank == 0 else ()
+    example = (lambda: task.show(model, tokenizer, shown[0])) if shown else None
     drawn = True
     try:
-        with _board(tensorboard, trainer) as board:
+        with _board(None if group.rank else tensorboard, trainer) as board:
 
             def record(step: Step) -> None:
                 if step.number == 1:  # from now on the directory is this training's
@@ -168,10 +189,12 @@ def _train(
         drawn = False  # with a full disk pictures fail, too; the first error is reported
         raise
     finally:
-        if trainer.steps_made:  # save the model whatever ended the training
+        if trainer.steps_made and group.rank == 0:  # save the model whatever ended the training
             write_snapshot(directory, files())
             if drawn:
                 _draw(directory)
+            if trainer.finished:
+                shutil.rmtree(directory / SPOOL, ignore_errors=True)
         if not trainer.finished:
             reporter.say(
                 f"stopped after step {trainer.steps_made}; the model so far is in {directory}; the same command with "
@@ -180,6 +203,13 @@ def _train(
                 else "stopped before the first step; nothing was learned"
             )
     return Trained(model, tokenizer, examples)
+
+
+def _learn_tokens(task: Task[Any], corpus: Examples[Any], vocab_size: int, group: Group) -> Tokenizer:
+    """Tokenizer that rank 0 has trained."""
+    trained = group.on_first(partial(task.learn_tokens, corpus, vocab_size))
+    content, *_ = group.all_gather(b"" if trained is None else trained.to_json().encode())
+    return trained or Tokenizer(content.decode())
 
 
 def _check_memory(config: TransformerConfig) -> None:

@@ -21,6 +21,7 @@ from transformer.data.share import Share
 from transformer.data.text_files import pieces
 from transformer.data.tokenizer import Tokenizer
 from transformer.tasks import TASKS, DataChoice, Examples, Settings, Task, train
+from transformer.tasks.training import SPOOL
 from transformer.train import LOG
 
 WORDS = ["the", "a", "cat", "é", "漢", "sees", "hears", "12", "small,", "old.", "house", "tree", "under\u2003of"]
@@ -151,16 +152,21 @@ def test_a_corpus_by_name_needs_no_spool(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("translate", "pairs"), ("fill", "lines"), ("generate", "lines")])
-def test_a_training_on_a_spooled_corpus_takes_the_same_steps(tmp_path: Path, name: str, kind: str) -> None:
+def test_a_training_on_a_spooled_corpus_takes_the_same_steps(
+    tmp_path: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task, choice = TASKS[name], _choice(_write(tmp_path, kind))
     encoder, decoder = STACKS.get(name, (1, 1))
     architecture = {**ARCHITECTURE, "encoder_layers": encoder, "decoder_layers": decoder}
     training = replace(task.defaults.training, steps=3, evaluate_every=3)
     settings = Settings(architecture=architecture, vocab_size=280, batch_tokens=96, training=training)
-    losses = []
-    for spool in (None, tmp_path / "spool"):
-        directory = tmp_path / f"model-{spool is None}"
-        train(task, task.read(choice, spool), choice, settings, directory)
+    read, losses = task.read, []
+    for spooled in (True, False):
+        directory = tmp_path / f"model-{spooled}"
+        if not spooled:
+            monkeypatch.setattr(task, "read", lambda choice, spool: read(choice))
+        train(task, choice, settings, directory)
+        assert not (directory / SPOOL).exists()  # it has served
         steps = [json.loads(line) for line in (directory / LOG).read_bytes().splitlines()[1:]]
         losses.append([(step["loss"], step["tokens"], step.get("held_out_loss")) for step in steps])
     assert losses[0] == losses[1] and len(losses[0]) == 3

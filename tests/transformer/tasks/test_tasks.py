@@ -238,5 +238,5 @@ def test_a_long_training_keeps_no_step(tmp_path: Path, monkeypatch: pytest.Monke
     choice = DataChoice(data=(str(path),), held_out=0)
     how = replace(task.defaults.training, steps=8, evaluate_every=None)
     settings = Settings(architecture={**sizes, "max_length": 16}, vocab_size=0, batch_tokens=64, training=how)
-    train(task, task.read(choice), choice, settings, tmp_path / "m")
+    train(task, choice, settings, tmp_path / "m")
     assert len(alive) == 8 and alive[-1] == alive[3]

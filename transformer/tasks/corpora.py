@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from transformer.data import cldr, debian
 from transformer.data.docstrings import docstrings
-from transformer.data.parallel import Pair, read_pairs, spool_pairs
+from transformer.data.parallel import Pair, Places, read_pairs, split_places, spool_pairs
 from transformer.data.python_reference import language_reference
-from transformer.data.records import Pairs, Texts
+from transformer.data.records import Pairs, Stored, Texts, select
+from transformer.data.spool import spooled
 from transformer.data.text_files import Blocks, read_passages, read_texts, spool_passages, spool_texts
 from transformer.data.validation import Corpus
+
+T = TypeVar("T")
 
 PHRASES = 40_000  # that are generated unless another number is asked for
 # Those of each task; the languages are examples.
@@ -80,6 +86,21 @@ def language_text(data: Sequence[str], *, skip_bad: bool, spool: Path | None = N
     if spool is None:
         return read_texts(paths, skip_bad=skip_bad)
     return spool_texts(spool, paths, skip_bad=skip_bad)
+
+
+def split(
+    examples: Sequence[T], source: Callable[[T], str], *, held_out: int, seed: int, group: Callable[[str], str] = str
+) -> tuple[Sequence[T], list[T]]:
+    """Training and held-out examples, as by ``split_pairs``; the places of spooled ones are spooled, too."""
+
+    def parts() -> tuple[Places, Places]:
+        return split_places(map(source, examples), held_out, seed, group=group)
+
+    if isinstance(examples, Stored):
+        train, held = spooled(examples.records.path, "split", (held_out, seed, group.__qualname__), np.int64, parts)
+    else:
+        train, held = parts()
+    return select(examples, train), [examples[place] for place in held.tolist()]
 
 
 def _file_pairs(

@@ -13,14 +13,13 @@ import minigrad as mg
 from minigrad.distributed import ALONE, Group
 from transformer.data.batches import IGNORED, MaskedBatches
 from transformer.data.normalization import passage
-from transformer.data.parallel import split_places
-from transformer.data.records import Stored, chunks, select
+from transformer.data.records import Stored, chunks
 from transformer.data.share import Share
 from transformer.data.spool import spooled
 from transformer.data.tokenizer import MASK, PLACEHOLDER, SPECIAL, Tokenizer, with_masks
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import MaskedLM
-from transformer.tasks.corpora import language_passages
+from transformer.tasks.corpora import language_passages, split
 from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig
@@ -98,9 +97,8 @@ class Filling(Task[str]):
 
     def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[str]:
         passages = language_passages(choice.data, skip_bad=choice.skip_bad, spool=spool)
-        train, held_out = split_places(passages, choice.held_out, choice.split_seed)
-        notes = (f"left out: {passages.faults}",) if passages.faults else ()
-        return Examples(select(passages, train), [passages[place] for place in held_out.tolist()], notes)
+        parts = split(passages, str, held_out=choice.held_out, seed=choice.split_seed)
+        return Examples(*parts, (f"left out: {passages.faults}",) if passages.faults else ())
 
     def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
         return Tokenizer.train(examples.train, vocab_size, special=(*SPECIAL, MASK))

@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad.distributed import ALONE, Group
 from transformer.data.batches import EncodedPair, Ids, PairBatches
-from transformer.data.parallel import Pair, first_sentence, split_places
+from transformer.data.parallel import Pair, first_sentence
 from transformer.data.records import Pairs, Selection, Stored, chunks, select
 from transformer.data.share import Share
 from transformer.data.spool import spooled
@@ -23,7 +23,7 @@ from transformer.decode import GenerationConfig
 from transformer.evaluate import rouge, score, transduce
 from transformer.model.config import TransformerConfig
 from transformer.pretrained import Transformer
-from transformer.tasks.corpora import phrases, summary_pairs, translation_pairs
+from transformer.tasks.corpora import phrases, split, summary_pairs, translation_pairs
 from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig
@@ -46,10 +46,9 @@ class TextToText(Task[Pair]):
 
     def read(self, choice: DataChoice, spool: Path | None = None) -> Examples[Pair]:
         pairs = self.pairs(choice, spool)
-        sources = (source for source, _ in pairs)
-        train, held_out = split_places(sources, choice.held_out, choice.split_seed, group=self.group)
-        notes = (f"left out: {pairs.faults}",) if pairs.faults else ()
-        return Examples(select(pairs, train), [pairs[place] for place in held_out.tolist()], notes)
+        held_out, seed = choice.held_out, choice.split_seed
+        parts = split(pairs, lambda pair: pair[0], held_out=held_out, seed=seed, group=self.group)
+        return Examples(*parts, (f"left out: {pairs.faults}",) if pairs.faults else ())
 
     def group(self, source: str) -> str:
         """Group of a source: one group is never on both sides of the split."""

@@ -20,7 +20,7 @@ from transformer.data.records import Stored, chunks
 from transformer.data.share import Share
 from transformer.data.text_files import pieces
 from transformer.data.tokenizer import Tokenizer
-from transformer.tasks import TASKS, DataChoice, Examples, Settings, Task, train
+from transformer.tasks import TASKS, DataChoice, Examples, Settings, Task, corpora, train
 from transformer.tasks.training import SPOOL
 from transformer.train import LOG
 
@@ -120,6 +120,7 @@ def test_what_is_spooled_is_neither_read_nor_tokenized_again(
     with monkeypatch.context() as patch:
         for module in (lines, parallel, text_files):
             patch.setattr(module, "read_lines", lambda path: pytest.fail(f"{path} is read again"))
+        patch.setattr(corpora, "split_places", lambda *args, **options: pytest.fail("split again"))
         patch.setattr(Tokenizer, "encode", lambda *args, **options: pytest.fail("tokenized again"))
         again = task.read(choice, spool)
         data = _batches(task, replace(again, held_out=[]), tokenizer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
+from minigrad import kernels
 from minigrad.distributed.group import Group
-from minigrad.kernels.compiling.parallel import get_num_threads, set_num_threads
 
 
 def share_cores(group: Group) -> None:
@@ -19,12 +19,12 @@ def share_cores(group: Group) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ranks = group.neighbours()
     if "NUMBA_NUM_THREADS" not in os.environ:
-        set_num_threads(min(max(cores // ranks, 1), get_num_threads()))
-    used = ranks * get_num_threads()
+        kernels.set_num_threads(min(max(cores // ranks, 1), kernels.get_num_threads()))
+    used = ranks * kernels.get_num_threads()
     if group.rank == 0 and used != cores:
         state = f"{used - cores} more than there are" if used > cores else f"{cores - used} of them idle"
         warnings.warn(
-            f"{ranks} rank{'s' * (ranks > 1)} × {get_num_threads()} threads on {cores} cores, {state}; "
+            f"{ranks} rank{'s' * (ranks > 1)} × {kernels.get_num_threads()} threads on {cores} cores, {state}; "
             f"mpiexec -n and NUMBA_NUM_THREADS set both",
             stacklevel=2,
         )

@@ -47,7 +47,7 @@ _NAMES = {
     "elementwise.where": ("where",),
     "elementwise.sum_parts": ("sum_parts",),
     "elementwise.bfloat16": ("to_bfloat16", "from_bfloat16"),
-    "elementwise.dropout": ("dropout", "seed_from_row"),
+    "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),
     "convolutions.im2col": ("convolution", "convolution_transpose", "convolution_weight"),
@@ -61,9 +61,10 @@ _NAMES = {
     "optimizers.adam": ("adam_step",),
     "optimizers.clipping": ("squared_norm", "squared_norms", "scale_arrays"),
 }
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+_SETTINGS = {"compiling.parallel": ("get_num_threads", "set_num_threads"), "elementwise.dropout": ("seed_from_row",)}
+_HOME = {name: module for table in (_NAMES, _SETTINGS) for module, names in table.items() for name in names}
 
-__all__ = list(_HOME)
+__all__ = [name for names in _NAMES.values() for name in names]
 
 
 def __getattr__(name: str) -> Any:

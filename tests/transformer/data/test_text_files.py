@@ -61,7 +61,7 @@ def test_empty_lines_separate_passages(tmp_path: Path) -> None:
 def test_a_pipe_is_read_as_a_file_is(tmp_path: Path, content: bytes, passages: list[str]) -> None:
     os.mkfifo(tmp_path / "pipe")
     for read in (lambda paths: read_passages(paths), lambda paths: list(spool_passages(tmp_path / "spool", paths))):
-        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[content])
+        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[content], daemon=True)
         writer.start()
         assert read([tmp_path / "pipe"]) == passages
         writer.join()

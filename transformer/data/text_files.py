@@ -203,5 +203,6 @@ def _passages(path: Path) -> Entries:
             yield from ended()
         if not words:
             start = number
-        words += line.split()
+        if len(words) <= MAX_CHARACTERS:  # else it is too long already
+            words += line.split()
     yield from ended()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from transformer.data.text_files import read_passages, read_texts
+from transformer.data.text_files import read_passages, read_texts, spool_passages
 
 
 def written(folder: Path, content: bytes, name: str = "book.txt") -> Path:
@@ -53,6 +55,21 @@ def test_files_without_text_are_refused(tmp_path: Path, read: object) -> None:
 def test_empty_lines_separate_passages(tmp_path: Path) -> None:
     path = written(tmp_path, b"\n\nTo  be,\nor not\n \nThat is\n\tthe question")
     assert read_passages([path]) == ["To be, or not", "That is the question"]
+
+
+@pytest.mark.parametrize(("content", "passages"), [(b"a b\nc\n\nd\n", ["a b c", "d"]), (b"a b\nc\n", ["a b", "c"])])
+def test_a_pipe_is_read_as_a_file_is(tmp_path: Path, content: bytes, passages: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (lambda paths: read_passages(paths), lambda paths: list(spool_passages(tmp_path / "spool", paths))):
+        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[content], daemon=True)
+        writer.start()
+        assert read([tmp_path / "pipe"]) == passages
+        writer.join()
+
+
+def test_a_passage_of_endless_lines_is_too_long(tmp_path: Path) -> None:
+    path = written(tmp_path, b"\nshort\n\n" + b"a\n" * 20_001)
+    assert read_passages([path], skip_bad=True) == ["short"]
 
 
 def test_without_empty_lines_each_line_is_a_passage(tmp_path: Path) -> None:

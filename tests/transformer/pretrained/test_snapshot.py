@@ -380,6 +380,19 @@ def test_retained_files_are_not_written_again(tmp_path: Path) -> None:
     assert _read(tmp_path, (*NAMES, *RETAINED)) == {**NEW, **FORMER}
 
 
+def test_a_retained_file_that_grows_keeps_both_names(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(content := b"")
+    for line in (b"one\n", b"two\n", b"three\n"):
+        before, content = content, content + line
+        with open(tmp_path / "log", "ab") as log:
+            log.write(line)
+        write_snapshot(tmp_path, (), appended={"log": Member.of(content)}, retained={"former": "log"})
+        assert _files(tmp_path) == {"log", COMMIT, *(["former"] if before else [])}
+    members = read_snapshot(tmp_path, ()).members
+    assert members == {"log": Member.of(content), "former": Member.of(before)}
+    assert os.path.samefile(tmp_path / "log", tmp_path / "former")
+
+
 @pytest.mark.parametrize("lost", ["file", "commit", "link"])
 def test_files_are_retained_together_or_not_at_all(lost: str, tmp_path: Path) -> None:
     _write(tmp_path, LAST)

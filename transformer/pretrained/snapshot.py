@@ -2,9 +2,9 @@
 
 ``.commit.json`` names the files of the present snapshot, each with its size and SHA-256. A writer holds the
 directory's lock, writes new files into ``.pending-ID/``, and decides by renaming a new commit into place; only then do
-the files get their names. A reader takes no lock and moves nothing: it reads a file, pending or in
-place, and starts again if the commit has changed meanwhile. What a killed writer left is finished, if it was
-committed, or cleared away by the next one.
+the files get their names. It may retain files of the snapshot before under second names, by hard links. A reader takes
+no lock and moves nothing: it reads a file, pending or in place, and starts again if the commit has changed meanwhile.
+What a killed writer left is finished, if it was committed, or cleared away by the next one.
 
 Directories without a commit, of others or of earlier versions, are read as they are.
 """
@@ -284,12 +284,18 @@ def _retain(directory: Path, pending: Path, before: Commit, names: Mapping[str, 
         _check_inside(directory, new)
         (pending / new).parent.mkdir(exist_ok=True)
         try:
-            _link(directory / old, pending / new)
+            if not _are_same(directory / old, directory / new):  # a file that grows has both names already
+                _link(directory / old, pending / new)
         except FileNotFoundError:  # another program removed it
             for made in names:
                 (pending / made).unlink(missing_ok=True)
             return {}
     return {new: before.files[old] for new, old in names.items()}
+
+
+def _are_same(path: Path, other: Path) -> bool:
+    """True for two names of one file."""
+    return os.path.lexists(other) and os.path.samestat(path.lstat(), other.lstat())
 
 
 def _link(source: Path, target: Path) -> None:

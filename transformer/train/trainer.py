@@ -60,8 +60,8 @@ class Trainer:
         data: the training data, epoch after epoch.
         config: the training configuration.
         held_out: batches to evaluate with every ``config.evaluate_every`` steps: its epoch 0.
-        directory: for ``log.jsonl`` and ``checkpoint/``, created if missing. None writes nothing. No second
-            training may write there meanwhile.
+        directory: for ``log.jsonl`` and ``checkpoint/`` with the newest two checkpoints, created if missing. None
+            writes nothing. No second training may write there meanwhile.
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.
         settings: other choices that the training follows from, to be the same when it is resumed.

@@ -56,6 +56,16 @@ def test_an_unfinished_training_says_how_far_it_is(translator: Path, folder: Pat
     assert "0 of 4" in run("info", tmp_path / "m").out
 
 
+def test_a_thinned_log_counts_all_steps(translator: Path, tmp_path: Path) -> None:
+    shutil.copytree(translator, tmp_path / "m")
+    log = tmp_path / "m" / "log.jsonl"
+    header, one, _, _, four = log.read_text().splitlines(keepends=True)
+    log.write_text(header + one + four)
+    tokens = [json.loads(line)["tokens"] for line in (one, four)]
+    found = model_info(tmp_path / "m")["training"]
+    assert found["steps"] == "4 of 4" and found["tokens"] == tokens[0] + 3 * tokens[1]
+
+
 def test_scores_of_an_earlier_model_are_forgotten(translator: Path, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(translator, tmp_path / "m")
     run("train", "translate", "--data", folder / "pairs.tsv.gz", "--out", tmp_path / "m", "--overwrite", *TINY[:-2],

@@ -101,6 +101,25 @@ def test_a_model_whose_checkpoint_is_lost_is_not_written_over_by_a_resumption(
     assert weights_of(out) == weights_of(translator)
 
 
+@pytest.mark.filterwarnings("default:.*the previous checkpoint, of step 3")
+def test_a_damaged_checkpoint_is_one_line_and_the_one_before_is_resumed_to_the_same_end(
+    folder: Path, other_translator: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    shutil.copytree(other_translator, out)
+    path = out / "checkpoint" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    data = ["--data", folder / "pairs.tsv.gz", *TINY, "--vocab-size", 260, "--checkpoint-every", 1]
+    said = run("train", "translate", "--out", out, *data, "--resume")
+    (line,) = [line for line in said.err.splitlines() if str(path) in line]
+    assert line.startswith("transformer train: ") and line.endswith("checkpoint, of step 3, is used instead")
+    assert weights_of(out) == weights_of(other_translator)
+    for name in ("weights.safetensors", "previous-state.json"):
+        (out / "checkpoint" / name).write_bytes(b"")
+    said = run("train", "translate", "--out", out, *data, "--resume", status=2)
+    assert f"{path}: not a whole checkpoint" in said.err.splitlines()[-1]
+
+
 class Kill(BaseException):
     """The process ends here."""
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from transformer.pretrained import snapshot
-from transformer.pretrained.snapshot import COMMIT, Member, exclusive, read_snapshot, write_snapshot
+from transformer.pretrained.snapshot import COMMIT, Member, exclusive, read_snapshot, settle, write_snapshot
 
 NAMES = ("config", "weights", "checkpoint/state")
 OLD, NEW, LAST = ({name: f"{age} {name}".encode() for name in NAMES} for age in ("old", "new", "last"))
@@ -42,7 +42,10 @@ class Kill(BaseException):
     """Simulated kill of the process."""
 
 
-CHANGES = ((os, "replace"), (os, "fsync"), (os, "unlink"), (os, "rmdir"), (os, "mkdir"), (builtins, "open"))
+CHANGES = (
+    *((os, name) for name in ("replace", "fsync", "link", "unlink", "rmdir", "mkdir")),
+    (builtins, "open"),
+)
 
 
 def _kill_at(moment: int, patch: pytest.MonkeyPatch) -> None:
@@ -330,6 +333,78 @@ def test_a_directory_that_cannot_be_written_to_is_read(tmp_path: Path, monkeypat
     _write(tmp_path, OLD)
     _kill_at(0, monkeypatch)
     assert _read(tmp_path) == OLD
+
+
+# Files of the snapshot before, under further names.
+
+RETAINED = {"former": "config", "checkpoint/former": "checkpoint/state"}
+FORMER = {"former": OLD["config"], "checkpoint/former": OLD["checkpoint/state"]}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["", "without hard links"])
+def test_a_writer_killed_at_any_moment_retains_all_files_of_the_snapshot_before_or_none(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def run(moment: int) -> bool:
+        directory = tmp_path / str(moment)
+        _write(directory, LAST)
+        write_snapshot(directory, OLD.items(), retained=RETAINED)
+        with monkeypatch.context() as patched:
+            if not links:
+                patched.setattr(os, "link", refuse)
+            _kill_at(moment, patched)
+            try:
+                write_snapshot(directory, NEW.items(), retained=RETAINED)
+                killed = False
+            except Kill:
+                killed = True
+        found = _read(directory, (*NAMES, *RETAINED))
+        last = {new: LAST[old] for new, old in RETAINED.items()}
+        assert found in ({**OLD, **last}, {**NEW, **FORMER})
+        settle(directory)
+        assert _read(directory, (*NAMES, *RETAINED)) == found
+        assert _files(directory) == {*NAMES, *RETAINED, COMMIT}
+        return killed
+
+    assert _moments(run) > 15
+
+
+def test_retained_files_are_not_written_again(tmp_path: Path) -> None:
+    _write(tmp_path, OLD)
+    number = (tmp_path / "config").stat().st_ino
+    write_snapshot(tmp_path, NEW.items(), retained=RETAINED)
+    assert (tmp_path / "former").stat().st_ino == number
+    assert _read(tmp_path, (*NAMES, *RETAINED)) == {**NEW, **FORMER}
+
+
+def test_a_retained_file_that_grows_keeps_both_names(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(content := b"")
+    for line in (b"one\n", b"two\n", b"three\n"):
+        before, content = content, content + line
+        with open(tmp_path / "log", "ab") as log:
+            log.write(line)
+        write_snapshot(tmp_path, (), appended={"log": Member.of(content)}, retained={"former": "log"})
+        assert _files(tmp_path) == {"log", COMMIT, *(["former"] if before else [])}
+    members = read_snapshot(tmp_path, ()).members
+    assert members == {"log": Member.of(content), "former": Member.of(before)}
+    assert os.path.samefile(tmp_path / "log", tmp_path / "former")
+
+
+@pytest.mark.parametrize("lost", ["file", "commit", "link"])
+def test_files_are_retained_together_or_not_at_all(lost: str, tmp_path: Path) -> None:
+    _write(tmp_path, LAST)
+    write_snapshot(tmp_path, OLD.items(), retained=RETAINED)
+    path = tmp_path / (COMMIT if lost == "commit" else "checkpoint/state")
+    path.unlink()
+    if lost == "link":
+        path.symlink_to(tmp_path / "weights")
+    write_snapshot(tmp_path, NEW.items(), retained=RETAINED)
+    found = _read(tmp_path, (*NAMES, *RETAINED))
+    assert found == {**NEW, "former": LAST["config"], "checkpoint/former": LAST["checkpoint/state"]}
+    assert _files(tmp_path) == {*NAMES, *RETAINED, COMMIT}
 
 
 # Directories of earlier versions: pending files with their names behind a prefix, and a list of names that decides.

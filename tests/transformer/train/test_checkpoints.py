@@ -94,7 +94,7 @@ def test_one_checkpoint_at_a_time_is_copied_and_written(tmp_path: Path, monkeypa
     assert events == ["copied", "written"] * STEPS
 
 
-@pytest.mark.parametrize("stop", [5, None])
+@pytest.mark.parametrize("stop", [4, 5, None])
 def test_an_error_of_the_background_is_raised_by_the_next_checkpoint_and_the_last_state_is_saved(
     stop: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,16 +133,20 @@ def test_a_save_is_on_disk_when_it_returns(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("fails", [False, True])
 def test_ctrl_c_loses_no_checkpoint_that_is_being_written(
-    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fails: bool, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = new_trainer(tmp_path / "whole"), new_trainer(tmp_path / "parts")
     list(whole)
+    failing = iter([fails])
 
     def write(*arguments: Any, **options: Any) -> None:
         if parts.finished:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGINT)
+            if next(failing, False):
+                raise OSError(errno.EIO, "Input/output error")
         write_snapshot(*arguments, **options)
 
     _writing(monkeypatch, write)

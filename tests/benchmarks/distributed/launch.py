@@ -17,6 +17,7 @@ from typing import Any
 from tests.benchmarks.distributed.workload import Workload
 from tests.benchmarks.peers import ROOT, WorkerError, thread_settings
 from transformer.train import hidden_share
+from transformer.train.trace import BACKWARD, MICROSECONDS, SUM
 
 STORE = "TORCH_STORE"
 
@@ -57,6 +58,8 @@ class Run:
     hidden: float | None = None  # share of the communication, from the timeline
     exposed: float | None = None  # seconds of a step that the process which came last waits for sums, the median
     alone: float | None = None  # seconds of the same sums without a backward pass, the median
+    backward: float | None = None  # share of the backward pass in a step, the median
+    overlap: float | None = None  # share of the backward pass that is left when the first sum starts, the median
 
     @property
     def hidden_by_waits(self) -> float | None:
@@ -122,9 +125,9 @@ def launch(framework: str, setup: Setup, workload: Workload) -> Run:
     """
     with tempfile.TemporaryDirectory() as folder:
         arguments = [framework, json.dumps(asdict(workload)), folder]
+        command = [mpiexec(), "-n", str(setup.processes), sys.executable, "-m", "tests.benchmarks.distributed.rank"]
         done = subprocess.run(
-            [mpiexec(), "-n", str(setup.processes), sys.executable, "-m", "tests.benchmarks.distributed.rank"]
-            + arguments,
+            [*command, *arguments],
             cwd=ROOT,
             env={**os.environ, **thread_settings(setup.threads), STORE: str(Path(folder, "store"))},
             stdin=subprocess.DEVNULL,
@@ -152,6 +155,15 @@ def summary(ranks: list[dict[str, Any]]) -> Run:
         run.bytes_sent = max(one["bytes_sent"] for one in ranks)
         if len(ranks) > 1:
             run.hidden = hidden_share(ranks[0]["events"])
+            run.backward, run.overlap = _shares(ranks[0]["events"], run.seconds)
             run.exposed = median(min(waits) for waits in zip(*(one["waits"] for one in ranks), strict=True))
             run.alone = median(max(times) for times in zip(*(one["alone"] for one in ranks), strict=True))
     return run
+
+
+def _shares(events: list[dict[str, Any]], seconds: float) -> tuple[float, float]:
+    """Share of the backward pass in a step, and of what is left of it when its first sum starts."""
+    passes = [event for event in events if event["name"] == BACKWARD]
+    firsts = [event for event in events if event["name"] == SUM and event["args"]["bucket"] == 1]
+    left = [1 - (first["ts"] - one["ts"]) / one["dur"] for one, first in zip(passes, firsts, strict=True)]
+    return median(event["dur"] for event in passes) / MICROSECONDS / seconds, median(left)

@@ -4,7 +4,7 @@
 :mod:`~minigrad.distributed.sharded_optimizer`; :mod:`~minigrad.distributed.threads`.
 """
 
-from minigrad.distributed.gradients import GradientSums
+from minigrad.distributed.gradients import GradientSums, PassTimes, SumTimes
 from minigrad.distributed.group import ALONE, Group, all_reduce, barrier, broadcast, rank, size, world
 from minigrad.distributed.sharded_optimizer import ShardedOptimizer
 from minigrad.distributed.threads import share_cores
@@ -13,7 +13,9 @@ __all__ = [
     "ALONE",
     "GradientSums",
     "Group",
+    "PassTimes",
     "ShardedOptimizer",
+    "SumTimes",
     "all_reduce",
     "barrier",
     "broadcast",

@@ -6,9 +6,10 @@ Source: Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parall
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -17,6 +18,23 @@ from minigrad.engine.tensor import Array, Tensor
 from minigrad.ops.gradients import HookHandle
 
 BUCKET_BYTES = 4 << 20  # large against a message's latency, small against what a backward pass has still to compute
+
+
+class SumTimes(NamedTuple):
+    """Times of one bucket's sum, by :func:`time.perf_counter`; its end is when this rank has noticed it."""
+
+    start: float
+    end: float
+    bytes: int  # of the bucket
+
+
+class PassTimes(NamedTuple):
+    """Times of a backward pass and of the sums that it has started, by :func:`time.perf_counter`."""
+
+    start: float
+    waiting: float  # the pass has ended, and waiting for the rest of the sums begins
+    end: float
+    sums: list[SumTimes]
 
 
 class GradientSums:
@@ -30,6 +48,9 @@ class GradientSums:
         parameters: the same, in the same order, on all ranks.
         group: of the ranks.
         bucket_bytes: of a bucket, at least, but for the last one.
+
+    Attributes:
+        times: of the last block, or None.
 
     Example:
         >>> import minigrad as mg
@@ -48,6 +69,8 @@ class GradientSums:
         self._bucket_of = {id(tensor): bucket for bucket in self._buckets for tensor in bucket.parameters}
         self._hooks: list[HookHandle] = []
         self._started: list[Sum] = []
+        self._entered = 0.0
+        self.times: PassTimes | None = None
 
     def __enter__(self) -> Self:
         if self.group.size > 1:
@@ -55,6 +78,7 @@ class GradientSums:
                 bucket.complete = []
             hook = self._complete
             self._hooks = [tensor.register_post_accumulate_grad_hook(hook) for tensor in self._parameters]
+        self._entered = time.perf_counter()
         return self
 
     def __exit__(
@@ -63,8 +87,10 @@ class GradientSums:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        waiting, sums = time.perf_counter(), []
         if kind is None and self.group.size > 1:
-            self._finish()
+            sums = self._finish()
+        self.times = PassTimes(self._entered, waiting, time.perf_counter(), sums)
 
     def _complete(self, tensor: Tensor) -> None:
         """Note that a gradient is complete; start the sums of full buckets, and help on those under way."""
@@ -84,17 +110,19 @@ class GradientSums:
                 return
             self._started.append(self.group.start_sum(bucket.fill()))
 
-    def _finish(self) -> None:
+    def _finish(self) -> list[SumTimes]:
         """Wait for all sums, and give the parameters those that only other ranks have a part in."""
         self._start(rest=True)
         for pending in self._started:
             pending.wait()
+        times = [SumTimes(done.start, done.end, done.bytes) for done in self._started]
         self._started = []
         used = np.array([tensor.grad is not None for tensor in self._parameters], np.uint8)
         self.group.all_reduce(used, "max")
         for tensor, by_any in zip(self._parameters, used.tolist(), strict=True):
             if by_any and tensor.grad is None:
                 tensor.grad = Tensor(self._bucket_of[id(tensor)].gradient(tensor))
+        return times
 
 
 class _Bucket:

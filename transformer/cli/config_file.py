@@ -18,7 +18,7 @@ from transformer.cli.suggestions import hint
 from transformer.tasks import DataChoice, Settings, Task
 
 CONFIG_FILE = "training.toml"  # in a model directory
-OF_ONE_RUN = ("--help", "--config", "--resume", "--overwrite")
+OF_ONE_RUN = ("--help", "--config", "--resume", "--overwrite", "--trace")
 
 Options = Mapping[str, argparse.Action]
 

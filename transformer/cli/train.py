@@ -28,6 +28,8 @@ def add_train(commands: Any) -> None:
         one.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
         one.add_argument("--overwrite", action="store_true", help="replace a model in --out")
         one.add_argument("--tensorboard", type=Path, metavar="DIR", help="directory of TensorBoard event files")
+        text = "timeline of the last steps on all ranks, for chrome://tracing or ui.perfetto.dev: a .json file"
+        one.add_argument("--trace", type=Path, metavar="FILE", help=text)
         add_data(one, task)
         add_settings(one, task.defaults)
 
@@ -43,6 +45,7 @@ def _run_train(args: argparse.Namespace) -> None:
         resume=args.resume,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
+        trace=args.trace,
         reporter=console,
         companions={CONFIG_FILE: config_document(task, args, choice, settings)},
     )

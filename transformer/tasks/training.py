@@ -28,6 +28,7 @@ from transformer.tasks.reporting import SILENT, Reporter
 from transformer.tasks.task import SCORES, TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
 from transformer.train.checkpoint import FILES, Checkpoint
+from transformer.train.trace import check_trace
 
 SPOOL = ".data"  # of the model directory, until the training has ended: texts and tokens of a corpus of files
 LOSSES, GRADIENTS = "loss.png", "gradients.png"
@@ -63,6 +64,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: str | os.PathLike[str] | None = None,
+    trace: str | os.PathLike[str] | None = None,
     reporter: Reporter = SILENT,
     companions: Mapping[str, bytes] | None = None,
     group: Group | None = None,
@@ -81,6 +83,7 @@ def train(
         resume: continue from the checkpoint in the directory, or restart if it was killed before its first step.
         overwrite: replace a model in the directory.
         tensorboard: a directory for TensorBoard's event files.
+        trace: a .json file for the timeline of the last steps on all ranks.
         reporter: callbacks of the training, such as the console's.
         companions: further files of the model directory, by name.
         group: of the processes; None: all that were started together.
@@ -95,6 +98,8 @@ def train(
     group = world() if group is None else group
 
     def take(stack: ExitStack) -> None:
+        if trace is not None:
+            check_trace(Path(trace))
         _take(directory, stack)
         if not (resume or overwrite) and (name := _in_the_way(directory)):
             what = "a model" if name == CONFIG else f"{name} of a training"
@@ -102,7 +107,7 @@ def train(
 
     with ExitStack() as stack:
         group.on_first(partial(take, stack))
-        return _train(task, choice, settings, directory, resume, tensorboard, reporter, companions or {}, group)
+        return _train(task, choice, settings, directory, resume, tensorboard, trace, reporter, companions or {}, group)
 
 
 def _train(
@@ -112,6 +117,7 @@ def _train(
     directory: Path,
     resume: bool,
     tensorboard: str | os.PathLike[str] | None,
+    trace: str | os.PathLike[str] | None,
     reporter: Reporter,
     companions: Mapping[str, bytes],
     group: Group,
@@ -164,6 +170,7 @@ def _train(
         settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
         held=True,
         group=group,
+        trace=trace,
     )
     if resumed:
         trainer.resume()

@@ -1,7 +1,7 @@
 """Training of any model from batch inputs to logits, on any stream of batches.
 
 config (settings, schedules, optimizers) → objective (the loss) → clipping, weight_selection (gradients and
-weights) → log, checkpoint, tensorboard (files) → trainer (the loop).
+weights) → log, checkpoint, tensorboard, trace (files) → trainer (the loop).
 """
 
 from minigrad.name_hints import hint_arguments as _hint_arguments
@@ -10,6 +10,7 @@ from transformer.train.config import OPTIMIZERS, SCHEDULES, TrainingConfig
 from transformer.train.log import Step, read_log
 from transformer.train.objective import batch_loss, held_out_loss
 from transformer.train.tensorboard import TensorBoard
+from transformer.train.trace import Trace, hidden_share
 from transformer.train.trainer import LOG, Trainer
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "SCHEDULES",
     "Step",
     "TensorBoard",
+    "Trace",
     "Trainer",
     "TrainingConfig",
     "batch_loss",
     "held_out_loss",
+    "hidden_share",
     "read_log",
 ]
 

@@ -67,9 +67,10 @@ def accumulate_gradients(
     mean = 0.0
     for batch in used:
         share = batch.targets / total
-        with batch_share(batch.first, len(batch.labels)), summing if batch is used[-1] else NOTHING:
+        with batch_share(batch.first, len(batch.labels)):
             loss = batch_loss(model, batch, label_smoothing)
-            loss.backward(np.asarray(share, loss.dtype))
+            with summing if batch is used[-1] else NOTHING:
+                loss.backward(np.asarray(share, loss.dtype))
         mean += share * loss.item()
     return mean
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from itertools import chain, islice
@@ -43,6 +43,7 @@ from transformer.train.config import TrainingConfig, make_optimizer
 from transformer.train.log import LOG, Log, Step
 from transformer.train.objective import accumulate_gradients, held_out_loss
 from transformer.train.signals import Signals
+from transformer.train.trace import Trace, check_trace
 from transformer.train.weight_selection import weight_selection
 
 FREE = ("checkpoint_every", "shard_optimizer")  # settings that may change when a training is resumed
@@ -68,6 +69,8 @@ class Trainer:
         held: True if the caller holds the directory's lock, by :func:`~transformer.pretrained.snapshot.exclusive`.
         group: of processes that train together, each on its rows of every batch: all that ``mpiexec`` has started. All
             of them see the same directory; rank 0 writes.
+        trace: a file for the timeline of the last steps on all ranks, written at the end of an iteration; see
+            :class:`~transformer.train.Trace`.
 
     Raises:
         ValueError: the settings do not fit the model or the data.
@@ -95,6 +98,7 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
         held: bool = False,
         group: Group | None = None,
+        trace: str | os.PathLike[str] | None = None,
     ) -> None:
         if config.patience is not None and held_out is None:
             raise ValueError("held_out: expected data, as patience needs its loss")
@@ -105,6 +109,10 @@ class Trainer:
         self._companions, self._settings, self._held = companions, dict(settings or {}), held
         self.group = world() if group is None else group
         self._share = Share(self.group.rank, self.group.size)
+        self._trace_path = None if trace is None else Path(trace)
+        if self._trace_path is not None:
+            self.group.on_first(partial(check_trace, self._trace_path))
+        self._trace = None if trace is None else Trace(self.group)
         self._log: Log | None = None  # while it iterates, on rank 0
         self._writer: CheckpointWriter | WrittenElsewhere | None = None  # while it iterates
         self._logged = Member(0, "")  # of the log, when it is opened next
@@ -202,6 +210,7 @@ class Trainer:
             if self.directory is not None and self._writer is None:
                 self._writer = WrittenElsewhere(self._saved)
             stack.callback(self._end)
+            stack.push(self._write_trace)
             stack.callback(self.model.eval)
             stack.push(self._save_at_end)
             if not self.steps_made:
@@ -212,7 +221,8 @@ class Trainer:
             while not self.finished:
                 if signals.heed() or self._evaluates_after(self.steps_made + 1):
                     self._save_in_background()  # an interrupt during the evaluation then costs one step
-                step = self._step(batches)
+                with nullcontext() if self._trace is None else self._trace.step(self.steps_made + 1):
+                    step = self._step(batches)
                 if self.steps_made % self.config.checkpoint_every == 0:
                     self._save_in_background()
                 yield step
@@ -261,23 +271,29 @@ class Trainer:
         start = time.perf_counter()
         self.model.train()
         self.optimizer.zero_grad()
-        taken = list(islice(source, self.config.accumulate))
-        batches = [batch for batch, _, _ in taken]
-        tokens, *targets = self._counts(batches)
+        with self._span("data"):
+            taken = list(islice(source, self.config.accumulate))
+            batches = [batch for batch, _, _ in taken]
+            tokens, *targets = self._counts(batches)
         random = {generator: self._random[name] for name, generator in self._generators.items()}
-        with replay(random), mg.autocast(self.config.precision):
+        with self._span("forward and backward"), replay(random), mg.autocast(self.config.precision):
             smoothing = self.config.label_smoothing
             mean = accumulate_gradients(self.model, batches, smoothing, targets=targets, summing=self._sums)
             drawn = _states(self._generators)
-        loss = np.array(mean)
-        self.group.all_reduce(loss)
-        clipping = clip(self.parameters, self.config.clip_norm, self.config.clip_value)
+        if self._trace is not None and self._sums.times is not None:
+            self._trace.add_sums(self._sums.times)
+        with self._span("sum of losses"):
+            loss = np.array(mean)
+            self.group.all_reduce(loss)
+        with self._span("clipping"):
+            clipping = clip(self.parameters, self.config.clip_norm, self.config.clip_value)
         self._check_finite(float(loss), clipping)
         lr = self.optimizer.lr
         # An evaluation may take long: Ctrl-C does not wait for it.
         with nullcontext() if self._evaluates_after(self.steps_made + 1) else uninterrupted():
             self._whole = False
-            self.optimizer.step(gradient_scale=clipping.factor)
+            with self._span("update"):
+                self.optimizer.step(gradient_scale=clipping.factor)
             self.scheduler.step()
             _, epoch, used = taken[-1]
             self._position = replace(self._position, step=self.steps_made + 1, epoch=epoch, batches=used)
@@ -317,10 +333,11 @@ class Trainer:
         if not self._evaluates_after(self.steps_made):
             return None
         loss = None
-        if self.held_out is not None:
-            with mg.autocast(self.config.precision):
-                loss = held_out_loss(self.model, shares(self.held_out, 0, self._share), self.group)
-        self._selection.update(self.steps_made, loss, self.model.state_dict())
+        with self._span("evaluation"):
+            if self.held_out is not None:
+                with mg.autocast(self.config.precision):
+                    loss = held_out_loss(self.model, shares(self.held_out, 0, self._share), self.group)
+            self._selection.update(self.steps_made, loss, self.model.state_dict())
         return loss
 
     def _check_finite(self, loss: float, clipping: Clipping) -> None:
@@ -352,10 +369,20 @@ class Trainer:
         if not isinstance(error, Exception) or not isinstance(self.optimizer, ShardedOptimizer):
             self.save()
 
+    def _span(self, name: str) -> AbstractContextManager[None]:
+        """Span of the trace, if there is one."""
+        return nullcontext() if self._trace is None else self._trace.span(name)
+
+    def _write_trace(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Write the trace on any end of the training but an error, which may be that of one rank."""
+        if self._trace is not None and self._trace_path is not None and not isinstance(error, Exception):
+            self._trace.write(self._trace_path)
+
     def _save_in_background(self) -> None:
         """Save a checkpoint from a copy, which is written while the training goes on."""
         if self._writer is not None and self._whole and self._writer.saved != self.steps_made:
-            self._writer.submit(self._checkpoint(), self._companions)
+            with self._span("checkpoint copy"):
+                self._writer.submit(self._checkpoint(), self._companions)
 
     def _checkpoint(self) -> Checkpoint:
         """Checkpoint of the present state; shares memory with it."""

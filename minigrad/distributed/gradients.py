@@ -65,6 +65,8 @@ class GradientSums:
         self._hooks = []
         if kind is None and self.group.size > 1:
             self._finish()
+        self.group.abandon(self._started)
+        self._started = []
 
     def _complete(self, tensor: Tensor) -> None:
         """Note that a gradient is complete; start the sums of full buckets, and help on those under way."""

@@ -51,6 +51,7 @@ class Group:
         self._scattering, self._gathering = communicator and communicator.Dup(), communicator and communicator.Dup()
         self.rank: int = 0 if communicator is None else communicator.rank
         self.size: int = 1 if communicator is None else communicator.size
+        self._abandoned: list[Sum] = []
         self.bytes_sent = 0  # by this rank's sums and broadcasts of arrays, for reports
 
     def all_reduce(self, array: Array | Tensor, op: str = "sum") -> None:
@@ -105,6 +106,10 @@ class Group:
         All ranks start the same sums in the same order, and finish them in that order.
         """
         return Sum(self, self._scattering, self._gathering, array)
+
+    def abandon(self, sums: Sequence[Sum]) -> None:
+        """Keep the memory of sums that an error prevents from being finished: messages may still come into it."""
+        self._abandoned += sums
 
     def on_first(self, work: Callable[[], T]) -> T | None:
         """Result of ``work`` on rank 0, None on the others, which wait for it.

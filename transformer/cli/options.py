@@ -49,6 +49,7 @@ TRAINING = {
     "patience": "early stopping after so many evaluations without improvement (default: never)",
     "average": "weight averaging over the last evaluations",
     "checkpoint_every": "steps between checkpoints",
+    "shard_optimizer": "spread the optimizer's state over the processes of mpiexec",
 }
 SEARCH = {
     "num_beams": "beam width; 1 is greedy",

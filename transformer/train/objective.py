@@ -66,11 +66,14 @@ def accumulate_gradients(
     used = [batch for batch, count in zip(batches, targets, strict=True) if count]
     mean = 0.0
     for batch in used:
-        share = batch.targets / total
         with batch_share(batch.first, len(batch.labels)), summing if batch is used[-1] else NOTHING:
+            if not batch.targets:  # all are other processes': this one draws the same random numbers
+                model(*batch.inputs)
+                continue
+            share = batch.targets / total
             loss = batch_loss(model, batch, label_smoothing)
             loss.backward(np.asarray(share, loss.dtype))
-        mean += share * loss.item()
+            mean += share * loss.item()
     return mean
 
 

@@ -91,6 +91,8 @@ class GradientSums:
         if kind is None and self.group.size > 1:
             sums = self._finish()
         self.times = PassTimes(self._entered, waiting, time.perf_counter(), sums)
+        self.group.abandon(self._started)
+        self._started = []
 
     def _complete(self, tensor: Tensor) -> None:
         """Note that a gradient is complete; start the sums of full buckets, and help on those under way."""

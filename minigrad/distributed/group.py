@@ -38,6 +38,8 @@ EXTREMES = ("max", "min")  # exact in any order, as sums of integers are: MPI's 
 # MPI libraries move messages only while they are called, between processes of a machine by some 16 KiB a call: a
 # backward pass advances its sums once for each parameter, and must move megabytes meanwhile. An idle call takes 0.4 µs.
 POLLS = 32
+# MPI waits in a loop of polls, on a core that another rank may need to come to the same point: ours pauses after a while.
+SPINS, PAUSE = 2000, 5e-5  # polls without a pause, a millisecond of them; seconds between later ones
 
 
 class Group:
@@ -55,6 +57,7 @@ class Group:
         self._scattering, self._gathering = communicator and communicator.Dup(), communicator and communicator.Dup()
         self.rank: int = 0 if communicator is None else communicator.rank
         self.size: int = 1 if communicator is None else communicator.size
+        self._abandoned: list[Sum] = []
         self.bytes_sent = 0  # by this rank's sums and broadcasts of arrays, for reports
 
     def all_reduce(self, array: Array | Tensor, op: str = "sum") -> None:
@@ -72,35 +75,36 @@ class Group:
             self.start_sum(data).wait()
         else:
             mpi = require("mpi4py.MPI", "mpi")
-            self._communicator.Allreduce(mpi.IN_PLACE, data, getattr(mpi, op.upper()))
+            _wait(self._communicator.Iallreduce(mpi.IN_PLACE, data, getattr(mpi, op.upper())))
 
     def broadcast(self, array: Array | Tensor, root: int = 0) -> None:
         """Replace an array by that of one rank."""
         data = _writable(array)
         if self.size > 1:
-            self._communicator.Bcast(data, root)
+            _wait(self._communicator.Ibcast(data, root))
             self.bytes_sent += data.nbytes * (self.rank == root)
 
     def barrier(self) -> None:
         """Wait until all ranks have come here."""
         if self.size > 1:
-            self._communicator.Barrier()
+            _wait(self._communicator.Ibarrier())
 
     def all_gather(self, content: bytes) -> list[bytes]:
         """The bytes of every rank, by rank."""
         if self.size == 1:
             return [content]
         lengths = np.zeros(self.size, np.int64)
-        self._communicator.Allgather(np.array([len(content)], np.int64), lengths)
+        _wait(self._communicator.Iallgather(np.array([len(content)], np.int64), lengths))
         whole = np.empty(int(lengths.sum()), np.uint8)
-        self._communicator.Allgatherv(np.frombuffer(content, np.uint8), [whole, (lengths, _starts(lengths))])
+        parts = [whole, (lengths, _starts(lengths))]
+        _wait(self._communicator.Iallgatherv(np.frombuffer(content, np.uint8), parts))
         return [part.tobytes() for part in np.split(whole, _starts(lengths)[1:])]
 
     def all_gather_pieces(self, whole: Array, counts: Sequence[int]) -> None:
         """Complete an array of which each rank holds a piece: ``counts[rank]`` elements, one piece after the other."""
         if self.size > 1:
             mpi = require("mpi4py.MPI", "mpi")
-            self._communicator.Allgatherv(mpi.IN_PLACE, [whole, (counts, _starts(counts))])
+            _wait(self._communicator.Iallgatherv(mpi.IN_PLACE, [whole, (counts, _starts(counts))]))
             self.bytes_sent += (self.size - 1) * counts[self.rank] * whole.itemsize
 
     def start_sum(self, array: Array) -> Sum:
@@ -109,6 +113,10 @@ class Group:
         All ranks start the same sums in the same order, and finish them in that order.
         """
         return Sum(self, self._scattering, self._gathering, array)
+
+    def abandon(self, sums: Sequence[Sum]) -> None:
+        """Keep the memory of sums that an error prevents from being finished: messages may still come into it."""
+        self._abandoned += sums
 
     def on_first(self, work: Callable[[], T]) -> T | None:
         """Result of ``work`` on rank 0, None on the others, which wait for it.
@@ -200,10 +208,10 @@ class Sum:
         """Wait until the sum is complete."""
         if self.end < math.inf:
             return
-        self._request.Wait()
+        _wait(self._request)
         if not self._gathers:
             self._gather()
-            self._request.Wait()
+            _wait(self._request)
         self.end = time.perf_counter()
 
     def _gather(self) -> None:
@@ -216,6 +224,14 @@ class Sum:
 
 
 ALONE = Group()
+
+
+def _wait(request: Any) -> None:
+    """Wait for a request, in the end without keeping a core busy."""
+    if any(request.Test() for _ in range(SPINS)):
+        return
+    while not any(request.Test() for _ in range(POLLS)):
+        time.sleep(PAUSE)
 
 
 @cache

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tests.reproduction import tatoeba
+from tests.reproduction import kills, long_run, tatoeba
 from tests.reproduction.training import TrainingError
 
 
@@ -22,6 +22,14 @@ def parser() -> argparse.ArgumentParser:
     command = results.add_parser("tatoeba", help="a translator, beside the same in PyTorch", description=described)
     tatoeba.add_arguments(command)
     command.set_defaults(run=tatoeba.main)
+    described = "Kill trainings in several processes at random instants, and resume them, until they are finished."
+    command = results.add_parser("kills", help="trainings that are killed and lose nothing", description=described)
+    kills.add_arguments(command)
+    command.set_defaults(run=kills.main)
+    described = "Train in several processes, and compare their memory and file descriptors early and late."
+    command = results.add_parser("long-run", help="memory and files over 10,000 steps", description=described)
+    long_run.add_arguments(command)
+    command.set_defaults(run=long_run.main)
     return parser
 
 

@@ -66,12 +66,13 @@ def accumulate_gradients(
     used = [batch for batch, count in zip(batches, targets, strict=True) if count]
     mean = 0.0
     for batch in used:
-        share = batch.targets / total
         with batch_share(batch.first, len(batch.labels)):
             loss = batch_loss(model, batch, label_smoothing)
             with summing if batch is used[-1] else NOTHING:
-                loss.backward(np.asarray(share, loss.dtype))
-        mean += share * loss.item()
+                if batch.targets:  # else this process drew its random numbers, and has nothing to add
+                    share = batch.targets / total
+                    mean += share * loss.item()
+                    loss.backward(np.asarray(share, loss.dtype))
     return mean
 
 

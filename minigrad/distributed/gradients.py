@@ -65,7 +65,7 @@ class GradientSums:
     def __init__(self, parameters: Iterable[Tensor], group: Group, bucket_bytes: int = BUCKET_BYTES) -> None:
         self.group = group
         self._parameters = list(parameters)
-        self._buckets = _buckets(self._parameters, bucket_bytes)
+        self._buckets = _buckets(self._parameters, bucket_bytes) if group.size > 1 else []
         self._bucket_of = {id(tensor): bucket for bucket in self._buckets for tensor in bucket.parameters}
         self._hooks: list[HookHandle] = []
         self._started: list[Sum] = []

@@ -38,7 +38,7 @@ EXTREMES = ("max", "min")  # exact in any order, as sums of integers are: MPI's 
 # MPI libraries move messages only while they are called, between processes of a machine by some 16 KiB a call: a
 # backward pass advances its sums once for each parameter, and must move megabytes meanwhile. An idle call takes 0.4 µs.
 POLLS = 32
-# MPI waits in a loop of polls, on a core that another rank may need to come to the same point: ours pauses after a while.
+# MPI waits in a loop of polls, on a core that another rank may need to get there; ours pauses after a while.
 SPINS, PAUSE = 2000, 5e-5  # polls without a pause, a millisecond of them; seconds between later ones
 
 

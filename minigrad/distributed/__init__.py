@@ -1,13 +1,12 @@
 """Distributed training over MPI: processes, their collective operations, and data parallelism.
 
-:mod:`~minigrad.distributed.group` → :mod:`~minigrad.distributed.gradients`,
-:mod:`~minigrad.distributed.sharded_optimizer`; :mod:`~minigrad.distributed.threads`.
+:mod:`~minigrad.distributed.threads` → :mod:`~minigrad.distributed.group` → :mod:`~minigrad.distributed.gradients`,
+:mod:`~minigrad.distributed.sharded_optimizer`.
 """
 
 from minigrad.distributed.gradients import GradientSums, PassTimes, SumTimes
 from minigrad.distributed.group import ALONE, Group, all_reduce, barrier, broadcast, rank, size, world
 from minigrad.distributed.sharded_optimizer import ShardedOptimizer
-from minigrad.distributed.threads import share_cores
 
 __all__ = [
     "ALONE",
@@ -20,7 +19,6 @@ __all__ = [
     "barrier",
     "broadcast",
     "rank",
-    "share_cores",
     "size",
     "world",
 ]

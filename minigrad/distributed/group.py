@@ -16,7 +16,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -24,6 +25,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from minigrad import kernels
+from minigrad.distributed.threads import cores, share_cores
 from minigrad.engine.tensor import Array, Tensor, write_to
 from minigrad.optional_imports import require
 
@@ -45,7 +47,7 @@ SPINS, PAUSE = 2000, 5e-5  # polls without a pause, a millisecond of them; secon
 class Group:
     """Group of processes that work together: this process's rank, the size, and the collective operations.
 
-    Arrays are C-contiguous ndarrays or tensors that hold such; they are changed in place.
+    Arrays are ndarrays or tensors, of the same shape and dtype on all ranks; they are changed in place.
 
     Args:
         communicator: of mpi4py; None: this process alone.
@@ -64,25 +66,25 @@ class Group:
         """Replace an array by its elementwise sum, maximum or minimum over all ranks.
 
         Raises:
-            ValueError: ``op`` is unknown, or the array is not contiguous.
+            ValueError: ``op`` is unknown, or the array cannot be written to.
         """
         if op not in ("sum", *EXTREMES):
             raise ValueError(f"op: expected one of sum, {', '.join(EXTREMES)}, got {op!r}")
-        data = _writable(array)
-        if self.size == 1:
-            return
-        if op == "sum" and data.dtype.kind == "f":
-            self.start_sum(data).wait()
-        else:
-            mpi = require("mpi4py.MPI", "mpi")
-            _wait(self._communicator.Iallreduce(mpi.IN_PLACE, data, getattr(mpi, op.upper())))
+        with _changing(array) as data:
+            if self.size == 1:
+                return
+            if op == "sum" and data.dtype.kind == "f":
+                self.start_sum(data).wait()
+            else:
+                mpi = require("mpi4py.MPI", "mpi")
+                _wait(self._communicator.Iallreduce(mpi.IN_PLACE, data, getattr(mpi, op.upper())))
 
     def broadcast(self, array: Array | Tensor, root: int = 0) -> None:
         """Replace an array by that of one rank."""
-        data = _writable(array)
-        if self.size > 1:
-            _wait(self._communicator.Ibcast(data, root))
-            self.bytes_sent += data.nbytes * (self.rank == root)
+        with _changing(array) as data:
+            if self.size > 1:
+                _wait(self._communicator.Ibcast(data, root))
+                self.bytes_sent += data.nbytes * (self.rank == root)
 
     def barrier(self) -> None:
         """Wait until all ranks have come here."""
@@ -152,8 +154,7 @@ class Group:
         if self.size == 1:
             return 1
         mpi = require("mpi4py.MPI", "mpi")
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        place = f"{mpi.Get_processor_name()} {cores}".encode()
+        place = f"{mpi.Get_processor_name()} {cores()}".encode()
         return self.all_gather(place).count(place)
 
     def all_arrive(self, seconds: float) -> bool:
@@ -238,6 +239,8 @@ def _wait(request: Any) -> None:
 def world() -> Group:
     """Group of all processes that an MPI launcher started together with this one.
 
+    Those of one machine share its cores from now on: see :func:`~minigrad.distributed.threads.share_cores`.
+
     Raises:
         ModuleNotFoundError: there are several, and mpi4py is not installed.
         RuntimeError: the launcher and the MPI library do not understand each other, so that each process is alone.
@@ -254,6 +257,7 @@ def world() -> Group:
         return ALONE
     group = Group(communicator)
     sys.excepthook = partial(_end_all, group)
+    share_cores(group.neighbours(), speaks=group.rank == 0)
     return group
 
 
@@ -302,14 +306,18 @@ def barrier() -> None:
     world().barrier()
 
 
-def _writable(array: Array | Tensor) -> Array:
-    """The array to change in place, after it was announced."""
+@contextmanager
+def _changing(array: Array | Tensor) -> Iterator[Array]:
+    """The array, or a contiguous copy that is written back, for a change that is announced."""
     if isinstance(array, Tensor):
         write_to(array)
         array = array.data
-    if not array.flags.c_contiguous or not array.flags.writeable:
-        raise ValueError(f"array: expected a writable, C-contiguous one, got strides {array.strides} of {array.shape}")
-    return array
+    if not array.flags.writeable:
+        raise ValueError(f"array: expected a writable one, got a read-only one of shape {array.shape}")
+    data = array if array.flags.c_contiguous else array.copy()
+    yield data
+    if data is not array:
+        array[...] = data
 
 
 def _starts(counts: Sequence[int] | Array) -> Array:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
-from minigrad.distributed import Group, share_cores, world
+from minigrad.distributed import Group, world
 from minigrad.distributed.group import RANKS, launched
 from transformer.cli import console
 
@@ -35,7 +35,7 @@ def _rank() -> str | None:
 
 
 def begin(command: str) -> Group:
-    """Begin a command: its group, of which only rank 0 speaks, with its share of the machine's cores.
+    """Begin a command: its group, of which only rank 0 speaks.
 
     Raises:
         ValueError: several processes were started for a command of one.
@@ -45,7 +45,6 @@ def begin(command: str) -> Group:
     group = world()
     if group.rank:
         console.be_silent()
-    share_cores(group)
     return group
 
 

@@ -1,7 +1,7 @@
 """Simulated scaling to many machines: ``python -m tests.benchmarks.scaling --runs FILE``.
 
 The cost of a step is fitted on measured runs, those that ``python -m tests.benchmarks.distributed --tokens 1024 2048
-4096 --json FILE`` saves, checked against runs that it was not fitted on, and then asked about other models and networks.
+4096 --json FILE`` saves, checked against runs that it was not fitted on, and asked about other models and networks.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Case:
     tokens: int
 
 
-# GPT-2's sizes with a batch of half a million tokens (Brown et al., "Language Models are Few-Shot Learners", 2020, table
-# 2.1), and the translator of "Attention Is All You Need" with the batch of section 5.1.
+# GPT-2's sizes with a batch of half a million tokens (Brown et al., "Language Models are Few-Shot Learners", 2020,
+# table 2.1), and the translator of "Attention Is All You Need" with the batch of section 5.1.
 CASES = {
     "GPT small": Case(Model.of(GPTSize(512, 1024, 12, 12, 768, 50257)), 512 * 1024),
     "GPT medium": Case(Model.of(GPTSize(512, 1024, 24, 16, 1024, 50257)), 512 * 1024),
@@ -98,8 +98,8 @@ def show(cost: Cost, model: Model, fitted: Sequence[Run], checked: Sequence[Run]
         f"fitted: {1 / cost.flop / 1e9:.1f} GFLOP/s a thread, {1 / cost.flop / cost.node / 1e9:.1f} with all threads; "
         f"clipping and update {duration(cost.parameter * 1e6)} for a million parameters; copies "
         f"{1 / cost.copy / 1e9:.2f} GB/s; messages {duration(cost.network.latency)} and "
-        f"{cost.network.bandwidth / 1e9:.2f} GB/s; backward pass {cost.backward:.0%} of a step, {cost.overlap:.0%} of it "
-        f"after the first bucket"
+        f"{cost.network.bandwidth / 1e9:.2f} GB/s; backward pass {cost.backward:.0%} of a step, "
+        f"{cost.overlap:.0%} of it after the first bucket"
     )
     table = _table("runs", "processes × threads", "tokens", "measured", "predicted", "error")
     for kind, runs in (("fitted", fitted), ("checked", checked)):

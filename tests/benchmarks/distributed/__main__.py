@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         description="Data-parallel training in several processes, beside PyTorch's DistributedDataParallel over Gloo.",
     )
     parser.add_argument("--model", choices=MODELS, default=ENCODER_DECODER, help="network (%(default)s)")
-    text = "processes × threads of each, the first for reference (%(default)s)"
+    text = f"processes × threads of each, the first for reference ({' '.join(SETUPS)})"
     parser.add_argument("--setups", nargs="+", default=SETUPS, metavar="NxT", help=text)
     text = "padded tokens of each batch, one after the other (the model's own)"
     parser.add_argument("--tokens", nargs="+", type=int, default=[0], metavar="N", help=text)
@@ -68,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkerError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     show(report, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
     if options.json is not None:
         replace_file(options.json, (json.dumps(report.as_json(), indent=2) + "\n").encode())

@@ -96,7 +96,9 @@ def test_a_failed_process_is_named(mpi: None, monkeypatch: pytest.MonkeyPatch, c
     assert "missing 2 × 1: status" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--setups", "0x1"], ["--rounds", "0"], ["--json", "missing/runs.json"]])
+@pytest.mark.parametrize(
+    "words", [["--setups", "0x1"], ["--tokens", "448"], ["--rounds", "0"], ["--json", "missing/runs.json"]]
+)
 def test_bad_arguments_are_noticed_before_the_runs(mpi: None, words: list[str], capsys: Any) -> None:
     assert command.main(words) == 2
     assert capsys.readouterr().err.startswith("benchmarks: ")

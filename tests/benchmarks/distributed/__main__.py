@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         mpiexec()
         setups = [Setup.parse(text) for text in options.setups]
+        workloads = [Workload(options.model, tokens, options.steps) for tokens in options.tokens]
+        if (rows := min(workload.rows for workload in workloads)) < max(setup.processes for setup in setups):
+            raise ValueError(f"expected at most {rows} processes, as many as the smallest batch has rows")
         if min(options.rounds, options.steps) < 1:
             raise ValueError("expected at least one round and one step")
         if options.json is not None and not options.json.absolute().parent.is_dir():
@@ -63,7 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frameworks = [OURS]
     if not options.no_peer and installed(PEER):
         frameworks.append(PEER)
-    workloads = [Workload(options.model, tokens, options.steps) for tokens in options.tokens]
     try:
         report = run(frameworks, setups, workloads, options.rounds, options.curve)
     except WorkerError as error:

@@ -48,10 +48,8 @@ class Model:
     @classmethod
     def of(cls, size: GPTSize | Seq2SeqSize) -> Model:
         """That of the benchmarks' sizes; the token embedding, which is the head as well, is complete last."""
-        flops = (
-            size.step_flops / size.tokens if isinstance(size, GPTSize) else size.flops / size.tokens / len(size.lengths)
-        )
-        return cls(size.parameters, flops, 4 * size.vocabulary * size.width)
+        flops = size.step_flops if isinstance(size, GPTSize) else size.flops / len(size.lengths)
+        return cls(size.parameters, flops / size.tokens, 4 * size.vocabulary * size.width)
 
     @property
     def bytes(self) -> int:

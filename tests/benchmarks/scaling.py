@@ -1,7 +1,7 @@
 """Simulated scaling to many machines: ``python -m tests.benchmarks.scaling --runs FILE``.
 
 The cost of a step is fitted on measured runs, those that ``python -m tests.benchmarks.distributed --tokens 1024 2048
-4096 --json FILE`` saves, checked against runs that it was not fitted on, and then asked about other models and networks.
+4096 --json FILE`` saves, checked against runs that it was not fitted on, and asked about other models and networks.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ NETWORKS = {
     "100 Gbit/s": Network(5e-6, 100e9 * PAYLOAD),
 }
 PAYS = 0.5  # efficiency
-MOST = 1024  # nodes
-SPEEDS = (1.0, 32.0)  # of a node, relative to the machine of the runs
+SPEEDS = (1.0, 16.0)  # of a node, relative to the machine of the runs: one of 32 cores, if that has two
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the tokens of a whole batch."""
+    """A model, the tokens of a whole batch, and its rows, of which each node takes one at least."""
 
     model: Model
     tokens: int
+    rows: int
 
 
-# GPT-2's sizes with a batch of half a million tokens (Brown et al., "Language Models are Few-Shot Learners", 2020, table
-# 2.1), and the translator of "Attention Is All You Need" with the batch of section 5.1.
+# GPT-2's sizes with a batch of half a million tokens (Brown et al., "Language Models are Few-Shot Learners", 2020,
+# table 2.1), and the translator of "Attention Is All You Need" with the batch of section 5.1.
 CASES = {
-    "GPT small": Case(Model.of(GPTSize(512, 1024, 12, 12, 768, 50257)), 512 * 1024),
-    "GPT medium": Case(Model.of(GPTSize(512, 1024, 24, 16, 1024, 50257)), 512 * 1024),
-    "base translator": Case(Model.of(Seq2SeqSize(6, 8, 512, 37000, 25_000, (32,))), 25_000),
+    "GPT small": Case(Model.of(GPTSize(512, 1024, 12, 12, 768, 50257)), 512 * 1024, 512),
+    "GPT medium": Case(Model.of(GPTSize(512, 1024, 24, 16, 1024, 50257)), 512 * 1024, 512),
+    "base translator": Case(Model.of(Seq2SeqSize(6, 8, 512, 37000, 25_000, (32,))), 25_000, 25_000 // 32),
 }
 
 
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def most_nodes(cost: Cost, case: Case, network: Network, speed: float) -> int:
-    """The most nodes that pay, as all fewer ones do."""
+    """The most nodes that pay, as all fewer ones do; at most one for each row."""
     nodes = 1
-    while nodes < MOST and cost.efficiency(case.model, case.tokens, nodes + 1, network, speed) >= PAYS:
+    while nodes < case.rows and cost.efficiency(case.model, case.tokens, nodes + 1, network, speed) >= PAYS:
         nodes += 1
     return nodes
 
@@ -98,8 +98,8 @@ def show(cost: Cost, model: Model, fitted: Sequence[Run], checked: Sequence[Run]
         f"fitted: {1 / cost.flop / 1e9:.1f} GFLOP/s a thread, {1 / cost.flop / cost.node / 1e9:.1f} with all threads; "
         f"clipping and update {duration(cost.parameter * 1e6)} for a million parameters; copies "
         f"{1 / cost.copy / 1e9:.2f} GB/s; messages {duration(cost.network.latency)} and "
-        f"{cost.network.bandwidth / 1e9:.2f} GB/s; backward pass {cost.backward:.0%} of a step, {cost.overlap:.0%} of it "
-        f"after the first bucket"
+        f"{cost.network.bandwidth / 1e9:.2f} GB/s; backward pass {cost.backward:.0%} of a step, "
+        f"{cost.overlap:.0%} of it after the first bucket"
     )
     table = _table("runs", "processes × threads", "tokens", "measured", "predicted", "error")
     for kind, runs in (("fitted", fitted), ("checked", checked)):
@@ -115,7 +115,7 @@ def show(cost: Cost, model: Model, fitted: Sequence[Run], checked: Sequence[Run]
     table = _table("model", "tokens of a batch", "node", "network", "nodes that pay", "speed-up", "efficiency of 8")
     for name, case, speed, network, nodes in _predictions(cost):
         of_most, of_eight = (cost.efficiency(case.model, case.tokens, n, NETWORKS[network], speed) for n in (nodes, 8))
-        count = f"{nodes}{' or more' if nodes == MOST else ''}"
+        count = f"{'all ' if nodes == case.rows else ''}{nodes}"
         figures = (count, f"{nodes * of_most:.1f}", f"{of_eight:.0%}")
         table.add_row(name, f"{case.tokens:,}", f"× {speed:.0f}", network, *figures)
     console.print(table)
@@ -139,8 +139,8 @@ def save_plot(cost: Cost, path: Path) -> None:
     """Draw the efficiency against the number of nodes, in the format that the path's suffix names."""
     figure = new_figure(11, 4)
     plots: Any = figure.subplots(1, len(CASES), sharey=True)
-    nodes = [2**power for power in range(MOST.bit_length())]
     for axes, (name, case) in zip(plots, CASES.items(), strict=True):
+        nodes = [2**power for power in range(case.rows.bit_length())]
         for network, colour in zip(NETWORKS, ("#d9480f", "#0b7285", "#2b8a3e"), strict=True):
             for speed, line in zip(SPEEDS, ("--", "-"), strict=True):
                 reached = [cost.efficiency(case.model, case.tokens, n, NETWORKS[network], speed) for n in nodes]

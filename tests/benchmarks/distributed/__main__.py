@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         description="Data-parallel training in several processes, beside PyTorch's DistributedDataParallel over Gloo.",
     )
     parser.add_argument("--model", choices=MODELS, default=ENCODER_DECODER, help="network (%(default)s)")
-    text = "processes × threads of each, the first for reference (%(default)s)"
+    text = f"processes × threads of each, the first for reference ({' '.join(SETUPS)})"
     parser.add_argument("--setups", nargs="+", default=SETUPS, metavar="NxT", help=text)
     text = "padded tokens of each batch, one after the other (the model's own)"
     parser.add_argument("--tokens", nargs="+", type=int, default=[0], metavar="N", help=text)
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         mpiexec()
         setups = [Setup.parse(text) for text in options.setups]
+        workloads = [Workload(options.model, tokens, options.steps) for tokens in options.tokens]
+        if (rows := min(workload.rows for workload in workloads)) < max(setup.processes for setup in setups):
+            raise ValueError(f"expected at most {rows} processes, as many as the smallest batch has rows")
         if min(options.rounds, options.steps) < 1:
             raise ValueError("expected at least one round and one step")
         if options.json is not None and not options.json.absolute().parent.is_dir():
@@ -62,12 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frameworks = [OURS]
     if not options.no_peer and installed(PEER):
         frameworks.append(PEER)
-    workloads = [Workload(options.model, tokens, options.steps) for tokens in options.tokens]
     try:
         report = run(frameworks, setups, workloads, options.rounds, options.curve)
     except WorkerError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     show(report, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
     if options.json is not None:
         replace_file(options.json, (json.dumps(report.as_json(), indent=2) + "\n").encode())

@@ -19,7 +19,7 @@ from tests.benchmarks.peers import ROOT, WorkerError, thread_settings
 from transformer.train import hidden_share
 from transformer.train.trace import BACKWARD, MICROSECONDS, SUM
 
-STORE = "TORCH_STORE"
+STORE = "TORCH_STORE"  # a variable with a file's name, by which PyTorch's processes find each other
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ def show(report: Report, console: Console) -> None:
     console.print(f"{workload.model}, {workload.size.parameters:,} parameters; medians of the rounds")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("processes × threads", no_wrap=True)
-    first = next((setup for setup in report.curves), "first")
-    titles = ("tokens", "tokens/s", "± ", f"× {first}", "memory", "sent", "exposed", "hidden", "not waited for")
+    first = report.sides[0].setup
+    titles = ("tokens", "tokens/s", "±", f"over {first}", "memory", "sent", "exposed", "hidden", "not waited for")
     for title in (*titles, "loss differs", "peer tokens/s", "× peer"):
         table.add_column(title, justify="right")
     for side in report.sides:

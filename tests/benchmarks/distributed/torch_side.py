@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
+from tests.benchmarks.distributed.launch import STORE
 from tests.benchmarks.distributed.workload import Part, Workload
 from tests.benchmarks.inputs import SEED
 from tests.benchmarks.models import gpt, seq2seq, settings
@@ -20,8 +21,6 @@ from tests.benchmarks.models.gpt import GPTSize
 from tests.benchmarks.models.torch_gpt import GPT
 from tests.benchmarks.models.torch_seq2seq import Seq2Seq
 from transformer.data.share import Share
-
-STORE = "TORCH_STORE"  # a variable with a file's name, by which the processes find each other
 
 
 class Replica:

@@ -59,6 +59,12 @@ class Workload:
         decoder = SIZES[self.model]
         return replace(decoder, batch=self.tokens // decoder.context or decoder.batch)
 
+    @property
+    def rows(self) -> int:
+        """Number of rows of the smallest batch."""
+        size = self.size
+        return size.batch if isinstance(size, GPTSize) else size.tokens // max(size.lengths)
+
     def parts(self, share: Share) -> list[Part]:
         """Rows of each batch that a process takes."""
         found = []

@@ -325,3 +325,13 @@ def test_two_parallel_files_are_a_corpus(tmp_path: Path) -> None:
         path.write_text("".join(pair[side] + "\n" for pair in PAIRS))
     run("train", "translate", "--data", *sides, "--reverse", "--out", tmp_path / "m", *TINY)
     assert json.loads((tmp_path / "m" / "task.json").read_text())["reverse"] is True
+
+
+def test_a_training_writes_its_timeline_to_a_file_that_is_checked_first(folder: Path, tmp_path: Path) -> None:
+    words = ["train", "generate", "--data", folder / "verse.txt", "--out", tmp_path / "model", *CHARACTERS, "--trace"]
+    said = run(*words, tmp_path / "missing" / "trace.json", status=2)
+    assert "error: trace: expected a file in a directory that exists" in said.err
+    assert not (tmp_path / "model").exists()
+    run(*words, tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert {"step 1", "step 4", "backward", "update"} <= {event["name"] for event in events}

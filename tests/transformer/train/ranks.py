@@ -92,7 +92,11 @@ SHARDED: dict[str, Make] = {
     name: _bigrams(shard_optimizer=True, **SETTINGS[name]) for name in ("plain", "accumulating", "best", "mean")
 }
 PARTS: dict[str, Mapping[str, Make]] = {"double": DOUBLE, "single": SINGLE, "narrow": NARROW, "sharded": SHARDED}
-RESUMED = ("accumulating", "best", "mean")  # best: the model is trained with its last weights, and has others in the end
+RESUMED = (
+    "accumulating",
+    "best",
+    "mean",
+)  # best: the model is trained with its last weights, and has others in the end
 
 
 def train(directory: Path, part: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -107,10 +108,8 @@ class Job:
 
 def send(pid: int, number: int) -> None:
     """Send a signal to a process, unless it has ended."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def run(ranks: int, *arguments: object, timeout: float = TIMEOUT, env: dict[str, str] | None = None) -> Done:

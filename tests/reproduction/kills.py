@@ -32,7 +32,8 @@ MODEL = ("--d-model", 16, "--num-heads", 2, "--d-ff", 32, "--layers", 1, "--voca
 TRAINING = ("--batch-tokens", 200, "--optimizer", "sgd", "--lr", 0.02, "--schedule", "constant", "--warmup", 20)
 OFTEN = ("--evaluate-every", 40, "--average", 3, "--checkpoint-every", 3, "--accumulate", 2, "--shard-optimizer")
 RANKS = (2, 3, 4)
-LONGEST = 5.0  # seconds before a kill
+LONGEST = 3.0  # seconds before a kill
+AFTER_STEPS = 0.7  # share of the kills that come after the first steps; the others may come before
 MINUTE = 60.0  # within which a job ends
 BOUND = 1e-3  # of the losses' relative difference: roundings grow with the steps
 
@@ -52,7 +53,8 @@ class Tally:
         by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
         return (
             f"{self.kills.total()} kills ({by_kind}) of {self.trainings} trainings, {len(self.losses)} losses; "
-            f"ended within {self.slowest_end:.1f} s ({self.slowest}); largest relative difference of a loss {self.difference:.2g}"
+            f"ended within {self.slowest_end:.1f} s ({self.slowest}); "
+            f"largest relative difference of a loss {self.difference:.2g}"
         )
 
 
@@ -83,23 +85,40 @@ def victim(job: Job, rng: random.Random) -> tuple[int, str]:
     return pid, "process of a rank" if b"transformer" in words else "proxy"
 
 
+def logged_steps(log: Path) -> int:
+    return max(log.read_bytes().count(b"\n") - 1, 0) if log.exists() else 0  # a header, and a line a step
+
+
+def wait_for_steps(job: Job, log: Path) -> None:
+    """Wait until a training has logged steps."""
+    before = logged_steps(log)
+    while job.process.poll() is None and logged_steps(log) <= before:
+        time.sleep(0.01)
+
+
 def killed(folder: Path, name: str, rng: random.Random, tally: Tally, longest: float) -> bool:
     """Run a training until it is finished, or killed; True if it is finished."""
     before = steps_saved(folder / name)
     resume = ["--resume"] if (folder / name / "log.jsonl").exists() else []
-    ranks, number = rng.choice(RANKS), rng.choice((signal.SIGKILL, signal.SIGTERM))
+    ranks = rng.choice(RANKS)
     with tempfile.TemporaryFile("w+") as said, Job(ranks, *arguments(folder, name, *resume), stderr=said) as job:
+        if rng.random() < AFTER_STEPS:
+            wait_for_steps(job, folder / name / "log.jsonl")
         try:
             job.wait(timeout=rng.uniform(0.0, longest))
         except subprocess.TimeoutExpired:
             pid, kind = victim(job, rng)
+            # MPICH's proxy does not heed SIGTERM
+            number = signal.SIGKILL if kind == "proxy" else rng.choice((signal.SIGKILL, signal.SIGTERM))
             start = time.monotonic()
             send(pid, number)
-            tally.kills[f"{number.name} to a {kind}"] += 1
+            what = f"{number.name} to a {kind}"
+            tally.kills[what] += 1
             if not job.all_gone(MINUTE):
-                tally.losses.append(f"{name}: {number.name} to a {kind}: not ended within a minute")
+                left = {pid: Path(f"/proc/{pid}/cmdline").read_bytes()[:40] for pid in job.processes()}
+                tally.losses.append(f"{name}: {what} ({pid}): not ended within a minute: {left}")
             if (seconds := time.monotonic() - start) > tally.slowest_end:
-                tally.slowest_end, tally.slowest = seconds, f"{number.name} to a {kind} of {ranks} ranks"
+                tally.slowest_end, tally.slowest = seconds, f"{what} of {ranks} ranks"
         said.seek(0)
         words = said.read()
         if job.process.poll() == 2 or "Traceback" in words:

@@ -12,7 +12,7 @@ from statistics import median
 from typing import NamedTuple
 
 from tests.mpi import Job
-from tests.reproduction.kills import MODEL, PAIRS
+from tests.reproduction.kills import MODEL, PAIRS, logged_steps
 
 SECONDS = 1.0  # between two samples
 WARM_UP = 0.2  # share of the steps
@@ -35,10 +35,6 @@ def sample(pid: int, step: int) -> Sample | None:
         return Sample(step, pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd")))
     except OSError:
         return None
-
-
-def logged_steps(log: Path) -> int:
-    return max(log.read_bytes().count(b"\n") - 1, 0) if log.exists() else 0
 
 
 def long_run(ranks: int, steps: int) -> dict[int, list[Sample]]:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
@@ -16,6 +17,7 @@ from transformer.cli import console
 COMMANDS = ("train", "evaluate")  # that share their work out; others would do all of it in each process
 PATIENCE = 10.0  # seconds for the other ranks to come to the same error
 KILLED = 128  # exit status of a process that a signal ended, with its number added, as shells have it
+INTERVAL = 0.1  # seconds between two looks at a rank and its launcher
 PARENT_DEATH = 1  # Linux's prctl: the signal that a process gets when its parent dies
 
 
@@ -63,15 +65,22 @@ def watch_over() -> None:
     Launchers end all processes when one dies, and MPICH's does not tell the rank. To be called before anything has
     started threads, or MPI.
     """
-    rank = _rank()
-    if launched() == 1 or rank is None or not hasattr(os, "fork") or not (child := os.fork()):
-        if launched() > 1 and sys.platform == "linux":
+    rank, launcher, watcher = _rank(), os.getppid(), os.getpid()
+    if launched() == 1 or rank is None or not hasattr(os, "fork"):
+        return
+    if not (child := os.fork()):
+        if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
+        if os.getppid() != watcher:  # killed before that
+            os._exit(KILLED + signal.SIGKILL)
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, lambda number, frame: os.kill(child, number))
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if os.getppid() != launcher:  # nobody else would end the ranks that it has started
+            os.kill(child, signal.SIGKILL)
+        time.sleep(INTERVAL)
+    code = os.waitstatus_to_exitcode(ended[1])
     if code < 0:
         print(f"rank {rank} was killed: {signal.Signals(-code).name}", file=sys.stderr, flush=True)
         code = KILLED - code

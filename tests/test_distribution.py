@@ -40,7 +40,7 @@ def test_every_extra_that_a_message_names_exists() -> None:
         )
     }
     found = {extra for pair in named for extra in pair if extra}
-    assert found == {"text", "draw", "onnx", "tensorboard", "completion", "test"} <= extras
+    assert found == {"text", "draw", "onnx", "tensorboard", "completion", "mpi", "test"} <= extras
 
 
 def test_the_version_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:

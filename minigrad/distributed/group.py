@@ -167,9 +167,10 @@ class Group:
         return bool(arrived)
 
     def abort(self, status: int) -> None:
-        """End all processes of the group at once."""
+        """End all processes of the group at once, this one too."""
         if self.size > 1:
             self._communicator.Abort(status)
+            os._exit(status)  # MPICH may return, while the launcher goes about it
 
 
 class Sum:

@@ -55,8 +55,8 @@ class Group:
 
     def __init__(self, communicator: Any = None) -> None:
         self._communicator = communicator
-        # Calls on one communicator must come in the same order on all ranks: of the stages of sums, each has its own.
-        self._scattering, self._gathering = communicator and communicator.Dup(), communicator and communicator.Dup()
+        # Calls on one communicator come in the same order on all ranks: the stages of sums, and ends, have their own.
+        self._scattering, self._gathering, self._arriving = (communicator and communicator.Dup() for _ in range(3))
         self.rank: int = 0 if communicator is None else communicator.rank
         self.size: int = 1 if communicator is None else communicator.size
         self._abandoned: list[Sum] = []
@@ -161,7 +161,7 @@ class Group:
         """Wait until all ranks have called this, so long at most; True if they have."""
         if self.size == 1:
             return True
-        arrival, end = self._scattering.Ibarrier(), time.monotonic() + seconds
+        arrival, end = self._arriving.Ibarrier(), time.monotonic() + seconds
         while not (arrived := arrival.Test()) and time.monotonic() < end:
             time.sleep(0.01)
         return bool(arrived)
@@ -183,6 +183,9 @@ class Sum:
     def __init__(self, group: Group, scattering: Any, gathering: Any, array: Array) -> None:
         self.start, self.end = time.perf_counter(), math.inf  # the end is noted when this rank notices it
         self.bytes = array.nbytes
+        if group.size == 1:
+            self.end = self.start
+            return
         self._gathering, self._rank, self._whole = gathering, group.rank, array.reshape(-1)
         self._counts = np.diff(np.arange(group.size + 1) * array.size // group.size)
         self._starts = _starts(self._counts)
@@ -259,6 +262,8 @@ def world() -> Group:
     group = Group(communicator)
     sys.excepthook = partial(_end_all, group)
     share_cores(group.neighbours(), speaks=group.rank == 0)
+    if group.rank:
+        kernels.silence_compilation()
     return group
 
 

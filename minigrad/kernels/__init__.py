@@ -61,7 +61,11 @@ _NAMES = {
     "optimizers.adam": ("adam_step",),
     "optimizers.clipping": ("squared_norm", "squared_norms", "scale_arrays"),
 }
-_SETTINGS = {"compiling.parallel": ("get_num_threads", "set_num_threads"), "elementwise.dropout": ("seed_from_row",)}
+_SETTINGS = {
+    "compiling.compiler": ("silence_compilation",),
+    "compiling.parallel": ("get_num_threads", "set_num_threads"),
+    "elementwise.dropout": ("seed_from_row",),
+}
 _HOME = {name: module for table in (_NAMES, _SETTINGS) for module, names in table.items() for name in names}
 
 __all__ = [name for names in _NAMES.values() for name in names]

@@ -82,6 +82,7 @@ def watch_over() -> None:
         time.sleep(INTERVAL)
     code = os.waitstatus_to_exitcode(ended[1])
     if code < 0:
-        print(f"rank {rank} was killed: {signal.Signals(-code).name}", file=sys.stderr, flush=True)
+        if code != -signal.SIGINT:  # which its user has sent
+            print(f"rank {rank} was killed: {signal.Signals(-code).name}", file=sys.stderr, flush=True)
         code = KILLED - code
     os._exit(code)

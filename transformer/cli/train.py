@@ -13,6 +13,7 @@ from transformer.cli.data import add_data, choice_of
 from transformer.cli.parser import Parser, add_command, described
 from transformer.cli.settings import add_settings, settings_of
 from transformer.tasks import TASKS, save_scores, train
+from transformer.train.signals import survive_requests
 
 
 def add_train(commands: Any) -> None:
@@ -35,6 +36,7 @@ def add_train(commands: Any) -> None:
 
 
 def _run_train(args: argparse.Namespace) -> None:
+    survive_requests()
     task = TASKS[args.task]
     choice, settings = choice_of(args), settings_of(args, task.defaults)
     trained = train(

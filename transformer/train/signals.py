@@ -12,7 +12,21 @@ import numpy as np
 from minigrad.distributed import Group
 
 STOPPED = 128  # exit status of a process that a signal ended, with the signal's number added, as shells have it
-DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)  # others are a program's own, and stay
+
+
+def _nothing_to_save(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+DEFAULTS = (signal.SIG_DFL, signal.default_int_handler, _nothing_to_save)  # others are a program's own, and stay
+
+
+def survive_requests() -> None:
+    """Survive SIGUSR1, which ends a process by default, also before a training and after it."""
+    number = getattr(signal, "SIGUSR1", None)
+    main = threading.current_thread() is threading.main_thread()
+    if main and number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, _nothing_to_save)
 
 
 class Signals:

@@ -46,6 +46,7 @@ from transformer.train.signals import Signals
 from transformer.train.trace import Trace, check_trace
 from transformer.train.weight_selection import weight_selection
 
+PATIENCE = 10.0  # seconds for other ranks to come to the same end
 FREE = ("checkpoint_every", "shard_optimizer")  # settings that may change when a training is resumed
 
 
@@ -365,8 +366,8 @@ class Trainer:
             self._writer.wait()
 
     def _save_at_end(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Save on any end of the training; after an error of one rank what others hold cannot be had."""
-        if not isinstance(error, Exception) or not isinstance(self.optimizer, ShardedOptimizer):
+        """Save on any end of the training, unless other ranks, whose state it takes, do not come to the same end."""
+        if error is None or not isinstance(self.optimizer, ShardedOptimizer) or self.group.all_arrive(PATIENCE):
             self.save()
 
     def _span(self, name: str) -> AbstractContextManager[None]:
@@ -374,8 +375,10 @@ class Trainer:
         return nullcontext() if self._trace is None else self._trace.span(name)
 
     def _write_trace(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Write the trace on any end of the training but an error, which may be that of one rank."""
-        if self._trace is not None and self._trace_path is not None and not isinstance(error, Exception):
+        """Write the trace on any end of the training to which all ranks come."""
+        if self._trace is None or self._trace_path is None:
+            return
+        if error is None or self.group.all_arrive(PATIENCE):
             self._trace.write(self._trace_path)
 
     def _save_in_background(self) -> None:

@@ -167,8 +167,17 @@ class _Announcement(event.Listener):
     def _kernel(compilation: Any) -> str:
         """Name of the kernel that is being compiled; empty for functions of others."""
         function = compilation.data["dispatcher"].py_func
-        ours = (function.__module__ or "").startswith(f"{KERNELS}.")
+        ours = not _silent and (function.__module__ or "").startswith(f"{KERNELS}.")
         return function.__name__.lstrip("_").replace("_", " ") if ours else ""
+
+
+_silent = False
+
+
+def silence_compilation() -> None:
+    """Compile kernels without a word from now on: another process that compiles them speaks."""
+    global _silent
+    _silent = True
 
 
 def _status() -> Any:

@@ -28,10 +28,11 @@ FOLDER = "reference"
 PACKAGES = ("minigrad", "transformer")
 NAMESPACES = (
     *("minigrad", "minigrad.autograd", "minigrad.func", "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional"),
-    *("minigrad.nn.init", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.random", "minigrad.io"),
-    *("minigrad.testing", "minigrad.testing.strategies", "minigrad.viz", "minigrad.onnx", "minigrad.kernels"),
-    *("minigrad.engine", "transformer", "transformer.model", "transformer.data", "transformer.decode"),
-    *("transformer.train", "transformer.pretrained", "transformer.evaluate", "transformer.plots", "transformer.tasks"),
+    *("minigrad.nn.init", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.distributed", "minigrad.random"),
+    *("minigrad.io", "minigrad.testing", "minigrad.testing.strategies", "minigrad.viz", "minigrad.onnx"),
+    *("minigrad.kernels", "minigrad.engine", "transformer", "transformer.model", "transformer.data"),
+    *("transformer.decode", "transformer.train", "transformer.pretrained", "transformer.evaluate", "transformer.plots"),
+    "transformer.tasks",
 )
 SPLIT = "minigrad"  # a page for each of its sections
 

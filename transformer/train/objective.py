@@ -67,9 +67,10 @@ def accumulate_gradients(
     mean = 0.0
     for batch in used:
         with batch_share(batch.first, len(batch.labels)):
-            loss = batch_loss(model, batch, label_smoothing)
+            # Where all labels are other processes', this one draws the same random numbers, and has nothing to add.
+            loss = batch_loss(model, batch, label_smoothing) if batch.targets else model(*batch.inputs)
             with summing if batch is used[-1] else NOTHING:
-                if batch.targets:  # else this process drew its random numbers, and has nothing to add
+                if batch.targets:
                     share = batch.targets / total
                     mean += share * loss.item()
                     loss.backward(np.asarray(share, loss.dtype))

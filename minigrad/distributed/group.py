@@ -42,6 +42,7 @@ EXTREMES = ("max", "min")  # exact in any order, as sums of integers are: MPI's 
 POLLS = 32
 # MPI waits in a loop of polls, on a core that another rank may need to get there; ours pauses after a while.
 SPINS, PAUSE = 2000, 5e-5  # polls without a pause, a millisecond of them; seconds between later ones
+FAREWELL = 0.2  # seconds before the end of all processes, in which the launcher passes on what this one has said
 
 
 class Group:
@@ -169,6 +170,7 @@ class Group:
     def abort(self, status: int) -> None:
         """End all processes of the group at once, this one too."""
         if self.size > 1:
+            time.sleep(FAREWELL)
             self._communicator.Abort(status)
             os._exit(status)  # MPICH may return, while the launcher goes about it
 

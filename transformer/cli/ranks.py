@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from minigrad.distributed import Group, world
-from minigrad.distributed.group import RANKS, launched
+from minigrad.distributed.group import FAREWELL, RANKS, launched
 from transformer.cli import console
 
 COMMANDS = ("train", "evaluate")  # that share their work out; others would do all of it in each process
@@ -84,5 +84,6 @@ def watch_over() -> None:
     if code < 0:
         if code != -signal.SIGINT:  # which its user has sent
             print(f"rank {rank} was killed: {signal.Signals(-code).name}", file=sys.stderr, flush=True)
+        time.sleep(FAREWELL)
         code = KILLED - code
     os._exit(code)

@@ -150,7 +150,7 @@ def campaign(kills: int, seed: int, longest: float = LONGEST, say: Callable[[str
                 tally.losses.append(f"{name}: another curve, by {max(differences):.2g}")
             if (found := files(folder / name)) != (expected := files(folder / "whole")):
                 tally.losses.append(f"{name}: other files: {sorted(found ^ expected)}")
-            say(str(tally))
+            say("\n".join([str(tally), *tally.losses]))
             shutil.rmtree(folder / name)
     return tally
 

@@ -7,6 +7,7 @@ model (parts of commands) → demo, train, write, inspect, visualize, info (the 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -83,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args.run(args)
             sys.stdout.flush()  # while errors can still be reported
     except KeyboardInterrupt:
+        if arguments is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # launchers repeat it, and the process is at its end
         return INTERRUPTED
     except BrokenPipeError:
         console.discard_output()  # the reader has closed the pipe

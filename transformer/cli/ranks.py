@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from types import FrameType
 
 from minigrad.distributed import Group, world
 from minigrad.distributed.group import FAREWELL, RANKS, launched
@@ -74,8 +75,13 @@ def watch_over() -> None:
         if os.getppid() != watcher:  # killed before that
             os._exit(KILLED + signal.SIGKILL)
         return
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(child, number)
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda number, frame: os.kill(child, number))
+        signal.signal(number, pass_on)
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if os.getppid() != launcher:  # nobody else would end the ranks that it has started
             os.kill(child, signal.SIGKILL)

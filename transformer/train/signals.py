@@ -56,7 +56,10 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            # Launchers repeat a signal, and a rank that has ended waits for those that save: not with a handler of
+            # Python's, which are gone by then.
+            ends = isinstance(error, SystemExit) and number == signal.SIGTERM
+            signal.signal(number, signal.SIG_IGN if ends else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == getattr(signal, "SIGUSR1", None):

@@ -213,11 +213,11 @@ class Trainer:
             stack.callback(self._end)
             stack.push(self._write_trace)
             stack.callback(self.model.eval)
-            stack.push(self._save_at_end)
+            signals = stack.enter_context(Signals(self.group))
+            stack.push(self._save_at_end)  # which a second signal does not interrupt
             if not self.steps_made:
                 for _, tensor in sorted(self.model.state_dict().items()):
                     self.group.broadcast(tensor)
-            signals = stack.enter_context(Signals(self.group))
             batches = self._batches()
             while not self.finished:
                 if signals.heed() or self._evaluates_after(self.steps_made + 1):

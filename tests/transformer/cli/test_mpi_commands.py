@@ -162,9 +162,9 @@ def test_a_stopped_job_writes_a_checkpoint_first_and_is_resumed_exactly(
         *long_training(folder, out)[2:],
     ) as job:
         begun(job, out)
-        if number == signal.SIGTERM:  # as schedulers do: to each process
-            for pid in job.processes():
-                if pid != job.process.pid:
+        if number == signal.SIGTERM:  # as schedulers do: to each process, which its parents have sent it, too
+            while ranks := [pid for rank in (0, 1) for pid in job.processes(rank)]:
+                for pid in ranks:
                     send(pid, number)
         else:
             send(job.process.pid, number)

@@ -10,6 +10,7 @@ import pytest
 
 import minigrad as mg
 from transformer import Tokenizer, Transformer, TransformerConfig
+from transformer.model.rotary_scaling import RotaryScaling
 
 PAIRS = [
     ("one two three", "eins zwei drei"),
@@ -75,6 +76,46 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "scale_output": True,
         "tie": "output",
     },
+    "gemma": {
+        "positions": "rotary",
+        "norm": "rms_offset",
+        "norm_first": True,
+        "norm_outputs": True,
+        "norm_queries": "by_head",
+        "activation": "geglu",
+        "bias": False,
+        "scale_width": 7.0,
+        "softcap_scores": 2.0,
+        "softcap_output": 3.0,
+        "window": 3,
+        "global_layers": (1,),
+        "rotary_local_base": 100.0,
+        "rotary_scaling": RotaryScaling(kind="linear", factor=2.0),
+    },
+    "gpt-j": {"positions": "rotary", "rotary_width": 2, "norm_first": True, "parallel": "one_norm", "qkv_bias": False},
+    "neox": {"positions": "rotary", "norm_first": True, "parallel": "two_norms", "scale_by_layer": True},
+    "modernbert": {
+        "positions": "rotary",
+        "norm_first": True,
+        "norm_inputs": "all_but_first",
+        "norm_bias": False,
+        "embedding_norm": True,
+        "activation": "geglu_exact",
+        "window": 2,
+        "global_layers": (0,),
+    },
+    "olmo": {
+        "positions": "rotary",
+        "norm": "rms",
+        "norm_first": True,
+        "norm_inputs": "none",
+        "norm_outputs": True,
+        "norm_queries": "all_heads",
+        "rotary_scaling": RotaryScaling(kind="yarn", factor=4.0, original_length=8),
+    },
+    "mpnet": {"positions": "learned_relative", "relative_buckets": 6, "relative_max_distance": 9},
+    "umt5": {"positions": "relative", "relative_buckets": 8, "relative_by_layer": True, "decoder_heads": 4},
+    "m2m": {"positions": "sinusoidal_fairseq", "norm_first": True, "decoder_ff": 20},
     "alibi": {"positions": "alibi", "num_heads": 3, "d_k": 4},
     "no positions": {"positions": "none"},
     "window": {"window": 2},

@@ -27,7 +27,7 @@ TOKENS = 32
 SHORTEST, LONGEST = 4, 12
 PAIRS, HELD_OUT, BATCH = 20_000, 200, 512
 TASKS: dict[str, Callable[[list[int]], list[int]]] = {"sorting": sorted, "reversing": lambda source: source[::-1]}
-SCHEMES = [name for name in reversed(get_args(Positions)) if name != "sinusoidal_halves"]
+SCHEMES = [name for name in reversed(get_args(Positions)) if not name.startswith(("sinusoidal_", "learned_"))]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

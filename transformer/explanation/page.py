@@ -23,7 +23,7 @@ LOGITS = 300_000  # characters up to which the logits of all tokens are there
 LIKELIEST = 512  # tokens of a position with a logit of their own, where there are more
 GROUPS = 64  # of the others
 NAMED = 64  # likeliest tokens of a position that are shown by name
-SCORES = ("scores", "unscaled_scores", "biased_scores")
+SCORES = ("scores", "unscaled_scores", "rescaled_scores", "capped_scores", "biased_scores")
 
 
 def explain(

@@ -13,8 +13,14 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from transformer.model.attention import MultiHeadAttention
-from transformer.model.layers import FeedForward, Residual, TransformerLayer
-from transformer.model.positions import LearnedPositions, SinusoidalHalvesPositions, SinusoidalPositions
+from transformer.model.layers import FeedForward, OffsetRMSNorm, Residual, TransformerLayer
+from transformer.model.positions import (
+    FairseqPositions,
+    LearnedPositions,
+    LearnedRelativePositions,
+    SinusoidalHalvesPositions,
+    SinusoidalPositions,
+)
 from transformer.model.stacks import Stack
 from transformer.pretrained import MaskedLM, PretrainedModel
 
@@ -22,8 +28,11 @@ Array = np.ndarray[Any, Any]
 ADDED: dict[type, str] = {  # position encodings that are added to embeddings → the kind of step
     SinusoidalPositions: "sinusoidal",
     SinusoidalHalvesPositions: "sinusoidal_halves",
+    FairseqPositions: "sinusoidal_fairseq",
     LearnedPositions: "learned",
+    LearnedRelativePositions: "learned",
 }
+NORMS: dict[type, str] = {nn.LayerNorm: "norm", nn.RMSNorm: "rms", OffsetRMSNorm: "offset_rms"}
 
 
 @dataclass(frozen=True)
@@ -158,16 +167,19 @@ def _embedding(stack: Stack, calls: _Calls) -> list[Step]:
     steps = [Step("embedding" if stack.tokens.scale == 1.0 else "scaled_embedding", words), *types]
     if type(stack.positions) in ADDED:
         steps.append(Step(ADDED[type(stack.positions)], placed - embedded))
-    return [*steps, Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout))]
+    steps.append(Step("input" if stack.embedding_norm is None else "normed_input", calls.output(stack.dropout)))
+    return steps if stack.projection is None else [*steps, Step("projected_input", calls.output(stack.projection))]
 
 
 def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> list[Sublayer]:
     def sublayer(kind: str, residual: Residual, steps: list[Step]) -> Sublayer:
-        first = []
-        if residual.norm_first:
-            first = [Step("rms" if isinstance(residual.norm, nn.RMSNorm) else "norm", calls.output(residual.norm))]
+        normed = residual.norm_first and not isinstance(residual.norm, nn.Identity)
+        first = [Step(NORMS[type(residual.norm)], calls.output(residual.norm))] if normed else []
+        second = [] if residual.output_norm is None else [Step("output_norm", calls.output(residual.output_norm))]
+        if layer.parallel:
+            return Sublayer(kind, [*first, *steps, *second, Step("update", calls.output(residual.dropout))])
         last = Step("pre_norm" if residual.norm_first else "post_norm", calls.output(residual))
-        return Sublayer(kind, [*first, *steps, last])
+        return Sublayer(kind, [*first, *steps, *second, last])
 
     sublayers = [
         sublayer("self_attention", layer.self_attention_residual, _attention(layer.self_attention, calls, own))
@@ -175,7 +187,10 @@ def _layer(layer: TransformerLayer, calls: _Calls, own: str, memory: str) -> lis
     if layer.cross_attention is not None and layer.cross_attention_residual is not None:
         steps = _attention(layer.cross_attention, calls, memory)
         sublayers.append(sublayer("cross_attention", layer.cross_attention_residual, steps))
-    return [*sublayers, sublayer("sublayer", layer.feed_forward_residual, _feed_forward(layer.feed_forward, calls))]
+    sublayers.append(sublayer("sublayer", layer.feed_forward_residual, _feed_forward(layer.feed_forward, calls)))
+    if layer.parallel:
+        sublayers[-1].steps.append(Step("parallel", calls.output(layer)))
+    return sublayers
 
 
 def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step]:
@@ -186,12 +201,17 @@ def _attention(layer: MultiHeadAttention, calls: _Calls, keys: str) -> list[Step
     scores = query @ per_query.mT * scale
     arguments = calls.latest(layer)[0]  # query, memory, mask, and in self-attention cache and rotation
     turned = len(arguments) > 4 and arguments[4] is not None
+    done = "normed_" if layer.query_norm is not None else "rotated_" if turned else ""
+    scaled = "" if layer.attend.scale is None else "unscaled_" if layer.attend.scale == 1.0 else "rescaled_"
     steps = [
-        Step("rotated_query" if turned else "query", _array(query)),
-        Step("rotated_key" if turned else "key", _array(key)),
+        Step(f"{done}query", _array(query)),
+        Step(f"{done}key", _array(key)),
         Step("value", _array(value)),
-        Step("scores" if layer.attend.scale is None else "unscaled_scores", _array(scores), keys),
+        Step(f"{scaled}scores", _array(scores), keys),
     ]
+    if layer.attend.softcap is not None:
+        scores = mg.tanh(scores / layer.attend.softcap) * layer.attend.softcap
+        steps.append(Step("capped_scores", _array(scores), keys))
     if visible.bias is not None:
         steps.append(Step("biased_scores", _array(scores + visible.bias), keys))
     mask = visible.allowed(*weights.shape[-2:])

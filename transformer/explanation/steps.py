@@ -15,9 +15,22 @@ from minigrad.nn.functional.attention import composed_attention
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode.processors import log_softmax
 from transformer.model.attention import MultiHeadAttention
-from transformer.model.layers import FeedForward, OutputProjection, Residual, TokenEmbedding, TransformerLayer
+from transformer.model.layers import (
+    FeedForward,
+    OffsetRMSNorm,
+    OutputProjection,
+    Residual,
+    TokenEmbedding,
+    TransformerLayer,
+)
 from transformer.model.models import MaskedLM
-from transformer.model.positions import LearnedPositions, SinusoidalHalvesPositions, SinusoidalPositions, rotate
+from transformer.model.positions import (
+    FairseqPositions,
+    LearnedPositions,
+    SinusoidalHalvesPositions,
+    SinusoidalPositions,
+    rotate,
+)
 from transformer.model.stacks import Stack
 
 ROOT = Path(minigrad.__file__).parents[1]
@@ -58,25 +71,48 @@ KINDS = {
         SinusoidalHalvesPositions.forward,
         "self.table",
     ),
+    "sinusoidal_fairseq": Kind(
+        "Positions",
+        "PE(pos, i) = sin((pos + 2) / 10000^{2i/(d−2)}), PE(pos, d/2+i) the cosine",
+        FairseqPositions.forward,
+        "self.table",
+    ),
     "learned": Kind("Positions", "P[pos], learned", LearnedPositions.forward, "self.weight"),
     "input": Kind("Input of the first layer", "x = the sum of these", Stack.embed, "self.positions(x, positions)"),
     "normed_input": Kind(
         "Input of the first layer", "x = Norm(the sum of these)", Stack.embed, "self.embedding_norm(x)"
     ),
+    "projected_input": Kind(
+        "Input of the first layer, as wide as the layers", "x W + b", Stack.embed, "self.projection(x)"
+    ),
     "norm": Kind("Norm", "LayerNorm(x) = (x − mean) / √(variance + ε) · γ + β", LayerNorm.forward, "return"),
     "rms": Kind("Norm", "RMSNorm(x) = x / √(mean of squares + ε) · γ", RMSNorm.forward, "return"),
+    "offset_rms": Kind(
+        "Norm", "RMSNorm(x) = x / √(mean of squares + ε) · (1 + γ)", OffsetRMSNorm.forward, "self.weight + 1.0"
+    ),
     "query": Kind("Queries", "Q_i = x W_i^Q", MultiHeadAttention.forward, "self.query(query)"),
     "key": Kind("Keys", "K_i = x W_i^K", MultiHeadAttention.forward, "self.key(memory)"),
     "value": Kind("Values", "V_i = x W_i^V", MultiHeadAttention.forward, "self.value(memory)"),
     "rotated_query": Kind("Queries, turned by their positions", "Q_i = R(pos) x W_i^Q", rotate, "mg.concat"),
     "rotated_key": Kind("Keys, turned by their positions", "K_i = R(pos) x W_i^K", rotate, "mg.concat"),
+    "normed_query": Kind(
+        "Queries, normalised and turned", "Q_i = R(pos) Norm(x W_i^Q)", MultiHeadAttention._split, "norm(x.reshape"
+    ),
+    "normed_key": Kind(
+        "Keys, normalised and turned", "K_i = R(pos) Norm(x W_i^K)", MultiHeadAttention._split, "norm(x.reshape"
+    ),
     "scores": Kind("Scores", "Q_i K_i^T / √d_k", composed_attention, "scores = matmul"),
     "unscaled_scores": Kind("Scores", "Q_i K_i^T", composed_attention, "scores = matmul"),
+    "rescaled_scores": Kind("Scores", "Q_i K_i^T · scale", composed_attention, "scores = matmul"),
+    "capped_scores": Kind("Bounded scores", "c · tanh(scores / c)", composed_attention, "tanh(scores"),
     "biased_scores": Kind("Scores with position bias", "Q_i K_i^T · scale + bias", composed_attention, "scores + mask"),
     "mask": Kind("Mask", "hidden scores become −∞", composed_attention, "where("),
     "weights": Kind("Softmax", "A_i = softmax(scores), each row", composed_attention, "softmax(scores"),
     "context": Kind("Weighted sum", "head_i = A_i V_i", composed_attention, "matmul(weights, value)"),
     "joined": Kind("Heads joined", "Concat(head_1, …, head_h) W^O", MultiHeadAttention.forward, "self.output(context"),
+    "output_norm": Kind("Norm of the sublayer's output", "Norm(sublayer)", Residual.update, "self.output_norm(y)"),
+    "update": Kind("Part of the sum", "sublayer(Norm(x))", Residual.update, "return self.dropout"),
+    "parallel": Kind("Residual", "x ← x + all parts", TransformerLayer.forward, "return sum("),
     "post_norm": Kind("Residual and norm", "x ← Norm(x + sublayer(x))", Residual.forward, "self.norm(x + "),
     "pre_norm": Kind("Residual", "x ← x + sublayer(Norm(x))", Residual.forward, "return x + "),
     "hidden": Kind("Feed-forward, hidden", "h = f(x W_1 + b_1)", FeedForward.forward, "self.activation(inner)"),
@@ -87,7 +123,7 @@ KINDS = {
     "logits": Kind("Logits", "z = x E^T + b", OutputProjection.forward, "F.linear"),
     "probabilities": Kind("Probabilities", "p = softmax(z / temperature)", log_softmax, "return"),
     "self_attention": Kind("Self-attention", "", TransformerLayer.forward, "self.self_attention(y"),
-    "cross_attention": Kind("Cross-attention", "", TransformerLayer.forward, "attend(y, memory"),
+    "cross_attention": Kind("Cross-attention", "", TransformerLayer.forward, "look_up(y, memory"),
     "sublayer": Kind("Feed-forward network", "", TransformerLayer.forward, "self.feed_forward)"),
 }
 

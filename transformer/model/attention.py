@@ -41,11 +41,13 @@ class ScaledDotProductAttention(nn.Module):
     Args:
         dropout: the probability with which weights are dropped in training.
         scale: of the scores; 1/√D when None.
+        softcap: bound c of the scores, which become c · tanh(scores / c) then (Gemma Team, 2024: "Gemma 2").
     """
 
-    def __init__(self, dropout: float = 0.0, scale: float | None = None) -> None:
+    def __init__(self, dropout: float = 0.0, scale: float | None = None, softcap: float | None = None) -> None:
         self.dropout = dropout
         self.scale = scale
+        self.softcap = softcap
 
     def forward(
         self, query: Tensor, key: Tensor | Paged, value: Tensor | Paged, visible: Visibility | Tensor | None = None
@@ -78,12 +80,14 @@ class ScaledDotProductAttention(nn.Module):
         if bias is not None:
             bias = bias.astype(query.dtype)
             mask = bias if mask is None else mg.where(mask, bias, -mg.inf)
-        if isinstance(key, Paged) and isinstance(value, Paged) and query.shape[2] <= FEW_QUERIES:
+        few = query.shape[2] <= FEW_QUERIES and self.softcap is None
+        if few and isinstance(key, Paged) and isinstance(value, Paged):
             arrays = query.data, key.store, value.store, key.table, None if mask is None else mask.data
             return Tensor(kernels.paged_attention(*arrays, scale=self.scale))
         key, value = dense(key), dense(value)
         grouped = query.shape[1] != key.shape[1]
-        return F.scaled_dot_product_attention(query, key, value, mask, dropout, causal, self.scale, grouped)
+        options = dropout, causal, self.scale, grouped
+        return F.scaled_dot_product_attention(query, key, value, mask, *options, softcap=self.softcap)
 
 
 class MultiHeadAttention(nn.Module):
@@ -98,9 +102,16 @@ class MultiHeadAttention(nn.Module):
             (Ainslie et al., 2023); 1 is multi-query attention (Shazeer, 2019). None: ``num_heads``.
         d_k: the width of a head; None: ``d_model`` shared by the heads.
         bias: add a bias in the projections.
+        output_bias: in that of the result; None: ``bias``.
         dropout: the probability with which attention weights are dropped in training.
         scaled: divide scores by √d_k.
+
+    Queries and keys are normalised where ``query_norm`` and ``key_norm`` are set: head by head if these norms are as
+    wide as a head (Henry et al., 2020), all heads together otherwise.
     """
+
+    query_norm: nn.Module | None = None
+    key_norm: nn.Module | None = None
 
     def __init__(
         self,
@@ -110,6 +121,7 @@ class MultiHeadAttention(nn.Module):
         num_kv_heads: int | None = None,
         d_k: int | None = None,
         bias: bool = True,
+        output_bias: bool | None = None,
         dropout: float = 0.0,
         scaled: bool = True,
     ) -> None:
@@ -124,7 +136,7 @@ class MultiHeadAttention(nn.Module):
         self.key = nn.Linear(d_model, self.num_kv_heads * self.d_k, bias)
         self.value = nn.Linear(d_model, self.num_kv_heads * self.d_k, bias)
         self.attend = ScaledDotProductAttention(dropout, None if scaled else 1.0)
-        self.output = nn.Linear(num_heads * self.d_k, d_model, bias)
+        self.output = nn.Linear(num_heads * self.d_k, d_model, bias if output_bias is None else output_bias)
 
     def forward(
         self,
@@ -145,10 +157,10 @@ class MultiHeadAttention(nn.Module):
         """
         if query.ndim != 3:
             raise ValueError(f"query: expected shape (batch, length, d_model), got {query.shape}")
-        q = self._split(self.query(query), rotation)
+        q = self._split(self.query(query), rotation, self.query_norm)
         new = None
         if memory is not None:
-            new = (self._split(self.key(memory), rotation), self._split(self.value(memory)))
+            new = (self._split(self.key(memory), rotation, self.key_norm), self._split(self.value(memory)))
         attended = new if cache is None else cache.extend(new)
         if attended is None:
             raise ValueError("memory: expected positions to attend to, got None without a cache")
@@ -159,9 +171,12 @@ class MultiHeadAttention(nn.Module):
         context = context if length == 1 else context.transpose(0, 2, 1, 3)
         return self.output(context.reshape(batch, length, heads * width))
 
-    def _split(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
-        """Split heads, (B, T, H·D) to (B, H, T, D), and rotate them."""
+    def _split(self, x: Tensor, rotation: Tensor | None = None, norm: Any = None) -> Tensor:
+        """Split heads, (B, T, H·D) to (B, H, T, D), normalise and rotate them."""
         batch, length, width = x.shape
+        if norm is not None:
+            features = norm.weight.shape[0]
+            x = norm(x.reshape(batch, length, width // features, features)).reshape(x.shape)
         heads = width // self.d_k
         if length == 1:  # as at each step of decoding: nothing to transpose
             x = x.reshape(batch, heads, 1, self.d_k)

@@ -7,15 +7,63 @@ import json
 import types
 from dataclasses import dataclass
 from operator import is_
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from transformer.json_object import json_object
+from transformer.model.rotary_scaling import RotaryScaling
 
-Positions = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "relative", "none"]
-BOUNDED: tuple[Positions, ...] = ("sinusoidal", "sinusoidal_halves", "learned")  # one number each for so many places
-Norm = Literal["layer", "rms"]
-Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
+Positions = Literal[
+    "sinusoidal",
+    "sinusoidal_halves",
+    "sinusoidal_fairseq",
+    "learned",
+    "learned_relative",
+    "rotary",
+    "alibi",
+    "relative",
+    "none",
+]
+BOUNDED: tuple[Positions, ...] = (  # one number each for so many places
+    "sinusoidal",
+    "sinusoidal_halves",
+    "sinusoidal_fairseq",
+    "learned",
+    "learned_relative",
+)
+Norm = Literal["layer", "rms", "rms_offset"]
+Activation = Literal[
+    "relu",
+    "relu_squared",
+    "gelu",
+    "gelu_tanh",
+    "gelu_sigmoid",
+    "silu",
+    "tanh",
+    "reglu",
+    "geglu",
+    "geglu_exact",
+    "swiglu",
+]
+Pooling = Literal["first", "last", "mean", "max"]
 Tie = Literal["all", "output", "input", "none"]
+
+LIMITS = {  # integers: at least, and less than
+    **dict.fromkeys(("vocab_size", "d_model", "num_heads", "num_kv_heads", "d_k", "d_ff"), (1, 2**31)),
+    **dict.fromkeys(("decoder_heads", "decoder_ff", "layer_groups", "d_embedding", "max_length"), (1, 2**31)),
+    **dict.fromkeys(("window", "rotary_width", "relative_buckets", "relative_max_distance"), (1, 2**31)),
+    **dict.fromkeys(("encoder_layers", "decoder_layers", "token_types"), (0, 2**31)),
+}
+PROBABILITIES = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout", "layer_drop")
+POSITIVE = (
+    "norm_eps",
+    "rotary_base",
+    "rotary_local_base",
+    "init_std",
+    "scale_width",
+    "softcap_scores",
+    "softcap_output",
+)
+TOKENS = ("pad_id", "bos_id", "eos_id", "mask_id", "decoder_start_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +92,52 @@ class TransformerConfig:
     d_ff: int = 512  # the width inside the feed-forward network
     encoder_layers: int = 3
     decoder_layers: int = 3
+    decoder_heads: int | None = None  # of a decoder beside an encoder, where it has others; None: num_heads
+    decoder_ff: int | None = None  # the same for d_ff
+    layer_groups: int | None = None  # sets of weights, each of them used by as many layers in a row; None: one a layer
+    d_embedding: int | None = None  # the width of embeddings, which are then projected; None: d_model
     max_length: int = 512  # positions; where these are relative, of training only
     # Architecture
     positions: Positions = "sinusoidal"
-    norm: Norm = "layer"
+    norm: Norm = "layer"  # "rms_offset": weights are stored less one
     norm_first: bool = False  # False: norm(x + f(x)), as in the paper; True: x + f(norm(x)), and a norm at the end
+    norm_inputs: Literal["all", "all_but_first", "none"] = "all"  # with norm_first: sublayers that have one
+    norm_outputs: bool = False  # a second norm after each sublayer, with norm_first: x + norm(f(norm(x)))
     norm_eps: float = 1e-5
-    activation: Activation = "relu"  # of the feed-forward network; "swiglu" and "geglu" have a gate
+    parallel: Literal["no", "one_norm", "two_norms"] = "no"  # attention and feed-forward network read the same x
+    activation: Activation = "relu"  # of the feed-forward network; those that end in "glu" have a gate
     bias: bool = True  # of linear layers and norms
+    attention_bias: bool | None = None  # of attention's four projections; None: as bias
+    qkv_bias: bool | None = None  # of three of them; None: as attention_bias
+    norm_bias: bool | None = None  # of norms; None: as bias
+    norm_queries: Literal["no", "by_head", "all_heads"] = "no"  # and keys
     window: int | None = None  # sliding window of self-attention, the newest position included; None: all
+    global_layers: tuple[int, ...] = ()  # layers, counted from 0, that have no window
     tie: Tie = "all"  # shared matrices of source, target, output; "output": the last two; "input": the first two
     output_bias: bool = False
     scale_scores: bool = True  # divide them by √d_k
+    scale_width: float | None = None  # another width in the place of d_k
+    scale_by_layer: bool = False  # divide scores by the layer's number, too, counted from 1
+    softcap_scores: float | None = None  # bound c of c · tanh(scores / c)
+    softcap_output: float | None = None  # the same of logits
     scale_embedding: bool = True  # multiply it by √d_model
     scale_output: bool = False  # divide its input by √d_model
     embedding_norm: bool = False
     token_types: int = 0  # number of segment types with an embedding; 0: none
     rotary_base: float = 10_000.0  # of the wavelengths of rotary positions
+    rotary_local_base: float | None = None  # of layers with a window; None: the same, and scaled alike
+    rotary_width: int | None = None  # features of a head that turn, the first ones; None: all
+    rotary_scaling: RotaryScaling | None = None
     relative_buckets: int = 32  # of distances that relative positions tell apart
     relative_max_distance: int = 128  # where their last bucket begins
+    relative_by_layer: bool = False  # a bias of its own in each layer
+    # Head
+    head_activation: Activation | None = None  # of a masked model's or a classifier's transform; None: activation's
+    pooling: Pooling = "first"  # the vector that a classifier of texts reads
+    labels: tuple[str, ...] = ()  # of classifiers
     # Training
-    dropout: float = 0.1  # of sublayers' outputs and embeddings
+    dropout: float = 0.1  # of sublayers' outputs, and of embeddings
+    embedding_dropout: float | None = None  # of embeddings; None: dropout
     attention_dropout: float = 0.0  # of attention weights
     activation_dropout: float = 0.0  # inside the feed-forward network
     layer_drop: float = 0.0  # probability of skipping a whole layer
@@ -78,44 +151,77 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         check_kinds(self)
-        sizes = ("vocab_size", "d_model", "num_heads", "num_kv_heads", "d_k", "d_ff", "max_length", "window")
-        for name in (*sizes, "relative_buckets", "relative_max_distance"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-            if getattr(self, name) is not None and getattr(self, name) >= 2**31:
-                raise ValueError(f"{name}: expected less than 2**31, got {getattr(self, name)}")
-        for name in ("encoder_layers", "decoder_layers", "token_types"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
-        if not self.encoder_layers and not self.decoder_layers:
+        for name, (least, below) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ValueError(f"{name}: expected at least {least}, got {value}")
+            if value is not None and value >= below:
+                raise ValueError(f"{name}: expected less than 2**31, got {value}")
+        for name in PROBABILITIES:
+            if (value := getattr(self, name)) is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}: expected a probability in [0, 1), got {value}")
+        for name in POSITIVE:
+            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name}: expected a positive number, got {value}")
+        for name in TOKENS:
+            if (value := getattr(self, name)) is not None and not 0 <= value < self.vocab_size:
+                raise ValueError(f"{name}: expected a token below vocab_size={self.vocab_size}, got {value}")
+        self._check_heads()
+        self._check_layers()
+        self._check_positions()
+
+    def _check_heads(self) -> None:
+        for name in ("num_heads", "decoder_heads"):
+            heads = getattr(self, name) or self.num_heads
+            if self.d_k is None and self.d_model % heads:
+                raise ValueError(f"{name}: {heads} heads cannot share d_model={self.d_model} evenly")
+            if heads % (self.num_kv_heads or heads):
+                raise ValueError(f"num_kv_heads: {self.num_kv_heads} heads cannot serve {name}={heads} evenly")
+        if self.decoder_layers and self.d_embedding is not None:
+            raise ValueError(f"d_embedding: embeddings of decoders are as wide as d_model, got {self.d_embedding}")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: expected each once, got {', '.join(self.labels):.200}")
+
+    def _check_layers(self) -> None:
+        if not (layers := max(self.encoder_layers, self.decoder_layers)):
             raise ValueError("encoder_layers, decoder_layers: expected layers in one of them, got 0 in both")
-        if self.d_k is None and self.d_model % self.num_heads:
-            raise ValueError(f"num_heads: {self.num_heads} heads cannot share d_model={self.d_model} evenly")
-        if self.num_heads % self.kv_heads:
-            raise ValueError(f"num_kv_heads: {self.kv_heads} heads cannot serve num_heads={self.num_heads} evenly")
+        if self.layer_groups is not None and self.layer_groups > layers:
+            raise ValueError(f"layer_groups: expected at most one for each of {layers} layers, got {self.layer_groups}")
+        if outside := [number for number in self.global_layers if not 0 <= number < layers]:
+            raise ValueError(f"global_layers: expected numbers of layers from 0 to {layers - 1}, got {outside[0]}")
+        norms = {
+            "parallel": self.parallel != "no",
+            "norm_outputs": self.norm_outputs,
+            "norm_inputs": self.norm_inputs != "all",
+        }
+        for name, chosen in norms.items():
+            if chosen and not self.norm_first:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is for layers with norm_first")
+
+    def _check_positions(self) -> None:
         if self.positions.startswith("sinusoidal") and self.d_model % 2:
             raise ValueError(
                 f"d_model: sinusoidal positions come in pairs, expected an even number, got {self.d_model}"
             )
-        if self.positions == "rotary" and self.head_size % 2:
-            raise ValueError(f"d_k: rotary positions turn pairs, expected an even head size, got {self.head_size}")
-        if self.positions == "relative" and (self.relative_buckets % 4 or self.relative_buckets < 4):
-            raise ValueError(f"relative_buckets: expected a multiple of 4, got {self.relative_buckets}")
-        if self.positions == "relative" and self.relative_max_distance <= self.relative_buckets // 2:
-            raise ValueError(
-                f"relative_max_distance: expected more than half of relative_buckets={self.relative_buckets}, got "
-                f"{self.relative_max_distance}"
-            )
-        for name in ("dropout", "attention_dropout", "activation_dropout", "layer_drop"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a probability in [0, 1), got {getattr(self, name)}")
-        for name in ("norm_eps", "rotary_base", "init_std"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
-        for name in ("pad_id", "bos_id", "eos_id", "mask_id", "decoder_start_id"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < self.vocab_size:
-                raise ValueError(f"{name}: expected a token below vocab_size={self.vocab_size}, got {value}")
+        if self.positions == "rotary":
+            width, name = (self.head_size, "d_k") if self.rotary_width is None else (self.rotary_width, "rotary_width")
+            if width % 2 or width > self.head_size:
+                raise ValueError(
+                    f"{name}: rotary positions turn pairs, expected an even head size, got {width}"
+                    if width <= self.head_size
+                    else f"{name}: expected at most a head's size, {self.head_size}, got {width}"
+                )
+            if self.rotary_scaling is not None:
+                self.rotary_scaling.check(width)
+        if self.positions.endswith("relative"):
+            least = 4 if self.encoder_layers else 2  # an encoder has half of them for each direction
+            if self.relative_buckets < least:
+                raise ValueError(f"relative_buckets: expected at least {least}, got {self.relative_buckets}")
+            if self.relative_max_distance <= self.relative_buckets // 2:
+                raise ValueError(
+                    f"relative_max_distance: expected more than half of relative_buckets={self.relative_buckets}, got "
+                    f"{self.relative_max_distance}"
+                )
 
     @property
     def head_size(self) -> int:
@@ -128,12 +234,24 @@ class TransformerConfig:
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
+    def embedding_width(self) -> int:
+        """Width of embeddings."""
+        return self.d_model if self.d_embedding is None else self.d_embedding
+
+    @property
+    def of_decoder(self) -> Self:
+        """Configuration of the decoder's layers."""
+        heads, width = self.decoder_heads or self.num_heads, self.decoder_ff or self.d_ff
+        return dataclasses.replace(self, num_heads=heads, decoder_heads=None, d_ff=width, decoder_ff=None)
+
+    @property
     def least_size(self) -> int:
         """Lower bound of a model's size: its parameters and its table of positions."""
-        layers = self.encoder_layers + self.decoder_layers
-        inner = self.num_heads * self.head_size + self.d_ff
-        rows = self.vocab_size + self.max_length + self.token_types + 2 * layers * inner
-        return self.d_model * rows + self.relative_buckets * self.num_heads
+        layers = self.encoder_layers + self.decoder_layers if self.layer_groups is None else self.layer_groups
+        inner = min(self.num_heads, self.decoder_heads or self.num_heads) * self.head_size
+        inner += min(self.d_ff, self.decoder_ff or self.d_ff)
+        rows = self.vocab_size + (self.max_length if self.position_limit else 0) + self.token_types
+        return self.embedding_width * rows + self.d_model * 2 * layers * inner
 
     @property
     def position_limit(self) -> int | None:
@@ -226,7 +344,7 @@ def check_kinds(settings: Any) -> None:
 
 
 def _of_kind(name: str, value: Any, kind: Any) -> Any:
-    if get_origin(kind) is types.UnionType:  # "… | None"
+    if get_origin(kind) in (types.UnionType, Union):  # "… | None"
         if value is None:
             return None
         (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
@@ -234,12 +352,18 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
         if value not in get_args(kind):
             raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}")
         return value
+    if dataclasses.is_dataclass(kind):
+        return _of_class(name, value, kind)
     if get_origin(kind) is tuple:
         parts = get_args(kind)
-        if not isinstance(value, (tuple, list)) or len(value) != len(parts):
+        if not isinstance(value, (tuple, list)):
+            raise ValueError(f"{name}: expected several values, got {value!r:.80}")
+        if parts[-1] is Ellipsis:
+            parts = parts[:1] * len(value)
+        if len(value) != len(parts):
             raise ValueError(f"{name}: expected {len(parts)} values, got {value!r}")
         checked = tuple(_of_kind(name, part, of) for part, of in zip(value, parts, strict=True))
-        return value if all(map(is_, checked, value)) else checked
+        return value if isinstance(value, tuple) and all(map(is_, checked, value)) else checked
     allowed, words = _KIND_WORDS[kind]
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{name}: expected {words}, got {value!r:.80}")
@@ -247,6 +371,21 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
         return float(value) if kind is float and isinstance(value, int) else value
     except OverflowError:
         raise ValueError(f"{name}: expected a number, got an integer that no float can hold") from None
+
+
+def _of_class(name: str, value: Any, kind: Any) -> Any:
+    """Value of a dataclass, made from a dict's fields."""
+    if isinstance(value, kind):
+        return value
+    names = [field.name for field in dataclasses.fields(kind)]
+    if not isinstance(value, dict) or not value.keys() <= set(names):
+        raise ValueError(f"{name}: expected {', '.join(names)}, got {value!r:.200}")
+    try:
+        made = kind(**value)
+        check_kinds(made)
+        return made
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 _KIND_WORDS: dict[type, tuple[tuple[type, ...], str]] = {

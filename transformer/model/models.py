@@ -80,9 +80,9 @@ class MaskedLM(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         self.config = dataclasses.replace(config, decoder_layers=0)
         self.encoder = self.encoder_class(self.config)
-        self.transform = nn.Linear(config.d_model, config.d_model, config.bias)
-        self.activation = ActivationFunction(ACTIVATIONS[config.activation][0])
-        self.norm = normalization(config)
+        self.transform = nn.Linear(config.d_model, config.embedding_width, config.bias)
+        self.activation = ActivationFunction(ACTIVATIONS[config.head_activation or config.activation][0])
+        self.norm = normalization(config, config.embedding_width)
         self.output = OutputProjection(self.config, self.encoder.tokens)
         initialize(self.transform, self.config)
 

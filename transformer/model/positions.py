@@ -69,11 +69,28 @@ class SinusoidalPositions(NoPositions):
 
 
 class SinusoidalHalvesPositions(SinusoidalPositions):
-    """Sinusoidal positions with all sines before all cosines, as in the paper's own code and Marian."""
+    """Sinusoidal positions with all sines before all cosines, as in Marian."""
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
         self.table = np.concatenate([self.table[:, 0::2], self.table[:, 1::2]], axis=1)
+
+
+class FairseqPositions(NoPositions):
+    """Sinusoidal positions as in tensor2tensor and fairseq: sines before cosines, of slightly other frequencies.
+
+    The last frequency is 1/10000 itself, and the first position is number 2, after padding's.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        half = config.d_model // 2
+        frequency = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000) / (half - 1)))
+        angle = np.arange(2, config.max_length + 2, dtype=np.float32)[:, None] * frequency
+        self.table = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + F.embedding(positions, self.table).astype(x.dtype)
 
 
 class LearnedPositions(NoPositions):
@@ -81,7 +98,7 @@ class LearnedPositions(NoPositions):
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
-        self.weight = nn.Parameter(mg.empty((config.max_length, config.d_model)))
+        self.weight = nn.Parameter(mg.empty((config.max_length, config.embedding_width)))
         nn.init.normal_(self.weight, std=config.init_std or config.d_model**-0.5)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
@@ -91,26 +108,35 @@ class LearnedPositions(NoPositions):
 class RotaryPositions(NoPositions):
     """Rotary positions (RoPE): rotate pairs of features of queries and keys by an angle proportional to the position.
 
-    Their product then depends on the distance only. Pairs are (i, i + D/2). Su et al., 2021, section 3.4.2.
+    Their product then depends on the distance only. Pairs are (i, i + D/2), of the first D features if not all turn.
+    Su et al., 2021, section 3.4.2.
     """
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
-        self.frequency = (config.rotary_base ** (-np.arange(0, config.head_size, 2) / config.head_size)).astype("f4")
+        width = config.head_size if config.rotary_width is None else config.rotary_width
+        self.base, self.scaling = config.rotary_base, config.rotary_scaling
+        self.frequency = (self.base ** (-np.arange(0, width, 2) / width)).astype("f4")
 
     def rotation(self, positions: Tensor) -> Tensor:
         """Rotation cos and sin of all angles: (2, T, D/2), or (2, B, 1, T, D/2), which broadcasts over heads."""
-        angle = mg.expand_dims(positions, -1).astype(mg.float32) * self.frequency
+        frequency, amplitude = self.frequency, 1.0
+        if self.scaling is not None:
+            length = int(positions.numpy().max(initial=0)) + 1 if self.scaling.kind == "longrope" else 0
+            frequency, amplitude = self.scaling.scale(frequency, self.base, length), self.scaling.amplitude()
+        angle = mg.expand_dims(positions, -1).astype(mg.float32) * frequency
         angle = angle if positions.ndim == 1 else mg.expand_dims(angle, 1)
-        return mg.stack([mg.cos(angle), mg.sin(angle)])
+        turned = mg.stack([mg.cos(angle), mg.sin(angle)])
+        return turned if amplitude == 1.0 else turned * amplitude
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """Rotate the pairs of features of (B, H, T, D) by the angles of a :meth:`RotaryPositions.rotation`."""
     cos, sin = rotation[0].astype(x.dtype), rotation[1].astype(x.dtype)
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
-    return mg.concat([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    half = cos.shape[-1]
+    first, second = x[..., :half], x[..., half : 2 * half]
+    turned = [first * cos - second * sin, second * cos + first * sin]
+    return mg.concat(turned if 2 * half == x.shape[-1] else [*turned, x[..., 2 * half :]], axis=-1)
 
 
 class AlibiPositions(NoPositions):
@@ -151,6 +177,17 @@ class RelativePositions(NoPositions):
         return mg.permute_dims(F.embedding(buckets, self.weight), (2, 0, 1))
 
 
+class LearnedRelativePositions(LearnedPositions):
+    """Learned positions, added to the embeddings, and a relative bias besides. Song et al., 2020 (MPNet)."""
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__(config, causal)
+        self.relative = RelativePositions(config, causal)
+
+    def bias(self, queries: int, keys: int) -> Tensor:
+        return self.relative.bias(queries, keys)
+
+
 def relative_buckets(distance: np.ndarray, buckets: int, max_distance: int, causal: bool) -> np.ndarray:
     """Relative position buckets of distances (key minus query); if not causal, half of them are for later keys."""
     offset = np.zeros_like(distance)
@@ -177,7 +214,9 @@ def _distances(queries: int, keys: int) -> np.ndarray:
 POSITIONS: dict[str, type[NoPositions]] = {
     "sinusoidal": SinusoidalPositions,
     "sinusoidal_halves": SinusoidalHalvesPositions,
+    "sinusoidal_fairseq": FairseqPositions,
     "learned": LearnedPositions,
+    "learned_relative": LearnedRelativePositions,
     "rotary": RotaryPositions,
     "alibi": AlibiPositions,
     "relative": RelativePositions,

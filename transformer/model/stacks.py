@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import minigrad as mg
@@ -38,12 +41,22 @@ class Stack(nn.Module):
             name = "decoder_layers" if causal else "encoder_layers"
             raise ValueError(f"{name}: expected at least 1, got 0")
         self.config = config
+        layer_config = config.of_decoder if cross_attention else config
         self.tokens = TokenEmbedding(config) if tokens is None else tokens
-        self.positions = POSITIONS[config.positions](config, causal)
-        self.types = nn.Embedding(config.token_types, config.d_model) if config.token_types else None
-        self.embedding_norm = normalization(config) if config.embedding_norm else None
-        self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.ModuleList(TransformerLayer(config, cross_attention) for _ in range(layers))
+        width = config.embedding_width
+        self.positions = POSITIONS["none" if config.relative_by_layer else config.positions](layer_config, causal)
+        self.local_positions = None
+        if config.rotary_local_base is not None:
+            near = dataclasses.replace(config, rotary_base=config.rotary_local_base, rotary_scaling=None)
+            self.local_positions = POSITIONS[config.positions](near, causal)
+        self.types = nn.Embedding(config.token_types, width) if config.token_types else None
+        self.embedding_norm = normalization(config, width) if config.embedding_norm else None
+        self.dropout = nn.Dropout(config.dropout if config.embedding_dropout is None else config.embedding_dropout)
+        self.projection = None if config.d_embedding is None else nn.Linear(width, config.d_model)
+        groups = config.layer_groups or layers
+        own = [TransformerLayer(layer_config, cross_attention, number, causal) for number in range(groups)]
+        self.layers = nn.ModuleList(own[number * groups // layers] for number in range(layers))
+        self.local = [config.window is not None and number not in config.global_layers for number in range(layers)]
         self.norm = normalization(config) if config.norm_first else None  # post-norm layers end with one
         if self.types is not None:
             nn.init.normal_(self.types.weight, std=config.init_std or config.d_model**-0.5)
@@ -57,12 +70,13 @@ class Stack(nn.Module):
         elif token_type_ids is not None:
             raise ValueError("token_type_ids: this model has no token types, expected None")
         x = self.positions(x, positions)
-        return self.dropout(x if self.embedding_norm is None else self.embedding_norm(x))
+        x = self.dropout(x if self.embedding_norm is None else self.embedding_norm(x))
+        return x if self.projection is None else self.projection(x)
 
     def run(
         self,
         x: Tensor,
-        visible: Visibility,
+        visible: Callable[[int | None], Visibility],
         positions: Tensor,
         memory: Tensor | None = None,
         memory_visible: Visibility | None = None,
@@ -70,13 +84,17 @@ class Stack(nn.Module):
     ) -> Tensor:
         """Run embeddings (B, T, D) through all layers: (B, T, D). In training, each is skipped with ``layer_drop``.
 
-        Source of the layer drop: Fan, Grave and Joulin, 2020: "Reducing Transformer depth on demand".
+        ``visible`` is what self-attention sees, by its window. Source of the layer drop: Fan, Grave and Joulin, 2020:
+        "Reducing Transformer depth on demand".
         """
-        rotation = self.positions.rotation(positions)
-        for number, layer in enumerate(self.layers):
+        views = {}
+        for local in set(self.local):  # layers that see alike share masks and rotations
+            scheme = self.positions if self.local_positions is None or not local else self.local_positions
+            views[local] = visible(self.config.window if local else None), scheme.rotation(positions)
+        for number, (layer, local) in enumerate(zip(self.layers, self.local, strict=False)):
             if self.training and self.config.layer_drop and mg.random.uniform(()).item() < self.config.layer_drop:
                 continue
-            x = layer(x, visible, rotation, memory, memory_visible, cache.layers[number] if cache else None)
+            x = layer(x, *views[local], memory, memory_visible, cache.layers[number] if cache else None)
         return x if self.norm is None else self.norm(x)
 
     def check_length(self, length: int) -> None:
@@ -104,13 +122,17 @@ class Encoder(Stack):
         real = real_tokens(ids, attention_mask, self.config.padding_id)
         length = ids.shape[1]
         self.check_length(length)
-        mask = None if real is None else padding_mask(real)
-        if self.config.window is not None:  # also where it hides nothing: an exported model has any length
-            near = window_mask(length, self.config.window)
-            mask = near if mask is None else mask & near
+        bias = self.positions.bias(length, length)
+
+        def visible(window: int | None) -> Visibility:
+            mask = None if real is None else padding_mask(real)
+            if window is not None:  # also where it hides nothing: an exported model has any length
+                near = window_mask(length, window)
+                mask = near if mask is None else mask & near
+            return Visibility(mask, bias=bias)
+
         positions = positions_of(real, 0, length)
-        x = self.embed(ids, positions, token_type_ids)
-        return self.run(x, Visibility(mask, bias=self.positions.bias(length, length)), positions)
+        return self.run(self.embed(ids, positions, token_type_ids), visible, positions)
 
 
 class Decoder(Stack):
@@ -153,18 +175,19 @@ class Decoder(Stack):
         memory_real = None if memory_mask is None else mg.asarray(memory_mask) != 0
         return self.run(
             self.embed(ids, positions),
-            self._visible(ids.shape[1], length, real),
+            partial(self._visible, ids.shape[1], length, real, self.positions.bias(ids.shape[1], length)),
             positions,
             memory,
             Visibility(None if memory_real is None else padding_mask(memory_real)),
             cache,
         )
 
-    def _visible(self, queries: int, keys: int, real: Tensor | None) -> Visibility:
-        window = self.config.window
+    def _visible(
+        self, queries: int, keys: int, real: Tensor | None, bias: Tensor | None, window: int | None
+    ) -> Visibility:
         mask = None if real is None else padding_mask(real)
         square = queries == keys  # causality needs no mask then
         if window is not None or not (square or queries == 1):
             earlier = causal_mask(queries, keys, window)
             mask = earlier if mask is None else mask & earlier
-        return Visibility(mask, square, self.positions.bias(queries, keys))
+        return Visibility(mask, square, bias)

@@ -13,7 +13,7 @@ from minigrad.engine.promotion import promote
 from minigrad.engine.tensor import Array, Shape, Tensor
 from minigrad.nn.functional.dropout import check_probability
 from minigrad.ops.autocast import autocast, product_precision
-from minigrad.ops.elementwise import where
+from minigrad.ops.elementwise import tanh, where
 from minigrad.ops.operands import as_operands
 from minigrad.ops.primitive import WithResiduals, primitive
 from minigrad.ops.products import matmul
@@ -35,6 +35,8 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    *,
+    softcap: float | None = None,
 ) -> Tensor:
     """Scaled dot-product attention: softmax(Q Kᵀ · scale) V. Vaswani et al., 2017, equation 1.
 
@@ -50,6 +52,8 @@ def scaled_dot_product_attention(
         scale: 1/√D when None.
         enable_gqa: let groups of query heads share a head of keys and values, of which there are then fewer (Ainslie
             et al., 2023).
+        softcap: bound c of the scores, which become c · tanh(scores / c) before masks (Gemma 2, section 2). The scores
+            are written out then.
 
     Returns:
         (…, H, Q, E). A row with nothing to attend to gives zeros and a zero gradient.
@@ -81,7 +85,10 @@ def scaled_dot_product_attention(
     attend = composed_attention if learned else fused_attention
     scale = 1 / math.sqrt(q[-1]) if scale is None else float(scale)
     seed = draw_seed(shape=(*lead, q[-2], k[-2])) if dropout_p else 0
-    return attend(query, key, value, mask, scale, bool(is_causal), float(dropout_p), seed, product_precision.get())
+    options = scale, bool(is_causal), float(dropout_p), seed, product_precision.get()
+    if softcap is not None:
+        return composed_attention(query, key, value, mask, *options, softcap=softcap)
+    return attend(query, key, value, mask, *options)
 
 
 def _check_shapes(query: Shape, key: Shape, value: Shape, grouped: bool) -> Shape:
@@ -206,12 +213,15 @@ def composed_attention(
     dropout: float = 0.0,
     seed: int = 0,
     precision: str | None = None,
+    softcap: float | None = None,
 ) -> Any:
-    """:func:`fused_attention` step by step. Vaswani et al., 2017, equation 1."""
+    """:func:`fused_attention` step by step, and with bounded scores. Vaswani et al., 2017, equation 1."""
     heads = query.shape[-3:-2]
     key, value = _for_heads(key, heads), _for_heads(value, heads)
     with autocast(enabled=precision is not None):
         scores = matmul(query, matrix_transpose(key)) * scale
+    if softcap is not None:
+        scores = tanh(scores / softcap) * softcap
     if mask is not None:
         scores = where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
     if causal:

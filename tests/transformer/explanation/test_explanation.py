@@ -74,7 +74,7 @@ def test_each_step_follows_from_the_ones_before_it(kind: Any, changes: dict[str,
     for name, part in attentions:
         steps = {step.kind.removeprefix("rotated_"): step.values for step in part.steps}
         np.testing.assert_array_equal(steps["weights"], recorded[name].numpy()[0])
-        scores = steps.get("biased_scores", steps.get("scores", steps.get("unscaled_scores")))
+        *_, scores = (step.values for step in part.steps if step.kind.endswith("scores"))
         hidden = np.where(steps.get("mask", True), scores, -np.inf)
         shares = np.exp(hidden - hidden.max(-1, keepdims=True))
         np.testing.assert_allclose(steps["weights"], shares / shares.sum(-1, keepdims=True), atol=1e-6)

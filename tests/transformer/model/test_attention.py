@@ -16,14 +16,15 @@ from transformer.model.attention import ScaledDotProductAttention, Visibility, c
 Array = np.ndarray[Any, Any]
 
 
-def weights_of(query: Array, key: Array, visible: Array, bias: Array, scale: float) -> Array:
-    """(B, H, Q, K): a softmax for each query over the keys it may see."""
+def weights_of(query: Array, key: Array, visible: Array, bias: Array, scale: float, cap: float | None = None) -> Array:
+    """(B, H, Q, K): a softmax for each query over the keys it may see, of scores bounded by the cap."""
     batch, heads, queries, _ = query.shape
     weights = np.zeros((batch, heads, queries, key.shape[2]))
     for b, h, q in np.ndindex(batch, heads, queries):
         seen = np.flatnonzero(visible[b, q])
         if len(seen):
-            scores = scale * key[b, h * key.shape[1] // heads, seen] @ query[b, h, q] + bias[h, q, seen]
+            scores = scale * key[b, h * key.shape[1] // heads, seen] @ query[b, h, q]
+            scores = (scores if cap is None else cap * np.tanh(scores / cap)) + bias[h, q, seen]
             share = np.exp(scores - scores.max())
             weights[b, h, q, seen] = share / share.sum()
     return weights
@@ -156,7 +157,7 @@ def test_recorded_weights_are_those_that_the_model_uses(kind: Any, architecture:
             allowed = allowed & np.tri(queries, keys, dtype=bool)
         bias = np.zeros((heads, queries, keys)) if visible.bias is None else visible.bias.detach().numpy()
         scale = width**-0.5 if attend.scale is None else attend.scale
-        expected = weights_of(query.detach().numpy(), key.detach().numpy(), allowed, bias, scale)
+        expected = weights_of(query.detach().numpy(), key.detach().numpy(), allowed, bias, scale, attend.softcap)
         np.testing.assert_allclose(weights, expected, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(
             output.detach(), expected @ value.detach().numpy().repeat(heads // key.shape[1], 1), atol=1e-9, err_msg=name

@@ -21,8 +21,8 @@ from transformer.pretrained import PretrainedModel
         ({"dropout": None}, "dropout: expected a number, got None"),
         ({"norm_first": "no"}, "norm_first: expected true or false, got 'no'"),
         ({"positions": "absolute"}, "positions: expected one of sinusoidal, .*, none, got 'absolute'"),
-        ({"norm": "batch"}, "norm: expected one of layer, rms, got 'batch'"),
-        ({"activation": "tanh"}, "activation: expected one of relu, .*, geglu, got 'tanh'"),
+        ({"norm": "batch"}, "norm: expected one of layer, rms, rms_offset, got 'batch'"),
+        ({"activation": "mish"}, "activation: expected one of relu, .*, swiglu, got 'mish'"),
         ({"tie": True}, "tie: expected one of all, output, input, none, got True"),
         *(
             ({name: 0}, f"^{name}: expected at least 1, got 0")
@@ -53,7 +53,7 @@ from transformer.pretrained import PretrainedModel
             "d_model: sinusoidal positions come in pairs",
         ),
         ({"d_k": 3, "positions": "rotary"}, "d_k: rotary positions turn pairs, expected an even head size, got 3"),
-        ({"positions": "relative", "relative_buckets": 6}, "relative_buckets: expected a multiple of 4, got 6"),
+        ({"positions": "relative", "relative_buckets": 3}, "relative_buckets: expected at least 4, got 3"),
         (
             {"positions": "relative", "relative_max_distance": 16},
             "relative_max_distance: expected more than half of relative_buckets=32, got 16",

@@ -119,8 +119,8 @@ def test_missing_settings_of_config_json_have_the_familys_defaults(family: Any) 
         ("t5", {"feed_forward_proj": "gated-relu"}, "feed_forward_proj: expected one of 'relu', .*, got 'gated-relu'"),
         (
             "t5",
-            {"relative_attention_num_buckets": 6},
-            "relative_attention_num_buckets: expected a multiple of 4, got 6",
+            {"relative_attention_num_buckets": 3},
+            "relative_attention_num_buckets: expected at least 4, got 3",
         ),
     ],
 )

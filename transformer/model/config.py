@@ -234,6 +234,34 @@ class TransformerConfig:
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
+    def resolved(self) -> Self:
+        """Same model with each None that stands for another field's value, and with no field that has no effect."""
+        attention_bias = self.bias if self.attention_bias is None else self.attention_bias
+        norm_bias = self.bias if self.norm_bias is None else self.norm_bias
+        turns = self.positions == "rotary"
+        layers = max(self.encoder_layers, self.decoder_layers)
+        local = self.window is not None and len(set(self.global_layers)) < layers
+        return dataclasses.replace(
+            self,
+            num_kv_heads=self.kv_heads,
+            d_k=self.head_size,
+            decoder_heads=(self.decoder_heads or self.num_heads) if self.is_encoder_decoder else None,
+            decoder_ff=(self.decoder_ff or self.d_ff) if self.is_encoder_decoder else None,
+            layer_groups=self.layer_groups or layers,
+            d_embedding=self.embedding_width if self.d_embedding else None,
+            attention_bias=attention_bias,
+            qkv_bias=attention_bias if self.qkv_bias is None else self.qkv_bias,
+            norm_bias=norm_bias and self.norm == "layer",
+            window=self.window if local else None,
+            global_layers=tuple(sorted(set(self.global_layers))) if local else (),
+            scale_width=(self.scale_width or self.head_size) if self.scale_scores else None,
+            rotary_width=(self.rotary_width or self.head_size) if turns else None,
+            rotary_local_base=self.rotary_local_base if turns and local else None,
+            rotary_scaling=self.rotary_scaling if turns else None,
+            embedding_dropout=self.dropout if self.embedding_dropout is None else self.embedding_dropout,
+        )
+
+    @property
     def embedding_width(self) -> int:
         """Width of embeddings."""
         return self.d_model if self.d_embedding is None else self.d_embedding

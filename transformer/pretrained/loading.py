@@ -147,8 +147,8 @@ class _Described(NamedTuple):
                 if arrays[name].dtype.kind != own[name].dtype.kind:
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
         else:
-            model.purpose = family.purpose
-            arrays, unused = family.unpack(architecture, own, arrays)
+            model.purpose, model.family = family.purpose, family.model_type
+            arrays, unused = family.unpack(architecture, config, own, arrays)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)
         model.load_state_dict(arrays, strict=family is None)
@@ -178,10 +178,11 @@ def _describe(settings: dict[str, Any]) -> _Described:
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")
     family = FAMILIES[model_type]
-    config, differences = family.describe(settings)
+    architecture = family.architecture(names)
+    config, differences = family.describe(settings, architecture)
     ends = settings.get("eos_token_id")
     several = tuple(i for i in ends if isinstance(i, int) and i >= 0) if isinstance(ends, list) else None
-    return _Described(config, family.architecture(names), family, tuple(differences), several)
+    return _Described(config, architecture, family, tuple(differences), several)
 
 
 def _generation(text: str, config: TransformerConfig, ends: tuple[int, ...] | None) -> GenerationConfig:

@@ -30,7 +30,8 @@ class PretrainedModel(nn.Module):
 
     kinds = KINDS
     generation: GenerationConfig | None = None  # generation settings, if it is generative
-    purpose: str | None = None  # the task of its family, if any
+    family: str | None = None  # the model_type of Hugging Face's that it was read from, and is written as
+    purpose: str | None = None  # the task of that family, if any
     quantization: str | None = None  # the format of its weights, if they are quantised
 
     def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
@@ -106,7 +107,7 @@ class PretrainedModel(nn.Module):
 
     def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
         """Files that :meth:`save_pretrained` writes: see :func:`~transformer.pretrained.saving.model_files`."""
-        return model_files(self, self.config, self.generation, tokenizer, self.quantization)
+        return model_files(self, self.config, self.generation, tokenizer, self.quantization, self.family)
 
 
 class GenerativeModel(PretrainedModel, whole=False):

@@ -13,10 +13,10 @@ from transformer.pretrained.huggingface.family import ACTIVATIONS, Architecture,
 
 # The first two rows are never read: position 0 is the third.
 OFFSET = Layout(
-    lambda array, count: [array[2:]],
-    lambda parts: np.concatenate([np.zeros((2, parts[0].shape[1]), parts[0].dtype), parts[0]]),
+    lambda array, shapes, config: [array[2:]],
+    lambda parts, config: np.concatenate([np.zeros((2, parts[0].shape[1]), parts[0].dtype), parts[0]]),
 )
-ROW = Layout(lambda array, count: [array[0]], lambda parts: parts[0][None])
+ROW = Layout(lambda array, shapes, config: [array[0]], lambda parts, config: parts[0][None])
 
 SETTINGS = (
     Setting("max_position_embeddings", "max_length", 1024),

@@ -14,6 +14,7 @@ from transformer.model.config import Tie, TransformerConfig
 
 Array = np.ndarray[Any, Any]
 Settings = dict[str, Any]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Setting:
         ours: the field's name. Where several settings share a field, their values have to agree.
         default: the value if absent, or a function of the other settings.
         values: pairs of their value and ours, where the two differ; the first of several with our value is written.
+        convert: their value to ours, where no table can; it may read the other settings.
+        revert: ours to theirs, from the whole configuration.
         nullable: null is a value; otherwise it counts as absent.
     """
 
@@ -32,6 +35,8 @@ class Setting:
     ours: str
     default: Any = None
     values: tuple[tuple[Any, Any], ...] | None = None
+    convert: Callable[[Any, Settings], Any] | None = None
+    revert: Callable[[TransformerConfig], Any] | None = None
     nullable: bool = False
 
     def read(self, settings: Settings) -> Any:
@@ -39,15 +44,22 @@ class Setting:
         value = settings.get(self.theirs)
         if value is None and not (self.nullable and self.theirs in settings):
             value = self.default(settings) if callable(self.default) else self.default
+        if self.convert is not None:
+            try:
+                return self.convert(value, settings)
+            except (TypeError, AttributeError):  # it is of another kind
+                return value
         if self.values is None:
             return value
         for theirs, ours in self.values:
-            if value == theirs:
+            if value == theirs and isinstance(value, bool) == isinstance(theirs, bool):
                 return ours
         raise ValueError(f"{self.theirs}: expected one of {', '.join(repr(v) for v, _ in self.values)}, got {value!r}")
 
     def write(self, config: TransformerConfig) -> Any:
         """Convert the field to the setting's value."""
+        if self.revert is not None:
+            return self.revert(config)
         value = getattr(config, self.ours)
         if self.values is None:
             return value
@@ -61,10 +73,35 @@ ACTIVATIONS = (
     ("gelu", "gelu"),
     ("gelu_new", "gelu_tanh"),
     ("gelu_pytorch_tanh", "gelu_tanh"),
+    ("gelu_fast", "gelu_tanh"),
+    ("gelu_python", "gelu"),
+    ("quick_gelu", "gelu_sigmoid"),
     ("relu", "relu"),
+    ("relu2", "relu_squared"),
     ("silu", "silu"),
     ("swish", "silu"),
+    ("tanh", "tanh"),
 )
+GATED = (  # the same of networks with a gate
+    ("silu", "swiglu"),
+    ("swish", "swiglu"),
+    ("gelu_pytorch_tanh", "geglu"),
+    ("gelu_new", "geglu"),
+    ("gelu_fast", "geglu"),
+    ("gelu", "geglu_exact"),
+    ("gelu_python", "geglu_exact"),
+    ("relu", "reglu"),
+)
+
+
+def with_defaults(settings: tuple[Setting, ...], **defaults: Any) -> tuple[Setting, ...]:
+    """Settings with other default values, by their names."""
+    unknown = defaults.keys() - {setting.theirs for setting in settings}
+    assert not unknown, unknown
+    return tuple(
+        dataclasses.replace(setting, default=defaults[setting.theirs]) if setting.theirs in defaults else setting
+        for setting in settings
+    )
 
 
 def token(theirs: str, default: int | None = None) -> Setting:
@@ -75,11 +112,17 @@ def token(theirs: str, default: int | None = None) -> Setting:
 class Layout(NamedTuple):
     """Layout of parameters in an array of a file."""
 
-    split: Callable[[Array, int], list[Array]]  # the array, into so many parameters
-    join: Callable[[list[Array]], Array]
+    split: Callable[[Array, list[Shape], TransformerConfig], list[Array]]  # the array, into parameters of these shapes
+    join: Callable[[list[Array], TransformerConfig], Array]
 
 
-AS_IT_IS = Layout(lambda array, count: [array], lambda parts: parts[0])
+def split_rows(array: Array, shapes: list[Shape], config: TransformerConfig) -> list[Array]:
+    """Split an array of matrices, or of vectors, that stand one below the other."""
+    return np.split(array, np.cumsum([shape[0] for shape in shapes])[:-1])
+
+
+AS_IT_IS = Layout(lambda array, shapes, config: [array], lambda parts, config: parts[0])
+ROWS = Layout(split_rows, lambda parts, config: np.concatenate(parts))
 
 
 class Place(NamedTuple):
@@ -95,6 +138,8 @@ class Architecture(NamedTuple):
     kind: str  # the name of our class
     stem: str = ""  # prefix of the family's names that our names lack
     bare: bool = False  # True if their names lack the family's prefix
+    constants: Mapping[str, Any] = {}  # fields of ours, in the place of those that the family reads
+    places: Mapping[str, str | Place] = {}  # of parts that other classes of the family lack
 
 
 @dataclass
@@ -115,8 +160,9 @@ class Family:
         settings: the settings of ``config.json``, with our fields.
         constants: fields that are alike in all models of the family.
         fixed: settings that our models have in one way only.
-        places: our modules or parameters, with ``{n}`` for a layer's number, and where the file keeps them. The
-            parameters of modules with one place are joined there, in our order.
+        prepare: settings in an older or a newer form, as the table has them.
+        places: our modules or parameters, with ``{n}`` for a layer's number, or ``{g}`` for that of its group, and where
+            the file keeps them. The parameters of modules with one place are joined there, in our order.
         gated: differences of these places with a gated feed-forward network.
         prefix: of all names in the file but those of ``heads``, which some files leave out.
         heads: the beginnings of names that have no prefix.
@@ -139,7 +185,8 @@ class Family:
     prefix: str
     heads: tuple[str, ...]
     copies: Mapping[str, str]
-    gated: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Settings], Settings] = dict
+    gated: Mapping[str, str | Place] = field(default_factory=dict)
     output: str | None = None
     untied: Tie = "none"
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -155,11 +202,13 @@ class Family:
             raise ValueError(f"architectures: expected one of {', '.join(self.architectures)}, got {names!r}")
         return self.architectures[name]
 
-    def read(self, settings: Settings) -> TransformerConfig:
+    def read(self, settings: Settings, architecture: Architecture | None = None) -> TransformerConfig:
         """Read the configuration of ``config.json``: see :meth:`describe`."""
-        return self.describe(settings)[0]
+        return self.describe(settings, architecture)[0]
 
-    def describe(self, settings: Settings) -> tuple[TransformerConfig, list[str]]:
+    def describe(
+        self, settings: Settings, architecture: Architecture | None = None
+    ) -> tuple[TransformerConfig, list[str]]:
         """Configuration of ``config.json``, and its training settings that are not supported here.
 
         A special token that is not in the vocabulary, as defaults often are, is none; of several that end a text, the
@@ -168,6 +217,7 @@ class Family:
         Raises:
             ValueError: a setting has a value that is not allowed, or that our models do not know.
         """
+        settings = self.prepare(settings)
         for name, value in self.fixed.items():
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
@@ -186,9 +236,10 @@ class Family:
                 if setting.ours not in TRAINING:
                     raise ValueError(f"{setting.theirs}: models here have one value for it and {difference}")
                 differences.append(f"{setting.theirs} is {value!r}, and here that of {named[setting.ours]}, {first!r}")
+        fields |= {} if architecture is None else architecture.constants
         for name in (name for name in fields if name.endswith("_id")):
             fields[name] = _token(fields[name], fields["vocab_size"])
-        if fields.get("decoder_start_id") == fields["bos_id"]:
+        if fields.get("decoder_start_id") == fields.get("bos_id"):
             fields.pop("decoder_start_id", None)
         try:
             return TransformerConfig(**fields), list(dict.fromkeys(differences))  # some settings have several fields
@@ -196,18 +247,19 @@ class Family:
             name, _, rest = str(error).partition(":")
             raise ValueError(f"{named.get(name, name)}:{rest}") from None
 
-    def write(self, config: TransformerConfig) -> Settings | None:
+    def write(self, config: TransformerConfig, architecture: Architecture | None = None) -> Settings | None:
         """Write ``config.json`` for a configuration; None where the family cannot express it exactly."""
         compared = config
         if config.is_encoder_decoder:  # other programs do not default to the start of texts
             compared = dataclasses.replace(config, decoder_start_id=config.start_id)
         try:
             settings = {setting.theirs: setting.write(compared) for setting in self.settings}
-            read = self.read(settings)
+            read = self.read(settings, architecture)
         except ValueError:
             return None
         start = None if compared.decoder_start_id == compared.bos_id else compared.decoder_start_id
-        return settings if read == dataclasses.replace(compared, decoder_start_id=start) else None
+        same = read.resolved == dataclasses.replace(compared, decoder_start_id=start).resolved
+        return settings if same else None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Canonical names of a file's arrays, as in the family's table, without buffers.
@@ -243,31 +295,40 @@ class Family:
                 raise ValueError(f"{copy}: models here have it in common with {first}, but the values differ")
         return config
 
-    def pack(self, architecture: Architecture, state: Mapping[str, Array]) -> dict[str, Array]:
+    def pack(
+        self, architecture: Architecture, config: TransformerConfig, state: Mapping[str, Array]
+    ) -> dict[str, Array]:
         """Pack our parameters into the arrays of a file."""
-        stored = self._stored(architecture, state)
-        arrays = {name: place.layout.join([state[own] for own in place.parameters]) for name, place in stored.items()}
+        stored = self._stored(architecture, config, state)
+        arrays = {
+            name: place.layout.join([state[own] for own in place.parameters], config) for name, place in stored.items()
+        }
         return {self._named(architecture, name): array for name, array in arrays.items()}
 
     def unpack(
-        self, architecture: Architecture, own: Mapping[str, Array], arrays: Mapping[str, Array]
+        self,
+        architecture: Architecture,
+        config: TransformerConfig,
+        own: Mapping[str, Array],
+        arrays: Mapping[str, Array],
     ) -> tuple[dict[str, Array], list[str]]:
         """Unpack the arrays of a file into our parameters; also returns the names of unused arrays.
 
         Args:
             architecture: of the model.
+            config: of the model.
             own: the model's parameters as they are, for their shapes.
             arrays: by canonical name.
 
         Raises:
             ValueError: names or shapes do not fit.
         """
-        stored = self._stored(architecture, own)
+        stored = self._stored(architecture, config, own)
         unused = [name for name in arrays if name not in stored and re.search(self.unused, name)]
         problems: list[str] = []
         state: dict[str, Array] = {}
         for name, place in stored.items():
-            shape = place.layout.join([own[parameter] for parameter in place.parameters]).shape
+            shape = place.layout.join([own[parameter] for parameter in place.parameters], config).shape
             if name not in arrays:
                 if name not in self.optional:
                     problems.append(f"missing {self._named(architecture, name)} {shape}")
@@ -276,7 +337,7 @@ class Family:
             elif arrays[name].dtype.kind != "f":
                 problems.append(f"{self._named(architecture, name)}: expected floats, got {arrays[name].dtype}")
             else:
-                parts = place.layout.split(arrays[name], len(place.parameters))
+                parts = place.layout.split(arrays[name], [own[part].shape for part in place.parameters], config)
                 state.update(zip(place.parameters, parts, strict=True))
         problems += [
             f"unexpected {self._named(architecture, name)} {array.shape}"
@@ -288,12 +349,15 @@ class Family:
             raise ValueError(f"the weights do not fit config.json: {'; '.join(problems[:5])}{more}")
         return state, sorted(self._named(architecture, name) for name in unused)
 
-    def _stored(self, architecture: Architecture, parameters: Iterable[str]) -> dict[str, Stored]:
+    def _stored(
+        self, architecture: Architecture, config: TransformerConfig, parameters: Iterable[str]
+    ) -> dict[str, Stored]:
         """Stored arrays of these parameters, by canonical name."""
         stored: dict[str, Stored] = {}
         parameters = list(parameters)
         gated = any(".gate." in parameter for parameter in parameters)
-        places = {**self.places, **self.gated} if gated else self.places
+        places = {**self.places, **(self.gated if gated else {}), **architecture.places}
+        layers = max(config.encoder_layers, config.decoder_layers)
         for parameter in parameters:
             full = architecture.stem + parameter
             number = re.search(r"\.(\d+)\.", full)
@@ -302,7 +366,9 @@ class Family:
             place = places.get(pattern, places.get(module))
             assert place is not None, f"{self.model_type} has no place for {parameter}"
             name, layout = place if isinstance(place, Place) else Place(place)
-            name = name.format(n=number and number[1]) + ("" if pattern in places else f".{leaf}")
+            n = int(number[1]) if number else 0
+            group = n * (config.layer_groups or layers) // layers
+            name = name.format(n=n, g=group) + ("" if pattern in places else f".{leaf}")
             stored.setdefault(name, Stored(layout)).parameters.append(parameter)
         return stored
 

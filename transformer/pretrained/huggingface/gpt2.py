@@ -9,7 +9,9 @@ import numpy as np
 from transformer.pretrained.huggingface.family import ACTIVATIONS, Architecture, Family, Layout, Place, Setting, token
 
 # Matrices multiply from the right, and those of queries, keys and values stand side by side.
-CONV1D = Layout(lambda array, count: np.split(array.T, count), lambda parts: np.concatenate(parts).T)
+CONV1D = Layout(
+    lambda array, shapes, config: np.split(array.T, len(shapes)), lambda parts, config: np.concatenate(parts).T
+)
 
 
 def _inner(settings: dict[str, Any]) -> Any:

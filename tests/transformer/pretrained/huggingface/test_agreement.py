@@ -71,7 +71,7 @@ def test_a_training_step_has_their_loss_and_gradients(pair: Pair) -> None:
     close(loss.item(), their_loss.item())
     gradients = {name: p.grad.data for name, p in pair.ours.named_parameters() if p.grad is not None}
     family = FAMILIES[pair.theirs.config.model_type]
-    found = family.pack(family.architecture(type(pair.theirs).__name__), gradients)
+    found = family.pack(family.architecture(type(pair.theirs).__name__), pair.ours.config, gradients)
     expected = {name: p.grad for name, p in pair.theirs.named_parameters() if p.grad is not None}
     found.pop("final_logits_bias", None)  # which they do not train
     assert found.keys() == expected.keys()

@@ -174,7 +174,7 @@ def test_the_first_t5_scales_its_output_and_the_second_has_a_matrix_of_its_own()
 def arrays_of(model: Any, family: str, architecture: str) -> dict[str, np.ndarray]:
     chosen = FAMILIES[family]
     state = {name: value.numpy() for name, value in model.state_dict().items()}
-    return chosen.pack(chosen.architectures[architecture], state)
+    return chosen.pack(chosen.architectures[architecture], model.config, state)
 
 
 def test_old_names_buffers_and_second_copies_are_understood() -> None:
@@ -221,7 +221,7 @@ def test_bart_without_a_bias_of_the_output_has_zeros() -> None:
     arrays = arrays_of(model, "bart", "BartForConditionalGeneration")
     assert arrays.pop("final_logits_bias").shape == (1, 40)
     own = {name: value.numpy() for name, value in model.state_dict().items()}
-    state, unused = family.unpack(family.architectures["BartForConditionalGeneration"], own, arrays)
+    state, unused = family.unpack(family.architectures["BartForConditionalGeneration"], BART, own, arrays)
     assert own.keys() - state.keys() == {"output.bias"} and unused == []
 
 
@@ -234,7 +234,7 @@ def test_weights_that_do_not_fit_are_listed_by_their_names_in_the_file() -> None
     arrays["transformer.h.1.mlp.c_fc.bias"] = np.zeros(12, np.int8)
     arrays["transformer.h.2.ln_1.weight"] = arrays.pop("transformer.h.1.ln_1.weight")
     with pytest.raises(ValueError) as error:
-        family.unpack(family.architectures["GPT2LMHeadModel"], own, arrays)
+        family.unpack(family.architectures["GPT2LMHeadModel"], GPT2, own, arrays)
     assert str(error.value) == (
         "the weights do not fit config.json: transformer.h.0.attn.c_attn.weight: expected shape (8, 24), got (8, 25); "
         "missing transformer.h.1.ln_1.weight (8,); transformer.h.1.mlp.c_fc.bias: expected floats, got int8; "

@@ -142,6 +142,15 @@ class Architecture(NamedTuple):
     places: Mapping[str, str | Place] = {}  # of parts that other classes of the family lack
 
 
+def layers(ours: str, theirs: str, parts: Mapping[str, str | Place]) -> dict[str, str | Place]:
+    """Places of the parts of a stack's layers: those of ``encoder`` may be below ``bert.encoder.layer``."""
+    places: dict[str, str | Place] = {}
+    for name, place in parts.items():
+        own, layout = place if isinstance(place, Place) else Place(place)
+        places[f"{ours}.layers.{{n}}.{name}"] = Place(f"{theirs}.{{n}}.{own}", layout)
+    return places
+
+
 @dataclass
 class Stored:
     """Stored array of a file, and the parameters that it holds."""
@@ -161,8 +170,8 @@ class Family:
         constants: fields that are alike in all models of the family.
         fixed: settings that our models have in one way only.
         prepare: settings in an older or a newer form, as the table has them.
-        places: our modules or parameters, with ``{n}`` for a layer's number, or ``{g}`` for that of its group, and where
-            the file keeps them. The parameters of modules with one place are joined there, in our order.
+        places: our modules or parameters, with ``{n}`` for a layer's number, or ``{g}`` for that of its group, and
+            where the file keeps them. The parameters of modules with one place are joined there, in our order.
         gated: differences of these places with a gated feed-forward network.
         prefix: of all names in the file but those of ``heads``, which some files leave out.
         heads: the beginnings of names that have no prefix.
@@ -221,6 +230,8 @@ class Family:
         for name, value in self.fixed.items():
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
+        defaults = {setting.theirs: setting.default for setting in self.settings if not callable(setting.default)}
+        settings = defaults | settings
         fields = dict(self.constants)
         named: dict[str, str] = {}
         differences: list[str] = []

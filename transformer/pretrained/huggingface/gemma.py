@@ -68,7 +68,6 @@ def _local(layers: Any, **defaults: Any) -> tuple[Setting, ...]:
         Setting("query_pre_attn_scalar", "scale_width", 256, revert=_scale_width),
         Setting("sliding_window", "window", 4096, nullable=True),
         Setting("layer_types", "global_layers", layers, convert=global_layers, revert=layer_types),
-        Setting("attn_logit_softcapping", "softcap_scores", nullable=True),
         Setting("final_logit_softcapping", "softcap_output", nullable=True),
     )
     return with_defaults(settings, **defaults)
@@ -96,7 +95,8 @@ GEMMA2 = family(
     "Gemma2",
     (
         *_basic(**LATER_SIZES),
-        *_local(_every("", 2), attn_logit_softcapping=50.0, final_logit_softcapping=30.0),
+        *_local(_every("", 2), final_logit_softcapping=30.0),
+        Setting("attn_logit_softcapping", "softcap_scores", 50.0, nullable=True),
     ),
     LAYER | AROUND,
     **CONSTANTS,

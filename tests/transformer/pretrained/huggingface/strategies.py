@@ -120,6 +120,7 @@ def gemma2(draw: Draw) -> Settings:
 def gemma3(draw: Draw) -> Settings:
     linear = {"rope_type": "linear", "factor": 4.0}
     return draw(gemma2()) | {
+        "attn_logit_softcapping": None,  # they have the setting, and never use it
         "rope_local_base_freq": 50.0,
         "rope_scaling": draw(st.sampled_from([None, linear])),
         "sliding_window_pattern": draw(st.sampled_from([2, 6])),

@@ -1,19 +1,23 @@
 """Model directories in the formats of Hugging Face's ``transformers``.
 
 family is the description of a family and converts in both directions, rotary what several have in common; gpt2, llama
-(with Mistral, Qwen and Phi-3), gemma, bert, bart (and Marian) and t5 are the families; shards reads weights.
+(with Mistral, Qwen and Phi-3), gemma, opt, gpt_neox, gptj, bloom, bert, bart (and Marian) and t5 are the families; shards reads weights.
 """
 
 from transformer.pretrained.huggingface.bart import BART, MARIAN
 from transformer.pretrained.huggingface.bert import BERT
+from transformer.pretrained.huggingface.bloom import BLOOM
 from transformer.pretrained.huggingface.family import Architecture, Family
 from transformer.pretrained.huggingface.gemma import GEMMA, GEMMA2, GEMMA3
 from transformer.pretrained.huggingface.gpt2 import GPT2
+from transformer.pretrained.huggingface.gpt_neox import GPT_NEOX
+from transformer.pretrained.huggingface.gptj import GPTJ
 from transformer.pretrained.huggingface.llama import LLAMA, MISTRAL, PHI3, QWEN2, QWEN3
+from transformer.pretrained.huggingface.opt import OPT
 from transformer.pretrained.huggingface.shards import INDEX, WEIGHTS, read_weights
 from transformer.pretrained.huggingface.t5 import T5
 
-CAUSAL = (GPT2, LLAMA, MISTRAL, QWEN2, QWEN3, PHI3, GEMMA, GEMMA2, GEMMA3)
+CAUSAL = (GPT2, LLAMA, MISTRAL, QWEN2, QWEN3, PHI3, GEMMA, GEMMA2, GEMMA3, OPT, GPT_NEOX, GPTJ, BLOOM)
 FAMILIES = {family.model_type: family for family in (*CAUSAL, BERT, BART, MARIAN, T5)}
 
 __all__ = ["FAMILIES", "INDEX", "WEIGHTS", "Architecture", "Family", "read_weights"]

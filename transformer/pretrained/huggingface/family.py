@@ -169,6 +169,7 @@ class Family:
         settings: the settings of ``config.json``, with our fields.
         constants: fields that are alike in all models of the family.
         fixed: settings that our models have in one way only.
+        synonyms: other names of settings, and those of the table.
         prepare: settings in an older or a newer form, as the table has them.
         places: our modules or parameters, with ``{n}`` for a layer's number, or ``{g}`` for that of its group, and
             where the file keeps them. The parameters of modules with one place are joined there, in our order.
@@ -194,6 +195,7 @@ class Family:
     prefix: str
     heads: tuple[str, ...]
     copies: Mapping[str, str]
+    synonyms: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Settings], Settings] = dict
     gated: Mapping[str, str | Place] = field(default_factory=dict)
     output: str | None = None
@@ -226,7 +228,7 @@ class Family:
         Raises:
             ValueError: a setting has a value that is not allowed, or that our models do not know.
         """
-        settings = self.prepare(settings)
+        settings = {self.synonyms.get(name, name): value for name, value in self.prepare(settings).items()}
         for name, value in self.fixed.items():
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")

@@ -127,7 +127,101 @@ def gemma3(draw: Draw) -> Settings:
     }
 
 
+@st.composite
+def gpt2(draw: Draw) -> Settings:
+    count, _, width = draw(heads())
+    return {
+        **TOKENS,
+        "vocab_size": VOCABULARY,
+        "n_positions": PLACES,
+        "n_embd": width,
+        "n_layer": draw(st.integers(1, 3)),
+        "n_head": count,
+        "n_inner": draw(st.sampled_from([None, 12])),
+        "activation_function": draw(PLAIN),
+        "layer_norm_epsilon": draw(EPSILON),
+        "scale_attn_weights": draw(YES),
+        "scale_attn_by_inverse_layer_idx": draw(YES),
+        "resid_pdrop": draw(st.sampled_from([0.0, 0.2])),
+        "embd_pdrop": draw(st.sampled_from([0.0, 0.3])),
+        "tie_word_embeddings": draw(YES),
+    }
+
+
+@st.composite
+def opt(draw: Draw) -> Settings:
+    count, _, width = draw(heads())
+    return {
+        **TOKENS,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": PLACES,
+        "hidden_size": width,
+        "num_hidden_layers": draw(st.integers(1, 3)),
+        "num_attention_heads": count,
+        "ffn_dim": 12,
+        "activation_function": draw(PLAIN),
+        "do_layer_norm_before": draw(YES),
+        "enable_bias": draw(YES),
+        "tie_word_embeddings": draw(YES),
+    }
+
+
+@st.composite
+def gpt_neox(draw: Draw) -> Settings:
+    count, _, width = draw(heads())
+    return {
+        **TOKENS,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": PLACES,
+        "hidden_size": width,
+        "num_hidden_layers": draw(st.integers(1, 3)),
+        "num_attention_heads": count,
+        "intermediate_size": 12,
+        "hidden_act": draw(PLAIN),
+        "layer_norm_eps": draw(EPSILON),
+        "rotary_pct": draw(st.sampled_from([0.5, 1.0])),
+        "rotary_emb_base": draw(st.sampled_from([100, 10000])),
+        "rope_scaling": draw(st.sampled_from([None, {"rope_type": "linear", "factor": 2.0}])),
+        "use_parallel_residual": draw(YES),
+        "attention_bias": draw(YES),
+        "tie_word_embeddings": draw(YES),
+    }
+
+
+@st.composite
+def gptj(draw: Draw) -> Settings:
+    count, _, width = draw(heads())
+    return {
+        **TOKENS,
+        "vocab_size": VOCABULARY,
+        "n_positions": PLACES,
+        "n_embd": width,
+        "n_layer": draw(st.integers(1, 3)),
+        "n_head": count,
+        "n_inner": draw(st.sampled_from([None, 12])),
+        "rotary_dim": draw(st.sampled_from([2, 4])),
+        "activation_function": draw(PLAIN),
+        "layer_norm_epsilon": draw(EPSILON),
+        "tie_word_embeddings": draw(YES),
+    }
+
+
+@st.composite
+def bloom(draw: Draw) -> Settings:
+    count = draw(st.sampled_from([1, 2, 3, 4]))
+    return {
+        **TOKENS,
+        "vocab_size": VOCABULARY,
+        "hidden_size": 4 * count,
+        "n_layer": draw(st.integers(1, 3)),
+        "n_head": count,
+        "layer_norm_epsilon": draw(EPSILON),
+        "tie_word_embeddings": draw(YES),
+    }
+
+
 CAUSAL: dict[str, tuple[str, st.SearchStrategy[Settings]]] = {  # model_type → their class, and its settings
+    "gpt2": ("GPT2LMHeadModel", gpt2()),
     "llama": ("LlamaForCausalLM", llama()),
     "mistral": ("MistralForCausalLM", mistral()),
     "qwen2": ("Qwen2ForCausalLM", qwen2()),
@@ -136,5 +230,9 @@ CAUSAL: dict[str, tuple[str, st.SearchStrategy[Settings]]] = {  # model_type →
     "gemma": ("GemmaForCausalLM", gemma()),
     "gemma2": ("Gemma2ForCausalLM", gemma2()),
     "gemma3_text": ("Gemma3ForCausalLM", gemma3()),
+    "opt": ("OPTForCausalLM", opt()),
+    "gpt_neox": ("GPTNeoXForCausalLM", gpt_neox()),
+    "gptj": ("GPTJForCausalLM", gptj()),
+    "bloom": ("BloomForCausalLM", bloom()),
 }
 LAWS = {**CAUSAL}

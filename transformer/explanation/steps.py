@@ -73,7 +73,7 @@ KINDS = {
     ),
     "sinusoidal_fairseq": Kind(
         "Positions",
-        "PE(pos, i) = sin((pos + 2) / 10000^{2i/(d−2)}), PE(pos, d/2+i) the cosine",
+        "PE(pos, i) = sin((pos + pad + 1) / 10000^{2i/(d−2)}), PE(pos, d/2+i) the cosine",
         FairseqPositions.forward,
         "self.table",
     ),

@@ -234,32 +234,53 @@ class TransformerConfig:
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
-    def resolved(self) -> Self:
-        """Same model with each None that stands for another field's value, and with no field that has no effect."""
+    def _meanings(self) -> dict[str, Any]:
+        """Values that None stands for."""
         attention_bias = self.bias if self.attention_bias is None else self.attention_bias
-        norm_bias = self.bias if self.norm_bias is None else self.norm_bias
-        turns = self.positions == "rotary"
+        return {
+            "num_kv_heads": self.num_heads,
+            "d_k": self.d_model / self.num_heads,
+            "decoder_heads": self.num_heads,
+            "decoder_ff": self.d_ff,
+            "layer_groups": max(self.encoder_layers, self.decoder_layers),
+            "d_embedding": self.d_model,
+            "attention_bias": self.bias,
+            "qkv_bias": attention_bias,
+            "norm_bias": self.bias,
+            "scale_width": self.head_size,
+            "rotary_width": self.head_size,
+            "head_activation": self.activation,
+            "embedding_dropout": self.dropout,
+        }
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Fields, with its meaning for each None that stands for a value."""
+        meanings = {name: value for name, value in self._meanings.items() if getattr(self, name) is None}
+        return vars(self) | meanings | {"d_k": self.head_size}
+
+    @property
+    def simplified(self) -> Self:
+        """Configuration of the same model, with None for each value that None stands for, or that has no effect."""
         layers = max(self.encoder_layers, self.decoder_layers)
-        local = self.window is not None and len(set(self.global_layers)) < layers
-        return dataclasses.replace(
-            self,
-            num_kv_heads=self.kv_heads,
-            d_k=self.head_size,
-            decoder_heads=(self.decoder_heads or self.num_heads) if self.is_encoder_decoder else None,
-            decoder_ff=(self.decoder_ff or self.d_ff) if self.is_encoder_decoder else None,
-            layer_groups=self.layer_groups or layers,
-            d_embedding=self.embedding_width if self.d_embedding else None,
-            attention_bias=attention_bias,
-            qkv_bias=attention_bias if self.qkv_bias is None else self.qkv_bias,
-            norm_bias=norm_bias and self.norm == "layer",
-            window=self.window if local else None,
-            global_layers=tuple(sorted(set(self.global_layers))) if local else (),
-            scale_width=(self.scale_width or self.head_size) if self.scale_scores else None,
-            rotary_width=(self.rotary_width or self.head_size) if turns else None,
-            rotary_local_base=self.rotary_local_base if turns and local else None,
-            rotary_scaling=self.rotary_scaling if turns else None,
-            embedding_dropout=self.dropout if self.embedding_dropout is None else self.embedding_dropout,
-        )
+        turns, local = self.positions == "rotary", self.window is not None and len(set(self.global_layers)) < layers
+        without_effect = {
+            "decoder_heads": not self.is_encoder_decoder,
+            "decoder_ff": not self.is_encoder_decoder,
+            "norm_bias": self.norm != "layer",
+            "window": not local,
+            "scale_width": not self.scale_scores,
+            "rotary_width": not turns,
+            "rotary_local_base": not (turns and local),
+            "rotary_scaling": not turns,
+        }
+        same = {name: getattr(self, name) == value for name, value in self._meanings.items() if name != "d_embedding"}
+        redundant = {
+            **dict.fromkeys(name for name in same if same[name]),
+            **dict.fromkeys(n for n in without_effect if without_effect[n]),
+        }
+        numbers = tuple(sorted(set(self.global_layers))) if local else ()
+        return dataclasses.replace(self, **redundant, global_layers=numbers)
 
     @property
     def embedding_width(self) -> int:

@@ -79,14 +79,15 @@ class SinusoidalHalvesPositions(SinusoidalPositions):
 class FairseqPositions(NoPositions):
     """Sinusoidal positions as in tensor2tensor and fairseq: sines before cosines, of slightly other frequencies.
 
-    The last frequency is 1/10000 itself, and the first position is number 2, after padding's.
+    The last frequency is 1/10000 itself, and the first position's number follows ``pad_id``.
     """
 
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__(config, causal)
         half = config.d_model // 2
         frequency = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000) / (half - 1)))
-        angle = np.arange(2, config.max_length + 2, dtype=np.float32)[:, None] * frequency
+        first = 1 + (config.pad_id or 0)
+        angle = np.arange(first, config.max_length + first, dtype=np.float32)[:, None] * frequency
         self.table = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
-"""BART and Marian: one architecture, with learned positions and with sinusoidal ones.
+"""BART and its relatives: Marian and Pegasus, mBART, M2M-100 and NLLB. They differ in positions and norms.
 
-Lewis et al., 2020: "BART: Denoising sequence-to-sequence pre-training"; Junczys-Dowmunt et al., 2018: "Marian".
+Lewis et al., 2020: "BART: Denoising sequence-to-sequence pre-training"; Junczys-Dowmunt et al., 2018: "Marian";
+Zhang et al., 2020: "PEGASUS"; Liu et al., 2020: "Multilingual denoising pre-training"; Fan et al., 2021: "Beyond
+English-centric multilingual machine translation"; NLLB Team, 2022: "No language left behind".
 """
 
 from __future__ import annotations
@@ -9,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from transformer.pretrained.huggingface.family import ACTIVATIONS, Architecture, Family, Layout, Place, Setting, token
+from transformer.pretrained.huggingface.family import (
+    ACTIVATIONS,
+    Architecture,
+    Family,
+    Layout,
+    Place,
+    Setting,
+    Settings,
+    token,
+    with_defaults,
+)
 
 # The first two rows are never read: position 0 is the third.
 OFFSET = Layout(
@@ -24,9 +36,9 @@ SETTINGS = (
     Setting("encoder_layers", "encoder_layers", 12),
     Setting("decoder_layers", "decoder_layers", 12),
     Setting("encoder_attention_heads", "num_heads", 16),
-    Setting("decoder_attention_heads", "num_heads", 16),
+    Setting("decoder_attention_heads", "decoder_heads", 16),
     Setting("encoder_ffn_dim", "d_ff", 4096),
-    Setting("decoder_ffn_dim", "d_ff", 4096),
+    Setting("decoder_ffn_dim", "decoder_ff", 4096),
     Setting("encoder_layerdrop", "layer_drop", 0.0),
     Setting("decoder_layerdrop", "layer_drop", 0.0),
     Setting("activation_function", "activation", "gelu", ACTIVATIONS),
@@ -36,11 +48,14 @@ SETTINGS = (
     Setting("init_std", "init_std", 0.02),
     Setting("scale_embedding", "scale_embedding", False),
 )
-FIXED = {"tie_word_embeddings": True, "is_decoder": False}
-CONSTANTS = {"output_bias": True, "tie": "all"}
+FIXED = {"is_decoder": False}
+CONSTANTS = {"output_bias": True}
+TIED = Setting("tie_word_embeddings", "tie", True, ((True, "all"), (False, "none"), (False, "input")))
 ATTENTION = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
 PLACES: dict[str, str | Place] = {
     "encoder.tokens": "model.shared",
+    "encoder.norm": "model.encoder.layer_norm",
+    "decoder.norm": "model.decoder.layer_norm",
     "output": "lm_head",
     "output.bias": Place("final_logits_bias", ROW),
     **{
@@ -57,42 +72,99 @@ PLACES: dict[str, str | Place] = {
         }.items()
     },
 }
+APART = {"encoder.tokens": "model.encoder.embed_tokens", "decoder.tokens": "model.decoder.embed_tokens"}
+ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
+SHARED, OUTPUT = "model.shared.weight", "lm_head.weight"
 COMMON: dict[str, Any] = {
+    "fixed": FIXED,
+    "variants": ((lambda config: config.tie in ("output", "none"), APART),),
     "prefix": "model.",
     "heads": ("lm_head.", "final_logits_bias"),
-    "output": "lm_head.weight",
-    "copies": {
-        "model.encoder.embed_tokens.weight": "model.shared.weight",
-        "model.decoder.embed_tokens.weight": "model.shared.weight",
-        "lm_head.weight": "model.shared.weight",
+    "ties": {
+        "all": {ENCODER: SHARED, DECODER: SHARED, OUTPUT: SHARED},
+        "input": {ENCODER: SHARED, DECODER: SHARED},
+        "none": {SHARED: ENCODER},
     },
-    "untied": "input",
+    "spare": SHARED,
     "optional": ("final_logits_bias",),
 }
+
+
+def learned(stacks: tuple[str, ...] = ("encoder", "decoder")) -> dict[str, str | Place]:
+    """Places of learned positions, whose first two rows are never read, and of the norms after them."""
+    places: dict[str, str | Place] = {}
+    for stack in stacks:
+        places[f"{stack}.positions"] = Place(f"model.{stack}.embed_positions", OFFSET)
+        places[f"{stack}.embedding_norm"] = f"model.{stack}.layernorm_embedding"
+    return places
+
+
+def tokens(pad: int, bos: int | None, eos: int, start: int | None) -> tuple[Setting, ...]:
+    """Settings of the special tokens, with their defaults."""
+    names = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+    return tuple(token(name, default) for name, default in zip(names, (pad, bos, eos, start), strict=True))
+
 
 BART = Family(
     model_type="bart",
     architectures={"BartForConditionalGeneration": Architecture("Transformer")},
-    settings=(
-        *SETTINGS,
-        Setting("vocab_size", "vocab_size", 50265),
-        token("pad_token_id", 1),
-        token("bos_token_id", 0),
-        token("eos_token_id", 2),
-        token("decoder_start_token_id", 2),
-    ),
+    settings=(*SETTINGS, Setting("vocab_size", "vocab_size", 50265), TIED, *tokens(1, 0, 2, 2)),
     constants={**CONSTANTS, "positions": "learned", "embedding_norm": True},
-    fixed=FIXED,
-    places={
-        **PLACES,
-        "encoder.positions": Place("model.encoder.embed_positions", OFFSET),
-        "decoder.positions": Place("model.decoder.embed_positions", OFFSET),
-        "encoder.embedding_norm": "model.encoder.layernorm_embedding",
-        "decoder.embedding_norm": "model.decoder.layernorm_embedding",
-    },
+    places={**PLACES, **learned()},
     buffers=r"(encoder|decoder)\.version$",
     **COMMON,
 )
+MBART = Family(
+    model_type="mbart",
+    architectures={"MBartForConditionalGeneration": Architecture("Transformer")},
+    settings=(*SETTINGS, Setting("vocab_size", "vocab_size", 50265), TIED, *tokens(1, 0, 2, None)),
+    constants={**CONSTANTS, "positions": "learned", "embedding_norm": True, "norm_first": True},
+    places={**PLACES, **learned()},
+    buffers=r"(encoder|decoder)\.version$",
+    purpose="translate",
+    **COMMON,
+)
+PEGASUS = Family(
+    model_type="pegasus",
+    architectures={"PegasusForConditionalGeneration": Architecture("Transformer")},
+    settings=(*SETTINGS, Setting("vocab_size", "vocab_size", 50265), TIED, *tokens(0, None, 1, 0)),
+    constants={**CONSTANTS, "positions": "sinusoidal_halves", "norm_first": True},
+    places=PLACES,
+    buffers=r"embed_positions\.weight$",  # sines and cosines
+    purpose="summarize",
+    **COMMON,
+)
+M2M100 = Family(
+    model_type="m2m_100",
+    architectures={"M2M100ForConditionalGeneration": Architecture("Transformer")},
+    settings=(
+        *with_defaults(
+            SETTINGS,
+            activation_function="relu",
+            encoder_layerdrop=0.05,
+            decoder_layerdrop=0.05,
+            attention_dropout=0.1,
+            scale_embedding=True,
+        ),
+        Setting("vocab_size", "vocab_size", 128112),
+        TIED,
+        *tokens(1, 0, 2, 2),
+    ),
+    constants={"positions": "sinusoidal_fairseq", "norm_first": True},
+    places=PLACES,
+    buffers=r"embed_positions\.weights?$|(encoder|decoder)\.version$",  # sines and cosines
+    purpose="translate",
+    **COMMON,
+)
+
+
+def _separate(settings: Settings) -> Settings:
+    """Settings with the ties of a Marian model, which two settings decide."""
+    tied, shared = (
+        settings.get(name) is not False for name in ("tie_word_embeddings", "share_encoder_decoder_embeddings")
+    )
+    return settings | {"tie": "none" if not tied else "all" if shared else "output"}
+
 
 MARIAN = Family(
     model_type="marian",
@@ -100,16 +172,25 @@ MARIAN = Family(
     settings=(
         *SETTINGS,
         Setting("vocab_size", "vocab_size", 58101),
-        Setting("decoder_vocab_size", "vocab_size", lambda settings: settings.get("vocab_size", 58101)),
-        token("pad_token_id", 58100),
-        token("bos_token_id"),
-        token("eos_token_id", 0),
-        token("decoder_start_token_id", 58100),
+        Setting("decoder_vocab_size", "vocab_size", lambda settings: settings["vocab_size"]),
+        Setting(
+            "tie_word_embeddings",
+            "tie",
+            convert=lambda value, settings: settings["tie"],
+            revert=lambda config: config.tie not in ("none", "input"),
+        ),
+        Setting(
+            "share_encoder_decoder_embeddings",
+            "tie",
+            convert=lambda value, settings: settings["tie"],
+            revert=lambda config: config.tie != "output",
+        ),
+        *tokens(58100, None, 0, 58100),
     ),
     constants={**CONSTANTS, "positions": "sinusoidal_halves"},
-    fixed={**FIXED, "share_encoder_decoder_embeddings": True},
+    prepare=_separate,
     places=PLACES,
     buffers=r"embed_positions\.weight$",  # sines and cosines
     purpose="translate",
-    **COMMON,
+    **COMMON | {"ties": {**COMMON["ties"], "output": {OUTPUT: DECODER}}},
 )

@@ -59,7 +59,5 @@ BLOOM = Family(
     },
     prefix="transformer.",
     heads=("lm_head.",),
-    copies={"lm_head.weight": "transformer.word_embeddings.weight"},
-    output="lm_head.weight",
-    untied="none",
+    ties={"output": {"lm_head.weight": "transformer.word_embeddings.weight"}, "none": {}},
 )

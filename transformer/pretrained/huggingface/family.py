@@ -60,7 +60,7 @@ class Setting:
         """Convert the field to the setting's value."""
         if self.revert is not None:
             return self.revert(config)
-        value = getattr(config, self.ours)
+        value = config.resolved[self.ours]
         if self.values is None:
             return value
         for theirs, ours in self.values:
@@ -173,13 +173,14 @@ class Family:
         prepare: settings in an older or a newer form, as the table has them.
         places: our modules or parameters, with ``{n}`` for a layer's number, or ``{g}`` for that of its group, and
             where the file keeps them. The parameters of modules with one place are joined there, in our order.
-        gated: differences of these places with a gated feed-forward network.
+        variants: conditions on our configuration, and the places of such models that differ.
         prefix: of all names in the file but those of ``heads``, which some files leave out.
         heads: the beginnings of names that have no prefix.
         aliases: endings that old files give their names, and today's.
         copies: names of arrays that some files hold twice, and where the first is.
-        output: the one of them that may differ, the output matrix: whatever ``config.json`` says, it is not tied then.
-        untied: the :attr:`TransformerConfig.tie` of such a model.
+        ties: the same for matrices that have something in common, by :attr:`TransformerConfig.tie`. Whatever
+            ``config.json`` says, the values in the file decide.
+        spare: one of these matrices that such models have and never use.
         optional: names that may be missing; they are zero then.
         buffers: names of arrays that are not learned, ignored.
         unused: names of weights that our models have no use for.
@@ -194,12 +195,12 @@ class Family:
     places: Mapping[str, str | Place]
     prefix: str
     heads: tuple[str, ...]
-    copies: Mapping[str, str]
+    copies: Mapping[str, str] = field(default_factory=dict)
     synonyms: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Settings], Settings] = dict
-    gated: Mapping[str, str | Place] = field(default_factory=dict)
-    output: str | None = None
-    untied: Tie = "none"
+    variants: tuple[tuple[Callable[[TransformerConfig], bool], Mapping[str, str | Place]], ...] = ()
+    ties: Mapping[Tie, Mapping[str, str]] = field(default_factory=dict)
+    spare: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     buffers: str = r"(?!)"  # matches nothing
@@ -255,7 +256,9 @@ class Family:
         if fields.get("decoder_start_id") == fields.get("bos_id"):
             fields.pop("decoder_start_id", None)
         try:
-            return TransformerConfig(**fields), list(dict.fromkeys(differences))  # some settings have several fields
+            return TransformerConfig(**fields).simplified, list(
+                dict.fromkeys(differences)
+            )  # some settings have several fields
         except ValueError as error:
             name, _, rest = str(error).partition(":")
             raise ValueError(f"{named.get(name, name)}:{rest}") from None
@@ -271,7 +274,7 @@ class Family:
         except ValueError:
             return None
         start = None if compared.decoder_start_id == compared.bos_id else compared.decoder_start_id
-        same = read.resolved == dataclasses.replace(compared, decoder_start_id=start).resolved
+        same = read.simplified == dataclasses.replace(compared, decoder_start_id=start).simplified
         return settings if same else None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -294,19 +297,34 @@ class Family:
         return known
 
     def settle_copies(self, config: TransformerConfig, arrays: dict[str, Array]) -> TransformerConfig:
-        """Remove duplicate arrays; an output matrix that differs from the embedding makes the model untied."""
-        for copy, first in self.copies.items():
-            if copy not in arrays or (copy == self.output and config.tie == self.untied):
+        """Remove duplicate arrays; the configuration is then that of the file's values.
+
+        Raises:
+            ValueError: two arrays are one in all models here, and their values differ.
+        """
+        tie = next((tie for tie in (config.tie, *self.ties) if self._has(tie, arrays)), config.tie)
+        for copy, first in {**self.copies, **self.ties.get(tie, {})}.items():
+            if copy not in arrays:
                 continue
             if first not in arrays:
                 arrays[first] = arrays.pop(copy)
-            elif np.array_equal(arrays[copy], arrays[first]):
+            elif copy == self.spare or np.array_equal(arrays[copy], arrays[first]):
                 del arrays[copy]
-            elif copy == self.output and self.untied is not None:
-                config = dataclasses.replace(config, tie=self.untied)
             else:
                 raise ValueError(f"{copy}: models here have it in common with {first}, but the values differ")
-        return config
+        return dataclasses.replace(config, tie=tie)
+
+    def _has(self, tie: Tie, arrays: Mapping[str, Array]) -> bool:
+        """True if the file holds all matrices of models with such ties, and equal ones for those that they share."""
+        shared = self.ties.get(tie, {})
+        known = {name for pairs in self.ties.values() for pair in pairs.items() for name in pair} - {self.spare}
+        for name in known - shared.keys():
+            if not any(held in arrays for held in (name, *(copy for copy, first in shared.items() if first == name))):
+                return False
+        return all(
+            copy == self.spare or not {copy, first} <= arrays.keys() or np.array_equal(arrays[copy], arrays[first])
+            for copy, first in shared.items()
+        )
 
     def pack(
         self, architecture: Architecture, config: TransformerConfig, state: Mapping[str, Array]
@@ -316,6 +334,8 @@ class Family:
         arrays = {
             name: place.layout.join([state[own] for own in place.parameters], config) for name, place in stored.items()
         }
+        if first := self.ties.get(config.tie, {}).get(self.spare or ""):
+            arrays |= {self.spare: arrays[first]} if first in arrays else {}
         return {self._named(architecture, name): array for name, array in arrays.items()}
 
     def unpack(
@@ -368,8 +388,10 @@ class Family:
         """Stored arrays of these parameters, by canonical name."""
         stored: dict[str, Stored] = {}
         parameters = list(parameters)
-        gated = any(".gate." in parameter for parameter in parameters)
-        places = {**self.places, **(self.gated if gated else {}), **architecture.places}
+        places = dict(self.places)
+        for holds, others in self.variants:
+            places |= others if holds(config) else {}
+        places |= architecture.places
         layers = max(config.encoder_layers, config.decoder_layers)
         for parameter in parameters:
             full = architecture.stem + parameter
@@ -390,7 +412,7 @@ class Family:
 
 
 # Settings of training alone: dropout probabilities and initialization.
-TRAINING = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
+TRAINING = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TransformerConfig)}
 
 

@@ -66,8 +66,6 @@ GPT2 = Family(
     },
     prefix="transformer.",
     heads=("lm_head.",),
-    output="lm_head.weight",
-    copies={"lm_head.weight": "transformer.wte.weight"},
-    untied="none",
+    ties={"output": {"lm_head.weight": "transformer.wte.weight"}, "none": {}},
     buffers=r"\.attn\.(masked_)?bias$",
 )

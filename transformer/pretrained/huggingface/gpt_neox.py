@@ -87,8 +87,6 @@ GPT_NEOX = Family(
     },
     prefix="gpt_neox.",
     heads=("embed_out.",),
-    copies={"embed_out.weight": "gpt_neox.embed_in.weight"},
-    output="embed_out.weight",
-    untied="none",
+    ties={"output": {"embed_out.weight": "gpt_neox.embed_in.weight"}, "none": {}},
     buffers=r"attention\.((masked_)?bias|rotary_emb\.inv_freq)$",
 )

@@ -98,8 +98,6 @@ GPTJ = Family(
     },
     prefix="transformer.",
     heads=("lm_head.",),
-    copies={"lm_head.weight": "transformer.wte.weight"},
-    output="lm_head.weight",
-    untied="none",
+    ties={"output": {"lm_head.weight": "transformer.wte.weight"}, "none": {}},
     buffers=r"\.attn\.((masked_)?bias|embed_positions)$",
 )

@@ -41,7 +41,7 @@ SIZES = (
     Setting("num_key_value_heads", "num_kv_heads"),
     Setting("intermediate_size", "d_ff", 11008),
 )
-HEAD = Setting("head_dim", "d_k", revert=lambda config: config.head_size)
+HEAD = Setting("head_dim", "d_k")
 REST = (
     Setting("hidden_act", "activation", "silu", GATED),
     Setting("rms_norm_eps", "norm_eps", 1e-6),
@@ -141,9 +141,7 @@ def family(
         },
         prefix="model.",
         heads=("lm_head.",),
-        copies={"lm_head.weight": "model.embed_tokens.weight"},
-        output="lm_head.weight",
-        untied="none",
+        ties={"output": {"lm_head.weight": "model.embed_tokens.weight"}, "none": {}},
         buffers=r"rotary_emb\.inv_freq$",
     )
 

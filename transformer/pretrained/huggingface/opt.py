@@ -58,7 +58,5 @@ OPT = Family(
     },
     prefix="model.",
     heads=("lm_head.",),
-    copies={"lm_head.weight": "model.decoder.embed_tokens.weight"},
-    output="lm_head.weight",
-    untied="none",
+    ties={"output": {"lm_head.weight": "model.decoder.embed_tokens.weight"}, "none": {}},
 )

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from transformer.model.config import TransformerConfig
+from transformer.model.positions import SinusoidalHalvesPositions
 from transformer.pretrained.huggingface.family import (
     ACTIVATIONS,
     Architecture,
+    Array,
     Family,
     Layout,
     Place,
@@ -124,6 +127,13 @@ MBART = Family(
     purpose="translate",
     **COMMON,
 )
+
+
+def _position_tables(config: TransformerConfig) -> dict[str, Array]:
+    table = SinusoidalHalvesPositions(config, causal=False).table
+    return {f"model.{stack}.embed_positions.weight": table for stack in ("encoder", "decoder")}
+
+
 PEGASUS = Family(
     model_type="pegasus",
     architectures={"PegasusForConditionalGeneration": Architecture("Transformer")},
@@ -131,6 +141,7 @@ PEGASUS = Family(
     constants={**CONSTANTS, "positions": "sinusoidal_halves", "norm_first": True},
     places=PLACES,
     buffers=r"embed_positions\.weight$",  # sines and cosines
+    computed=_position_tables,
     purpose="summarize",
     **COMMON,
 )

@@ -183,6 +183,7 @@ class Family:
         spare: one of these matrices that such models have and never use.
         optional: names that may be missing; they are zero then.
         buffers: names of arrays that are not learned, ignored.
+        computed: arrays that are not learned, and that other programs expect all the same.
         unused: names of weights that our models have no use for.
         purpose: the task that all its models are made for, if it is one.
     """
@@ -204,6 +205,7 @@ class Family:
     aliases: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     buffers: str = r"(?!)"  # matches nothing
+    computed: Callable[[TransformerConfig], Mapping[str, Array]] = lambda config: {}
     unused: str = r"(?!)"
     purpose: str | None = None
 
@@ -336,7 +338,7 @@ class Family:
         }
         if first := self.ties.get(config.tie, {}).get(self.spare or ""):
             arrays |= {self.spare: arrays[first]} if first in arrays else {}
-        return {self._named(architecture, name): array for name, array in arrays.items()}
+        return {self._named(architecture, name): array for name, array in (arrays | self.computed(config)).items()}
 
     def unpack(
         self,

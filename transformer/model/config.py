@@ -274,13 +274,11 @@ class TransformerConfig:
             "rotary_local_base": not (turns and local),
             "rotary_scaling": not turns,
         }
-        same = {name: getattr(self, name) == value for name, value in self._meanings.items() if name != "d_embedding"}
-        redundant = {
-            **dict.fromkeys(name for name in same if same[name]),
-            **dict.fromkeys(n for n in without_effect if without_effect[n]),
-        }
+        redundant = [name for name, none in without_effect.items() if none]
+        redundant += [name for name, value in self._meanings.items() if getattr(self, name) == value]
+        changes: dict[str, Any] = dict.fromkeys(set(redundant) - {"d_embedding"})  # which has a projection even so
         numbers = tuple(sorted(set(self.global_layers))) if local else ()
-        return dataclasses.replace(self, **redundant, global_layers=numbers)
+        return dataclasses.replace(self, **changes, global_layers=numbers)
 
     @property
     def embedding_width(self) -> int:

@@ -336,9 +336,10 @@ class Family:
         arrays = {
             name: place.layout.join([state[own] for own in place.parameters], config) for name, place in stored.items()
         }
-        if first := self.ties.get(config.tie, {}).get(self.spare or ""):
-            arrays |= {self.spare: arrays[first]} if first in arrays else {}
-        return {self._named(architecture, name): array for name, array in (arrays | self.computed(config)).items()}
+        if self.spare is not None and (first := self.ties[config.tie].get(self.spare)) in arrays:
+            arrays[self.spare] = arrays[first]
+        arrays.update(self.computed(config))
+        return {self._named(architecture, name): array for name, array in arrays.items()}
 
     def unpack(
         self,

@@ -159,7 +159,7 @@ MISTRAL = family(
         Setting("sliding_window", "window", 4096, nullable=True),
     ),
 )
-QWEN_SIZES = {"vocab_size": 151936, "max_position_embeddings": 32768, "intermediate_size": 22016}
+QWEN_SIZES: dict[str, Any] = {"vocab_size": 151936, "max_position_embeddings": 32768, "intermediate_size": 22016}
 QWEN_SIZES |= {"num_key_value_heads": 32, "bos_token_id": None, "eos_token_id": None}
 QWEN2 = family("qwen2", "Qwen2", (*with_defaults((*SIZES, *REST), **QWEN_SIZES), *QWEN_WINDOW), qkv_bias=True)
 QWEN3 = family(

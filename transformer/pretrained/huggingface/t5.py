@@ -77,7 +77,13 @@ SETTINGS = (
     token("decoder_start_token_id"),
 )
 SCALED = Setting("scale_decoder_outputs", "scale_output", lambda settings: settings["tie_word_embeddings"] is not False)
-MULTILINGUAL = {"vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6, "feed_forward_proj": "gated-gelu"}
+MULTILINGUAL: dict[str, Any] = {
+    "vocab_size": 250112,
+    "d_ff": 1024,
+    "num_layers": 8,
+    "num_heads": 6,
+    "feed_forward_proj": "gated-gelu",
+}
 MULTILINGUAL |= {"decoder_start_token_id": 0}
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import errno
 import io
+import json
+import math
+import mmap
 import os
 import stat
 import sys
@@ -15,10 +18,9 @@ from contextlib import contextmanager, suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from minigrad.engine.tensor import Array, Tensor, as_array
@@ -71,35 +73,74 @@ def to_bytes(tensors: Mapping[str, Any], metadata: dict[str, str] | None = None)
     return bytes(safetensors.numpy.save(arrays, metadata))
 
 
-def from_bytes(data: bytes) -> dict[str, Tensor]:
+def from_bytes(data: bytes | memoryview) -> dict[str, Tensor]:
     """Deserialize the named tensors of a safetensors file, sorted by name. Half-precision floats (F16, BF16)
     become float32.
 
     Raises:
         ValueError: the data is damaged or cut short, or a tensor has a dtype that is not supported.
     """
-    try:
-        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"not a complete safetensors file ({error})") from None
-    return {name: tensor(_array(name, **view)) for name, view in sorted(found, key=lambda item: item[0])}
+    return {name: tensor(as_single(array)) for name, array in stored_arrays(data).items()}
 
 
+BFLOAT16 = np.dtype([("bits", "<u2")])  # the upper half of a float32, of which NumPy has no dtype
 _DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
-    **{f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}") for kind in "IU" for bits in (8, 16, 32, 64)},
-    **{f"F{bits}": np.dtype(f"f{bits // 8}") for bits in (16, 32, 64)},
-    "BF16": np.dtype("u2"),  # the upper half of a float32
+    **{f"{kind}{bits}": np.dtype(f"<{kind.lower()}{bits // 8}") for kind in "IU" for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
+    "BF16": BFLOAT16,
 }
 
 
-def _array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
-    if dtype not in _DTYPES:
-        raise ValueError(f"{name}: expected a dtype of {', '.join(_DTYPES)}, got {dtype}")
-    array = np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
-    if dtype == "BF16":
-        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return array.astype(np.float32) if dtype == "F16" else array
+def stored_arrays(data: bytes | memoryview) -> dict[str, Array]:
+    """Named arrays of a safetensors file as it stores them, sorted by name: views of the data, which is not read.
+
+    Numbers of BF16 have the dtype :data:`BFLOAT16`.
+
+    Raises:
+        ValueError: the data is damaged or cut short, or an array has a dtype that is not supported.
+    """
+    try:
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(bytes(data[8:start]))
+        header.pop("__metadata__", None)
+        places = {name: _Stored(**described) for name, described in sorted(header.items())}
+        end = start
+        for begin, stop in sorted(place.data_offsets for place in places.values()):
+            if start + begin != end or stop < begin:
+                raise ValueError(f"expected data from byte {end - start}, got {begin} to {stop}")
+            end = start + stop
+        if end != len(data) or len(data) < 8:
+            raise ValueError(f"expected {end} bytes, got {len(data)}")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a complete safetensors file ({error})") from None
+    return {name: place.view(name, data[start:]) for name, place in places.items()}
+
+
+class _Stored(NamedTuple):
+    """Description of an array in the header of a file."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: list[int]
+
+    def view(self, name: str, data: bytes | memoryview) -> Array:
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"{name}: expected a dtype of {', '.join(_DTYPES)}, got {self.dtype:.80}")
+        start, stop = self.data_offsets
+        dtype = _DTYPES[self.dtype]
+        if any(size < 0 for size in self.shape) or math.prod(self.shape) * dtype.itemsize != stop - start:
+            raise ValueError(f"not a complete safetensors file ({name}: {stop - start} bytes of shape {self.shape})")
+        return np.frombuffer(data[start:stop], dtype).reshape(self.shape)
+
+
+def as_single(array: Array) -> Array:
+    """Array with numbers of half precision, float16 and :data:`BFLOAT16`, as float32."""
+    if array.dtype == BFLOAT16:
+        halves = np.zeros((*array.shape, 2), "<u2")
+        halves[..., 1] = array["bits"]
+        return halves.view("<f4").reshape(array.shape).astype(np.float32, copy=False)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -141,6 +182,23 @@ def read_file(path: Path) -> bytes:
     """
     with open_file(path) as file:
         return file.read()
+
+
+def map_file(path: Path) -> memoryview:
+    """Map a regular file into memory: nothing is read before it is used, and what is written stays in memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a directory, a pipe, a device or a loop of links.
+    """
+    with open_file(path) as file:
+        return mapped(file)
+
+
+def mapped(file: BinaryIO) -> memoryview:
+    """Map an open file into memory: see :func:`map_file`."""
+    empty = not os.fstat(file.fileno()).st_size  # which has nothing to map
+    return memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
 def replace_file(path: Path, content: bytes) -> None:

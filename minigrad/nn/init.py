@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from minigrad import random
@@ -12,8 +14,30 @@ from minigrad.name_hints import module_hints
 from minigrad.pytorch_names import HINTS, with_argument_hints
 from minigrad.random import Generator
 
+_skipping = ContextVar("skipping", default=False)
+
+
+@contextmanager
+def skip_init() -> Iterator[None]:
+    """Leave parameters that are made in a ``with`` block without values, and without memory, until they get some.
+
+    For models whose weights are loaded: see the argument ``assign`` of :meth:`~minigrad.nn.Module.load_state_dict`.
+    """
+    token = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(token)
+
+
+def skipping() -> bool:
+    """True in a :func:`skip_init`."""
+    return _skipping.get()
+
 
 def _fill(parameter: Tensor, draw: Callable[[Shape], Tensor]) -> Tensor:
+    if skipping():
+        return parameter
     parameter.data[...] = draw(parameter.shape).data
     parameter.storage.version += 1
     return parameter
@@ -31,6 +55,8 @@ def normal_(parameter: Tensor, mean: float = 0.0, std: float = 1.0, generator: G
 
 def constant_(parameter: Tensor, value: float) -> Tensor:
     """One value everywhere."""
+    if skipping():
+        return parameter
     parameter.data[...] = value
     parameter.storage.version += 1
     return parameter

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.engine.tensor import Scope, Tensor, as_array, scope
 from minigrad.name_hints import hint_names
+from minigrad.nn.init import skipping
 from minigrad.ops.gradients import HookHandle, zero_grad
 from minigrad.pytorch_names import HINTS
 
@@ -27,7 +28,11 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(np.array(as_array(data)), requires_grad)  # its own buffer, which nobody else changes
+        array = as_array(data)
+        if skipping():  # one number in the place of all
+            super().__init__(np.broadcast_to(array.dtype.type(0), array.shape), requires_grad)
+        else:
+            super().__init__(np.array(array), requires_grad)  # its own buffer, which nobody else changes
 
 
 class Module:
@@ -159,12 +164,13 @@ class Module:
         """Parameters and buffers by dotted name, sharing memory with the module."""
         return {name: value.detach() for name, value in self._tensors(Tensor).values()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:
         """Copy values into parameters and buffers, in place.
 
         Args:
             state: names to arrays of the same shapes.
             strict: whether missing and unexpected names are errors.
+            assign: use the arrays themselves in the place of those that the module has.
 
         Raises:
             ValueError: names or shapes do not fit; all are checked before anything is changed.
@@ -181,8 +187,11 @@ class Module:
             more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise ValueError(f"state does not fit {type(self).__name__}: {'; '.join(problems[:5])}{more}")
         for name, value in own.items():
-            if name in state:
+            if name in state and assign:
+                value.data = as_array(state[name])
+            elif name in state:
                 value.data[...] = as_array(state[name])
+            if name in state:
                 value.storage.version += 1
 
     # Modes

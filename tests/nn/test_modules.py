@@ -178,3 +178,15 @@ def test_a_list_is_extended_by_modules_named_by_position() -> None:
     layers = nn.ModuleList([nn.Linear(2, 2)])
     layers.extend([nn.Linear(2, 2)])
     assert [name for name, _ in layers.named_parameters()] == ["0.weight", "0.bias", "1.weight", "1.bias"]
+
+
+def test_skipped_initialization_takes_no_memory_and_assigned_arrays_are_used_themselves() -> None:
+    with nn.init.skip_init():
+        layer = nn.Linear(3, 2)
+        assert layer.weight.data.strides == (0, 0)
+    state = {"weight": np.ones((2, 3), np.float32), "bias": np.zeros(2, np.float32)}
+    layer.load_state_dict(state, assign=True)
+    assert layer.weight.data is state["weight"] and layer.bias is not None and layer.bias.data is state["bias"]
+    assert nn.Linear(3, 2).weight.data.flags.writeable  # after the block all is as before
+    layer.load_state_dict({"weight": 2 * np.ones((2, 3), np.float32), "bias": np.zeros(2, np.float32)})
+    np.testing.assert_array_equal(state["weight"], 2.0)

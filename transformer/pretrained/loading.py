@@ -6,13 +6,14 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad import nn
+from minigrad.io import as_single
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
@@ -69,7 +70,7 @@ def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str)
     directory = Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such model directory")
-    saved = read_snapshot(directory, names)
+    saved = read_snapshot(directory, names, (WEIGHTS,))
     for name in needed:
         if name not in saved.contents:
             raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
@@ -99,7 +100,7 @@ def _model(saved: Snapshot) -> Any:
     name = GENERATION if GENERATION in saved.contents else CONFIG  # generation settings of old directories
     if model.generation is not None and (name == GENERATION or described.family is not None):
         with _blaming(saved.path(name)):
-            model.generation = _generation(saved.contents[name].decode("utf-8"), model.config, described.ends)
+            model.generation = _generation(saved.text(name), model.config, described.ends)
         model.config = _started(model.config, model.generation)
     return model
 
@@ -109,7 +110,7 @@ def _tokenizer(saved: Snapshot) -> Tokenizer:
     if ADDED_TOKENS not in names and SPECIAL_TOKENS in saved.contents:
         names = _settings(saved, SPECIAL_TOKENS) | names
     with _blaming(saved.path(TOKENIZER)):
-        tokenizer = Tokenizer(saved.contents[TOKENIZER].decode("utf-8"), names)
+        tokenizer = Tokenizer(saved.text(TOKENIZER), names)
     config = _described(saved).config
     with _blaming(saved.directory):
         check_vocabulary(config, tokenizer)
@@ -118,7 +119,7 @@ def _tokenizer(saved: Snapshot) -> Tokenizer:
 
 def _settings(saved: Snapshot, name: str) -> dict[str, Any]:
     with _blaming(saved.path(name)):
-        return json_object(saved.contents[name].decode("utf-8"))
+        return json_object(saved.text(name))
 
 
 class _Described(NamedTuple):
@@ -138,21 +139,29 @@ class _Described(NamedTuple):
             arrays = family.canonical(arrays)
             config = family.settle_copies(config, arrays)
         _check_size(config, arrays)
-        model = KINDS[architecture.kind](config)
+        with nn.init.skip_init() if self.quantization is None else nullcontext():
+            model = KINDS[architecture.kind](config)
         if self.quantization is not None:
             model.quantize(self.quantization)  # whatever weights it begins with
         own = {name: value.data for name, value in model.state_dict().items()}
         if family is None:
             for name in own.keys() & arrays.keys():
-                if arrays[name].dtype.kind != own[name].dtype.kind:
+                if as_single(arrays[name][:0]).dtype.kind != own[name].dtype.kind:
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
         else:
             model.purpose, model.family = family.purpose, family.model_type
             arrays, unused = family.unpack(architecture, config, own, arrays)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)
-        model.load_state_dict(arrays, strict=family is None)
+            arrays |= {name: np.zeros_like(own[name]) for name in own.keys() - arrays.keys()}  # that are optional
+        assign = self.quantization is None
+        model.load_state_dict({name: _usable(array) for name, array in arrays.items()}, assign=assign)
         return model.eval()
+
+
+def _usable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Array that kernels read: in single precision, its numbers side by side and at even addresses."""
+    return np.require(as_single(array), requirements=("C", "A", "W"))
 
 
 def _described(saved: Snapshot) -> _Described:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from minigrad.io import keep_access, lock, naming, open_file, read_file, unlock, write_whole
+from minigrad.io import keep_access, lock, mapped, naming, open_file, read_file, unlock, write_whole
 from transformer.json_object import json_object
 
 COMMIT, PENDING = ".commit.json", ".pending-"
@@ -41,7 +41,7 @@ class Member(NamedTuple):
     sha256: str
 
     @classmethod
-    def of(cls, content: bytes) -> Member:
+    def of(cls, content: bytes | memoryview) -> Member:
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
@@ -79,11 +79,15 @@ class Snapshot:
 
     directory: Path
     members: Mapping[str, Member]  # all of them; none where the directory was not written here
-    contents: dict[str, bytes]  # of those that were asked for and are there
+    contents: dict[str, Any]  # bytes, or a memoryview where they are mapped, of those that were asked for and are there
 
     def path(self, name: str) -> Path:
         """Path of a file."""
         return self.directory / name
+
+    def text(self, name: str) -> str:
+        """Content of a file as text."""
+        return bytes(self.contents[name]).decode("utf-8")
 
     def has(self, name: str) -> bool:
         """True if a file exists, or was committed."""
@@ -97,8 +101,13 @@ class Snapshot:
         return f"{found} since it was saved, according to {COMMIT}; without that file the directory is read as it is"
 
 
-def read_snapshot(directory: Path, names: Iterable[str]) -> Snapshot:
+def read_snapshot(directory: Path, names: Iterable[str], mapping: tuple[str, ...] = ()) -> Snapshot:
     """Read files of a directory from one snapshot, while others may write to it.
+
+    Args:
+        directory: of the files.
+        names: of the files.
+        mapping: those of them that are mapped into memory, not read.
 
     Raises:
         ValueError: the commit is damaged, or something else than a file bears a name.
@@ -115,7 +124,7 @@ def read_snapshot(directory: Path, names: Iterable[str]) -> Snapshot:
                     files[name] = stack.enter_context(file)
             # Files are replaced and never written to: an open file does not change.
             if _commit_content(directory) == content:
-                contents = {name: file.read() for name, file in files.items()}
+                contents = {name: mapped(file) if name in mapping else file.read() for name, file in files.items()}
                 gone = {name for name, member in commit.removed.items() if _is(member, contents.get(name))}
                 kept = {name: content for name, content in contents.items() if name not in gone}
                 return Snapshot(directory, commit.files, kept)
@@ -395,7 +404,7 @@ def _members(table: Any) -> dict[str, Member]:
     return {name: Member(value["size"], value["sha256"]) for name, value in table.items()}
 
 
-def _is(member: Member, content: bytes | None) -> bool:
+def _is(member: Member, content: bytes | memoryview | None) -> bool:
     return content is not None and len(content) == member.size and Member.of(content) == member
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad import load, no_grad, save
 from tests.transformer.conftest import small
 from transformer import (
@@ -353,3 +354,20 @@ def test_a_saved_tokenizer_leaves_no_file_of_an_earlier_one(directory: Path, tok
     from_pretrained(directory).save_pretrained(directory, tokenizer)
     assert load_tokenizer(directory).eos_id == tokenizer.eos_id
     assert not list(directory.glob("*tokens*.json"))
+
+
+def test_loaded_weights_are_the_files_own_memory_and_training_leaves_the_file_alone(tmp_path: Path) -> None:
+    model = CausalLM(TransformerConfig.preset("llama-nano", vocab_size=50))
+    model.save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    loaded = from_pretrained(tmp_path)
+    weights = [parameter.data for parameter in loaded.parameters()]
+    assert not any(array.flags.owndata for array in weights) and all(array.flags.writeable for array in weights)
+    optimizer = mg.optim.SGD(loaded.parameters(), lr=0.1)
+    loaded(np.array([[5, 6, 7]])).sum().backward()
+    optimizer.step()
+    assert any((ours != theirs.data).any() for ours, theirs in zip(weights, model.parameters(), strict=True))
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    loaded.save_pretrained(tmp_path)  # in the place of the file that it was read from
+    for again, parameter in zip(from_pretrained(tmp_path).parameters(), loaded.parameters(), strict=True):
+        np.testing.assert_array_equal(again.data, parameter.data)

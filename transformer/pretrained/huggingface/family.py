@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.io import BFLOAT16
 from transformer.model.config import Tie, TransformerConfig
 
 Array = np.ndarray[Any, Any]
@@ -370,7 +371,7 @@ class Family:
                     problems.append(f"missing {self._named(architecture, name)} {shape}")
             elif arrays[name].shape != shape:
                 problems.append(f"{self._named(architecture, name)}: expected shape {shape}, got {arrays[name].shape}")
-            elif arrays[name].dtype.kind != "f":
+            elif arrays[name].dtype.kind != "f" and arrays[name].dtype != BFLOAT16:
                 problems.append(f"{self._named(architecture, name)}: expected floats, got {arrays[name].dtype}")
             else:
                 parts = place.layout.split(arrays[name], [own[part].shape for part in place.parameters], config)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.io import from_bytes, read_file
+from minigrad.io import map_file, stored_arrays
 from transformer.json_object import json_object
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -16,7 +16,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
-def read_weights(directory: Path, contents: Mapping[str, bytes]) -> Arrays:
+def read_weights(directory: Path, contents: Mapping[str, bytes | memoryview]) -> Arrays:
     """Read the weights of ``model.safetensors``, or of the files that ``model.safetensors.index.json`` names.
 
     Where both are there, the index is of an earlier model.
@@ -42,13 +42,13 @@ def read_weights(directory: Path, contents: Mapping[str, bytes]) -> Arrays:
     raise FileNotFoundError(f"{directory}: not a model directory, {WEIGHTS} is missing")
 
 
-def _read_shards(index: Path, content: bytes) -> Arrays:
-    files = _parts(index, content)
+def _read_shards(index: Path, content: bytes | memoryview) -> Arrays:
+    files = _parts(index, bytes(content))
     arrays: Arrays = {}
     for file in sorted(set(files.values())):
         shard = index.parent / file
         try:
-            stored = read_file(shard)
+            stored = map_file(shard)
         except FileNotFoundError:
             raise FileNotFoundError(f"{index.parent}: {file} is missing, which {index.name} names") from None
         arrays |= {name: array for name, array in _arrays(shard, stored).items() if files.get(name) == file}
@@ -71,8 +71,8 @@ def _parts(index: Path, content: bytes) -> dict[str, str]:
     return files
 
 
-def _arrays(path: Path, content: bytes) -> Arrays:
+def _arrays(path: Path, content: bytes | memoryview) -> Arrays:
     try:
-        return {name: tensor.data for name, tensor in from_bytes(content).items()}
+        return stored_arrays(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

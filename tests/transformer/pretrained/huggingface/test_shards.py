@@ -129,7 +129,7 @@ def floats(shape: list[int], begin: int, end: int) -> dict[str, Any]:
 )
 def test_hostile_weights_are_one_clear_error(content: bytes, directory: Path) -> None:
     (directory / WEIGHTS).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{WEIGHTS}: not a complete safetensors file"):
+    with pytest.raises(ValueError, match=f"{WEIGHTS}: (not a complete safetensors file|a: expected a dtype)"):
         from_pretrained(directory)
 
 

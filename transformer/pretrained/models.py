@@ -50,8 +50,9 @@ class PretrainedModel(nn.Module):
     def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
         """Load the model of a directory in evaluation mode.
 
-        It may come from :meth:`save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
-        :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`.
+        It may come from :meth:`save_pretrained`, or from Hugging Face's ``transformers``: GPT-2, LLaMA and other
+        decoders become a :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, T5 and others with two
+        stacks a :class:`Transformer`. ``docs/pretrained.md`` lists the families.
         Weights that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory
         says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
 
@@ -95,8 +96,8 @@ class PretrainedModel(nn.Module):
     def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
         """Save the model, and the tokenizer if one is given.
 
-        A model that is a GPT-2, BERT, BART, Marian or T5 in every detail is written as Hugging Face's ``transformers``
-        reads it; any other in a format of our own. The files take the place of earlier ones together, for those too
+        A model that one of the families expresses in every detail is written as Hugging Face's ``transformers`` reads
+        it, the family that it was loaded from first; any other in a format of our own. The files take the place of earlier ones together, for those too
         that load the directory meanwhile, and those that an earlier tokenizer had besides are removed; a crash leaves
         the previous model, and other files in the directory stay untouched.
 

@@ -1,8 +1,8 @@
 """Model directories in the formats of Hugging Face's ``transformers``.
 
 family is the description of a family and converts in both directions, rotary what several have in common, shards reads
-weights. The others are families: gpt2, llama (with Mistral, Qwen and Phi-3), gemma, opt, gpt_neox, gptj, bloom; bert;
-bart (with mBART, M2M-100, Marian and Pegasus) and t5 (with mT5 and UMT5).
+weights. The others are families: gpt2, llama (with Mistral, Qwen and Phi-3), gemma, phi (with StableLM, StarCoder 2 and
+OLMo 2), opt, gpt_neox, gptj, bloom; bert; bart (with mBART, M2M-100, Marian and Pegasus) and t5 (with mT5 and UMT5).
 """
 
 from transformer.pretrained.huggingface.bart import BART, M2M100, MARIAN, MBART, PEGASUS
@@ -15,10 +15,29 @@ from transformer.pretrained.huggingface.gpt_neox import GPT_NEOX
 from transformer.pretrained.huggingface.gptj import GPTJ
 from transformer.pretrained.huggingface.llama import LLAMA, MISTRAL, PHI3, QWEN2, QWEN3
 from transformer.pretrained.huggingface.opt import OPT
+from transformer.pretrained.huggingface.phi import OLMO2, PHI, STABLELM, STARCODER2
 from transformer.pretrained.huggingface.shards import INDEX, WEIGHTS, read_weights
 from transformer.pretrained.huggingface.t5 import MT5, T5, UMT5
 
-CAUSAL = (GPT2, LLAMA, MISTRAL, QWEN2, QWEN3, PHI3, GEMMA, GEMMA2, GEMMA3, OPT, GPT_NEOX, GPTJ, BLOOM)
+CAUSAL = (
+    GPT2,
+    LLAMA,
+    MISTRAL,
+    QWEN2,
+    QWEN3,
+    PHI3,
+    GEMMA,
+    GEMMA2,
+    GEMMA3,
+    OPT,
+    GPT_NEOX,
+    GPTJ,
+    BLOOM,
+    PHI,
+    STABLELM,
+    STARCODER2,
+    OLMO2,
+)
 ENCODER_DECODER = (BART, MBART, M2M100, MARIAN, PEGASUS, T5, MT5, UMT5)
 FAMILIES = {family.model_type: family for family in (*CAUSAL, BERT, *ENCODER_DECODER)}
 

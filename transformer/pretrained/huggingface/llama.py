@@ -7,6 +7,7 @@ et al., 2024: "Qwen2 technical report"; Yang et al., 2025: "Qwen3 technical repo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from transformer.pretrained.huggingface.family import (
@@ -42,19 +43,26 @@ SIZES = (
     Setting("intermediate_size", "d_ff", 11008),
 )
 HEAD = Setting("head_dim", "d_k")
-REST = (
-    Setting("hidden_act", "activation", "silu", GATED),
-    Setting("rms_norm_eps", "norm_eps", 1e-6),
-    Setting("initializer_range", "init_std", 0.02),
-    Setting("attention_dropout", "attention_dropout", 0.0),
-    Setting("resid_pdrop", "dropout", 0.0),  # this one and the next are additions of ours where others ignore them
-    Setting("embd_pdrop", "embedding_dropout", 0.0),
-    *ROTATION,
-    TIED,
-    token("pad_token_id"),
-    token("bos_token_id", 1),
-    token("eos_token_id", 2),
-)
+
+
+def rest(epsilon: str = "rms_norm_eps", activations: tuple[tuple[str, str], ...] = GATED) -> tuple[Setting, ...]:
+    """Settings besides sizes, with the name of the norms' epsilon, and the activations that are known."""
+    return (
+        Setting("hidden_act", "activation", "silu", activations),
+        Setting(epsilon, "norm_eps", 1e-6),
+        Setting("initializer_range", "init_std", 0.02),
+        Setting("attention_dropout", "attention_dropout", 0.0),
+        Setting("resid_pdrop", "dropout", 0.0),  # this one and the next are additions of ours where others ignore them
+        Setting("embd_pdrop", "embedding_dropout", 0.0),
+        *ROTATION,
+        TIED,
+        token("pad_token_id"),
+        token("bos_token_id", 1),
+        token("eos_token_id", 2),
+    )
+
+
+REST = rest()
 BASIC = (*SIZES, HEAD, *REST)
 
 
@@ -111,6 +119,8 @@ def family(
     settings: tuple[Setting, ...],
     layer: Mapping[str, str | Place] = LAYER | NORMS,
     bare: str | None = None,
+    last_norm: str = "norm",
+    fixed: Mapping[str, Any] = MappingProxyType({}),
     **changes: Any,
 ) -> Family:
     """Family whose files have LLaMA's names.
@@ -121,6 +131,8 @@ def family(
         settings: of ``config.json``.
         layer: places of a layer's parts.
         bare: the beginning of the name of its class without a head, if it is another.
+        last_norm: the name of the norm after the last layer.
+        fixed: settings that our models have in one way only.
         changes: fields of ours, in the place of LLaMA's.
     """
     return Family(
@@ -131,11 +143,11 @@ def family(
         },
         settings=settings,
         constants=CONSTANTS | changes,
-        fixed={},
+        fixed=fixed,
         prepare=with_old_rotation,
         places={
             "decoder.tokens": "model.embed_tokens",
-            "decoder.norm": "model.norm",
+            "decoder.norm": f"model.{last_norm}",
             "output": "lm_head",
             **layers("decoder", "model.layers", layer),
         },

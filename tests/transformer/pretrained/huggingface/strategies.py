@@ -220,6 +220,29 @@ def bloom(draw: Draw) -> Settings:
     }
 
 
+@st.composite
+def phi(draw: Draw) -> Settings:
+    settings = draw(llama_like(head_dim=False)) | {"hidden_act": draw(PLAIN), "layer_norm_eps": draw(EPSILON)}
+    return settings | {"rope_scaling": None, "partial_rotary_factor": draw(st.sampled_from([0.5, 1.0]))}
+
+
+@st.composite
+def stablelm(draw: Draw) -> Settings:
+    settings = draw(phi()) | {"hidden_act": draw(GATED)}
+    return settings | {"use_qkv_bias": draw(YES), "use_parallel_residual": draw(YES)}
+
+
+@st.composite
+def starcoder2(draw: Draw) -> Settings:
+    settings = draw(llama_like(head_dim=False)) | {"hidden_act": draw(PLAIN), "norm_epsilon": draw(EPSILON)}
+    return settings | {"use_bias": draw(YES), "sliding_window": draw(st.sampled_from([None, 3]))}
+
+
+@st.composite
+def olmo2(draw: Draw) -> Settings:
+    return draw(llama_like(head_dim=False)) | {"attention_bias": draw(YES)}
+
+
 CAUSAL: dict[str, tuple[str, st.SearchStrategy[Settings]]] = {  # model_type → their class, and its settings
     "gpt2": ("GPT2LMHeadModel", gpt2()),
     "llama": ("LlamaForCausalLM", llama()),
@@ -230,6 +253,10 @@ CAUSAL: dict[str, tuple[str, st.SearchStrategy[Settings]]] = {  # model_type →
     "gemma": ("GemmaForCausalLM", gemma()),
     "gemma2": ("Gemma2ForCausalLM", gemma2()),
     "gemma3_text": ("Gemma3ForCausalLM", gemma3()),
+    "phi": ("PhiForCausalLM", phi()),
+    "stablelm": ("StableLmForCausalLM", stablelm()),
+    "starcoder2": ("Starcoder2ForCausalLM", starcoder2()),
+    "olmo2": ("Olmo2ForCausalLM", olmo2()),
     "opt": ("OPTForCausalLM", opt()),
     "gpt_neox": ("GPTNeoXForCausalLM", gpt_neox()),
     "gptj": ("GPTJForCausalLM", gptj()),

@@ -97,9 +97,9 @@ class PretrainedModel(nn.Module):
         """Save the model, and the tokenizer if one is given.
 
         A model that one of the families expresses in every detail is written as Hugging Face's ``transformers`` reads
-        it, the family that it was loaded from first; any other in a format of our own. The files take the place of earlier ones together, for those too
-        that load the directory meanwhile, and those that an earlier tokenizer had besides are removed; a crash leaves
-        the previous model, and other files in the directory stay untouched.
+        it, the family that it was loaded from first; any other in a format of our own. The files take the place of
+        earlier ones together, for those too that load the directory meanwhile, and those that an earlier tokenizer had
+        besides are removed; a crash leaves the previous model, and other files in the directory stay untouched.
 
         Raises:
             ValueError: the tokenizer has more tokens than the model.

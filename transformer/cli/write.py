@@ -12,7 +12,7 @@ from transformer.cli.parser import add_command
 from transformer.cli.standard_input import input_lines
 from transformer.decode import GenerationConfig
 from transformer.evaluate import transduce
-from transformer.tasks import NEW_TOKENS, TASKS, continuation
+from transformer.tasks import NEW_TOKENS, TASKS, between_languages, continuation
 
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
 OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without effect on greedy decoding
@@ -35,7 +35,10 @@ def _add_special_tokens(parser: argparse.ArgumentParser) -> None:
 
 def add_translate(commands: Any) -> None:
     text = "Translate sentences. They are arguments, or lines of standard input; each gives a line, an empty one too."
-    _add_writer(commands, "translate", text, "a sentence")
+    parser = _add_writer(commands, "translate", text, "a sentence")
+    for side, what in (("source", "of the sentences (default: the tokenizer's)"), ("target", "to translate into")):
+        text = f"language {what}, of a model that knows several: its token, such as fra_Latn"
+        parser.add_argument(f"--{side}-language", metavar="NAME", help=text)
 
 
 def add_summarize(commands: Any) -> None:
@@ -45,6 +48,8 @@ def add_summarize(commands: Any) -> None:
 
 def _run_writer(args: argparse.Namespace) -> None:
     model, tokenizer = load_for(args.model, TASKS[args.command], args.quantize)
+    if args.command == "translate":
+        tokenizer = between_languages(model, tokenizer, args.source_language, args.target_language)
     cut = args.command == "summarize"
     found = 0
     for sources in _sources(args):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +23,7 @@ MASK = "<mask>"
 PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 CONTEXT = 4  # tokens before another that its text may depend on
 LANGUAGE = re.compile(r">>[^\s<>]+<<")  # Marian's prefix for the target language
+CODE = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})|__[a-z]{2,3}__")  # mBART's, NLLB's and M2M-100's, of any text
 SHOWN = 10  # of their languages, in an error
 MAX_VOCABULARY = 2**20  # the library allocates for all at once, and aborts the process if it cannot
 
@@ -231,6 +234,42 @@ class Tokenizer:
                 ids.insert([*encoding.special_tokens_mask, 0].index(0), self._languages[name])
         return found
 
+    @cached_property
+    def languages(self) -> dict[str, int]:
+        """Ids of the language tokens that stand beside texts, as NLLB's ``fra_Latn``; empty where texts have none."""
+        return {token: i for i, token in self._special().items() if CODE.fullmatch(token)}
+
+    def language_id(self, language: str) -> int:
+        """Id of a language's token.
+
+        Raises:
+            ValueError: the vocabulary has no such language.
+        """
+        if language not in self.languages:
+            known = ", ".join(sorted(self.languages)[:SHOWN]) + " …" if self.languages else "none"
+            raise ValueError(f"language: expected one of this model's, {known}; got {language!r}")
+        return self.languages[language]
+
+    def with_language(self, language: str) -> Tokenizer:
+        """Tokenizer that marks encoded texts with another language.
+
+        Raises:
+            ValueError: the vocabulary has no such language, or texts are not marked.
+        """
+        token = {"id": language, "ids": [self.language_id(language)], "tokens": [language]}
+        document = json_object(self.to_json())
+        changed = False
+        for template in _templates(document["post_processor"]):
+            template["special_tokens"][language] = token
+            for part in (*template["single"], *template["pair"]):
+                if (special := part.get("SpecialToken")) is not None and special["id"] in self.languages:
+                    special["id"], changed = language, True
+        if not changed:
+            raise ValueError(f"language: texts of this tokenizer have no mark of a language, got {language!r}")
+        other = copy(self)
+        other._tokenizer = self._library.Tokenizer.from_str(json.dumps(document))
+        return other
+
     def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
         """Decode each sequence of ids; special tokens are left out.
 
@@ -362,6 +401,16 @@ class Tokenizer:
                         f"{self.vocab_size:,} tokens of this tokenizer"
                     )
         return None
+
+
+def _templates(processor: Any) -> Iterator[dict[str, Any]]:
+    """Templates of a post-processor, which may be a sequence of them and others."""
+    if not isinstance(processor, dict):
+        return
+    if processor.get("type") == "TemplateProcessing":
+        yield processor
+    for below in processor.get("processors", ()):
+        yield from _templates(below)
 
 
 def with_masks(text: str, tokenizer: Tokenizer) -> str:

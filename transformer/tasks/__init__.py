@@ -23,7 +23,7 @@ from transformer.tasks.task import (
     read_task,
     save_scores,
 )
-from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
+from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation, between_languages
 from transformer.tasks.training import Settings, Trained, train
 
 TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summarization(), Filling(), Generation())}
@@ -49,6 +49,7 @@ __all__ = [
     "TextToText",
     "Trained",
     "Translation",
+    "between_languages",
     "continuation",
     "digest",
     "files_among",

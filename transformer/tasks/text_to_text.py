@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -126,6 +127,30 @@ def _longer_sides(pairs: Sequence[EncodedPair]) -> Ids:
     if isinstance(pairs, Stored):
         return pairs.lengths.max(1)
     return np.array([max(len(source), len(target)) for source, target in pairs], np.int64)
+
+
+def between_languages(model: Any, tokenizer: Tokenizer, source: str | None, target: str | None) -> Tokenizer:
+    """Prepare a model for the translation between two languages that its vocabulary has tokens for.
+
+    Targets begin with their language's token: in the place of the start token where the model has none of its own
+    (mBART), or after it (mBART-50, M2M-100, NLLB).
+
+    Returns:
+        The tokenizer that marks sources with their language.
+
+    Raises:
+        ValueError: there is no such language, or no target for a model of many languages.
+    """
+    if target is not None:
+        token = tokenizer.language_id(target)
+        if model.config.decoder_start_id is None:
+            model.config = dataclasses.replace(model.config, decoder_start_id=token)
+        else:
+            model.generation = dataclasses.replace(model.generation, forced_bos_token_id=token)
+    elif tokenizer.languages and model.generation.forced_bos_token_id is None:
+        some = ", ".join(sorted(tokenizer.languages)[:5])
+        raise ValueError(f"target-language: this model writes {len(tokenizer.languages)} languages, name one: {some} …")
+    return tokenizer if source is None else tokenizer.with_language(source)
 
 
 class Translation(TextToText):

@@ -1,0 +1,92 @@
+"""Languages whose tokens stand beside texts: NLLB, mBART, M2M-100."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.transformer.conftest import small
+from transformer import Tokenizer, Transformer
+from transformer.cli import main
+from transformer.data.tokenizer import SPECIAL
+from transformer.tasks import between_languages
+
+TOKENS = [*SPECIAL, "<unk>", "fra_Latn", "deu_Latn"]
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """Tokenizer of two languages: a text begins with its own, French by default."""
+    document = json.loads(Tokenizer.train(["un deux trois"], 280, special=TOKENS).to_json())
+    single = [{"SpecialToken": {"id": "fra_Latn", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    single.append({"SpecialToken": {"id": "</s>", "type_id": 0}})
+    special = {name: {"id": name, "ids": [TOKENS.index(name)], "tokens": [name]} for name in ("fra_Latn", "</s>")}
+    document["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": single,
+        "special_tokens": special,
+    }
+    document["post_processor"]["pair"] = [*single, {"Sequence": {"id": "B", "type_id": 0}}]
+    return Tokenizer(json.dumps(document))
+
+
+def test_a_text_is_marked_with_the_language_that_is_asked_for(tokenizer: Tokenizer) -> None:
+    french, german = tokenizer.encode(["un"])[0], tokenizer.with_language("deu_Latn").encode(["un"])[0]
+    assert tokenizer.tokens(french)[0] == "fra_Latn" and tokenizer.tokens(german)[0] == "deu_Latn"
+    assert french[1:] == german[1:]
+    assert tokenizer.encode(["un"])[0] == french  # the first is as before
+    with pytest.raises(
+        ValueError, match="language: expected one of this model's, deu_Latn, fra_Latn …; got 'tlh_Latn'"
+    ):
+        tokenizer.with_language("tlh_Latn")
+    with pytest.raises(ValueError, match="expected one of this model's, none; got 'fra_Latn'"):
+        Tokenizer.train(["un"], 270).with_language("fra_Latn")
+
+
+@pytest.mark.parametrize(("start", "before"), [(2, [5]), (None, [])])
+def test_targets_begin_with_their_language(start: int | None, before: list[int], tokenizer: Tokenizer) -> None:
+    model = Transformer(small(vocab_size=280, decoder_start_id=start, max_length=20)).eval()
+    sources = between_languages(model, tokenizer, "fra_Latn", "deu_Latn")
+    ids = np.array(sources.encode(["un deux"]))
+    (text,) = model.generate(ids, max_new_tokens=3)
+    assert text.ids[: len(before)] == before
+    assert model.config.start_id == (5 if start is None else start)
+    with pytest.raises(
+        ValueError, match="target-language: this model writes 2 languages, name one: deu_Latn, fra_Latn"
+    ):
+        between_languages(Transformer(small(vocab_size=280)), tokenizer, None, None)
+
+
+def test_the_command_translates_between_the_languages_that_it_is_given(
+    tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Transformer(small(vocab_size=280, decoder_start_id=2, max_length=20)).save_pretrained(tmp_path, tokenizer)
+    command = ["translate", "--model", str(tmp_path), "--max-new-tokens", "3", "un deux"]
+    assert main([*command, "--source-language", "fra_Latn", "--target-language", "deu_Latn"]) == 0
+    assert main(command) == 2
+    assert "target-language: this model writes 2 languages" in capsys.readouterr().err
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["NllbTokenizer", "MBartTokenizer", "MBart50Tokenizer"])
+def test_marks_are_those_of_transformers(name: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="compares with Hugging Face's transformers")
+    pieces: Any = ["<s>", "<pad>", "</s>", "<unk>", "▁", "a", "b", "▁a"]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    arguments = (
+        {"vocab": vocabulary, "merges": [("▁", "a")]}
+        if name == "NllbTokenizer"
+        else {"vocab": [(piece, -float(i)) for piece, i in vocabulary.items()]}
+    )
+    theirs = getattr(transformers, name)(**arguments)
+    theirs.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    ours = Tokenizer((tmp_path / "tokenizer.json").read_text(), config)
+    for language in list(ours.languages)[:3]:
+        theirs.src_lang = language
+        assert ours.with_language(language).encode(["a b a"])[0] == theirs("a b a").input_ids

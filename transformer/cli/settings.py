@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 from transformer.cli.options import ARCHITECTURE, TRAINING, add_options, given
 from transformer.model.config import PRESETS, TransformerConfig
@@ -25,7 +26,6 @@ def add_settings(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     group.add_argument(
         "--vocab-size",
         type=int,
-        default=defaults.vocab_size,
         metavar="N",
         help=f"vocabulary size of the byte-pair encoding{characters} (default: {defaults.vocab_size})",
     )
@@ -47,7 +47,9 @@ def _presets(defaults: Defaults) -> list[str]:
     return [preset for preset, fields in PRESETS.items() if [name for name in STACKS if fields.get(name, 1)] == needed]
 
 
-def settings_of(args: argparse.Namespace, defaults: Defaults) -> Settings:
+def settings_of(args: argparse.Namespace, defaults: Defaults, pretrained: Path | None = None) -> Settings:
+    if pretrained is not None:
+        return _fine_tuning(args, defaults, pretrained)
     architecture = dict(PRESETS[args.preset] if args.preset else defaults.architecture)
     architecture.pop("vocab_size", None)
     if args.layers is not None:
@@ -56,7 +58,21 @@ def settings_of(args: argparse.Namespace, defaults: Defaults) -> Settings:
     TransformerConfig.from_fields({**architecture, "vocab_size": ANY_VOCABULARY})  # report errors early
     return Settings(
         architecture=architecture,
-        vocab_size=args.vocab_size,
+        vocab_size=defaults.vocab_size if args.vocab_size is None else args.vocab_size,
         batch_tokens=args.batch_tokens,
         training=dataclasses.replace(defaults.training, **given(args, TRAINING)),
+    )
+
+
+def _fine_tuning(args: argparse.Namespace, defaults: Defaults, pretrained: Path) -> Settings:
+    """Settings of the further training of a pretrained model, whose directory decides the architecture."""
+    for name in ("preset", "layers"):
+        if (value := getattr(args, name)) is not None:
+            raise ValueError(f"{name}: the model in {pretrained} decides it; expected none, got {value}")
+    return Settings(
+        architecture=given(args, ARCHITECTURE),
+        vocab_size=args.vocab_size,
+        batch_tokens=args.batch_tokens,
+        training=dataclasses.replace(defaults.fine_tuning(), **given(args, TRAINING)),
+        pretrained=pretrained,
     )

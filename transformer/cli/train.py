@@ -25,6 +25,8 @@ def add_train(commands: Any) -> None:
         text = f"Train a model to {aim}. Ctrl-C stops the training and saves the model; --resume continues it."
         one = described(tasks, task.name, aim, f"train {task.name}", text)
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="model directory to write")
+        text = "directory of a pretrained model to fine-tune; it decides the architecture and the tokens"
+        one.add_argument("--from", dest="pretrained", type=Path, metavar="DIR", help=text)
         add_config(one)
         one.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
         one.add_argument("--overwrite", action="store_true", help="replace a model in --out")
@@ -38,7 +40,7 @@ def add_train(commands: Any) -> None:
 def _run_train(args: argparse.Namespace) -> None:
     survive_requests()
     task = TASKS[args.task]
-    choice, settings = choice_of(args), settings_of(args, task.defaults)
+    choice, settings = choice_of(args), settings_of(args, task.defaults, args.pretrained)
     trained = train(
         task,
         choice,

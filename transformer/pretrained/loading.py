@@ -147,7 +147,7 @@ class _Described(NamedTuple):
                 if arrays[name].dtype.kind != own[name].dtype.kind:
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
         else:
-            model.purpose = family.purpose
+            model.purpose, model.family, model.architecture = family.purpose, family, architecture
             arrays, unused = family.unpack(architecture, own, arrays)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)

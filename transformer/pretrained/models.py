@@ -17,6 +17,7 @@ from transformer.model import models as plain, stacks
 from transformer.model.config import TransformerConfig
 from transformer.model.layers import LINEAR
 from transformer.pretrained.directory import KINDS
+from transformer.pretrained.huggingface import Architecture, Family
 from transformer.pretrained.loading import load_model
 from transformer.pretrained.saving import model_files
 from transformer.pretrained.snapshot import write_snapshot
@@ -32,6 +33,8 @@ class PretrainedModel(nn.Module):
     generation: GenerationConfig | None = None  # generation settings, if it is generative
     purpose: str | None = None  # the task of its family, if any
     quantization: str | None = None  # the format of its weights, if they are quantised
+    family: Family | None = None  # of Hugging Face's, if it was read from a directory of one
+    architecture: Architecture | None = None  # its class there
 
     def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -106,7 +109,7 @@ class PretrainedModel(nn.Module):
 
     def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
         """Files that :meth:`save_pretrained` writes: see :func:`~transformer.pretrained.saving.model_files`."""
-        return model_files(self, self.config, self.generation, tokenizer, self.quantization)
+        return model_files(self, self.config, self.generation, tokenizer, self.quantization, self.family)
 
 
 class GenerativeModel(PretrainedModel, whole=False):

@@ -27,7 +27,7 @@ from transformer.pretrained.directory import (
     TOKENS,
     check_vocabulary,
 )
-from transformer.pretrained.huggingface import FAMILIES, WEIGHTS
+from transformer.pretrained.huggingface import FAMILIES, WEIGHTS, Family
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -38,6 +38,7 @@ def model_files(
     generation: GenerationConfig | None = None,
     tokenizer: Tokenizer | None = None,
     quantization: str | None = None,
+    family: Family | None = None,
 ) -> Iterator[tuple[str, bytes | None]]:
     """Names and contents of a model directory's files, one at a time; None for those to be removed.
 
@@ -47,13 +48,14 @@ def model_files(
         generation: its generation settings, if it is generative.
         tokenizer: of the model, to be written beside it.
         quantization: the format of its weights, if they are quantised.
+        family: the one to write if it, too, expresses the model.
 
     Raises:
         ValueError: the tokenizer has more tokens than the model.
     """
     if tokenizer is not None:
         check_vocabulary(config, tokenizer)
-    return _files(model, config, generation, tokenizer, quantization)
+    return _files(model, config, generation, tokenizer, quantization, family)
 
 
 def _files(
@@ -62,13 +64,14 @@ def _files(
     generation: GenerationConfig | None,
     tokenizer: Tokenizer | None,
     quantization: str | None,
+    family: Family | None,
 ) -> Iterator[tuple[str, bytes | None]]:
     state = {name: value.data for name, value in model.state_dict().items()}
     kind = type(model).__name__
     document, arrays = _as_our_own(kind, config, state)
     if quantization is not None:
         document[QUANTIZATION] = quantization
-    elif theirs := _as_hugging_face(kind, config, state):
+    elif theirs := _as_hugging_face(kind, config, state, family):
         document, arrays = theirs
     yield CONFIG, _to_json(document)
     yield WEIGHTS, to_bytes(arrays, {"format": "pt"})
@@ -100,9 +103,11 @@ def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict
     }
 
 
-def _as_hugging_face(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays] | None:
+def _as_hugging_face(
+    kind: str, config: TransformerConfig, state: Arrays, preferred: Family | None
+) -> tuple[dict[str, Any], Arrays] | None:
     """Hugging Face's ``config.json`` and weights, of the first family that expresses the configuration exactly."""
-    for family in FAMILIES.values():
+    for family in (*([] if preferred is None else [preferred]), *FAMILIES.values()):
         for name, architecture in family.architectures.items():
             settings = family.write(config) if architecture.kind == kind else None
             if settings is not None:

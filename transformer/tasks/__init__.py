@@ -8,6 +8,7 @@ from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.corpora import files_among
+from transformer.tasks.fine_tuning import load_for_task
 from transformer.tasks.information import model_info
 from transformer.tasks.masked import Candidate, Filling, fill
 from transformer.tasks.reporting import Progress, Reporter, Sample
@@ -54,6 +55,7 @@ __all__ = [
     "files_among",
     "fill",
     "is_trusted",
+    "load_for_task",
     "model_info",
     "read_task",
     "save_scores",

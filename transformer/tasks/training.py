@@ -24,6 +24,7 @@ from transformer.plots.loss_curve import save_loss_curve
 from transformer.pretrained import load_tokenizer
 from transformer.pretrained.directory import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
 from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
+from transformer.tasks.fine_tuning import Pretrained, load_to_train
 from transformer.tasks.reporting import SILENT, Reporter
 from transformer.tasks.task import SCORES, TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
@@ -38,12 +39,29 @@ DRAWN = 10_000  # maximum steps of a picture, which has fewer pixels
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of a task's model and training."""
+    """Settings of a task's model and training.
+
+    Raises:
+        ValueError: the vocabulary has no size, or a setting is given that the pretrained model decides.
+    """
 
     architecture: dict[str, Any]  # fields of a TransformerConfig that do not follow from the tokenizer
-    vocab_size: int
+    vocab_size: int | None  # None with a pretrained model
     batch_tokens: int
     training: TrainingConfig
+    pretrained: Path | None = (
+        None  # directory of a model to fine-tune; ``architecture`` has at most ``max_length`` then
+    )
+
+    def __post_init__(self) -> None:
+        if self.pretrained is None:
+            if self.vocab_size is None:
+                raise ValueError("vocab_size: expected a number, got None")
+            return
+        given = {**self.architecture, "vocab_size": self.vocab_size}
+        for name, value in given.items():
+            if name != "max_length" and value is not None:
+                raise ValueError(f"{name}: the model in {self.pretrained} decides it; expected none, got {value}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,11 @@ def train(
     if settings.batch_tokens < 1:
         raise ValueError(f"batch_tokens: expected at least 1, got {settings.batch_tokens}")
     group = world() if group is None else group
+    pretrained = None
+    if settings.pretrained is not None:
+        with reporter.doing(f"loading {settings.pretrained}"):
+            limits = settings.architecture.get("max_length"), settings.batch_tokens
+            pretrained = load_to_train(settings.pretrained, task, directory, *limits)
 
     def take(stack: ExitStack) -> None:
         if trace is not None:
@@ -107,13 +130,15 @@ def train(
 
     with ExitStack() as stack:
         group.on_first(partial(take, stack))
-        return _train(task, choice, settings, directory, resume, tensorboard, trace, reporter, companions or {}, group)
+        rest = (tensorboard, trace, reporter, companions or {}, group)
+        return _train(task, choice, settings, pretrained, directory, resume, *rest)
 
 
 def _train(
     task: Task[Any],
     choice: DataChoice,
     settings: Settings,
+    pretrained: Pretrained | None,
     directory: Path,
     resume: bool,
     tensorboard: str | os.PathLike[str] | None,
@@ -130,12 +155,17 @@ def _train(
         corpus = group.first(partial(task.read, choice, directory / SPOOL))
     for note in corpus.notes:
         reporter.say(note)
-    with reporter.doing("training the tokenizer"):
-        tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
-        tokenizer = tokenizer or _learn_tokens(task, corpus, settings.vocab_size, group)
-    config = TransformerConfig.from_fields(
-        {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
-    )
+    if pretrained is None:
+        with reporter.doing("training the tokenizer"):
+            tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
+            tokenizer = tokenizer or _learn_tokens(task, corpus, settings.vocab_size or 0, group)
+        config = TransformerConfig.from_fields(
+            {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
+        )
+        identity: dict[str, Any] = {"vocab_size": settings.vocab_size}  # the tokens are those of the checkpoint
+    else:
+        tokenizer, config = pretrained.tokenizer, pretrained.config
+        identity = {"pretrained": pretrained.digest}
     _check_memory(config)
 
     def tokenized() -> tuple[Examples[Any], Data, Data | None]:
@@ -150,8 +180,8 @@ def _train(
         reporter.say(note)
     noted_choice = replace(choice, held_out_digests=tuple(map(digest, examples.held_out)))
     mg.manual_seed(training.seed)
-    model = task.model(config)
-    if task.generation is not None:
+    model = task.model(config) if pretrained is None else pretrained.model
+    if task.generation is not None and pretrained is None:
         model.generation = task.generation
 
     def files() -> Iterator[tuple[str, bytes | None]]:
@@ -167,7 +197,7 @@ def _train(
         held_out=held_out,
         directory=directory,
         companions=files,
-        settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
+        settings=identity,
         held=True,
         group=group,
         trace=trace,

@@ -7,7 +7,7 @@ USAGE = {  # arguments of each command
     "train": "TASK --out DIR [--data FILE ...] [options]",
     "translate": "--model DIR [options] [TEXT ...]",
     "summarize": "--model DIR [options] [TEXT ...]",
-    "generate": "--model DIR [--prompt TEXT] [options]",
+    "generate": "--model DIR [--prompt TEXT | --chat [TEXT]] [options]",
     "fill": "--model DIR [--count N] TEXT",
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
@@ -30,6 +30,7 @@ EXAMPLES = {  # by the command's name
     "generate": (
         'transformer generate --model my-writer --prompt "ROMEO:"',
         'transformer generate --model my-writer --prompt "ROMEO:" --temperature 0.5 --seed 1',
+        'transformer generate --model smollm2-135m-instruct --chat "Name three rivers."',
     ),
     "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
     "evaluate": (

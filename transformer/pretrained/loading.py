@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import nn
+from transformer.data.chat_template import SETTING
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.directory import (
     ADDED_TOKENS,
+    CHAT_TEMPLATE,
     CONFIG,
     GENERATION,
     KINDS,
@@ -108,6 +110,9 @@ def _tokenizer(saved: Snapshot) -> Tokenizer:
     names = _settings(saved, TOKENIZER_CONFIG) if TOKENIZER_CONFIG in saved.contents else {}
     if ADDED_TOKENS not in names and SPECIAL_TOKENS in saved.contents:
         names = _settings(saved, SPECIAL_TOKENS) | names
+    if CHAT_TEMPLATE in saved.contents:
+        with _blaming(saved.path(CHAT_TEMPLATE)):
+            names[SETTING] = saved.contents[CHAT_TEMPLATE].decode("utf-8")
     with _blaming(saved.path(TOKENIZER)):
         tokenizer = Tokenizer(saved.contents[TOKENIZER].decode("utf-8"), names)
     config = _described(saved).config

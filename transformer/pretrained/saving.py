@@ -11,12 +11,14 @@ import numpy as np
 
 from minigrad import nn
 from minigrad.io import to_bytes
+from transformer.data.chat_template import SETTING, write_templates
 from transformer.data.tokenizer import ROLES, Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.directory import (
     ADDED_TOKENS,
+    CHAT_TEMPLATE,
     CONFIG,
     GENERATION,
     LEGACY,
@@ -80,7 +82,7 @@ def _files(
     if tokenizer is not None:
         yield TOKENIZER, tokenizer.to_json().encode()
         yield TOKENIZER_CONFIG, _to_json(_tokenizer_document(config, tokenizer))
-        for name in LEGACY:  # of another tokenizer
+        for name in (*LEGACY, CHAT_TEMPLATE):  # of another tokenizer
             yield name, None
 
 
@@ -100,6 +102,7 @@ def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict
         "model_max_length": config.max_length,
         **names,
         ADDED_TOKENS: tokenizer.added_tokens,
+        **({} if tokenizer.chat_template is None else {SETTING: write_templates(tokenizer.chat_template)}),
     }
 
 

@@ -7,6 +7,7 @@ callbacks of trainings and evaluations.
 from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
+from transformer.tasks.chat import check_no_special_tokens, reply
 from transformer.tasks.corpora import files_among
 from transformer.tasks.fine_tuning import load_for_task
 from transformer.tasks.information import model_info
@@ -50,6 +51,7 @@ __all__ = [
     "TextToText",
     "Trained",
     "Translation",
+    "check_no_special_tokens",
     "continuation",
     "digest",
     "files_among",
@@ -58,6 +60,7 @@ __all__ = [
     "load_for_task",
     "model_info",
     "read_task",
+    "reply",
     "save_scores",
     "train",
 ]

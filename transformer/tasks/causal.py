@@ -36,7 +36,7 @@ SHOWN = 60  # characters of the sample shown during training
 def continuation(
     model: CausalLM,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Sequence[int],
     max_new_tokens: int | None = None,
     *,
     split_special_tokens: bool = True,
@@ -48,7 +48,7 @@ def continuation(
 
     Args:
         model, tokenizer: as trained together.
-        prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
+        prompt: at least one token; a text is read in Unicode NFC, with LF at the ends of lines.
         max_new_tokens: at most; None: as the model says, or 200.
         split_special_tokens: read the name of a special token in the prompt as ordinary text.
         choices: settings of :class:`~transformer.decode.GenerationConfig` that override the model's own.
@@ -56,7 +56,7 @@ def continuation(
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.
     """
-    (ids,) = tokenizer.encode([characters(prompt)], add_special_tokens=False, split_special_tokens=split_special_tokens)
+    ids = list(prompt) if not isinstance(prompt, str) else _encoded(prompt, tokenizer, split_special_tokens)
     if not ids:
         raise ValueError("prompt: expected at least one character, got none")
     if model.config.position_limit is not None and len(ids) > model.config.position_limit:
@@ -72,6 +72,11 @@ def continuation(
     tokens = _tokens(model, ids, count, replace(config, stop_strings=(), max_length=None))
     pieces = tokenizer.decode_stream(tokens, ids)
     return before_stop(pieces, list(filter(None, map(characters, config.stop_strings))))
+
+
+def _encoded(prompt: str, tokenizer: Tokenizer, split_special_tokens: bool) -> list[int]:
+    options = {"add_special_tokens": False, "split_special_tokens": split_special_tokens}
+    return tokenizer.encode([characters(prompt)], **options)[0]
 
 
 def _new_tokens(config: GenerationConfig, prompt: int) -> int:

@@ -11,7 +11,7 @@ from transformer.cli import console
 from transformer.cli.config_file import CONFIG_FILE, add_config, config_document
 from transformer.cli.data import add_data, choice_of
 from transformer.cli.parser import Parser, add_command, described
-from transformer.cli.settings import add_settings, settings_of
+from transformer.cli.settings import add_fine_tuning, add_settings, settings_of
 from transformer.tasks import TASKS, save_scores, train
 from transformer.train.signals import survive_requests
 
@@ -25,8 +25,6 @@ def add_train(commands: Any) -> None:
         text = f"Train a model to {aim}. Ctrl-C stops the training and saves the model; --resume continues it."
         one = described(tasks, task.name, aim, f"train {task.name}", text)
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="model directory to write")
-        text = "directory of a pretrained model to fine-tune; it decides the architecture and the tokens"
-        one.add_argument("--from", dest="pretrained", type=Path, metavar="DIR", help=text)
         add_config(one)
         one.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
         one.add_argument("--overwrite", action="store_true", help="replace a model in --out")
@@ -34,6 +32,7 @@ def add_train(commands: Any) -> None:
         text = "timeline of the last steps on all ranks, for chrome://tracing or ui.perfetto.dev: a .json file"
         one.add_argument("--trace", type=Path, metavar="FILE", help=text)
         add_data(one, task)
+        add_fine_tuning(one)
         add_settings(one, task.defaults)
 
 

@@ -1,19 +1,25 @@
-"""Fine-tuning: the beginning of a training with a pretrained model."""
+"""Fine-tuning: the beginning of a training with a pretrained model, and the end of an adapter."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+import minigrad as mg
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
+from transformer.model.lora import LoraConfig
 from transformer.pretrained import load_both
-from transformer.tasks.task import Task
+from transformer.pretrained.adapters import ADAPTER_CONFIG
+from transformer.pretrained.directory import CONFIG
+from transformer.pretrained.snapshot import read_snapshot, write_snapshot
+from transformer.tasks.task import TASK, Task
 
 
 class Pretrained(NamedTuple):
@@ -39,7 +45,16 @@ def load_for_task(directory: str | os.PathLike[str], task: Task[Any]) -> tuple[A
     return model, tokenizer
 
 
-def load_to_train(directory: Path, task: Task[Any], out: Path, max_length: int | None, batch_tokens: int) -> Pretrained:
+def load_to_train(
+    directory: Path,
+    task: Task[Any],
+    out: Path,
+    *,
+    max_length: int | None,
+    batch_tokens: int,
+    adapter: LoraConfig | None,
+    seed: int,
+) -> Pretrained:
     """Load a model to be trained further; its directory is only read.
 
     Args:
@@ -48,6 +63,8 @@ def load_to_train(directory: Path, task: Task[Any], out: Path, max_length: int |
         out: the directory that the trained model is to be written to.
         max_length: of texts; None: as many tokens as the model has positions, or a batch has tokens.
         batch_tokens: of a batch.
+        adapter: to be added, and to be trained alone.
+        seed: of its weights.
 
     Raises:
         ValueError: it cannot be trained, the task cannot use it, or it is to be written over.
@@ -65,7 +82,11 @@ def load_to_train(directory: Path, task: Task[Any], out: Path, max_length: int |
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
     length = min(model.config.max_length, batch_tokens) if max_length is None else max_length
-    return Pretrained(model, tokenizer, replace(model.config, max_length=length), _digest(model))
+    digest = _digest(model)
+    if adapter is not None:
+        mg.manual_seed(seed)
+        model.add_adapter(adapter)
+    return Pretrained(model, tokenizer, replace(model.config, max_length=length), digest)
 
 
 def _digest(model: Any) -> str:
@@ -75,3 +96,22 @@ def _digest(model: Any) -> str:
         found.update(name.encode())
         found.update(np.ascontiguousarray(value.data).data)
     return found.hexdigest()
+
+
+def merge_adapter(directory: Path, out: Path) -> None:
+    """Merge an adapter into its model, and write that.
+
+    Args:
+        directory: of the adapter.
+        out: directory of the model to write.
+
+    Raises:
+        ValueError: there is no adapter, or something in the way.
+    """
+    if any((out / name).exists() for name in (CONFIG, ADAPTER_CONFIG)):
+        raise ValueError(f"out: {out} holds a model already; choose another place")
+    model, tokenizer = load_both(directory)
+    if model.adapter is None:
+        raise ValueError(f"{directory}: a model without an adapter; expected {ADAPTER_CONFIG}")
+    task = read_snapshot(directory, [TASK]).contents.items()
+    write_snapshot(out, chain(model.merge_and_unload().files(tokenizer), task))

@@ -30,6 +30,7 @@ Example = TypeVar("Example")
 
 SHOWN = 3  # examples that are too long
 FINE_TUNING_RATE = 5e-5  # the largest of those that Devlin et al., 2019, tried (appendix A.3)
+ADAPTER_RATE = 2e-4  # Hu et al., 2021, table 11
 TASK, SCORES = "task.json", "scores.json"  # in a model directory: task and training data; scores after the training
 
 
@@ -75,9 +76,9 @@ class Defaults:
     architecture: dict[str, Any]  # fields of a TransformerConfig
     training: TrainingConfig
 
-    def fine_tuning(self) -> TrainingConfig:
-        """Default training of a pretrained model: with a lower learning rate."""
-        return replace(self.training, lr=FINE_TUNING_RATE)
+    def fine_tuning(self, adapter: bool = False) -> TrainingConfig:
+        """Default training of a pretrained model, or of its adapter alone: with a lower learning rate."""
+        return replace(self.training, lr=ADAPTER_RATE if adapter else FINE_TUNING_RATE)
 
 
 @dataclass(frozen=True)

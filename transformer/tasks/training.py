@@ -19,9 +19,11 @@ from minigrad.io import read_file
 from transformer.data.batches import Data
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
+from transformer.model.lora import LoraConfig
 from transformer.plots.gradient_norms import save_gradient_picture
 from transformer.plots.loss_curve import save_loss_curve
 from transformer.pretrained import load_tokenizer
+from transformer.pretrained.adapters import ADAPTER_CONFIG
 from transformer.pretrained.directory import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
 from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
 from transformer.tasks.fine_tuning import Pretrained, load_to_train
@@ -49,12 +51,13 @@ class Settings:
     vocab_size: int | None  # None with a pretrained model
     batch_tokens: int
     training: TrainingConfig
-    pretrained: Path | None = (
-        None  # directory of a model to fine-tune; ``architecture`` has at most ``max_length`` then
-    )
+    pretrained: Path | None = None  # directory of a model to fine-tune; it decides all but the maximum length
+    adapter: LoraConfig | None = None  # of an adapter for that model, which is trained alone
 
     def __post_init__(self) -> None:
         if self.pretrained is None:
+            if self.adapter is not None:
+                raise ValueError("lora: adapts a pretrained model; expected the directory of one beside it")
             if self.vocab_size is None:
                 raise ValueError("vocab_size: expected a number, got None")
             return
@@ -117,15 +120,22 @@ def train(
     pretrained = None
     if settings.pretrained is not None:
         with reporter.doing(f"loading {settings.pretrained}"):
-            limits = settings.architecture.get("max_length"), settings.batch_tokens
-            pretrained = load_to_train(settings.pretrained, task, directory, *limits)
+            pretrained = load_to_train(
+                settings.pretrained,
+                task,
+                directory,
+                max_length=settings.architecture.get("max_length"),
+                batch_tokens=settings.batch_tokens,
+                adapter=settings.adapter,
+                seed=settings.training.seed,
+            )
 
     def take(stack: ExitStack) -> None:
         if trace is not None:
             check_trace(Path(trace))
         _take(directory, stack)
         if not (resume or overwrite) and (name := _in_the_way(directory)):
-            what = "a model" if name == CONFIG else f"{name} of a training"
+            what = "a model" if name in (CONFIG, ADAPTER_CONFIG) else f"{name} of a training"
             raise ValueError(f"out: {directory} holds {what} already; choose another place, --resume, or --overwrite")
 
     with ExitStack() as stack:
@@ -198,16 +208,18 @@ def _train(
         directory=directory,
         companions=files,
         settings=identity,
+        keep_frozen=model.adapter is None,  # the model's directory has what an adapter leaves as it is
         held=True,
         group=group,
         trace=trace,
     )
     if resumed:
         trainer.resume()
-    count = len(examples.train)
+    count, trained = len(examples.train), sum(parameter.size for parameter in trainer.parameters)
+    parameters = f"{trained:,} of {model.num_parameters():,}" if model.adapter is not None else f"{trained:,}"
     reporter.say(
         f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, "
-        f"{model.num_parameters():,} parameters, {training.steps:,} steps"
+        f"{parameters} parameters, {training.steps:,} steps"
     )
     shown = examples.held_out[:1] if group.rank == 0 else ()
     example = (lambda: task.show(model, tokenizer, shown[0])) if shown else None
@@ -298,7 +310,7 @@ def _in_the_way(directory: Path) -> str | None:
     """Existing file of a model or a training that would be overwritten, unless it was killed before its first step."""
     members = read_snapshot(directory, ()).members
     begun = {LOG} if LOG in members and FILES[0] not in members else set()
-    names = (CONFIG, LOG, FILES[0])
+    names = (CONFIG, ADAPTER_CONFIG, LOG, FILES[0])
     return next((name for name in names if name not in begun and os.path.lexists(directory / name)), None)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import minigrad as mg
 from tests.transformer.cli.conftest import PAIRS, SHORT, run, weights_of
@@ -187,3 +188,110 @@ def test_a_mask_that_config_json_does_not_name_is_the_tokenizers(
     run(*command("bert", folder, tmp_path, tmp_path / "m"))
     assert from_pretrained(tmp_path / "bert").config.mask_id is None
     assert from_pretrained(tmp_path / "m").config.mask_id == tokenizer.mask_id == 3
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_an_adapter_is_trained_alone_and_used_like_a_model(
+    family: str, folder: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    before = contents(pretrained / family)
+    out = tmp_path / "adapter"
+    said = run(*command(family, folder, pretrained, out, "--lora", 2, "--lora-dropout", 0.1))
+    assert contents(pretrained / family) == before
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "task.json"} <= contents(out).keys()
+    assert not {"config.json", "model.safetensors", "generation_config.json"} & contents(out).keys()
+    base, model = from_pretrained(pretrained / family), from_pretrained(out)
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    adapter = {name for name in weights if ".lora_" in name}
+    for name, value in base.state_dict().items():
+        np.testing.assert_array_equal(weights[name], value.numpy())
+    assert weights.keys() - adapter == base.state_dict().keys()
+    assert all(np.abs(weights[name]).max() > 0 for name in adapter)  # also B, which began as zeros
+    size = sum(weights[name].size for name in adapter)
+    assert f"{size:,} of {model.num_parameters():,} parameters" in said.err
+    log = read_log(out / "log.jsonl")[0]
+    assert set(log["parameters"]) == adapter and log["config"]["lr"] == 2e-4
+    stored = load_file(out / "checkpoint" / "weights.safetensors")
+    assert stored.keys() == adapter
+    merged = tmp_path / "merged"
+    run("merge", "--model", out, "--out", merged)
+    assert json.loads((merged / "config.json").read_text()) == json.loads(before["config.json"])
+    scores = [run("evaluate", "--model", directory).out for directory in (out, merged)]
+    assert scores[0].split()[:4] == scores[1].split()[:4]
+    told = run("info", out).out.split()
+    assert told[told.index("base") + 1] == str((pretrained / family).resolve()) and told[told.index("rank") + 1] == "2"
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_resumed_training_of_an_adapter_ends_with_the_weights_of_one_that_was_not_interrupted(
+    after: int, folder: Path, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--lora", 2, "--lora-dropout", 0.5, "--evaluate-every", 2, "--average", 2)
+    run(*command("t5", folder, pretrained, tmp_path / "whole", *options))
+    step = Trainer._step
+
+    def interrupted(trainer: Trainer, batches: Any) -> Any:
+        if trainer.steps_made == after:
+            raise KeyboardInterrupt
+        return step(trainer, batches)
+
+    parts = command("t5", folder, pretrained, tmp_path / "parts", *options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", interrupted)
+        run(*parts, status=cli.INTERRUPTED)
+    run(*parts, "--resume")
+    name = "adapter_model.safetensors"
+    assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_file_that_the_training_of_an_adapter_writes_repeats_it(
+    folder: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    options = ("--lora", 2, "--lora-alpha", 8, "--lora-targets", "c_attn", "c_fc")
+    run(*command("gpt2", folder, pretrained, tmp_path / "a", *options))
+    run("train", "generate", "--config", tmp_path / "a" / "training.toml", "--out", tmp_path / "b")
+    for name in ("adapter_config.json", "adapter_model.safetensors", "training.toml"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    settings = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    assert settings["target_modules"] == ["c_attn", "c_fc"]
+    assert (settings["r"], settings["lora_alpha"], settings["fan_in_fan_out"]) == (2, 8, True)
+
+
+def test_an_adapter_that_is_trained_further_remains_one_of_its_base(
+    folder: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    run(*command("gpt2", folder, pretrained, tmp_path / "a", "--lora", 2))
+    data = ("--data", folder / "verse.txt", *SHORT)
+    run("train", "generate", "--from", tmp_path / "a", "--out", tmp_path / "b", *data)
+    first, second = (json.loads((tmp_path / name / "adapter_config.json").read_text()) for name in "ab")
+    assert first == second
+    first, second = (load_file(tmp_path / name / "adapter_model.safetensors") for name in "ab")
+    assert first.keys() == second.keys() and all(np.abs(first[name] - second[name]).max() > 0 for name in first)
+    said = run("train", "generate", "--from", tmp_path / "a", "--lora", 2, "--out", tmp_path / "c", *data, status=2)
+    assert "adapter: the model has one; merge_and_unload() makes it a part of the weights" in said.err
+
+
+BAD_ADAPTERS = {  # options → what the error says
+    "train generate --from gpt2 --out m --lora 0": "r: expected at least 1, got 0",
+    "train generate --from gpt2 --out m --lora 2 --lora-alpha 0": "lora_alpha: expected a positive number, got 0",
+    "train generate --from gpt2 --out m --lora 2 --lora-targets q c_attn": "target_modules: expected some of c_attn, "
+    "c_fc, c_proj, got 'q'",
+    "train generate --from gpt2 --out m --lora-alpha 2": "lora_alpha: changes nothing without --lora; expected none",
+    "train generate --out m --lora 2": "lora: adapts a pretrained model; expected --from beside it",
+    "train generate --from gpt2 --lora 2 --out a": "out: a holds a model already; choose another place",
+    "merge --model gpt2 --out m": "gpt2: a model without an adapter; expected adapter_config.json",
+    "merge --model a --out gpt2": "out: gpt2 holds a model already; choose another place",
+}
+
+
+@pytest.mark.parametrize("words", BAD_ADAPTERS)
+def test_a_bad_adapter_is_refused_in_a_line(
+    words: str, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gpt2").symlink_to(pretrained / "gpt2")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "adapter_config.json").write_text("{}")
+    error = run(*words.split(), status=2).err
+    assert BAD_ADAPTERS[words] in error and error.count("\n") == 1 + error.startswith("loading")
+    assert not Path("m").exists()

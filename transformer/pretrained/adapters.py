@@ -15,7 +15,7 @@ from minigrad.io import from_bytes, to_bytes
 from transformer.json_object import json_object, to_json
 from transformer.model.lora import ALL_LINEAR, LoraConfig, LoraLinear
 from transformer.pretrained.huggingface import Architecture, Family
-from transformer.pretrained.huggingface.family import AS_IT_IS, Stored
+from transformer.pretrained.huggingface.family import AS_IT_IS, Array, Layout
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."  # of all names in the file
@@ -35,24 +35,40 @@ KNOWN: dict[str, tuple[Any, ...]] = {  # values of other settings that have one
 
 
 class Target(NamedTuple):
-    """Module of a file, and our linear layers in it."""
+    """Module of a file, and our linear layers in it, which share A."""
 
-    stored: Stored
-    transposed: bool  # True if its weights multiply from the right
+    layers: list[str]
+    sizes: list[int]  # of their outputs
+    layout: Layout
+
+    @property
+    def transposed(self) -> bool:
+        """True if the module's weights multiply from the right."""
+        width = sum(self.sizes) + 1
+        return self.layout.join([np.zeros((size, width)) for size in self.sizes]).shape[0] == width
+
+    def join(self, parts: list[Array]) -> Array:
+        """Join our layers' matrices B (size, r) into the module's (sum of sizes, r)."""
+        joined = self.layout.join(parts)
+        return np.ascontiguousarray(joined.T if self.transposed else joined)
+
+    def split(self, joined: Array) -> list[Array]:
+        """Split the module's matrix B into those of our layers."""
+        return self.layout.split(joined.T if self.transposed else joined, len(self.layers))
 
 
 def targets(model: Any) -> dict[str, Target]:
     """Linear layers of a model by the names of its files' modules."""
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    sizes = {name: layer.out_features for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     family: Family | None = model.family
     architecture: Architecture | None = model.architecture
     if family is None or architecture is None:
-        return {name: Target(Stored(AS_IT_IS, [name]), False) for name in layers}
-    found = {}
-    for name, stored in family.modules(architecture, layers).items():
-        columns = [np.zeros((layers[layer].out_features, 1)) for layer in stored.parameters]
-        found[name] = Target(stored, stored.layout.join(columns).shape[0] == 1)
-    return found
+        return {name: Target([name], [size], AS_IT_IS) for name, size in sizes.items()}
+    modules = family.modules(architecture, sizes).items()
+    return {
+        name: Target(stored.parameters, [sizes[layer] for layer in stored.parameters], stored.layout)
+        for name, stored in modules
+    }
 
 
 def select_targets(model: Any, config: LoraConfig) -> dict[str, Target]:
@@ -66,7 +82,7 @@ def select_targets(model: Any, config: LoraConfig) -> dict[str, Target]:
         return known
     if wanted is None:
         usual = ("attention.query", "attention.value")
-        return {name: t for name, t in known.items() if any(layer.endswith(usual) for layer in t.stored.parameters)}
+        return {name: t for name, t in known.items() if any(layer.endswith(usual) for layer in t.layers)}
     names = {ending: _matching(known, ending, whole=isinstance(wanted, str)) for ending in _listed(wanted)}
     for ending, found in names.items():
         if not found and not _is_unused(model, ending):
@@ -89,13 +105,16 @@ def _listed(wanted: tuple[str, ...] | str) -> tuple[str, ...]:
 
 def _matching(known: Mapping[str, Target], ending: str, whole: bool) -> set[str]:
     if whole:
-        return {name for name in known if re.fullmatch(ending, name)}
+        try:
+            return {name for name in known if re.fullmatch(ending, name)}
+        except re.error as error:
+            raise ValueError(f"target_modules: not a valid regular expression ({error}), got {ending!r}") from None
     return {name for name in known if name == ending or name.endswith(f".{ending}")}
 
 
 def groups(chosen: Mapping[str, Target]) -> list[list[str]]:
     """Layers of the chosen modules, those that share A together."""
-    return [target.stored.parameters for target in chosen.values()]
+    return [target.layers for target in chosen.values()]
 
 
 def adapter_contents(model: Any, config: LoraConfig, base: str) -> list[tuple[str, bytes]]:
@@ -109,10 +128,9 @@ def adapter_contents(model: Any, config: LoraConfig, base: str) -> list[tuple[st
     chosen, arrays = select_targets(model, config), {}
     modules = dict(model.named_modules())
     for name, target in chosen.items():
-        layers = [modules[layer] for layer in target.stored.parameters]
-        joined = target.stored.layout.join([layer.lora_B.data for layer in layers])
+        layers = [modules[layer] for layer in target.layers]
         arrays[f"{PREFIX}{name}.lora_A.weight"] = layers[0].lora_A.data
-        arrays[f"{PREFIX}{name}.lora_B.weight"] = np.ascontiguousarray(joined.T if target.transposed else joined)
+        arrays[f"{PREFIX}{name}.lora_B.weight"] = target.join([layer.lora_B.data for layer in layers])
     wanted = config.target_modules
     if wanted is None:
         wanted = tuple(sorted({name.rpartition(".")[2] for name in chosen}))
@@ -176,12 +194,12 @@ def load_adapter(model: Any, config: LoraConfig, content: bytes) -> None:
     """
     arrays = {name: tensor.data for name, tensor in from_bytes(content).items()}
     modules, problems = dict(model.named_modules()), []
-    state: list[tuple[nn.Parameter, np.ndarray[Any, Any]]] = []
+    state: list[tuple[nn.Parameter, Array]] = []
     for name, target in select_targets(model, config).items():
-        layers: list[LoraLinear] = [modules[layer] for layer in target.stored.parameters]
+        layers: list[LoraLinear] = [modules[layer] for layer in target.layers]
         expected = {
             "lora_A": layers[0].lora_A.shape,
-            "lora_B": (sum(layer.out_features for layer in layers), config.r),
+            "lora_B": (sum(target.sizes), config.r),
         }
         found = {}
         for part, shape in expected.items():
@@ -193,8 +211,7 @@ def load_adapter(model: Any, config: LoraConfig, content: bytes) -> None:
             if found[part].shape != shape or found[part].dtype.kind != "f":
                 problems.append(f"{key}: expected floats of shape {shape}, got {found[part].dtype} {found[part].shape}")
         if not problems:
-            joined = found["lora_B"].T if target.transposed else found["lora_B"]
-            parts = target.stored.layout.split(joined, len(layers))
+            parts = target.split(found["lora_B"])
             state += [(layers[0].lora_A, found["lora_A"])]
             state += [(layer.lora_B, part) for layer, part in zip(layers, parts, strict=True)]
     unused = [name for name in arrays if _is_unused(model, name.removeprefix(PREFIX))]

@@ -144,6 +144,10 @@ class PretrainedModel(nn.Module):
         Raises:
             ValueError: the tokenizer has more tokens than the model, or adapters belong to a model without a directory.
         """
+        if self.adapter is not None and str(Path(directory).resolve()) == self.name_or_path:
+            raise ValueError(
+                f"directory: {directory} holds the model that the adapter belongs to; choose another place"
+            )
         write_snapshot(Path(directory), self.files(tokenizer))
 
     def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:

@@ -69,9 +69,9 @@ def load_to_train(
     Raises:
         ValueError: it cannot be trained, the task cannot use it, or it is to be written over.
     """
-    if out.resolve() == directory.resolve():
-        raise ValueError(f"out: {out} holds the model to begin with, which is only read; choose another place")
     model, tokenizer = load_for_task(directory, task)
+    if str(out.resolve()) in (str(directory.resolve()), model.name_or_path):  # the latter of an adapter
+        raise ValueError(f"out: {out} holds the model to begin with, which is only read; choose another place")
     if model.quantization is not None:
         raise ValueError(f"{directory}: the weights are quantised to {model.quantization}, which cannot be trained")
     limit = model.config.position_limit

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 import minigrad as mg
 from tests.transformer.cli.conftest import PAIRS, SHORT, run, weights_of
-from transformer import CausalLM, MaskedLM, Tokenizer, Transformer, TransformerConfig, cli, from_pretrained
+from transformer import CausalLM, LoraConfig, MaskedLM, Tokenizer, Transformer, TransformerConfig, cli, from_pretrained
 from transformer.data.tokenizer import MASK, SPECIAL
 from transformer.pretrained.huggingface import FAMILIES
 from transformer.train import Trainer, read_log
@@ -278,6 +278,7 @@ BAD_ADAPTERS = {  # options → what the error says
     "c_fc, c_proj, got 'q'",
     "train generate --from gpt2 --out m --lora-alpha 2": "lora_alpha: changes nothing without --lora; expected none",
     "train generate --out m --lora 2": "lora: adapts a pretrained model; expected --from beside it",
+    "train generate --from adapter --out gpt2 --overwrite": "out: gpt2 holds the model to begin with, which is only",
     "train generate --from gpt2 --lora 2 --out a": "out: a holds a model already; choose another place",
     "merge --model gpt2 --out m": "gpt2: a model without an adapter; expected adapter_config.json",
     "merge --model a --out gpt2": "out: gpt2 holds a model already; choose another place",
@@ -290,6 +291,8 @@ def test_a_bad_adapter_is_refused_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gpt2").symlink_to(pretrained / "gpt2")
+    if "adapter" in words.split():
+        from_pretrained("gpt2").add_adapter(LoraConfig()).save_pretrained("adapter")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "adapter_config.json").write_text("{}")
     error = run(*words.split(), status=2).err

@@ -147,6 +147,23 @@ def test_a_setting_that_is_not_supported_is_named(name: str, base: Path) -> None
     assert str(error.value) == f"{path}: {name}: {message}"
 
 
+def test_an_adapter_is_not_saved_in_place_of_its_base(base: Path) -> None:
+    before = {path.name: path.read_bytes() for path in base.iterdir() if path.is_file()}
+    with pytest.raises(ValueError, match="holds the model that the adapter belongs to; choose another place"):
+        adapted(base).save_pretrained(base / ".." / "base")
+    assert {path.name: path.read_bytes() for path in base.iterdir() if path.is_file()} == before
+
+
+def test_modules_that_a_model_does_not_have_are_named(base: Path) -> None:
+    for targets, message in (
+        (("q",), r"target_modules: expected some of c_attn, c_fc, c_proj, got 'q'"),
+        (r".*\.q", r"target_modules: expected some of c_attn, c_fc, c_proj, got '\.\*\\\\\.q'"),
+        ("(", r"target_modules: not a valid regular expression \(.*\), got '\('"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_pretrained(base).add_adapter(LoraConfig(target_modules=targets))
+
+
 def test_weights_that_do_not_fit_are_named(base: Path) -> None:
     adapted(base).save_pretrained(base.parent / "adapter")
     path = base.parent / "adapter" / "adapter_model.safetensors"

@@ -67,8 +67,8 @@ class LoraLinear(nn.Linear):
         self.scaling = config.scaling
 
     def forward(self, x: Tensor) -> Tensor:
-        update = F.linear(F.linear(self.dropout(x), self.lora_A), self.lora_B)
-        return super().forward(x) + self.scaling * update
+        narrow = F.linear(self.dropout(x), self.lora_A) * self.scaling
+        return super().forward(x) + F.linear(narrow, self.lora_B)
 
     def merged(self) -> nn.Linear:
         """Linear layer with the weights W + s B A.

@@ -67,11 +67,8 @@ def _architecture(model: PretrainedModel, kind: Any) -> Section:
 
 def _adapter(adapter: LoraConfig) -> Section:
     wanted = adapter.target_modules
-    return {
-        "rank": adapter.r,
-        "scaling": adapter.scaling,
-        "modules": "queries and values" if wanted is None else wanted if isinstance(wanted, str) else " ".join(wanted),
-    }
+    names = [wanted] if isinstance(wanted, str) else sorted({name.rpartition(".")[2] for name in wanted or ()})
+    return {"rank": adapter.r, "scaling": adapter.scaling, "modules": " ".join(names)}
 
 
 def _parameters(model: PretrainedModel) -> Section:

@@ -14,7 +14,7 @@ from minigrad import nn
 from minigrad.io import from_bytes, to_bytes
 from transformer.json_object import json_object, to_json
 from transformer.model.lora import ALL_LINEAR, LoraConfig, LoraLinear
-from transformer.pretrained.huggingface import Architecture, Family
+from transformer.pretrained.huggingface import FAMILIES
 from transformer.pretrained.huggingface.family import AS_IT_IS, Array, Layout
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -60,11 +60,9 @@ class Target(NamedTuple):
 def targets(model: Any) -> dict[str, Target]:
     """Linear layers of a model by the names of its files' modules."""
     sizes = {name: layer.out_features for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
-    family: Family | None = model.family
-    architecture: Architecture | None = model.architecture
-    if family is None or architecture is None:
+    if model.family is None:
         return {name: Target([name], [size], AS_IT_IS) for name, size in sizes.items()}
-    modules = family.modules(architecture, sizes).items()
+    modules = FAMILIES[model.family].modules(model.architecture, sizes).items()
     return {
         name: Target(stored.parameters, [sizes[layer] for layer in stored.parameters], stored.layout)
         for name, stored in modules
@@ -93,10 +91,10 @@ def select_targets(model: Any, config: LoraConfig) -> dict[str, Target]:
 
 def _is_unused(model: Any, module: str) -> bool:
     """True for a module that the model here has no use for, such as BERT's pooler."""
-    family: Family | None = model.family
-    return (
-        family is not None and re.search(family.unused, family.prefix + module.removeprefix(family.prefix)) is not None
-    )
+    if model.family is None:
+        return False
+    family = FAMILIES[model.family]
+    return re.search(family.unused, family.prefix + module.removeprefix(family.prefix)) is not None
 
 
 def _listed(wanted: tuple[str, ...] | str) -> tuple[str, ...]:
@@ -228,5 +226,5 @@ def load_adapter(model: Any, config: LoraConfig, content: bytes) -> None:
 
 def _names(model: Any, name: str) -> list[str]:
     """Names that a file may have for an array: with the family's prefix, or without it."""
-    prefix = "" if model.family is None else model.family.prefix
+    prefix = "" if model.family is None else FAMILIES[model.family].prefix
     return [PREFIX + one for one in (name, prefix + name, name.removeprefix(prefix))]

@@ -205,7 +205,8 @@ class _Described(NamedTuple):
                 if arrays[name].dtype.kind != own[name].dtype.kind:
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
         else:
-            model.purpose, model.family, model.architecture = family.purpose, family, architecture
+            model.purpose, model.family = family.purpose, family.model_type
+            model.architecture = architecture
             arrays, unused = family.unpack(architecture, own, arrays)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)

@@ -19,7 +19,7 @@ from transformer.model.layers import LINEAR
 from transformer.model.lora import LoraConfig, add_lora, merge_lora
 from transformer.pretrained.adapters import groups, select_targets
 from transformer.pretrained.directory import KINDS
-from transformer.pretrained.huggingface import Architecture, Family
+from transformer.pretrained.huggingface import Architecture
 from transformer.pretrained.loading import load_model
 from transformer.pretrained.saving import adapter_files, model_files
 from transformer.pretrained.snapshot import write_snapshot
@@ -33,10 +33,10 @@ class PretrainedModel(nn.Module):
 
     kinds = KINDS
     generation: GenerationConfig | None = None  # generation settings, if it is generative
-    purpose: str | None = None  # the task of its family, if any
+    family: str | None = None  # the model_type of Hugging Face's that it was read from, and is written as
+    purpose: str | None = None  # the task of that family, if any
     quantization: str | None = None  # the format of its weights, if they are quantised
-    family: Family | None = None  # of Hugging Face's, if it was read from a directory of one
-    architecture: Architecture | None = None  # its class there
+    architecture: Architecture | None = None  # its class in that family
     name_or_path: str | None = None  # the directory that it was read from
     adapter: LoraConfig | None = None  # of its adapters, if it has any
 

@@ -31,7 +31,7 @@ from transformer.pretrained.directory import (
     TOKENS,
     check_vocabulary,
 )
-from transformer.pretrained.huggingface import FAMILIES, WEIGHTS, Family
+from transformer.pretrained.huggingface import FAMILIES, WEIGHTS
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -42,7 +42,7 @@ def model_files(
     generation: GenerationConfig | None = None,
     tokenizer: Tokenizer | None = None,
     quantization: str | None = None,
-    family: Family | None = None,
+    family: str | None = None,
 ) -> Iterator[tuple[str, bytes | None]]:
     """Names and contents of a model directory's files, one at a time; None for those to be removed.
 
@@ -52,7 +52,7 @@ def model_files(
         generation: its generation settings, if it is generative.
         tokenizer: of the model, to be written beside it.
         quantization: the format of its weights, if they are quantised.
-        family: the one to write if it, too, expresses the model.
+        family: the ``model_type`` that the model was read from, preferred to others.
 
     Raises:
         ValueError: the tokenizer has more tokens than the model.
@@ -86,7 +86,7 @@ def _files(
     generation: GenerationConfig | None,
     tokenizer: Tokenizer | None,
     quantization: str | None,
-    family: Family | None,
+    family: str | None,
 ) -> Iterator[tuple[str, bytes | None]]:
     state = {name: value.data for name, value in model.state_dict().items()}
     kind = type(model).__name__
@@ -133,10 +133,10 @@ def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict
 
 
 def _as_hugging_face(
-    kind: str, config: TransformerConfig, state: Arrays, preferred: Family | None
+    kind: str, config: TransformerConfig, state: Arrays, preferred: str | None
 ) -> tuple[dict[str, Any], Arrays] | None:
     """Hugging Face's ``config.json`` and weights, of the first family that expresses the configuration exactly."""
-    for family in (*([] if preferred is None else [preferred]), *FAMILIES.values()):
+    for family in sorted(FAMILIES.values(), key=lambda family: family.model_type != preferred):
         for name, architecture in family.architectures.items():
             settings = family.write(config) if architecture.kind == kind else None
             if settings is not None:

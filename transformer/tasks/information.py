@@ -41,7 +41,7 @@ def model_info(directory: str | os.PathLike[str]) -> dict[str, Section]:
         directory / LOG
     ).exists():  # without either, loading says what is missing
         model = from_pretrained(directory)
-        kind = OWN if model.family is None else model.family.model_type
+        kind = OWN if model.family is None else model.family
         sections = {"architecture": _architecture(model, kind), "parameters": _parameters(model)}
         if model.adapter is not None:
             sections["adapter"] = {"base": model.name_or_path, **_adapter(model.adapter)}

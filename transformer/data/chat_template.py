@@ -34,7 +34,8 @@ def read_templates(value: Any) -> Templates:
         for item in named
     ):
         raise ValueError(f"{SETTING}: expected a template, or a list of names and templates, got {value!r:.80}")
-    return {item["name"]: item["template"] for item in named}
+    templates = {item["name"]: item["template"] for item in named}
+    return templates[DEFAULT] if set(templates) == {DEFAULT} else templates
 
 
 def write_templates(templates: Templates) -> Any:

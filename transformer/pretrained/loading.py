@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import nn
-from transformer.data.chat_template import SETTING
+from transformer.data.chat_template import DEFAULT, SETTING
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
@@ -28,6 +28,7 @@ from transformer.pretrained.adapters import (
 from transformer.pretrained.directory import (
     ADDED_TOKENS,
     CHAT_TEMPLATE,
+    CHAT_TEMPLATES,
     CONFIG,
     GENERATION,
     KINDS,
@@ -164,14 +165,25 @@ def _tokenizer(saved: Snapshot) -> Tokenizer:
     if ADDED_TOKENS not in names and SPECIAL_TOKENS in saved.contents:
         names = _settings(saved, SPECIAL_TOKENS) | names
     if CHAT_TEMPLATE in saved.contents:
-        with _blaming(saved.path(CHAT_TEMPLATE)):
-            names[SETTING] = saved.contents[CHAT_TEMPLATE].decode("utf-8")
+        names[SETTING] = _chat_templates(saved)
     with _blaming(saved.path(TOKENIZER)):
         tokenizer = Tokenizer(saved.contents[TOKENIZER].decode("utf-8"), names)
     config = _described(saved).config
     with _blaming(saved.directory):
         check_vocabulary(config, tokenizer)
     return tokenizer
+
+
+def _chat_templates(saved: Snapshot) -> list[dict[str, str]]:
+    """Chat templates of their own files, as the setting has them."""
+    others = sorted(saved.path(CHAT_TEMPLATES).glob("*.jinja"))
+    templates = read_snapshot(saved.directory, [f"{CHAT_TEMPLATES}/{path.name}" for path in others]).contents
+    found = []
+    for name, content in {CHAT_TEMPLATE: saved.contents[CHAT_TEMPLATE], **templates}.items():
+        with _blaming(saved.path(name)):
+            given = DEFAULT if name == CHAT_TEMPLATE else Path(name).stem
+            found.append({"name": given, "template": content.decode("utf-8")})
+    return found
 
 
 def _settings(saved: Snapshot, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,18 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     CausalLM(config).save_pretrained(directory, Tokenizer(library.to_str(), names))
     return directory
+
+
+def test_templates_that_they_save_in_a_folder_are_read(directory: Path, tmp_path: Path) -> None:
+    theirs = transformers.PreTrainedTokenizerFast.from_pretrained(directory)
+    theirs.chat_template = {"default": TEMPLATES["zephyr"], "rag": "{{ documents|tojson }}", "tool_use": "{{ tools }}"}
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    theirs.save_pretrained(tmp_path)
+    assert (tmp_path / "additional_chat_templates" / "rag.jinja").exists()
+    ours = load_tokenizer(tmp_path)
+    assert ours.chat_template == theirs.chat_template
+    CausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path, ours)  # others are not ours to remove, and not used
+    assert load_tokenizer(tmp_path).chat_template == theirs.chat_template
 
 
 @pytest.mark.parametrize("file", ["chat_template.jinja", "tokenizer_config.json", "list"])

@@ -98,6 +98,14 @@ TEMPLATES = {
 {{ '<|assistant|>' }}
 {% endif %}
 {% endfor %}""",
+    "indented": """\
+{% for message in messages %}
+    {% if message.role == 'user' %}
+{{ message.content }}
+    {% else %}
+        {{ message.role }}
+    {% endif %}
+{% endfor %}""",
     "data": "{{ messages|tojson(indent=2) }}{{ dict(a=messages[0].role)|tojson }}{{ pad_token }}{{ cls_token }}<é>",
 }
 CONTENT = st.text(st.sampled_from("ab <>|\n\t{}'\"é€你&</s>")) | st.sampled_from(SPECIAL)

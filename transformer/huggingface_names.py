@@ -45,8 +45,6 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "pipeline": "the commands, or model.generate",
         "set_seed": "minigrad.manual_seed",
         "TextStreamer": "transformer.tasks.continuation",
-        "get_peft_model": "model.add_adapter(LoraConfig(…))",
-        "PeftModel": "from_pretrained(directory), also of an adapter",
     },
     "Tokenizer": {
         "from_pretrained": LOAD_TOKENIZER,
@@ -88,7 +86,6 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "tie_weights": "TransformerConfig(tie=…)",
         "init_weights": "a new model, whose weights are initialized",
         "push_to_hub": "save_pretrained(directory)",
-        "merge_adapter": "merge_and_unload",
         "gradient_checkpointing_enable": "minigrad.autograd.checkpoint",
     },
 }

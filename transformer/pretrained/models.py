@@ -60,6 +60,7 @@ class PretrainedModel(nn.Module):
         :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`.
         Weights that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory
         says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
+        From the directory of an adapter, the model that it belongs to is loaded, with the adapter.
 
         Raises:
             FileNotFoundError: the directory or one of its files is missing.

@@ -35,6 +35,7 @@ def test_an_example_runs_as_printed(code: str, tmp_path: Path, monkeypatch: pyte
 # Commands: those of a page run one after the other in one directory, here-documents and `from transformer` examples
 # between them included. Lines with a comment that begins with "needs" are left out.
 
+SHORT = "--steps 4 --warmup 2 --evaluate-every 2 --held-out 20 --batch-tokens 512"  # also of pretrained models
 SIZES = "--d-model 16 --num-heads 2 --num-kv-heads 1 --d-ff 32 --layers 1 --steps 4 --warmup 2 --evaluate-every 2"
 SMALL = {  # the beginning of a command → what is appended to it
     "demo": f"{SIZES} --vocab-size 300 --count 1500 --held-out 20",
@@ -80,6 +81,7 @@ def _parsed(line: str) -> Command | None:
         files[words[-2]] = words[-1]
         del words[-2:]
     small = next((SMALL[start] for start in SMALL if words[1:][: len(start.split())] == start.split()), "")
+    small = SHORT if "--from" in words and "train" in words else small
     return Command([*words[1:], *small.split()], files.get("<"), files.get(">"))
 
 

@@ -15,6 +15,7 @@ from transformer.export import export_onnx
 from transformer.huggingface_names import HINTS as _HINTS
 from transformer.model.attention import MultiHeadAttention, record_attention
 from transformer.model.config import TransformerConfig
+from transformer.model.lora import LoraConfig
 from transformer.plots.attention import draw_attention
 from transformer.pretrained import (
     CausalLM,
@@ -33,6 +34,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "GenerationConfig",
+    "LoraConfig",
     "MaskedLM",
     "MultiHeadAttention",
     "PretrainedModel",

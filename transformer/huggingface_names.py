@@ -70,6 +70,7 @@ HINTS: dict[str, dict[str, str]] = {  # by owner: its attribute → ours
         "convert_tokens_to_string": "decode([ids])",
         "pad": "tokenizer(texts, padding=True)",
         "padding_side": "leave it out: padding is at the end, and a model's generate moves it",
+        "get_chat_template": "chat_template",
         "model_max_length": "model.config.max_length",
         "push_to_hub": "model.save_pretrained(directory, tokenizer)",
     },

@@ -1,4 +1,4 @@
-"""JSON objects: parsing, with errors that name the type that came instead."""
+"""JSON objects: parsing, with errors that name the type that came instead, and writing."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def to_json(document: dict[str, Any]) -> bytes:
+    """Content of a JSON file."""
+    return (json.dumps(document, indent=2) + "\n").encode()

@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
 usage, options, suggestions (words) → console, ranks, config_file, parser, completion, standard_input, data, settings,
-model (parts of commands) → demo, train, write, inspect, visualize, info (the commands).
+model (parts of commands) → demo, train, write, inspect, visualize, info, merge (the commands).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from transformer.cli.completion import SHELLS, Completion
 from transformer.cli.demo import add_demo
 from transformer.cli.info import add_info
 from transformer.cli.inspect import add_evaluate, add_fill
+from transformer.cli.merge import add_merge
 from transformer.cli.parser import Help, Parser
 from transformer.cli.train import add_train
 from transformer.cli.visualize import add_draw, add_explain
@@ -37,6 +38,7 @@ COMMANDS = (
     add_draw,
     add_explain,
     add_info,
+    add_merge,
 )
 INTERRUPTED = 130  # exit status of Ctrl-C in shells
 

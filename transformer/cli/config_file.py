@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.io import read_file
-from transformer.cli.options import ARCHITECTURE, TRAINING
+from transformer.cli.options import ARCHITECTURE, LORA, TRAINING
 from transformer.cli.suggestions import hint
 from transformer.tasks import DataChoice, Settings, Task
 
@@ -81,8 +81,10 @@ def config_document(task: Task[Any], args: argparse.Namespace, choice: DataChoic
     both = max(settings.architecture.get(name, 0) for name in ("encoder_layers", "decoder_layers"))
     values: dict[str, Any] = {
         **{name: getattr(choice, name) for name in ("data", "held_out", *task.options)},
+        "from": None if settings.pretrained is None else str(settings.pretrained),
+        **{name: getattr(args, name, None) for name in LORA},
         "preset": args.preset,
-        "layers": args.layers if args.preset else both,  # a preset's stacks may differ
+        "layers": args.layers if args.preset else both or None,  # a preset's stacks may differ
         "vocab_size": settings.vocab_size,
         **{name: settings.architecture[name] for name in ARCHITECTURE if name in settings.architecture},
         **{name: getattr(settings.training, name) for name in TRAINING},

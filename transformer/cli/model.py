@@ -8,8 +8,7 @@ from typing import Any
 
 from minigrad import nn
 from transformer.data.tokenizer import Tokenizer
-from transformer.pretrained import load_both
-from transformer.tasks import TASK, Task, read_task
+from transformer.tasks import TASK, Task, load_for_task, read_task
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +32,9 @@ def load_for(directory: Path, task: Task[Any], quantize: str | None = None) -> t
 
 
 def load(directory: Path, task: Task[Any], quantize: str | None = None) -> tuple[Any, Tokenizer]:
-    model, tokenizer = load_both(directory)
-    if not isinstance(model, task.model):
-        raise ValueError(
-            f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
-        )
+    model, tokenizer = load_for_task(directory, task)
+    if model.adapter is not None:
+        model.merge_and_unload()  # one product a layer instead of three
     if quantize is not None and quantize != model.quantization:
         model.quantize(quantize)
     return model, tokenizer

@@ -51,6 +51,7 @@ TRAINING = {
     "checkpoint_every": "steps between checkpoints",
     "shard_optimizer": "spread the optimizer's state over the processes of mpiexec",
 }
+LORA = ("lora", "lora_alpha", "lora_dropout", "lora_targets")  # options of adapters
 SEARCH = {
     "num_beams": "beam width; 1 is greedy",
     "length_penalty": "length penalty α of the beam search",

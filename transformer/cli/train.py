@@ -11,7 +11,7 @@ from transformer.cli import console
 from transformer.cli.config_file import CONFIG_FILE, add_config, config_document
 from transformer.cli.data import add_data, choice_of
 from transformer.cli.parser import Parser, add_command, described
-from transformer.cli.settings import add_settings, settings_of
+from transformer.cli.settings import add_fine_tuning, add_settings, settings_of
 from transformer.tasks import TASKS, save_scores, train
 from transformer.train.signals import survive_requests
 
@@ -32,13 +32,14 @@ def add_train(commands: Any) -> None:
         text = "timeline of the last steps on all ranks, for chrome://tracing or ui.perfetto.dev: a .json file"
         one.add_argument("--trace", type=Path, metavar="FILE", help=text)
         add_data(one, task)
+        add_fine_tuning(one)
         add_settings(one, task.defaults)
 
 
 def _run_train(args: argparse.Namespace) -> None:
     survive_requests()
     task = TASKS[args.task]
-    choice, settings = choice_of(args), settings_of(args, task.defaults)
+    choice, settings = choice_of(args), settings_of(args, task.defaults, args.pretrained)
     trained = train(
         task,
         choice,

@@ -7,12 +7,13 @@ USAGE = {  # arguments of each command
     "train": "TASK --out DIR [--data FILE ...] [options]",
     "translate": "--model DIR [options] [TEXT ...]",
     "summarize": "--model DIR [options] [TEXT ...]",
-    "generate": "--model DIR [--prompt TEXT] [options]",
+    "generate": "--model DIR [--prompt TEXT | --chat [TEXT]] [options]",
     "fill": "--model DIR [--count N] TEXT",
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
     "explain": "--model DIR [-o FILE] TEXT",
     "info": "DIR",
+    "merge": "--model DIR --out DIR",
 }
 EXAMPLES = {  # by the command's name
     "demo": ("transformer demo", "transformer demo --to fr --out demo-fr"),
@@ -30,6 +31,7 @@ EXAMPLES = {  # by the command's name
     "generate": (
         'transformer generate --model my-writer --prompt "ROMEO:"',
         'transformer generate --model my-writer --prompt "ROMEO:" --temperature 0.5 --seed 1',
+        'transformer generate --model smollm2-135m-instruct --chat "Name three rivers."',
     ),
     "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
     "evaluate": (
@@ -45,6 +47,7 @@ EXAMPLES = {  # by the command's name
         'transformer explain --model my-writer --max-new-tokens 30 "ROMEO:" -o page.html',
     ),
     "info": ("transformer info demo/model",),
+    "merge": ("transformer merge --model my-adapter --out my-model",),
     "train translate": (
         "transformer train translate --data pairs.tsv --out my-model",
         "transformer train translate --data corpus.en corpus.de --reverse --out my-model",
@@ -60,6 +63,7 @@ EXAMPLES = {  # by the command's name
     ),
     "train generate": (
         "transformer train generate --data plays.txt --out my-writer",
+        "transformer train generate --data plays.txt --from gpt2 --lora 8 --out my-adapter",
         "transformer train generate --data plays.txt --preset llama-nano --vocab-size 1000 --out my-writer",
     ),
 }

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from transformer.cli.model import add_model, add_quantize, load_for
 from transformer.cli.options import SAMPLING, SEARCH, add_options, given, search
 from transformer.cli.parser import add_command
 from transformer.cli.standard_input import input_lines
+from transformer.data.normalization import characters
+from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.evaluate import transduce
-from transformer.tasks import NEW_TOKENS, TASKS, between_languages, continuation
+from transformer.tasks import NEW_TOKENS, TASKS, between_languages, check_no_special_tokens, continuation, reply
 
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 50}
 OF_CHANCE = ("temperature", "top_k", "top_p", "min_p", "seed")  # without effect on greedy decoding
@@ -79,7 +83,13 @@ def add_generate(commands: Any) -> None:
     parser = add_command(commands, "generate", _run_generate, text)
     add_model(parser)
     add_quantize(parser)
-    parser.add_argument("--prompt", default="\n", metavar="TEXT", help="prompt to continue (default: a newline)")
+    parser.add_argument("--prompt", metavar="TEXT", help="prompt to continue (default: a newline)")
+    text = (
+        "message to reply to, by the model's chat template; without TEXT, standard input: one message, or in a "
+        "terminal a conversation, a message a line"
+    )
+    parser.add_argument("--chat", nargs="?", const="", metavar="TEXT", help=text)
+    parser.add_argument("--system", metavar="TEXT", help="system message that the conversation begins with")
     _add_special_tokens(parser)
     parser.add_argument(
         "--max-new-tokens",
@@ -101,10 +111,45 @@ def _run_generate(args: argparse.Namespace) -> None:
     elif any(name in choices for name in OF_CHANCE) or not _chooses_strategy(model.generation):
         usual = {} if _chooses_strategy(model.generation) else _default_sampling(model.generation)
         choices = {"do_sample": True, "num_beams": 1, **usual, **choices}
-    split = not args.special_tokens
-    pieces = continuation(model, tokenizer, args.prompt, args.max_new_tokens, split_special_tokens=split, **choices)
+    if args.chat is not None:
+        return _converse(args, model, tokenizer, choices)
+    if args.system is not None:
+        raise ValueError("system: changes nothing without --chat; expected none")
+    split, prompt = not args.special_tokens, "\n" if args.prompt is None else args.prompt
+    pieces = continuation(model, tokenizer, prompt, args.max_new_tokens, split_special_tokens=split, **choices)
     first = next(pieces, "")  # errors are raised before anything is printed
-    _print_pieces([args.prompt, first], pieces)
+    _print_pieces([prompt, first], pieces)
+
+
+def _converse(args: argparse.Namespace, model: Any, tokenizer: Tokenizer, choices: dict[str, Any]) -> None:
+    """Reply to each message, given all before it."""
+    if args.prompt is not None:
+        raise ValueError("prompt: changes nothing beside --chat; expected none")
+    messages: list[dict[str, str]] = []
+    begun = [] if args.system is None else [("system", characters(args.system))]
+    for role, text in chain(begun, (("user", text) for text in _messages(args.chat))):
+        if not args.special_tokens:
+            check_no_special_tokens(text, tokenizer)
+        messages.append({"role": role, "content": text})
+        if role == "system":
+            continue
+        pieces = reply(model, tokenizer, messages, args.max_new_tokens, **choices)
+        first = next(pieces, "")
+        messages.append({"role": "assistant", "content": _print_pieces([first], pieces)})
+
+
+def _messages(text: str) -> Iterator[str]:
+    """Messages of a user: one, or those that are typed."""
+    if text:
+        yield characters(text)
+        return
+    lines = (line for group in input_lines() for line in group)
+    if sys.stdin is not None and sys.stdin.isatty():
+        yield from filter(None, map(str.strip, lines))
+    elif message := "".join(lines).strip():
+        yield message
+    else:
+        raise ValueError("chat: expected a message, got none")
 
 
 def _chooses_strategy(generation: GenerationConfig) -> bool:
@@ -118,8 +163,11 @@ def _default_sampling(generation: GenerationConfig) -> dict[str, Any]:
     return {name: value for name, value in DEFAULT_SAMPLING.items() if getattr(generation, name) == own[name]}
 
 
-def _print_pieces(*parts: Iterable[str]) -> None:
-    for pieces in parts:
-        for piece in pieces:
-            print(piece, end="", flush=True)
+def _print_pieces(*parts: Iterable[str]) -> str:
+    """Print a text as it arrives, and return it."""
+    found = []
+    for piece in chain(*parts):
+        print(piece, end="", flush=True)
+        found.append(piece)
     print()
+    return "".join(found)

@@ -14,6 +14,7 @@ import numpy as np
 from minigrad.name_hints import HintedSetting, check_keywords, hint_keywords, hint_names
 from minigrad.optional_imports import require
 from transformer.data.byte_level import byte_text
+from transformer.data.chat_template import SETTING, Message, read_templates, render_template, select_template
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
 from transformer.huggingface_names import HINTS, OF_TOKENIZER
 from transformer.json_object import json_object
@@ -70,6 +71,7 @@ class Tokenizer:
         self._tokenizer.no_padding()  # batches are padded later, and nothing is truncated silently
         self._tokenizer.no_truncation()
         self.special_names = self._played_by(names or {})
+        self.chat_template = read_templates((names or {}).get(SETTING))
         ids = {role: self._tokenizer.token_to_id(token) for role, token in self.special_names.items()}
         self.pad_id: int | None = ids.get("pad")
         self.bos_id: int | None = ids.get("bos")
@@ -270,6 +272,47 @@ class Tokenizer:
         other._tokenizer = self._library.Tokenizer.from_str(json.dumps(document))
         return other
 
+    def apply_chat_template(
+        self,
+        messages: Iterable[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tokenize: bool = True,
+        chat_template: str | None = None,
+        return_tensors: str | None = None,
+        **variables: Any,
+    ) -> Any:
+        """Apply the chat template: a conversation as the inputs of a model, in which its special tokens are tokens.
+
+        Nothing is added to what the template writes, and the name of a special token in a message is that token.
+
+        Args:
+            messages: tables with a role and a content.
+            add_generation_prompt: end with the beginning of the model's reply.
+            tokenize: True gives inputs as ``tokenizer(text)`` does, False the text.
+            chat_template: the name of one of several templates, or another template than the tokenizer's.
+            return_tensors: ``"np"`` for arrays (1, T).
+            variables: what the template sees besides, such as ``tools`` and ``documents``.
+
+        Raises:
+            TypeError: messages or variables are no data of JSON.
+            ValueError: there is no template, it is damaged or refuses the messages, or does what its sandbox forbids.
+
+        Example:
+            >>> tokenizer = Tokenizer.characters("user: hello")
+            >>> tokenizer.chat_template = "{% for m in messages %}{{ m.role + ': ' + m.content }}{% endfor %}"
+            >>> tokenizer.apply_chat_template([{"role": "user", "content": "hello"}], tokenize=False)
+            'user: hello'
+        """
+        variables = {"tools": None, "documents": None, **self._named_tokens, **variables}
+        is_template = chat_template is not None and "{" in chat_template
+        templates, name = (chat_template, None) if is_template else (self.chat_template, chat_template)
+        template = select_template(templates, name, variables["tools"] is not None)
+        text = render_template(template, messages, {**variables, "add_generation_prompt": add_generation_prompt})
+        if not tokenize:
+            return text
+        return self([text] if return_tensors else text, add_special_tokens=False, return_tensors=return_tensors)
+
     def decode(self, sequences: Iterable[Sequence[int]]) -> list[str]:
         """Decode each sequence of ids; special tokens are left out.
 
@@ -375,6 +418,7 @@ class Tokenizer:
         """Token of each role that has one."""
         special = set(self._special().values())
         tokens: dict[str, str] = {}
+        self._named_tokens: dict[str, str] = {}  # by their names in Hugging Face's files
         for role, (keys, usual) in ROLES.items():
             given = {key: _content(key, names[key]) for key in keys if key in names}
             named = {key: token for key, token in given.items() if token is not None}
@@ -386,6 +430,7 @@ class Tokenizer:
             candidates = [*named.values(), *(token for token in usual if not given and token in special)]
             if candidates:
                 tokens[role] = candidates[0]
+            self._named_tokens |= named if names else dict(zip(keys[:1], candidates[:1], strict=False))
         return tokens
 
     def _unwritable(self, texts: Sequence[str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
+from collections.abc import Collection
 from dataclasses import dataclass
 from operator import is_
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
@@ -378,13 +379,19 @@ class TransformerConfig:
         return cls(**fields)
 
 
-def check_kinds(settings: Any) -> None:
+def check_kinds(settings: Any, names: Collection[str] | None = None) -> None:
     """Check the types of a dataclass's fields against their annotations; integers become floats where needed.
+
+    Args:
+        settings: the dataclass.
+        names: of its fields; None: all.
 
     Raises:
         ValueError: with the field's name, the expected type and the value.
     """
     for name, kind in get_type_hints(type(settings)).items():
+        if names is not None and name not in names:
+            continue
         value = getattr(settings, name)
         if (checked := _of_kind(name, value, kind)) is not value:
             object.__setattr__(settings, name, checked)  # they are frozen

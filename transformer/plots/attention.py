@@ -13,6 +13,7 @@ from minigrad.engine.tensor import Scope
 from minigrad.viz import Block, Edge, Graph, Picture, Vertex, close, count_text, merged, shape_text, to_dot, trace
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.attention import MultiHeadAttention, Visibility, record_attention
+from transformer.model.lora import LoraLinear
 from transformer.plots.attention_heatmap import heatmaps, mask_table, overview
 from transformer.plots.reading import Reading, read
 from transformer.pretrained import PretrainedModel
@@ -22,6 +23,7 @@ LANES = {"query": Block("Q", "queries"), "key": Block("K", "keys"), "value": Blo
 
 
 BIAS = "position bias"
+LINEAR = {kind.__name__ for kind in (nn.Linear, LoraLinear)}  # drawn closed
 ALL = "all"  # layers
 
 Array = np.ndarray[Any, Any]
@@ -204,7 +206,7 @@ def _picture(call: _Call, heads: Sequence[int] | str | None, values: bool, max_t
         keep=lambda node: node.scope is call.scope,
         opens=lambda node: True,
     )
-    picture = _one_vertex_for_heads(close(whole, lambda block: block.kind == "Linear"), call.layer)
+    picture = _one_vertex_for_heads(close(whole, lambda block: block.kind in LINEAR), call.layer)
     _name_projections(picture, call.layer)
     picture = _in_lanes(picture)
     parts = _Parts(picture)

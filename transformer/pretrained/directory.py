@@ -12,9 +12,11 @@ from transformer.pretrained.huggingface import INDEX, WEIGHTS
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 LEGACY = (SPECIAL_TOKENS, "added_tokens.json")  # used if TOKENIZER_CONFIG does not list ADDED_TOKENS
+CHAT_TEMPLATE = "chat_template.jinja"  # counts instead of that in TOKENIZER_CONFIG
+CHAT_TEMPLATES = "additional_chat_templates"  # folder of others beside it
 ADDED_TOKENS = "added_tokens_decoder"
 OF_MODEL = (CONFIG, GENERATION, WEIGHTS, INDEX)
-OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
+OF_TOKENIZER = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE)
 OWN = "transformer"  # the model_type of our format
 QUANTIZATION = "quantization"  # in CONFIG, the format of quantised weights
 KINDS: dict[str, Callable[[TransformerConfig], Any]] = {}  # the classes of models, which enter themselves

@@ -14,12 +14,22 @@ import numpy as np
 
 from minigrad import nn
 from minigrad.io import as_single
+from transformer.data.chat_template import DEFAULT, SETTING
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig
 from transformer.json_object import json_object
 from transformer.model.config import TransformerConfig
+from transformer.pretrained.adapters import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    base_directory,
+    load_adapter,
+    read_adapter_config,
+)
 from transformer.pretrained.directory import (
     ADDED_TOKENS,
+    CHAT_TEMPLATE,
+    CHAT_TEMPLATES,
     CONFIG,
     GENERATION,
     KINDS,
@@ -41,7 +51,8 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 def load_model(directory: str | os.PathLike[str]) -> Any:
     """Load the model of a directory: see ``PretrainedModel.from_pretrained``."""
-    return _model(_read(directory, OF_MODEL, CONFIG))
+    adapter = _adapter(directory, (ADAPTER_WEIGHTS,))
+    return _model(_read(directory, OF_MODEL, CONFIG)) if adapter is None else _adapted(adapter)
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
@@ -51,7 +62,10 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         FileNotFoundError: the directory or the file is missing.
         ValueError: the file is damaged, or does not fit the model beside it.
     """
-    return _tokenizer(_read(directory, OF_TOKENIZER, CONFIG, TOKENIZER))
+    adapter = _adapter(directory, OF_TOKENIZER)
+    if adapter is None:
+        return _tokenizer(_read(directory, OF_TOKENIZER, CONFIG, TOKENIZER))
+    return _tokenizer_beside(adapter)
 
 
 def load_both(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
@@ -61,8 +75,49 @@ def load_both(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
         FileNotFoundError: the directory or one of its files is missing.
         ValueError: a file is damaged, describes an unsupported model, or does not fit the others.
     """
+    adapter = _adapter(directory, (ADAPTER_WEIGHTS, *OF_TOKENIZER))
+    if adapter is not None:
+        return _adapted(adapter), _tokenizer_beside(adapter)
     saved = _read(directory, {*OF_MODEL, *OF_TOKENIZER}, CONFIG, TOKENIZER)
     return _model(saved), _tokenizer(saved)
+
+
+def _adapter(directory: str | os.PathLike[str], names: Iterable[str]) -> Snapshot | None:
+    """Read the files of an adapter's directory; None if it is another directory."""
+    directory = Path(directory)
+    if not directory.is_dir() or ADAPTER_CONFIG not in read_snapshot(directory, [ADAPTER_CONFIG]).contents:
+        return None
+    saved = read_snapshot(directory, {ADAPTER_CONFIG, *names})
+    _check_undamaged(saved, ADAPTER_WEIGHTS, ADAPTER_CONFIG)
+    return saved
+
+
+def _base(adapter: Snapshot) -> Path:
+    with _blaming(adapter.path(ADAPTER_CONFIG)):
+        return base_directory(adapter.directory, adapter.contents[ADAPTER_CONFIG])
+
+
+def _adapted(adapter: Snapshot) -> Any:
+    """Model of an adapter's directory: its base, with the adapter."""
+    if ADAPTER_WEIGHTS not in adapter.contents:
+        raise FileNotFoundError(f"{adapter.directory}: not an adapter's directory, {ADAPTER_WEIGHTS} is missing")
+    with _blaming(adapter.path(ADAPTER_CONFIG)):
+        config = read_adapter_config(adapter.contents[ADAPTER_CONFIG])
+    model = _model(_read(_base(adapter), OF_MODEL, CONFIG))
+    with _blaming(adapter.path(ADAPTER_CONFIG)):
+        model.add_adapter(config)
+    with _blaming(adapter.path(ADAPTER_WEIGHTS)):
+        load_adapter(model, config, adapter.contents[ADAPTER_WEIGHTS])
+    return model
+
+
+def _tokenizer_beside(adapter: Snapshot) -> Tokenizer:
+    """Tokenizer of an adapter's directory, or else of its base."""
+    base = _read(_base(adapter), OF_TOKENIZER, CONFIG)
+    if TOKENIZER not in adapter.contents:
+        return _tokenizer(_read(base.directory, OF_TOKENIZER, CONFIG, TOKENIZER))
+    config = {CONFIG: base.contents[CONFIG]}
+    return _tokenizer(Snapshot(adapter.directory, adapter.members, {**adapter.contents, **config}))
 
 
 def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Snapshot:
@@ -74,17 +129,17 @@ def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str)
     for name in needed:
         if name not in saved.contents:
             raise FileNotFoundError(f"{directory}: not a model directory, {name} is missing")
-    _check_undamaged(saved)
+    _check_undamaged(saved, WEIGHTS, CONFIG)
     return saved
 
 
-def _check_undamaged(saved: Snapshot) -> None:
-    """Refuse weights with a wrong checksum, unless length or config.json differ: another program saved a model."""
-    weights, known = saved.contents.get(WEIGHTS), saved.members.get(WEIGHTS)
-    if weights is None or known is None or len(weights) != known.size or saved.fault(CONFIG):
+def _check_undamaged(saved: Snapshot, name: str, config: str) -> None:
+    """Refuse weights with a wrong checksum, unless length or configuration differ: another program saved a model."""
+    weights, known = saved.contents.get(name), saved.members.get(name)
+    if weights is None or known is None or len(weights) != known.size or saved.fault(config):
         return
-    if fault := saved.fault(WEIGHTS):
-        raise ValueError(f"{saved.path(WEIGHTS)}: {fault}")
+    if fault := saved.fault(name):
+        raise ValueError(f"{saved.path(name)}: {fault}")
 
 
 def _model(saved: Snapshot) -> Any:
@@ -102,6 +157,7 @@ def _model(saved: Snapshot) -> Any:
         with _blaming(saved.path(name)):
             model.generation = _generation(saved.text(name), model.config, described.ends)
         model.config = _started(model.config, model.generation)
+    model.name_or_path = str(saved.directory.resolve())
     return model
 
 
@@ -109,12 +165,26 @@ def _tokenizer(saved: Snapshot) -> Tokenizer:
     names = _settings(saved, TOKENIZER_CONFIG) if TOKENIZER_CONFIG in saved.contents else {}
     if ADDED_TOKENS not in names and SPECIAL_TOKENS in saved.contents:
         names = _settings(saved, SPECIAL_TOKENS) | names
+    if CHAT_TEMPLATE in saved.contents:
+        names[SETTING] = _chat_templates(saved)
     with _blaming(saved.path(TOKENIZER)):
         tokenizer = Tokenizer(saved.text(TOKENIZER), names)
     config = _described(saved).config
     with _blaming(saved.directory):
         check_vocabulary(config, tokenizer)
     return tokenizer
+
+
+def _chat_templates(saved: Snapshot) -> list[dict[str, str]]:
+    """Chat templates of their own files, as the setting has them."""
+    others = sorted(saved.path(CHAT_TEMPLATES).glob("*.jinja"))
+    templates = read_snapshot(saved.directory, [f"{CHAT_TEMPLATES}/{path.name}" for path in others]).contents
+    found = []
+    for name, content in {CHAT_TEMPLATE: saved.contents[CHAT_TEMPLATE], **templates}.items():
+        with _blaming(saved.path(name)):
+            given = DEFAULT if name == CHAT_TEMPLATE else Path(name).stem
+            found.append({"name": given, "template": content.decode("utf-8")})
+    return found
 
 
 def _settings(saved: Snapshot, name: str) -> dict[str, Any]:
@@ -150,6 +220,7 @@ class _Described(NamedTuple):
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
         else:
             model.purpose, model.family = family.purpose, family.model_type
+            model.architecture = architecture
             arrays, unused = family.unpack(architecture, config, own, arrays)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)

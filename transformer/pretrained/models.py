@@ -16,9 +16,12 @@ from transformer.huggingface_names import HINTS, OF_CALL
 from transformer.model import models as plain, stacks
 from transformer.model.config import TransformerConfig
 from transformer.model.layers import LINEAR
+from transformer.model.lora import LoraConfig, add_lora, merge_lora
+from transformer.pretrained.adapters import groups, select_targets
 from transformer.pretrained.directory import KINDS
+from transformer.pretrained.huggingface import Architecture
 from transformer.pretrained.loading import load_model
-from transformer.pretrained.saving import model_files
+from transformer.pretrained.saving import adapter_files, model_files
 from transformer.pretrained.snapshot import write_snapshot
 
 
@@ -33,6 +36,9 @@ class PretrainedModel(nn.Module):
     family: str | None = None  # the model_type of Hugging Face's that it was read from, and is written as
     purpose: str | None = None  # the task of that family, if any
     quantization: str | None = None  # the format of its weights, if they are quantised
+    architecture: Architecture | None = None  # its class in that family
+    name_or_path: str | None = None  # the directory that it was read from
+    adapter: LoraConfig | None = None  # of its adapters, if it has any
 
     def __init_subclass__(cls, whole: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -55,6 +61,7 @@ class PretrainedModel(nn.Module):
         stacks a :class:`Transformer`. ``docs/pretrained.md`` lists the families.
         Weights that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory
         says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
+        From the directory of an adapter, the model that it belongs to is loaded, with the adapter.
 
         Raises:
             FileNotFoundError: the directory or one of its files is missing.
@@ -93,21 +100,64 @@ class PretrainedModel(nn.Module):
         self.quantization = format
         return self.eval()
 
+    def add_adapter(self, adapter: LoraConfig) -> Self:
+        """Add adapters, the only weights that are trained from now on. Hu et al., 2021 (LoRA).
+
+        Saved, they go into a directory of their own in the format of PEFT, which names that of the model.
+
+        Raises:
+            ValueError: the model has adapters or quantised weights, or no modules of these names.
+
+        Example:
+            >>> from transformer import CausalLM, LoraConfig, TransformerConfig
+            >>> model = CausalLM(TransformerConfig(vocab_size=100)).add_adapter(LoraConfig(r=2))
+            >>> sum(parameter.size for parameter in model.parameters() if parameter.requires_grad)
+            3072
+        """
+        if self.adapter is not None:
+            raise ValueError("adapter: the model has one; merge_and_unload() makes it a part of the weights")
+        if self.quantization is not None:
+            raise ValueError(f"quantization: expected none, as an adapter cannot be trained over {self.quantization}")
+        add_lora(self, groups(select_targets(self, adapter)), adapter)
+        self.adapter = adapter
+        return self
+
+    def merge_and_unload(self) -> Self:
+        """Merge the adapters into the weights, in place: W + s B A.
+
+        Raises:
+            ValueError: the model has none, or its weights are quantised.
+        """
+        if self.adapter is None:
+            raise ValueError("adapter: expected one to merge, got none")
+        merge_lora(self)
+        self.adapter = None
+        return self
+
     def save_pretrained(self, directory: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
         """Save the model, and the tokenizer if one is given.
 
         A model that one of the families expresses in every detail is written as Hugging Face's ``transformers`` reads
-        it, the family that it was loaded from first; any other in a format of our own. The files take the place of
-        earlier ones together, for those too that load the directory meanwhile, and those that an earlier tokenizer had
-        besides are removed; a crash leaves the previous model, and other files in the directory stay untouched.
+        it, the family that it was loaded from first; any other in a format of our own. Of a model with adapters these
+        are saved alone. The files take the place of earlier ones together, for those too that load the directory
+        meanwhile, and those that an earlier tokenizer had besides are removed; a crash leaves the previous model, and
+        other files in the directory stay untouched.
 
         Raises:
-            ValueError: the tokenizer has more tokens than the model.
+            ValueError: the tokenizer has more tokens than the model, or adapters belong to a model without a directory.
         """
+        if self.adapter is not None and str(Path(directory).resolve()) == self.name_or_path:
+            raise ValueError(
+                f"directory: {directory} holds the model that the adapter belongs to; choose another place"
+            )
         write_snapshot(Path(directory), self.files(tokenizer))
 
     def files(self, tokenizer: Tokenizer | None = None) -> Iterator[tuple[str, bytes | None]]:
         """Files that :meth:`save_pretrained` writes: see :func:`~transformer.pretrained.saving.model_files`."""
+        if self.adapter is not None:
+            if self.name_or_path is None:
+                raise ValueError("adapter: belongs to a model without a directory; save that, load it and add one then")
+            return adapter_files(self, self.adapter, self.name_or_path, tokenizer)
         return model_files(self, self.config, self.generation, tokenizer, self.quantization, self.family)
 
 

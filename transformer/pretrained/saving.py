@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,15 +10,20 @@ import numpy as np
 
 from minigrad import nn
 from minigrad.io import to_bytes
+from transformer.data.chat_template import SETTING, write_templates
 from transformer.data.tokenizer import ROLES, Tokenizer
 from transformer.decode import GenerationConfig
-from transformer.json_object import json_object
+from transformer.json_object import json_object, to_json
 from transformer.model.config import TransformerConfig
+from transformer.model.lora import LoraConfig
+from transformer.pretrained.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_contents
 from transformer.pretrained.directory import (
     ADDED_TOKENS,
+    CHAT_TEMPLATE,
     CONFIG,
     GENERATION,
     LEGACY,
+    OF_MODEL,
     OWN,
     QUANTIZATION,
     TOKENIZER,
@@ -58,6 +62,24 @@ def model_files(
     return _files(model, config, generation, tokenizer, quantization, family)
 
 
+def adapter_files(
+    model: Any, lora: LoraConfig, base: str, tokenizer: Tokenizer | None = None
+) -> Iterator[tuple[str, bytes | None]]:
+    """Names and contents of an adapter directory's files; None for those to be removed.
+
+    Args:
+        model: with adapters.
+        lora: their configuration.
+        base: directory of the model that they belong to.
+        tokenizer: of the model, to be written beside them.
+    """
+    yield from adapter_contents(model, lora, base)
+    for name in OF_MODEL:
+        yield name, None
+    if tokenizer is not None:
+        yield from _tokenizer_files(model.config, tokenizer)
+
+
 def _files(
     model: nn.Module,
     config: TransformerConfig,
@@ -73,15 +95,21 @@ def _files(
         document[QUANTIZATION] = quantization
     elif theirs := _as_hugging_face(kind, config, state, family):
         document, arrays = theirs
-    yield CONFIG, _to_json(document)
+    yield CONFIG, to_json(document)
     yield WEIGHTS, to_bytes(arrays, {"format": "pt"})
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        yield name, None
     if generation is not None:
-        yield GENERATION, _to_json(_generation_document(config, generation))
+        yield GENERATION, to_json(_generation_document(config, generation))
     if tokenizer is not None:
-        yield TOKENIZER, tokenizer.to_json().encode()
-        yield TOKENIZER_CONFIG, _to_json(_tokenizer_document(config, tokenizer))
-        for name in LEGACY:  # of another tokenizer
-            yield name, None
+        yield from _tokenizer_files(config, tokenizer)
+
+
+def _tokenizer_files(config: TransformerConfig, tokenizer: Tokenizer) -> Iterator[tuple[str, bytes | None]]:
+    yield TOKENIZER, tokenizer.to_json().encode()
+    yield TOKENIZER_CONFIG, to_json(_tokenizer_document(config, tokenizer))
+    for name in (*LEGACY, CHAT_TEMPLATE):  # of another tokenizer
+        yield name, None
 
 
 def _generation_document(config: TransformerConfig, generation: GenerationConfig) -> dict[str, Any]:
@@ -100,6 +128,7 @@ def _tokenizer_document(config: TransformerConfig, tokenizer: Tokenizer) -> dict
         "model_max_length": config.max_length,
         **names,
         ADDED_TOKENS: tokenizer.added_tokens,
+        **({} if tokenizer.chat_template is None else {SETTING: write_templates(tokenizer.chat_template)}),
     }
 
 
@@ -118,7 +147,3 @@ def _as_hugging_face(
 
 def _as_our_own(kind: str, config: TransformerConfig, state: Arrays) -> tuple[dict[str, Any], Arrays]:
     return {"model_type": OWN, "architectures": [kind], **dataclasses.asdict(config)}, state
-
-
-def _to_json(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2) + "\n").encode()

@@ -7,7 +7,9 @@ callbacks of trainings and evaluations.
 from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
+from transformer.tasks.chat import check_no_special_tokens, reply
 from transformer.tasks.corpora import files_among
+from transformer.tasks.fine_tuning import load_for_task, merge_adapter
 from transformer.tasks.information import model_info
 from transformer.tasks.masked import Candidate, Filling, fill
 from transformer.tasks.reporting import Progress, Reporter, Sample
@@ -50,13 +52,17 @@ __all__ = [
     "Trained",
     "Translation",
     "between_languages",
+    "check_no_special_tokens",
     "continuation",
     "digest",
     "files_among",
     "fill",
     "is_trusted",
+    "load_for_task",
+    "merge_adapter",
     "model_info",
     "read_task",
+    "reply",
     "save_scores",
     "train",
 ]

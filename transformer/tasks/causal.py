@@ -28,6 +28,7 @@ from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
 from transformer.train import TrainingConfig, held_out_loss
 
 NEW_TOKENS = 200  # of a text without a given limit
+WINDOW = 1024  # maximum positions of a window in an evaluation, whose logits are all in memory
 MAX_BATCH_TOKENS = 2**24  # minimum of a batch, also of a short text
 SHOWN = 60  # characters of the sample shown during training
 
@@ -35,7 +36,7 @@ SHOWN = 60  # characters of the sample shown during training
 def continuation(
     model: CausalLM,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Sequence[int],
     max_new_tokens: int | None = None,
     *,
     split_special_tokens: bool = True,
@@ -47,7 +48,7 @@ def continuation(
 
     Args:
         model, tokenizer: as trained together.
-        prompt: at least one token; read in Unicode NFC, with LF at the ends of lines.
+        prompt: at least one token; a text is read in Unicode NFC, with LF at the ends of lines.
         max_new_tokens: at most; None: as the model says, or 200.
         split_special_tokens: read the name of a special token in the prompt as ordinary text.
         choices: settings of :class:`~transformer.decode.GenerationConfig` that override the model's own.
@@ -55,7 +56,7 @@ def continuation(
     Raises:
         ValueError: the prompt is empty, or longer than the model's context.
     """
-    (ids,) = tokenizer.encode([characters(prompt)], add_special_tokens=False, split_special_tokens=split_special_tokens)
+    ids = list(prompt) if not isinstance(prompt, str) else _encoded(prompt, tokenizer, split_special_tokens)
     if not ids:
         raise ValueError("prompt: expected at least one character, got none")
     if model.config.position_limit is not None and len(ids) > model.config.position_limit:
@@ -71,6 +72,11 @@ def continuation(
     tokens = _tokens(model, ids, count, replace(config, stop_strings=(), max_length=None))
     pieces = tokenizer.decode_stream(tokens, ids)
     return before_stop(pieces, list(filter(None, map(characters, config.stop_strings))))
+
+
+def _encoded(prompt: str, tokenizer: Tokenizer, split_special_tokens: bool) -> list[int]:
+    options = {"add_special_tokens": False, "split_special_tokens": split_special_tokens}
+    return tokenizer.encode([characters(prompt)], **options)[0]
 
 
 def _new_tokens(config: GenerationConfig, prompt: int) -> int:
@@ -186,31 +192,26 @@ class Generation(Task[str]):
     ) -> WindowBatches:
         if tokens > MAX_BATCH_TOKENS:
             raise ValueError(f"batch_tokens: expected at most {MAX_BATCH_TOKENS:,}, got {tokens:,}")
-        ids = self._ids(examples, tokenizer, config)
+        ids = self._ids(examples, tokenizer)
+        _check_longer(ids, config)
         return WindowBatches(ids, config.max_length, max(tokens // config.max_length, 1), seed)
 
     def held_out_batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> TextBatches:
-        ids = self._ids(examples, tokenizer, config)
+        ids = self._ids(examples, tokenizer)
+        _check_longer(ids, config)
         return TextBatches(ids, config.max_length, max(tokens // config.max_length, 1))
 
-    def _ids(self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig) -> np.ndarray[Any, Any]:
+    def _ids(self, examples: Sequence[str], tokenizer: Tokenizer) -> np.ndarray[Any, Any]:
         def encoded() -> Iterator[np.ndarray[Any, Any]]:
             for piece in pieces(examples):
                 yield np.array(tokenizer.encode([piece], add_special_tokens=False)[0], np.int32)
 
         if isinstance(examples, Stored):
             identity = (examples.key, tokenizer.to_json())
-            ids = spooled(examples.records.path, "ids", identity, np.int32, encoded).values
-        else:
-            ids = np.concatenate([np.zeros(0, np.int32), *encoded()])
-        if len(ids) <= config.max_length:
-            raise ValueError(
-                f"max_length: expected less than the tokens of the training and of the held-out text, one of which has "
-                f"{len(ids):,}, got {config.max_length}"
-            )
-        return ids
+            return spooled(examples.records.path, "ids", identity, np.int32, encoded).values
+        return np.concatenate([np.zeros(0, np.int32), *encoded()])
 
     def show(self, model: Any, tokenizer: Tokenizer, example: str) -> Sample:
         prompt = example[: max(1, min(20, model.config.max_length // 4))]  # a character is at most four tokens
@@ -227,7 +228,8 @@ class Generation(Task[str]):
         progress: Progress = silent,
         group: Group = ALONE,
     ) -> Report:
-        data = self.held_out_batches(examples, tokenizer, model.config, self.defaults.batch_tokens, seed=0)
+        block = min(model.config.max_length, WINDOW)
+        data = TextBatches(self._ids(examples, tokenizer), block, max(self.defaults.batch_tokens // block, 1))
         batches = list(data.epoch(0, Share(group.rank, group.size)))
         with progress("reading", len(batches)) as advance:
 
@@ -244,3 +246,12 @@ class Generation(Task[str]):
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
         return {**super().special_ids(tokenizer), "pad_id": None}  # a text has no padding
+
+
+def _check_longer(ids: np.ndarray[Any, Any], config: TransformerConfig) -> None:
+    """Refuse a text that is shorter than a window and its last label."""
+    if len(ids) <= config.max_length:
+        raise ValueError(
+            f"max_length: expected less than the tokens of the training and of the held-out text, one of which has "
+            f"{len(ids):,}, got {config.max_length}"
+        )

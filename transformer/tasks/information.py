@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from transformer.json_object import json_object
+from transformer.model.lora import LoraConfig
 from transformer.pretrained import PretrainedModel, from_pretrained
+from transformer.pretrained.adapters import ADAPTER_CONFIG
 from transformer.pretrained.directory import CONFIG, OWN
 from transformer.pretrained.snapshot import read_snapshot
 from transformer.tasks.task import SCORES, TASK, read_task
@@ -32,12 +34,17 @@ def model_info(directory: str | os.PathLike[str]) -> dict[str, Section]:
         ValueError: a file in it is damaged.
     """
     directory = Path(directory)
-    contents = read_snapshot(directory, (CONFIG, TASK, SCORES)).contents if directory.is_dir() else {}
+    names = (CONFIG, ADAPTER_CONFIG, TASK, SCORES)
+    contents = read_snapshot(directory, names).contents if directory.is_dir() else {}
     sections: dict[str, Section] = {}
-    if CONFIG in contents or not (directory / LOG).exists():  # without either, loading says what is missing
+    if {CONFIG, ADAPTER_CONFIG} & contents.keys() or not (
+        directory / LOG
+    ).exists():  # without either, loading says what is missing
         model = from_pretrained(directory)
-        kind = json_object(contents[CONFIG].decode("utf-8")).get("model_type")
+        kind = OWN if model.family is None else model.family
         sections = {"architecture": _architecture(model, kind), "parameters": _parameters(model)}
+        if model.adapter is not None:
+            sections["adapter"] = {"base": model.name_or_path, **_adapter(model.adapter)}
     if (directory / LOG).exists():
         sections["training"] = _training(directory)
     if TASK in contents:
@@ -56,6 +63,12 @@ def _architecture(model: PretrainedModel, kind: Any) -> Section:
     written = "this package's format" if kind == OWN else f"Hugging Face's {kind}"
     named = {name: value for name, value in fields.items() if value is not None and (name not in layers or value)}
     return {"model": f"{type(model).__name__}, {written}", **named}
+
+
+def _adapter(adapter: LoraConfig) -> Section:
+    wanted = adapter.target_modules
+    names = [wanted] if isinstance(wanted, str) else sorted({name.rpartition(".")[2] for name in wanted or ()})
+    return {"rank": adapter.r, "scaling": adapter.scaling, "modules": " ".join(names)}
 
 
 def _parameters(model: PretrainedModel) -> Section:

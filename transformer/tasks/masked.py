@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,12 @@ class Filling(Task[str]):
     def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
         return Tokenizer.train(examples.train, vocab_size, special=(*SPECIAL, MASK))
 
+    def prepare(self, model: Any, tokenizer: Tokenizer) -> None:
+        if tokenizer.mask_id is None:
+            raise ValueError("mask_token: the tokenizer has none; expected one to hide words with")
+        if model.config.mask_id is None:
+            model.config = replace(model.config, mask_id=tokenizer.mask_id)
+
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> MaskedBatches:
@@ -111,7 +117,7 @@ class Filling(Task[str]):
 
         def cut() -> Iterator[list[int]]:
             for ids in (ids for chunk in chunks(examples) for ids in tokenizer.encode(chunk)):
-                parts = (ids[start : start + limit] for start in range(0, len(ids), limit))
+                parts = _parts(ids, limit, tokenizer.bos_id)
                 yield from (part for part in parts if not special.issuperset(part))  # the end has nothing to predict
 
         pieces: Sequence[Any]
@@ -160,3 +166,14 @@ class Filling(Task[str]):
             f"{count:,.0f} hidden tokens: loss {loss:.3f} nats, perplexity {np.exp(loss):.2f}, right {accuracy:.1f} %"
         )
         return Report({"loss": loss, "accuracy": accuracy}, line)
+
+
+def _parts(ids: list[int], limit: int, bos_id: int | None) -> Iterator[list[int]]:
+    """Parts of an encoded passage of at most ``limit`` tokens, each surrounded as the passage is, if it is."""
+    if len(ids) <= limit:
+        yield ids
+        return
+    ends = int(ids[0] == bos_id and limit > 2)  # tokens on either side that each part gets
+    body, size = ids[ends : len(ids) - ends], limit - 2 * ends
+    for start in range(0, len(body), size):
+        yield [*ids[:ends], *body[start : start + size], *ids[len(ids) - ends :]]

@@ -7,7 +7,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -29,6 +29,8 @@ from transformer.train import TrainingConfig
 Example = TypeVar("Example")
 
 SHOWN = 3  # examples that are too long
+FINE_TUNING_RATE = 5e-5  # the largest of those that Devlin et al., 2019, tried (appendix A.3)
+ADAPTER_RATE = 2e-4  # Hu et al., 2021, table 11
 TASK, SCORES = "task.json", "scores.json"  # in a model directory: task and training data; scores after the training
 
 
@@ -73,6 +75,10 @@ class Defaults:
     batch_tokens: int
     architecture: dict[str, Any]  # fields of a TransformerConfig
     training: TrainingConfig
+
+    def fine_tuning(self, adapter: bool = False) -> TrainingConfig:
+        """Default training of a pretrained model, or of its adapter alone: with a lower learning rate."""
+        return replace(self.training, lr=ADAPTER_RATE if adapter else FINE_TUNING_RATE)
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,14 @@ class Task(ABC, Generic[Example]):
             progress: called with the number of finished examples or batches.
             group: of processes that share the work out; all of them get the report.
         """
+
+    def prepare(self, model: Any, tokenizer: Tokenizer) -> None:
+        """Prepare a pretrained model of the class ``model`` for a training.
+
+        Raises:
+            ValueError: it lacks a special token that the task needs.
+        """
+        return None
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
         """Special tokens of a configuration."""

@@ -59,12 +59,12 @@ class TextToText(Task[Pair]):
         return Tokenizer.train((text for pair in examples.train for text in pair), vocab_size)
 
     def lengths(self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig) -> Ids:
-        return _longer_sides(self._encoded(examples, tokenizer, config.max_length))
+        return _longer_sides(self._encoded(examples, tokenizer, config))
 
     def batches(
         self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int
     ) -> PairBatches:
-        pairs = self._encoded(examples, tokenizer, config.max_length)
+        pairs = self._encoded(examples, tokenizer, config)
         lengths = _longer_sides(pairs)
         for place in np.flatnonzero(lengths > config.max_length)[:1].tolist():
             raise ValueError(
@@ -73,23 +73,31 @@ class TextToText(Task[Pair]):
             )
         return PairBatches(pairs, tokens, config.pad_id or 0, config.start_id or 0, seed)
 
-    def _encoded(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> Sequence[EncodedPair]:
+    def prepare(self, model: Any, tokenizer: Tokenizer) -> None:
+        if model.config.start_id is None:
+            raise ValueError("decoder_start_token_id: expected the token that targets begin with, got none")
+
+    def _encoded(
+        self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig
+    ) -> Sequence[EncodedPair]:
         """Ids of examples; stored ones are tokenized once, with all others of their corpus."""
         if isinstance(examples, Selection):
-            return select(self._encoded(examples.items, tokenizer, max_length), examples.places)
+            return select(self._encoded(examples.items, tokenizer, config), examples.places)
         if not isinstance(examples, Stored):
-            return list(self._ids(examples, tokenizer, max_length))
-        identity = (tokenizer.to_json(), max_length if self.cut else None)
+            return list(self._ids(examples, tokenizer, config))
+        identity = (tokenizer.to_json(), config.max_length if self.cut else None)
         dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
 
         def sides() -> Iterator[Any]:
-            return chain.from_iterable(self._ids(examples, tokenizer, max_length))
+            return chain.from_iterable(self._ids(examples, tokenizer, config))
 
         return Pairs(spooled(examples.records.path, "ids", identity, dtype, sides))
 
-    def _ids(self, examples: Sequence[Pair], tokenizer: Tokenizer, max_length: int) -> Iterator[EncodedPair]:
+    def _ids(self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig) -> Iterator[EncodedPair]:
+        max_length, end = config.max_length, [] if config.eos_id is None else [config.eos_id]
         for chunk in chunks(examples):
             sources, targets = (tokenizer.encode([pair[side] for pair in chunk]) for side in (0, 1))
+            targets = [ids if ids[-1:] == end else [*ids, *end] for ids in targets]
             if self.cut:
                 sources = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in sources]
             yield from zip(sources, targets, strict=True)

@@ -19,11 +19,14 @@ from minigrad.io import read_file
 from transformer.data.batches import Data
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
+from transformer.model.lora import LoraConfig
 from transformer.plots.gradient_norms import save_gradient_picture
 from transformer.plots.loss_curve import save_loss_curve
 from transformer.pretrained import load_tokenizer
+from transformer.pretrained.adapters import ADAPTER_CONFIG
 from transformer.pretrained.directory import CONFIG, OF_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG
 from transformer.pretrained.snapshot import exclusive, read_snapshot, write_snapshot
+from transformer.tasks.fine_tuning import Pretrained, load_to_train
 from transformer.tasks.reporting import SILENT, Reporter
 from transformer.tasks.task import SCORES, TASK, DataChoice, Examples, Task, digest, task_document
 from transformer.train import LOG, Step, TensorBoard, Trainer, TrainingConfig, read_log
@@ -38,12 +41,30 @@ DRAWN = 10_000  # maximum steps of a picture, which has fewer pixels
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of a task's model and training."""
+    """Settings of a task's model and training.
+
+    Raises:
+        ValueError: the vocabulary has no size, or a setting is given that the pretrained model decides.
+    """
 
     architecture: dict[str, Any]  # fields of a TransformerConfig that do not follow from the tokenizer
-    vocab_size: int
+    vocab_size: int | None  # None with a pretrained model
     batch_tokens: int
     training: TrainingConfig
+    pretrained: Path | None = None  # directory of a model to fine-tune; it decides all but the maximum length
+    adapter: LoraConfig | None = None  # of an adapter for that model, which is trained alone
+
+    def __post_init__(self) -> None:
+        if self.pretrained is None:
+            if self.adapter is not None:
+                raise ValueError("lora: adapts a pretrained model; expected the directory of one beside it")
+            if self.vocab_size is None:
+                raise ValueError("vocab_size: expected a number, got None")
+            return
+        given = {**self.architecture, "vocab_size": self.vocab_size}
+        for name, value in given.items():
+            if name != "max_length" and value is not None:
+                raise ValueError(f"{name}: the model in {self.pretrained} decides it; expected none, got {value}")
 
 
 @dataclass(frozen=True)
@@ -96,24 +117,38 @@ def train(
     if settings.batch_tokens < 1:
         raise ValueError(f"batch_tokens: expected at least 1, got {settings.batch_tokens}")
     group = world() if group is None else group
+    pretrained = None
+    if settings.pretrained is not None:
+        with reporter.doing(f"loading {settings.pretrained}"):
+            pretrained = load_to_train(
+                settings.pretrained,
+                task,
+                directory,
+                max_length=settings.architecture.get("max_length"),
+                batch_tokens=settings.batch_tokens,
+                adapter=settings.adapter,
+                seed=settings.training.seed,
+            )
 
     def take(stack: ExitStack) -> None:
         if trace is not None:
             check_trace(Path(trace))
         _take(directory, stack)
         if not (resume or overwrite) and (name := _in_the_way(directory)):
-            what = "a model" if name == CONFIG else f"{name} of a training"
+            what = "a model" if name in (CONFIG, ADAPTER_CONFIG) else f"{name} of a training"
             raise ValueError(f"out: {directory} holds {what} already; choose another place, --resume, or --overwrite")
 
     with ExitStack() as stack:
         group.on_first(partial(take, stack))
-        return _train(task, choice, settings, directory, resume, tensorboard, trace, reporter, companions or {}, group)
+        rest = (tensorboard, trace, reporter, companions or {}, group)
+        return _train(task, choice, settings, pretrained, directory, resume, *rest)
 
 
 def _train(
     task: Task[Any],
     choice: DataChoice,
     settings: Settings,
+    pretrained: Pretrained | None,
     directory: Path,
     resume: bool,
     tensorboard: str | os.PathLike[str] | None,
@@ -130,12 +165,17 @@ def _train(
         corpus = group.first(partial(task.read, choice, directory / SPOOL))
     for note in corpus.notes:
         reporter.say(note)
-    with reporter.doing("training the tokenizer"):
-        tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
-        tokenizer = tokenizer or _learn_tokens(task, corpus, settings.vocab_size, group)
-    config = TransformerConfig.from_fields(
-        {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
-    )
+    if pretrained is None:
+        with reporter.doing("training the tokenizer"):
+            tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
+            tokenizer = tokenizer or _learn_tokens(task, corpus, settings.vocab_size or 0, group)
+        config = TransformerConfig.from_fields(
+            {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
+        )
+        identity: dict[str, Any] = {"vocab_size": settings.vocab_size}  # the tokens are those of the checkpoint
+    else:
+        tokenizer, config = pretrained.tokenizer, pretrained.config
+        identity = {"pretrained": pretrained.digest}
     _check_memory(config)
 
     def tokenized() -> tuple[Examples[Any], Data, Data | None]:
@@ -150,8 +190,8 @@ def _train(
         reporter.say(note)
     noted_choice = replace(choice, held_out_digests=tuple(map(digest, examples.held_out)))
     mg.manual_seed(training.seed)
-    model = task.model(config)
-    if task.generation is not None:
+    model = task.model(config) if pretrained is None else pretrained.model
+    if task.generation is not None and pretrained is None:
         model.generation = task.generation
 
     def files() -> Iterator[tuple[str, bytes | None]]:
@@ -167,17 +207,19 @@ def _train(
         held_out=held_out,
         directory=directory,
         companions=files,
-        settings={"vocab_size": settings.vocab_size},  # the tokens are those of the checkpoint
+        settings=identity,
+        keep_frozen=model.adapter is None,  # the model's directory has what an adapter leaves as it is
         held=True,
         group=group,
         trace=trace,
     )
     if resumed:
         trainer.resume()
-    count = len(examples.train)
+    count, trained = len(examples.train), sum(parameter.size for parameter in trainer.parameters)
+    parameters = f"{trained:,} of {model.num_parameters():,}" if model.adapter is not None else f"{trained:,}"
     reporter.say(
         f"{count:,} example{'s' * (count > 1)}, {tokenizer.vocab_size:,} tokens, "
-        f"{model.num_parameters():,} parameters, {training.steps:,} steps"
+        f"{parameters} parameters, {training.steps:,} steps"
     )
     shown = examples.held_out[:1] if group.rank == 0 else ()
     example = (lambda: task.show(model, tokenizer, shown[0])) if shown else None
@@ -268,7 +310,7 @@ def _in_the_way(directory: Path) -> str | None:
     """Existing file of a model or a training that would be overwritten, unless it was killed before its first step."""
     members = read_snapshot(directory, ()).members
     begun = {LOG} if LOG in members and FILES[0] not in members else set()
-    names = (CONFIG, LOG, FILES[0])
+    names = (CONFIG, ADAPTER_CONFIG, LOG, FILES[0])
     return next((name for name in names if name not in begun and os.path.lexists(directory / name)), None)
 
 

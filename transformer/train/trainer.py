@@ -67,6 +67,7 @@ class Trainer:
         companions: gives the names and contents of other files of the directory that each checkpoint belongs with,
             such as those of the model: all of them change together.
         settings: other choices that the training follows from, to be the same when it is resumed.
+        keep_frozen: False leaves parameters without gradients out of checkpoints: the caller has them.
         held: True if the caller holds the directory's lock, by :func:`~transformer.pretrained.snapshot.exclusive`.
         group: of processes that train together, each on its rows of every batch: all that ``mpiexec`` has started. All
             of them see the same directory; rank 0 writes.
@@ -98,6 +99,7 @@ class Trainer:
         companions: Callable[[], Iterable[tuple[str, bytes | None]]] = tuple,
         settings: Mapping[str, Any] | None = None,
         held: bool = False,
+        keep_frozen: bool = True,
         group: Group | None = None,
         trace: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -126,6 +128,8 @@ class Trainer:
         if config.shard_optimizer:
             self.optimizer = ShardedOptimizer(self.optimizer, self.group)
         self._selection = weight_selection(config)
+        frozen = frozenset(name for name, value in model.named_parameters() if not value.requires_grad)
+        self._omitted = frozenset() if keep_frozen else frozen
         self._generators = generators(model)
         self._random = {**_states(self._generators), "default": Generator(config.seed).state}  # after the last step
         self._position = Position()
@@ -174,7 +178,7 @@ class Trainer:
         self.group.on_first(check_identity)
         self._whole = False
         try:
-            self.model.load_state_dict(checkpoint.arrays[WEIGHTS])
+            self._load(checkpoint.arrays[WEIGHTS])
             self.optimizer.load_state_dict({**checkpoint.rates["optimizer"], **checkpoint.arrays[OPTIMIZER]})
             self.scheduler.load_state_dict(checkpoint.rates["schedule"])
             self._selection.load_state_dict(checkpoint.arrays[KEPT])
@@ -229,7 +233,7 @@ class Trainer:
                 yield step
             self.save()
             if (weights := self._selection.result()) is not None:
-                self.model.load_state_dict(weights)
+                self._load(weights)
 
     def _begin(self, stack: ExitStack, restored: Checkpoint | None) -> None:
         """Begin the log: a new one with a header, or that of the steps made so far."""
@@ -338,7 +342,7 @@ class Trainer:
             if self.held_out is not None:
                 with mg.autocast(self.config.precision):
                     loss = held_out_loss(self.model, shares(self.held_out, 0, self._share), self.group)
-            self._selection.update(self.steps_made, loss, self.model.state_dict())
+            self._selection.update(self.steps_made, loss, self._state())
         return loss
 
     def _check_finite(self, loss: float, clipping: Clipping) -> None:
@@ -387,12 +391,21 @@ class Trainer:
             with self._span("checkpoint copy"):
                 self._writer.submit(self._checkpoint(), self._companions)
 
+    def _state(self) -> dict[str, mg.Tensor]:
+        """State of the model, without what is omitted from checkpoints."""
+        return {name: value for name, value in self.model.state_dict().items() if name not in self._omitted}
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        """Load what :meth:`_state` has, and leave the rest."""
+        own = self.model.state_dict()
+        self.model.load_state_dict({**{name: own[name] for name in self._omitted}, **state})
+
     def _checkpoint(self) -> Checkpoint:
         """Checkpoint of the present state; shares memory with it."""
         moments = self.optimizer.state_dict()
         options = {name: moments.pop(name) for name in list(moments) if not isinstance(moments[name], np.ndarray)}
         rates = {"optimizer": options, "schedule": self.scheduler.state_dict()}
-        arrays = {WEIGHTS: self.model.state_dict(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
+        arrays = {WEIGHTS: self._state(), OPTIMIZER: moments, KEPT: self._selection.state_dict()}
         identity = self._identity if self.group.rank == 0 else {}
         return Checkpoint(identity, self._position, self._random, rates, arrays)
 

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.mpi import Job, needs_mpi, needs_proc, run, run_well, send
 from tests.transformer.cli.conftest import CHARACTERS, SIZES, TINY, run as run_here
@@ -212,3 +214,15 @@ sys.exit(cli.main())
         done = job.wait(60)
         assert job.all_gone(10)
     assert done.status != 0 and "Traceback" not in done.err
+
+
+def test_an_adapter_trained_by_ranks_is_that_of_one_process(folder: Path, writer: Path, tmp_path: Path) -> None:
+    options = ("--lora", 2, "--lora-targets", "all-linear", "--steps", 4, "--warmup", 2, "--max-length", 8)
+    train = ("train", "generate", "--data", folder / "verse.txt", "--from", writer, *options)
+    run_here(*train, "--out", tmp_path / "one")
+    run_well(2, *COMMAND, *train, "--shard-optimizer", "--out", tmp_path / "two")
+    one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=BOUND)
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), atol=BOUND)

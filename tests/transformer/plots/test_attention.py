@@ -14,6 +14,7 @@ from minigrad import viz
 from transformer.data.tokenizer import MASK, SPECIAL, Tokenizer
 from transformer.model.attention import record_attention
 from transformer.model.config import TransformerConfig
+from transformer.model.lora import LoraConfig
 from transformer.plots.attention import draw_attention
 from transformer.plots.attention_heatmap import colour, heatmaps
 from transformer.pretrained import CausalLM, Encoder, MaskedLM, Transformer
@@ -303,3 +304,9 @@ def test_a_letter_stays_with_its_marks_and_a_joined_emoji_whole() -> None:
     table = heatmaps([("head 0", np.eye(2))], [thai, family], [thai, family], "")
     assert "\u0e2a<BR/>\u0e27\u0e31<" in table and f">{family}</FONT>" in table
     assert "a<BR/>^<BR/>b" in heatmaps([("head 0", np.eye(1))], ["a^b"], ["a^b"], "")
+
+
+def test_projections_with_adapters_are_drawn_closed(tokenizer: Tokenizer) -> None:
+    adapted = Transformer(small()).add_adapter(LoraConfig(r=2, target_modules="all-linear"))
+    shown = texts(draw_attention(adapted, tokenizer, SOURCE, TARGET))
+    assert shown.count("split into 2 heads") == 3 and "lora_A" not in shown

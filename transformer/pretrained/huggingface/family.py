@@ -386,6 +386,18 @@ class Family:
             raise ValueError(f"the weights do not fit config.json: {'; '.join(problems[:5])}{more}")
         return state, sorted(self._named(architecture, name) for name in unused)
 
+    def modules(
+        self, architecture: Architecture, config: TransformerConfig, modules: Iterable[str]
+    ) -> dict[str, Stored]:
+        """Modules of a file by name, each with those of these modules of ours whose weights it holds."""
+        stored = self._stored(architecture, config, [f"{module}.weight" for module in modules])
+        return {
+            self._named(architecture, name).removesuffix(".weight"): Stored(
+                place.layout, [parameter.removesuffix(".weight") for parameter in place.parameters]
+            )
+            for name, place in stored.items()
+        }
+
     def _stored(
         self, architecture: Architecture, config: TransformerConfig, parameters: Iterable[str]
     ) -> dict[str, Stored]:

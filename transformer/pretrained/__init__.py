@@ -11,6 +11,8 @@ from transformer.pretrained.models import (
     Encoder,
     MaskedLM,
     PretrainedModel,
+    SequenceClassifier,
+    TokenClassifier,
     Transformer,
     from_pretrained,
 )
@@ -21,6 +23,8 @@ __all__ = [
     "Encoder",
     "MaskedLM",
     "PretrainedModel",
+    "SequenceClassifier",
+    "TokenClassifier",
     "Transformer",
     "from_pretrained",
     "load_both",

@@ -200,6 +200,36 @@ class MaskedLM(plain.MaskedLM, PretrainedModel):
     encoder_class = Encoder
 
 
+class TokenClassifier(plain.TokenClassifier, PretrainedModel):
+    """Token classifier: an encoder, and a score of each label for each token. Devlin et al., 2019, section 5.3.
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import TokenClassifier, TransformerConfig
+        >>> model = TokenClassifier(TransformerConfig(vocab_size=100, labels=("outside", "name", "place")))
+        >>> model(np.array([[5, 6, 7, 2]])).shape
+        (1, 4, 3)
+    """
+
+    encoder_class = Encoder
+    decoder_class = Decoder
+
+
+class SequenceClassifier(plain.SequenceClassifier, PretrainedModel):
+    """Sequence classifier: an encoder, and a score of each label for a whole text. Devlin et al., 2019, section 4.1.
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import SequenceClassifier, TransformerConfig
+        >>> model = SequenceClassifier(TransformerConfig(vocab_size=100, labels=("bad", "good")))
+        >>> model(np.array([[5, 6, 7, 2]])).shape
+        (1, 2)
+    """
+
+    encoder_class = Encoder
+    decoder_class = Decoder
+
+
 hint_names(PretrainedModel, HINTS["model"])
 hint_names(TransformerConfig, HINTS["model.config"])
 hint_arguments(TransformerConfig, HINTS["model.config"])

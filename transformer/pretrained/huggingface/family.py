@@ -140,6 +140,7 @@ class Architecture(NamedTuple):
     bare: bool = False  # True if their names lack the family's prefix
     constants: Mapping[str, Any] = {}  # fields of ours, in the place of those that the family reads
     places: Mapping[str, str | Place] = {}  # of parts that other classes of the family lack
+    settings: tuple[Setting, ...] = ()  # the same
 
 
 def layers(ours: str, theirs: str, parts: Mapping[str, str | Place]) -> dict[str, str | Place]:
@@ -178,6 +179,7 @@ class Family:
         aliases: endings that old files give their names, and today's.
         copies: names of arrays that some files hold twice, and where the first is.
         output: the one of them that may differ, the output matrix: whatever ``config.json`` says, it is not tied then.
+        output_bias: the one of them that alone counts in an untied model, and is written there too: the output's bias.
         untied: the :attr:`TransformerConfig.tie` of such a model.
         optional: names that may be missing; they are zero then.
         buffers: names of arrays that are not learned, ignored.
@@ -197,6 +199,7 @@ class Family:
     prepare: Callable[[Settings], Settings] = dict
     gated: Mapping[str, str | Place] = field(default_factory=dict)
     output: str | None = None
+    output_bias: str | None = None
     untied: Tie = "none"
     aliases: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
@@ -226,16 +229,16 @@ class Family:
         Raises:
             ValueError: a setting has a value that is not allowed, or that our models do not know.
         """
-        settings = self.prepare(settings)
+        settings, table = self.prepare(settings), self._settings(architecture)
         for name, value in self.fixed.items():
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
-        defaults = {setting.theirs: setting.default for setting in self.settings if not callable(setting.default)}
+        defaults = {setting.theirs: setting.default for setting in table if not callable(setting.default)}
         settings = defaults | settings
         fields = dict(self.constants)
         named: dict[str, str] = {}
         differences: list[str] = []
-        for setting in self.settings:
+        for setting in table:
             value = setting.read(settings)
             if setting.ours in TRAINING and not _is_usable(setting.ours, value):
                 differences.append(f"{setting.theirs} is {value!r}")
@@ -258,13 +261,16 @@ class Family:
             name, _, rest = str(error).partition(":")
             raise ValueError(f"{named.get(name, name)}:{rest}") from None
 
+    def _settings(self, architecture: Architecture | None) -> tuple[Setting, ...]:
+        return self.settings if architecture is None else (*self.settings, *architecture.settings)
+
     def write(self, config: TransformerConfig, architecture: Architecture | None = None) -> Settings | None:
         """Write ``config.json`` for a configuration; None where the family cannot express it exactly."""
         compared = config
         if config.is_encoder_decoder:  # other programs do not default to the start of texts
             compared = dataclasses.replace(config, decoder_start_id=config.start_id)
         try:
-            settings = {setting.theirs: setting.write(compared) for setting in self.settings}
+            settings = {setting.theirs: setting.write(compared) for setting in self._settings(architecture)}
             read = self.read(settings, architecture)
         except ValueError:
             return None
@@ -300,6 +306,8 @@ class Family:
                 arrays[first] = arrays.pop(copy)
             elif np.array_equal(arrays[copy], arrays[first]):
                 del arrays[copy]
+            elif copy == self.output_bias and config.tie == self.untied:
+                arrays[first] = arrays.pop(copy)
             elif copy == self.output and self.untied is not None:
                 config = dataclasses.replace(config, tie=self.untied)
             else:
@@ -314,6 +322,8 @@ class Family:
         arrays = {
             name: place.layout.join([state[own] for own in place.parameters], config) for name, place in stored.items()
         }
+        if self.output_bias is not None and config.tie == self.untied and self.copies[self.output_bias] in arrays:
+            arrays[self.output_bias] = arrays[self.copies[self.output_bias]]
         return {self._named(architecture, name): array for name, array in arrays.items()}
 
     def unpack(
@@ -388,7 +398,7 @@ class Family:
 
 
 # Settings of training alone: dropout probabilities and initialization.
-TRAINING = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
+TRAINING = ("dropout", "attention_dropout", "activation_dropout", "head_dropout", "layer_drop", "init_std")
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TransformerConfig)}
 
 

@@ -21,6 +21,7 @@ from transformer.pretrained.huggingface.family import (
     token,
     with_defaults,
 )
+from transformer.pretrained.huggingface.labels import LABELS
 from transformer.pretrained.huggingface.rotary import (
     GLOBAL,
     LOCAL,
@@ -128,6 +129,12 @@ def family(
         architectures={
             f"{name}ForCausalLM": Architecture("CausalLM"),
             f"{bare or name}Model": Architecture("Decoder", stem="decoder.", bare=True),
+            f"{bare or name}ForSequenceClassification": Architecture(
+                "SequenceClassifier",
+                constants={"head": "output", "output_bias": False, "pooling": "last"},
+                places={"output": "score"},
+                settings=LABELS,
+            ),
         },
         settings=settings,
         constants=CONSTANTS | changes,
@@ -140,7 +147,7 @@ def family(
             **layers("decoder", "model.layers", layer),
         },
         prefix="model.",
-        heads=("lm_head.",),
+        heads=("lm_head.", "score."),
         copies={"lm_head.weight": "model.embed_tokens.weight"},
         output="lm_head.weight",
         untied="none",

@@ -136,4 +136,3 @@ CAUSAL: dict[str, tuple[str, st.SearchStrategy[Settings]]] = {  # model_type →
     "gemma2": ("Gemma2ForCausalLM", gemma2()),
     "gemma3_text": ("Gemma3ForCausalLM", gemma3()),
 }
-LAWS = {**CAUSAL}

@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
 usage, options, suggestions (words) → console, ranks, config_file, parser, completion, standard_input, data, settings,
-model (parts of commands) → demo, train, write, inspect, visualize, info (the commands).
+model (parts of commands) → demo, train, write, embed, inspect, visualize, info (the commands).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from minigrad.distributed import ALONE
 from transformer.cli import console, ranks
 from transformer.cli.completion import SHELLS, Completion
 from transformer.cli.demo import add_demo
+from transformer.cli.embed import add_embed
 from transformer.cli.info import add_info
 from transformer.cli.inspect import add_evaluate, add_fill
 from transformer.cli.parser import Help, Parser
@@ -33,6 +34,7 @@ COMMANDS = (
     add_summarize,
     add_generate,
     add_fill,
+    add_embed,
     add_evaluate,
     add_draw,
     add_explain,

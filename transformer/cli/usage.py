@@ -9,6 +9,7 @@ USAGE = {  # arguments of each command
     "summarize": "--model DIR [options] [TEXT ...]",
     "generate": "--model DIR [--prompt TEXT] [options]",
     "fill": "--model DIR [--count N] TEXT",
+    "embed": "--model DIR [--out FILE] [options] [TEXT ...]",
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
     "explain": "--model DIR [-o FILE] TEXT",
@@ -32,6 +33,10 @@ EXAMPLES = {  # by the command's name
         'transformer generate --model my-writer --prompt "ROMEO:" --temperature 0.5 --seed 1',
     ),
     "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
+    "embed": (
+        'transformer embed --model all-MiniLM-L6-v2 "A guitar is played."',
+        "transformer embed --model all-MiniLM-L6-v2 --out sentences.npy < sentences.txt",
+    ),
     "evaluate": (
         "transformer evaluate --model my-model --num-beams 4",
         "transformer evaluate --model my-model --data test.tsv --all",

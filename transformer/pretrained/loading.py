@@ -64,6 +64,23 @@ def load_both(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
     return _model(saved), _tokenizer(saved)
 
 
+def load_stack(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
+    """Load the encoder of a directory's model, or the decoder where it has no other stack, and the tokenizer.
+
+    Heads, which are not needed, may be missing from the weights of Hugging Face's families.
+
+    Raises:
+        FileNotFoundError: the directory or one of its files is missing.
+        ValueError: a file is damaged, describes an unsupported model, or does not fit the others.
+    """
+    saved = _read(directory, {*OF_MODEL, *OF_TOKENIZER}, CONFIG, TOKENIZER)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*no use for the weights")
+        model = _model(saved, alone=True)
+    inner = (getattr(model, name, None) for name in ("encoder", "decoder"))
+    return next((stack for stack in inner if stack is not None), model), _tokenizer(saved)
+
+
 def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Snapshot:
     """Read the files of a model directory from one snapshot."""
     directory = Path(directory)
@@ -86,8 +103,8 @@ def _check_undamaged(saved: Snapshot) -> None:
         raise ValueError(f"{saved.path(WEIGHTS)}: {fault}")
 
 
-def _model(saved: Snapshot) -> Any:
-    described = _described(saved)
+def _model(saved: Snapshot, alone: bool = False) -> Any:
+    described = _described(saved, alone)
     if described.differences:
         differences = "; ".join(described.differences)
         warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=4)
@@ -155,14 +172,14 @@ class _Described(NamedTuple):
         return model.eval()
 
 
-def _described(saved: Snapshot) -> _Described:
+def _described(saved: Snapshot, alone: bool = False) -> _Described:
     settings = _settings(saved, CONFIG)
     with _blaming(saved.path(CONFIG)):
-        return _describe(settings)
+        return _describe(settings, alone)
 
 
-def _describe(settings: dict[str, Any]) -> _Described:
-    """Parse ``config.json``."""
+def _describe(settings: dict[str, Any], alone: bool) -> _Described:
+    """Parse ``config.json``; ``alone`` for the class without a head, if its family has one."""
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
     if model_type == OWN:
         quantization = settings.pop(QUANTIZATION, None)
@@ -179,6 +196,9 @@ def _describe(settings: dict[str, Any]) -> _Described:
         raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")
     family = FAMILIES[model_type]
     architecture = family.architecture(names)
+    if alone:
+        headless = (one for one in family.architectures.values() if one.kind in ("Encoder", "Decoder"))
+        architecture = next(headless, architecture)
     config, differences = family.describe(settings, architecture)
     ends = settings.get("eos_token_id")
     several = tuple(i for i in ends if isinstance(i, int) and i >= 0) if isinstance(ends, list) else None

@@ -1,12 +1,13 @@
 """Tasks of a Transformer, each with data that needs no hub.
 
-task (the base class) → corpora (data by name) → text_to_text, masked, causal (the tasks) → training; reporting has the
-callbacks of trainings and evaluations.
+task (the base class) → corpora (data by name) → text_to_text, masked, causal, classification (the tasks) → training;
+reporting has the callbacks of trainings and evaluations.
 """
 
 from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
+from transformer.tasks.classification import Classification, Prediction, classify
 from transformer.tasks.corpora import files_among
 from transformer.tasks.information import model_info
 from transformer.tasks.masked import Candidate, Filling, fill
@@ -26,7 +27,9 @@ from transformer.tasks.task import (
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation
 from transformer.tasks.training import Settings, Trained, train
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summarization(), Filling(), Generation())}
+TASKS: dict[str, Task[Any]] = {
+    task.name: task for task in (Translation(), Summarization(), Filling(), Generation(), Classification())
+}
 
 __all__ = [
     "NEW_TOKENS",
@@ -34,11 +37,13 @@ __all__ = [
     "TASK",
     "TASKS",
     "Candidate",
+    "Classification",
     "DataChoice",
     "Defaults",
     "Examples",
     "Filling",
     "Generation",
+    "Prediction",
     "Progress",
     "Report",
     "Reporter",
@@ -49,6 +54,7 @@ __all__ = [
     "TextToText",
     "Trained",
     "Translation",
+    "classify",
     "continuation",
     "digest",
     "files_among",

@@ -104,7 +104,9 @@ def _check_undamaged(saved: Snapshot) -> None:
 
 
 def _model(saved: Snapshot, alone: bool = False) -> Any:
-    described = _described(saved, alone)
+    described = _described(saved)
+    if alone and described.family is not None:
+        described = described._replace(architecture=described.family.headless or described.architecture)
     if described.differences:
         differences = "; ".join(described.differences)
         warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=4)
@@ -172,14 +174,14 @@ class _Described(NamedTuple):
         return model.eval()
 
 
-def _described(saved: Snapshot, alone: bool = False) -> _Described:
+def _described(saved: Snapshot) -> _Described:
     settings = _settings(saved, CONFIG)
     with _blaming(saved.path(CONFIG)):
-        return _describe(settings, alone)
+        return _describe(settings)
 
 
-def _describe(settings: dict[str, Any], alone: bool) -> _Described:
-    """Parse ``config.json``; ``alone`` for the class without a head, if its family has one."""
+def _describe(settings: dict[str, Any]) -> _Described:
+    """Parse ``config.json``."""
     model_type, names = settings.pop("model_type", None), settings.pop("architectures", None)
     if model_type == OWN:
         quantization = settings.pop(QUANTIZATION, None)
@@ -196,9 +198,6 @@ def _describe(settings: dict[str, Any], alone: bool) -> _Described:
         raise ValueError(f"model_type: expected one of {', '.join([OWN, *FAMILIES])}, got {model_type!r:.80}")
     family = FAMILIES[model_type]
     architecture = family.architecture(names)
-    if alone:
-        headless = (one for one in family.architectures.values() if one.kind in ("Encoder", "Decoder"))
-        architecture = next(headless, architecture)
     config, differences = family.describe(settings, architecture)
     ends = settings.get("eos_token_id")
     several = tuple(i for i in ends if isinstance(i, int) and i >= 0) if isinstance(ends, list) else None

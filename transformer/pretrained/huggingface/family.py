@@ -214,6 +214,11 @@ class Family:
             raise ValueError(f"architectures: expected one of {', '.join(self.architectures)}, got {names!r}")
         return self.architectures[name]
 
+    @property
+    def headless(self) -> Architecture | None:
+        """Model class without a head, if there is one."""
+        return next((one for one in self.architectures.values() if one.kind in ("Encoder", "Decoder")), None)
+
     def read(self, settings: Settings, architecture: Architecture | None = None) -> TransformerConfig:
         """Read the configuration of ``config.json``: see :meth:`describe`."""
         return self.describe(settings, architecture)[0]

@@ -51,9 +51,10 @@ class PretrainedModel(nn.Module):
         """Load the model of a directory in evaluation mode.
 
         It may come from :meth:`save_pretrained`, or from Hugging Face's ``transformers``: GPT-2 becomes a
-        :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, Marian and T5 a :class:`Transformer`.
-        Weights that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory
-        says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
+        :class:`CausalLM`, BERT a :class:`MaskedLM`, an :class:`Encoder` or a classifier, BART, Marian and T5 a
+        :class:`Transformer`. Weights that these have no use for, such as BERT's pooler, are named in a warning, and so
+        is what a directory says of decoding or of training that is not supported here. ``transformer.from_pretrained``
+        loads any of them.
 
         Raises:
             FileNotFoundError: the directory or one of its files is missing.

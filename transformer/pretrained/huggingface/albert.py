@@ -10,6 +10,7 @@ from transformer.pretrained.huggingface.bert import (
     SETTINGS,
     encoder_classes,
     encoder_places,
+    output_matrix,
     unused,
 )
 from transformer.pretrained.huggingface.family import Architecture, Family, Setting, with_defaults
@@ -66,12 +67,7 @@ ALBERT = Family(
     | {f"encoder.layers.{{n}}.{ours}": f"albert.{GROUP}.{theirs}" for ours, theirs in LAYER.items()},
     prefix="albert.",
     heads=HEADS,
-    copies={
-        "predictions.decoder.bias": "predictions.bias",
-        "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
-    },
-    output="predictions.decoder.weight",
-    output_bias="predictions.decoder.bias",
     buffers=BUFFERS,
     unused=unused("albert.", HEADS),
+    **output_matrix("predictions.decoder", "albert.embeddings.word_embeddings", "predictions.bias"),
 )

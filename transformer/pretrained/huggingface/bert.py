@@ -115,6 +115,22 @@ def unused(prefix: str, heads: tuple[str, ...]) -> str:
     return "^" + "|^".join(re.escape(name) for name in (f"{prefix}pooler.", *heads))
 
 
+def output_matrix(name: str, embedding: str, bias: str | None = None) -> dict[str, Any]:
+    """Fields of a family whose output matrix is the embedding, unless ``config.json`` or the file has two.
+
+    Args:
+        name: of the output in the file.
+        embedding: of the embedding.
+        bias: another name of the output's bias, the one in our table.
+    """
+    copies = {} if bias is None else {f"{name}.bias": bias}
+    return {
+        "copies": copies | {f"{name}.weight": f"{embedding}.weight"},
+        "output": f"{name}.weight",
+        "output_bias": None if bias is None else f"{name}.bias",
+    }
+
+
 HEAD: dict[str, str | Place] = {
     "transform": "cls.predictions.transform.dense",
     "norm": "cls.predictions.transform.LayerNorm",
@@ -134,13 +150,8 @@ BERT = Family(
     places=encoder_places("bert."),
     prefix="bert.",
     heads=HEADS,
-    copies={
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    },
-    output="cls.predictions.decoder.weight",
-    output_bias="cls.predictions.decoder.bias",
     aliases={".gamma": ".weight", ".beta": ".bias"},
     buffers=BUFFERS,
     unused=unused("bert.", HEADS),
+    **output_matrix("cls.predictions.decoder", "bert.embeddings.word_embeddings", "cls.predictions.bias"),
 )

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from transformer.pretrained.huggingface.bert import BUFFERS, CONSTANTS, EMBEDDINGS, encoder_classes, encoder_places
+from transformer.pretrained.huggingface.bert import (
+    BUFFERS,
+    CONSTANTS,
+    EMBEDDINGS,
+    encoder_classes,
+    encoder_places,
+    output_matrix,
+    unused,
+)
 from transformer.pretrained.huggingface.family import ACTIVATIONS, Family, Setting, token
 from transformer.pretrained.huggingface.labels import head_dropout
 
@@ -53,8 +61,7 @@ DISTILBERT = Family(
     ),
     prefix="distilbert.",
     heads=HEADS,
-    copies={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
-    output="vocab_projector.weight",
     buffers=BUFFERS,
-    unused="^" + "|^".join(HEADS),
+    unused=unused("distilbert.", HEADS),
+    **output_matrix("vocab_projector", "distilbert.embeddings.word_embeddings"),
 )

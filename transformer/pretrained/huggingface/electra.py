@@ -13,6 +13,7 @@ from transformer.pretrained.huggingface.bert import (
     SETTINGS,
     encoder_classes,
     encoder_places,
+    output_matrix,
     unused,
 )
 from transformer.pretrained.huggingface.family import Architecture, Family, Setting, with_defaults
@@ -50,8 +51,7 @@ ELECTRA = Family(
     places=encoder_places("electra.", EMBEDDINGS | {"projection": "embeddings_project"}),
     prefix="electra.",
     heads=HEADS,
-    copies={"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"},
-    output="generator_lm_head.weight",
     buffers=BUFFERS,
     unused=unused("electra.", HEADS),
+    **output_matrix("generator_lm_head", "electra.embeddings.word_embeddings"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformer.pretrained.huggingface.bert import encoder_classes, encoder_places
+from transformer.pretrained.huggingface.bert import encoder_classes, encoder_places, output_matrix, unused
 from transformer.pretrained.huggingface.family import ACTIVATIONS, GATED, ROWS, Family, Place, Setting, Settings, token
 from transformer.pretrained.huggingface.labels import head_dropout
 from transformer.pretrained.huggingface.rotary import GLOBAL, LOCAL, global_layers, layer_types, with_old_rotation
@@ -105,7 +105,6 @@ MODERNBERT = Family(
     ),
     prefix="model.",
     heads=HEADS,
-    copies={"decoder.weight": "model.embeddings.tok_embeddings.weight"},
-    output="decoder.weight",
-    unused="^" + "|^".join(HEADS),
+    unused=unused("model.", HEADS),
+    **output_matrix("decoder", "model.embeddings.tok_embeddings"),
 )

@@ -22,6 +22,7 @@ from transformer.pretrained.huggingface.bert import (
     SIZES,
     encoder_classes,
     encoder_places,
+    output_matrix,
     unused,
 )
 from transformer.pretrained.huggingface.family import Array, Family, Layout, Place, Setting, with_defaults
@@ -34,7 +35,6 @@ HEAD: dict[str, str | Place] = {
 }
 CLASSIFIER = {"transform": "classifier.dense", "output": "classifier.out_proj"}
 HEADS = ("lm_head.", "classifier.")
-BIAS = {"lm_head.decoder.bias": "lm_head.bias"}
 TOKENS = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
 
@@ -68,11 +68,9 @@ ROBERTA = Family(
     | {"encoder.positions": Place("roberta.embeddings.position_embeddings", AFTER_PADDING)},
     prefix="roberta.",
     heads=HEADS,
-    copies={**BIAS, "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight"},
-    output="lm_head.decoder.weight",
-    output_bias="lm_head.decoder.bias",
     buffers=BUFFERS,
     unused=unused("roberta.", HEADS),
+    **output_matrix("lm_head.decoder", "roberta.embeddings.word_embeddings", "lm_head.bias"),
 )
 
 
@@ -112,9 +110,7 @@ MPNET = Family(
     },
     prefix="mpnet.",
     heads=HEADS,
-    copies={**BIAS, "lm_head.decoder.weight": "mpnet.embeddings.word_embeddings.weight"},
-    output="lm_head.decoder.weight",
-    output_bias="lm_head.decoder.bias",
     buffers=BUFFERS,
     unused=unused("mpnet.", HEADS),
+    **output_matrix("lm_head.decoder", "mpnet.embeddings.word_embeddings", "lm_head.bias"),
 )

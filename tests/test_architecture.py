@@ -49,7 +49,7 @@ FLOORS = (
     ("transformer.decode",),
     ("transformer.pretrained",),
     ("transformer.export",),
-    ("transformer.evaluate",),
+    ("transformer.evaluate", "transformer.embeddings"),
     ("transformer.train",),
     ("transformer.plots",),
     ("transformer.explanation",),

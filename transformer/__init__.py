@@ -1,7 +1,7 @@
 """The Transformer of "Attention Is All You Need" on minigrad, readable top to bottom.
 
 model (the architecture, from config to models) and data (corpora, tokenizer, batches) → decode → pretrained (model
-directories) → train, evaluate, export → plots, explanation → tasks → cli, examples.
+directories) → train, evaluate, embeddings, export → plots, explanation → tasks → cli, examples.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -10,6 +10,7 @@ from minigrad import __version__
 from minigrad.name_hints import module_hints as _module_hints
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate
+from transformer.embeddings import SentenceEncoder
 from transformer.explanation import explain
 from transformer.export import export_onnx
 from transformer.huggingface_names import HINTS as _HINTS
@@ -23,6 +24,8 @@ from transformer.pretrained import (
     Encoder,
     MaskedLM,
     PretrainedModel,
+    SequenceClassifier,
+    TokenClassifier,
     Transformer,
     from_pretrained,
     load_tokenizer,
@@ -38,6 +41,9 @@ __all__ = [
     "MaskedLM",
     "MultiHeadAttention",
     "PretrainedModel",
+    "SentenceEncoder",
+    "SequenceClassifier",
+    "TokenClassifier",
     "Tokenizer",
     "Trainer",
     "TrainingConfig",

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from transformer.pretrained import Decoder, Encoder, MaskedLM, PretrainedModel, Transformer
+from transformer.pretrained import (
+    Decoder,
+    Encoder,
+    MaskedLM,
+    PretrainedModel,
+    SequenceClassifier,
+    TokenClassifier,
+    Transformer,
+)
 
 LENGTHS = {0: "batch", 1: "length"}
 TARGETS = {0: "batch", 1: "target_length"}
@@ -43,7 +51,8 @@ def export_onnx(model: PretrainedModel, path: str | os.PathLike[str]) -> None:
     if isinstance(model, Transformer):
         inputs["decoder_input_ids"] = (ids[:, :2], TARGETS)
     inputs["attention_mask"] = (mask, LENGTHS)
-    if isinstance(model, (Encoder, MaskedLM)) and model.config.token_types:
+    readers = Encoder, MaskedLM, SequenceClassifier, TokenClassifier
+    if isinstance(model, readers) and model.config.encoder_layers and model.config.token_types:
         inputs["token_type_ids"] = (ids % model.config.token_types, LENGTHS)
     with model.evaluating():
         document = mg.onnx.export(

@@ -15,7 +15,7 @@ ALIASES = {  # what works → the same here
 LOAD, LOAD_TOKENIZER = "from_pretrained(directory)", "load_tokenizer(directory)"
 AUTO = "AutoModel AutoModelForCausalLM AutoModelForMaskedLM AutoModelForSeq2SeqLM GPT2LMHeadModel BertModel "
 AUTO += "BertForMaskedLM BartForConditionalGeneration MarianMTModel T5ForConditionalGeneration GPT2Model BartModel "
-AUTO += "MarianModel T5Model"
+AUTO += "MarianModel T5Model AutoModelForSequenceClassification AutoModelForTokenClassification"
 CONFIGS = "PretrainedConfig GPT2Config BertConfig BartConfig MarianConfig T5Config LlamaConfig"
 TOKENIZERS = (
     "AutoTokenizer PreTrainedTokenizerFast GPT2TokenizerFast BertTokenizerFast T5TokenizerFast MarianTokenizer "

@@ -1,7 +1,7 @@
 """The ``transformer`` command.
 
 usage, options, suggestions (words) → console, ranks, config_file, parser, completion, standard_input, data, settings,
-model (parts of commands) → demo, train, write, inspect, visualize, info, merge (the commands).
+model (parts of commands) → demo, train, write, classify, embed, inspect, visualize, info, merge (the commands).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from minigrad import __version__
 from minigrad.distributed import ALONE
 from transformer.cli import console, ranks
+from transformer.cli.classify import add_classify
 from transformer.cli.completion import SHELLS, Completion
 from transformer.cli.demo import add_demo
+from transformer.cli.embed import add_embed
 from transformer.cli.info import add_info
 from transformer.cli.inspect import add_evaluate, add_fill
 from transformer.cli.merge import add_merge
@@ -34,6 +36,8 @@ COMMANDS = (
     add_summarize,
     add_generate,
     add_fill,
+    add_classify,
+    add_embed,
     add_evaluate,
     add_draw,
     add_explain,

@@ -9,6 +9,8 @@ USAGE = {  # arguments of each command
     "summarize": "--model DIR [options] [TEXT ...]",
     "generate": "--model DIR [--prompt TEXT | --chat [TEXT]] [options]",
     "fill": "--model DIR [--count N] TEXT",
+    "classify": "--model DIR [--count N] [TEXT ...]",
+    "embed": "--model DIR [--out FILE] [options] [TEXT ...]",
     "evaluate": "--model DIR [options]",
     "draw": "--model DIR [--layer NAME] [-o FILE] TEXT",
     "explain": "--model DIR [-o FILE] TEXT",
@@ -22,6 +24,7 @@ EXAMPLES = {  # by the command's name
         "transformer train summarize --out my-summarizer",
         "transformer train fill --out my-filler",
         "transformer train generate --data plays.txt --out my-writer",
+        "transformer train classify --data reviews.tsv --out my-classifier",
     ),
     "translate": (
         'transformer translate --model demo/model --num-beams 4 "May 3, 2024"',
@@ -34,6 +37,14 @@ EXAMPLES = {  # by the command's name
         'transformer generate --model smollm2-135m-instruct --chat "Name three rivers."',
     ),
     "fill": (f'transformer fill --model my-filler "the {PLACEHOLDER} statement"',),
+    "classify": (
+        'transformer classify --model my-classifier "a good film"',
+        "transformer classify --model my-classifier < sentences.txt > labels.tsv",
+    ),
+    "embed": (
+        'transformer embed --model all-MiniLM-L6-v2 "A guitar is played."',
+        "transformer embed --model all-MiniLM-L6-v2 --out sentences.npy < sentences.txt",
+    ),
     "evaluate": (
         "transformer evaluate --model my-model --num-beams 4",
         "transformer evaluate --model my-model --data test.tsv --all",
@@ -65,5 +76,9 @@ EXAMPLES = {  # by the command's name
         "transformer train generate --data plays.txt --out my-writer",
         "transformer train generate --data plays.txt --from gpt2 --lora 8 --out my-adapter",
         "transformer train generate --data plays.txt --preset llama-nano --vocab-size 1000 --out my-writer",
+    ),
+    "train classify": (
+        "transformer train classify --data reviews.tsv --out my-classifier",
+        "transformer train classify --data reviews.tsv --layers 4 --steps 3000 --out my-classifier",
     ),
 }

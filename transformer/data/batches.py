@@ -158,7 +158,7 @@ class PairBatches:
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.bos_id, self.seed)
-        return _digest(settings, _flat(self._lengths, chain.from_iterable(self.pairs)))
+        return digest_of(settings, _flat(self._lengths, chain.from_iterable(self.pairs)))
 
 
 class SequenceBatches:
@@ -222,7 +222,7 @@ class SequenceBatches:
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.pad_id, self.seed)
-        return _digest(settings, chain([self.prompts], _flat(self._lengths + 1, self.sequences)))
+        return digest_of(settings, chain([self.prompts], _flat(self._lengths + 1, self.sequences)))
 
 
 class WindowBatches:
@@ -262,7 +262,7 @@ class WindowBatches:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
-        return _digest((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), [self.ids])
+        return digest_of((type(self).__name__, self.block, self.size, self.seed, str(self.ids.dtype)), [self.ids])
 
 
 class TextBatches:
@@ -302,7 +302,7 @@ class TextBatches:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
-        return _digest((type(self).__name__, self.block, self.size, str(self.ids.dtype)), [self.ids])
+        return digest_of((type(self).__name__, self.block, self.size, str(self.ids.dtype)), [self.ids])
 
 
 class MaskedBatches:
@@ -384,7 +384,7 @@ class MaskedBatches:
     def fingerprint(self) -> str:
         """Fingerprint of this stream of batches."""
         settings = (type(self).__name__, self.tokens, self.vocab_size, self.mask_id, self.pad_id, self.special_ids)
-        return _digest((*settings, self.probability, self.seed), _flat(self._lengths, self.sequences))
+        return digest_of((*settings, self.probability, self.seed), _flat(self._lengths, self.sequences))
 
 
 def _windows(ids: np.ndarray[Any, Any], places: Ids, length: int, share: Share) -> Batch:
@@ -429,10 +429,10 @@ def fingerprint(data: Data) -> str:
         return own
     first = next(data.epoch(0), None)
     arrays = (*first.inputs, first.labels) if first else ()
-    return _digest((type(data).__name__, *(array.shape for array in arrays)), arrays)
+    return digest_of((type(data).__name__, *(array.shape for array in arrays)), arrays)
 
 
-def _digest(settings: object, arrays: Iterable[np.ndarray[Any, Any]]) -> str:
+def digest_of(settings: object, arrays: Iterable[np.ndarray[Any, Any]]) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)

@@ -45,7 +45,8 @@ Activation = Literal[
     "geglu_exact",
     "swiglu",
 ]
-Pooling = Literal["first", "last", "mean", "max"]
+Pooling = Literal["first", "last", "mean", "max", "mean_sqrt"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Tie = Literal["all", "output", "input", "none"]
 
 LIMITS = {  # integers: at least, and less than
@@ -54,7 +55,14 @@ LIMITS = {  # integers: at least, and less than
     **dict.fromkeys(("window", "rotary_width", "relative_buckets", "relative_max_distance"), (1, 2**31)),
     **dict.fromkeys(("encoder_layers", "decoder_layers", "token_types"), (0, 2**31)),
 }
-PROBABILITIES = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout", "layer_drop")
+PROBABILITIES = (
+    "dropout",
+    "embedding_dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "head_dropout",
+    "layer_drop",
+)
 POSITIVE = (
     "norm_eps",
     "rotary_base",
@@ -133,14 +141,18 @@ class TransformerConfig:
     relative_max_distance: int = 128  # where their last bucket begins
     relative_by_layer: bool = False  # a bias of its own in each layer
     # Head
+    head: Literal["output", "transform", "transform_norm"] = "transform"  # a classifier's layers, the output at least
     head_activation: Activation | None = None  # of a masked model's or a classifier's transform; None: activation's
+    head_bias: bool | None = None  # of this transform; None: as bias
     pooling: Pooling = "first"  # the vector that a classifier of texts reads
     labels: tuple[str, ...] = ()  # of classifiers
+    problem_type: ProblemType | None = None  # of a classifier of texts; None: regression for one label, or single-label
     # Training
     dropout: float = 0.1  # of sublayers' outputs, and of embeddings
     embedding_dropout: float | None = None  # of embeddings; None: dropout
     attention_dropout: float = 0.0  # of attention weights
     activation_dropout: float = 0.0  # inside the feed-forward network
+    head_dropout: float | None = None  # of what a classifier's output reads; None: dropout
     layer_drop: float = 0.0  # probability of skipping a whole layer
     init_std: float | None = None  # of all matrices, those that end a sublayer less; None: Xavier's, as wide as needed
     # Special tokens
@@ -251,7 +263,10 @@ class TransformerConfig:
             "scale_width": self.head_size,
             "rotary_width": self.head_size,
             "head_activation": self.activation,
+            "head_bias": self.bias,
+            "problem_type": self.problem,
             "embedding_dropout": self.dropout,
+            "head_dropout": self.dropout,
         }
 
     @property
@@ -280,6 +295,11 @@ class TransformerConfig:
         changes: dict[str, Any] = dict.fromkeys(set(redundant) - {"d_embedding"})  # which has a projection even so
         numbers = tuple(sorted(set(self.global_layers))) if local else ()
         return dataclasses.replace(self, **changes, global_layers=numbers)
+
+    @property
+    def problem(self) -> ProblemType:
+        """Problem that a classifier of texts solves."""
+        return self.problem_type or ("regression" if len(self.labels) == 1 else "single_label_classification")
 
     @property
     def embedding_width(self) -> int:

@@ -4,13 +4,15 @@ snapshot (files that change together) → huggingface (the families) → directo
 loading → models (the public classes).
 """
 
-from transformer.pretrained.loading import load_both, load_tokenizer
+from transformer.pretrained.loading import load_both, load_stack, load_tokenizer
 from transformer.pretrained.models import (
     CausalLM,
     Decoder,
     Encoder,
     MaskedLM,
     PretrainedModel,
+    SequenceClassifier,
+    TokenClassifier,
     Transformer,
     from_pretrained,
 )
@@ -21,8 +23,11 @@ __all__ = [
     "Encoder",
     "MaskedLM",
     "PretrainedModel",
+    "SequenceClassifier",
+    "TokenClassifier",
     "Transformer",
     "from_pretrained",
     "load_both",
+    "load_stack",
     "load_tokenizer",
 ]

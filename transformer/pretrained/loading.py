@@ -120,6 +120,23 @@ def _tokenizer_beside(adapter: Snapshot) -> Tokenizer:
     return _tokenizer(Snapshot(adapter.directory, adapter.members, {**adapter.contents, **config}))
 
 
+def load_stack(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
+    """Load the encoder of a directory's model, or the decoder where it has no other stack, and the tokenizer.
+
+    Heads, which are not needed, may be missing from the weights of Hugging Face's families.
+
+    Raises:
+        FileNotFoundError: the directory or one of its files is missing.
+        ValueError: a file is damaged, describes an unsupported model, or does not fit the others.
+    """
+    saved = _read(directory, {*OF_MODEL, *OF_TOKENIZER}, CONFIG, TOKENIZER)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*no use for the weights")
+        model = _model(saved, alone=True)
+    inner = (getattr(model, name, None) for name in ("encoder", "decoder"))
+    return next((stack for stack in inner if stack is not None), model), _tokenizer(saved)
+
+
 def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Snapshot:
     """Read the files of a model directory from one snapshot."""
     directory = Path(directory)
@@ -142,8 +159,10 @@ def _check_undamaged(saved: Snapshot, name: str, config: str) -> None:
         raise ValueError(f"{saved.path(name)}: {fault}")
 
 
-def _model(saved: Snapshot) -> Any:
+def _model(saved: Snapshot, alone: bool = False) -> Any:
     described = _described(saved)
+    if alone and described.family is not None:
+        described = described._replace(architecture=described.family.headless or described.architecture)
     if described.differences:
         differences = "; ".join(described.differences)
         warnings.warn(f"{saved.path(CONFIG)}: a further training here differs: {differences}", stacklevel=4)

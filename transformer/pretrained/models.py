@@ -57,8 +57,8 @@ class PretrainedModel(nn.Module):
         """Load the model of a directory in evaluation mode.
 
         It may come from :meth:`save_pretrained`, or from Hugging Face's ``transformers``: GPT-2, LLaMA and other
-        decoders become a :class:`CausalLM`, BERT a :class:`MaskedLM` or :class:`Encoder`, BART, T5 and others with two
-        stacks a :class:`Transformer`. ``docs/pretrained.md`` lists the families.
+        decoders become a :class:`CausalLM`, BERT a :class:`MaskedLM`, an :class:`Encoder` or a classifier, BART, T5 and
+        others with two stacks a :class:`Transformer`. ``docs/pretrained.md`` lists the families.
         Weights that these have no use for, such as BERT's pooler, are named in a warning, and so is what a directory
         says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
         From the directory of an adapter, the model that it belongs to is loaded, with the adapter.
@@ -249,6 +249,36 @@ class MaskedLM(plain.MaskedLM, PretrainedModel):
     """
 
     encoder_class = Encoder
+
+
+class TokenClassifier(plain.TokenClassifier, PretrainedModel):
+    """Token classifier: an encoder, and a score of each label for each token. Devlin et al., 2019, section 5.3.
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import TokenClassifier, TransformerConfig
+        >>> model = TokenClassifier(TransformerConfig(vocab_size=100, labels=("outside", "name", "place")))
+        >>> model(np.array([[5, 6, 7, 2]])).shape
+        (1, 4, 3)
+    """
+
+    encoder_class = Encoder
+    decoder_class = Decoder
+
+
+class SequenceClassifier(plain.SequenceClassifier, PretrainedModel):
+    """Sequence classifier: an encoder, and a score of each label for a whole text. Devlin et al., 2019, section 4.1.
+
+    Example:
+        >>> import numpy as np
+        >>> from transformer import SequenceClassifier, TransformerConfig
+        >>> model = SequenceClassifier(TransformerConfig(vocab_size=100, labels=("bad", "good")))
+        >>> model(np.array([[5, 6, 7, 2]])).shape
+        (1, 2)
+    """
+
+    encoder_class = Encoder
+    decoder_class = Decoder
 
 
 hint_names(PretrainedModel, HINTS["model"])

@@ -1,13 +1,14 @@
 """Tasks of a Transformer, each with data that needs no hub.
 
-task (the base class) → corpora (data by name) → text_to_text, masked, causal (the tasks) → training; reporting has the
-callbacks of trainings and evaluations.
+task (the base class) → corpora (data by name) → text_to_text, masked, causal, classification (the tasks) → training;
+reporting has the callbacks of trainings and evaluations.
 """
 
 from typing import Any
 
 from transformer.tasks.causal import NEW_TOKENS, Generation, continuation
 from transformer.tasks.chat import check_no_special_tokens, reply
+from transformer.tasks.classification import Classification, Prediction, classify
 from transformer.tasks.corpora import files_among
 from transformer.tasks.fine_tuning import load_for_task, merge_adapter
 from transformer.tasks.information import model_info
@@ -28,7 +29,9 @@ from transformer.tasks.task import (
 from transformer.tasks.text_to_text import PAPER_SEARCH, Summarization, TextToText, Translation, between_languages
 from transformer.tasks.training import Settings, Trained, train
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (Translation(), Summarization(), Filling(), Generation())}
+TASKS: dict[str, Task[Any]] = {
+    task.name: task for task in (Translation(), Summarization(), Filling(), Generation(), Classification())
+}
 
 __all__ = [
     "NEW_TOKENS",
@@ -36,11 +39,13 @@ __all__ = [
     "TASK",
     "TASKS",
     "Candidate",
+    "Classification",
     "DataChoice",
     "Defaults",
     "Examples",
     "Filling",
     "Generation",
+    "Prediction",
     "Progress",
     "Report",
     "Reporter",
@@ -53,6 +58,7 @@ __all__ = [
     "Translation",
     "between_languages",
     "check_no_special_tokens",
+    "classify",
     "continuation",
     "digest",
     "files_among",

@@ -68,6 +68,11 @@ def summary_pairs(data: Sequence[str], *, skip_bad: bool, spool: Path | None = N
             return _file_pairs(data, spool, skip_bad=skip_bad, alike=False)
 
 
+def labelled_texts(data: Sequence[str], *, skip_bad: bool, spool: Path | None = None) -> Corpus[Pair] | Pairs[str]:
+    """Pairs of a text and its label: a TSV, or two files with a text a line."""
+    return _file_pairs(data, spool, skip_bad=skip_bad, alike=False)
+
+
 def language_passages(data: Sequence[str], *, skip_bad: bool, spool: Path | None = None) -> Corpus[str] | Texts:
     """Passages of running text: ``topics``, or files."""
     if tuple(data) == ("topics",):

@@ -119,6 +119,10 @@ class Task(ABC, Generic[Example]):
     def learn_tokens(self, examples: Examples[Example], vocab_size: int) -> Tokenizer:
         """Train a tokenizer on examples; ``vocab_size`` 0 is a token for each character, where a task supports it."""
 
+    def fields(self, examples: Examples[Example]) -> dict[str, Any]:
+        """Fields of a :class:`TransformerConfig` that follow from the examples, such as their labels."""
+        return {}
+
     def lengths(self, examples: Sequence[Example], tokenizer: Tokenizer, config: TransformerConfig) -> Ids:
         """Lengths of each example's sequences in tokens (N,); 0 where a task splits it into windows."""
         return np.zeros(len(examples), np.int64)

@@ -170,7 +170,12 @@ def _train(
             tokenizer = _tokenizer_of(directory) if resumed else None  # without a checkpoint it is an earlier model's
             tokenizer = tokenizer or _learn_tokens(task, corpus, settings.vocab_size or 0, group)
         config = TransformerConfig.from_fields(
-            {**settings.architecture, **task.special_ids(tokenizer), "vocab_size": tokenizer.vocab_size}
+            {
+                **settings.architecture,
+                **task.fields(corpus),
+                **task.special_ids(tokenizer),
+                "vocab_size": tokenizer.vocab_size,
+            }
         )
         identity: dict[str, Any] = {"vocab_size": settings.vocab_size}  # the tokens are those of the checkpoint
     else:

@@ -76,6 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pairs.tsv.gz").write_bytes(gzip.compress("".join(f"{s}\t{t}\n" for s, t in PAIRS).encode()))
     (folder / "texts.tsv").write_text("".join(f"{s}. It is so. It was so.\t{s}\n" for s in SENTENCES))
     (folder / "sentences.txt").write_text("\n".join(SENTENCES) + "\n")
+    (folder / "reviews.tsv").write_text("".join(f"{s}\t{'old' if 'old' in s else 'red'}\n" for s in SENTENCES * 4))
     (folder / "verse.txt").write_text("to be or not to be, that is the question\n" * 40)
     return folder
 
@@ -110,3 +111,11 @@ def writer(folder: Path) -> Path:
     said = run("train", "generate", "--data", folder / "verse.txt", "--out", folder / "writer", *CHARACTERS)
     assert "bits a character" in said.out
     return folder / "writer"
+
+
+@pytest.fixture(scope="session")
+def classifier(folder: Path) -> Path:
+    learning = ("--steps", 150, "--warmup", 10, "--lr", 0.01, "--held-out", 8)
+    said = run("train", "classify", "--data", folder / "reviews.tsv", "--out", folder / "classifier", *TINY, *learning)
+    assert "held out: 8 texts: accuracy" in said.out and "macro F1" in said.out
+    return folder / "classifier"

@@ -134,7 +134,7 @@ def test_a_damaged_file_of_a_model_is_named(name: str, translator: Path, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "dance"}, "expected one of translate, summarize, fill, generate, got 'dance'"),
+        ({"task": "dance"}, "expected one of translate, summarize, fill, generate, classify, got 'dance'"),
         ({"colour": 1}, "unknown setting 'colour'"),
         ({"held_out": "x"}, "held_out: expected a number, got 'x'"),
         ({"data": "pairs.tsv"}, "expected a name and a list of names"),

@@ -47,6 +47,7 @@ TASKS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "translate": ("pairs.tsv.gz", TINY),
     "fill": ("sentences.txt", TINY),
     "generate": ("verse.txt", CHARACTERS),
+    "classify": ("reviews.tsv", (*TINY, "--held-out", 8)),
 }
 
 

@@ -140,7 +140,7 @@ def test_text_that_is_no_utf8_is_named(directory: Path) -> None:
         ({"architectures": ["Perceptron"]}, r"architectures: expected one of .*, got \['Perceptron'\]"),
         ({"architectures": 3}, "architectures: expected one of .*, got 3"),
         ({"architectures": [[]]}, "architectures: expected one of "),
-        ({"model_type": "bert"}, "architectures: expected one of BertForMaskedLM, BertForPreTraining, BertModel, got "),
+        ({"model_type": "bert"}, "architectures: expected one of BertForMaskedLM, .*, got "),
         ({"d_ff": "wide"}, "d_ff: expected an integer, got 'wide'"),
         ({"width": 3}, "unknown setting 'width'"),
     ],

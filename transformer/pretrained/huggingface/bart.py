@@ -57,6 +57,7 @@ TIED = Setting("tie_word_embeddings", "tie", True, ((True, "all"), (False, "none
 ATTENTION = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
 PLACES: dict[str, str | Place] = {
     "encoder.tokens": "model.shared",
+    "decoder.tokens": "model.decoder.embed_tokens",
     "encoder.norm": "model.encoder.layer_norm",
     "decoder.norm": "model.decoder.layer_norm",
     "output": "lm_head",
@@ -75,18 +76,16 @@ PLACES: dict[str, str | Place] = {
         }.items()
     },
 }
-APART = {"encoder.tokens": "model.encoder.embed_tokens", "decoder.tokens": "model.decoder.embed_tokens"}
 ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
 SHARED, OUTPUT = "model.shared.weight", "lm_head.weight"
 COMMON: dict[str, Any] = {
     "fixed": FIXED,
-    "variants": ((lambda config: config.tie in ("output", "none"), APART),),
     "prefix": "model.",
     "heads": ("lm_head.", "final_logits_bias"),
     "ties": {
         "all": {ENCODER: SHARED, DECODER: SHARED, OUTPUT: SHARED},
         "input": {ENCODER: SHARED, DECODER: SHARED},
-        "none": {SHARED: ENCODER},
+        "none": {SHARED: ENCODER},  # which has its place, and all of them their own
     },
     "spare": SHARED,
     "optional": ("final_logits_bias",),
@@ -203,5 +202,6 @@ MARIAN = Family(
     places=PLACES,
     buffers=r"embed_positions\.weight$",  # sines and cosines
     purpose="translate",
+    variants=((lambda config: config.tie == "output", {"encoder.tokens": "model.encoder.embed_tokens"}),),
     **COMMON | {"ties": {**COMMON["ties"], "output": {OUTPUT: DECODER}}},
 )

@@ -141,6 +141,7 @@ class Architecture(NamedTuple):
     bare: bool = False  # True if their names lack the family's prefix
     constants: Mapping[str, Any] = {}  # fields of ours, in the place of those that the family reads
     places: Mapping[str, str | Place] = {}  # of parts that other classes of the family lack
+    settings: tuple[Setting, ...] = ()  # the same
 
 
 def layers(ours: str, theirs: str, parts: Mapping[str, str | Place]) -> dict[str, str | Place]:
@@ -181,7 +182,7 @@ class Family:
         copies: names of arrays that some files hold twice, and where the first is.
         ties: the same for matrices that have something in common, by :attr:`TransformerConfig.tie`. Whatever
             ``config.json`` says, the values in the file decide.
-        spare: one of these matrices that such models have and never use.
+        spare: one of these arrays that models without its copies have, and never use.
         optional: names that may be missing; they are zero then.
         buffers: names of arrays that are not learned, ignored.
         computed: arrays that are not learned, and that other programs expect all the same.
@@ -217,6 +218,11 @@ class Family:
             raise ValueError(f"architectures: expected one of {', '.join(self.architectures)}, got {names!r}")
         return self.architectures[name]
 
+    @property
+    def headless(self) -> Architecture | None:
+        """Model class without a head, if there is one."""
+        return next((one for one in self.architectures.values() if one.kind in ("Encoder", "Decoder")), None)
+
     def read(self, settings: Settings, architecture: Architecture | None = None) -> TransformerConfig:
         """Read the configuration of ``config.json``: see :meth:`describe`."""
         return self.describe(settings, architecture)[0]
@@ -233,15 +239,16 @@ class Family:
             ValueError: a setting has a value that is not allowed, or that our models do not know.
         """
         settings = {self.synonyms.get(name, name): value for name, value in self.prepare(settings).items()}
+        table = self._settings(architecture)
         for name, value in self.fixed.items():
             if (given := settings.get(name, value)) != value:
                 raise ValueError(f"{name}: models here know only {value!r}, got {given!r}")
-        defaults = {setting.theirs: setting.default for setting in self.settings if not callable(setting.default)}
+        defaults = {setting.theirs: setting.default for setting in table if not callable(setting.default)}
         settings = defaults | settings
         fields = dict(self.constants)
         named: dict[str, str] = {}
         differences: list[str] = []
-        for setting in self.settings:
+        for setting in table:
             value = setting.read(settings)
             if setting.ours in TRAINING and not _is_usable(setting.ours, value):
                 differences.append(f"{setting.theirs} is {value!r}")
@@ -266,13 +273,16 @@ class Family:
             name, _, rest = str(error).partition(":")
             raise ValueError(f"{named.get(name, name)}:{rest}") from None
 
+    def _settings(self, architecture: Architecture | None) -> tuple[Setting, ...]:
+        return self.settings if architecture is None else (*self.settings, *architecture.settings)
+
     def write(self, config: TransformerConfig, architecture: Architecture | None = None) -> Settings | None:
         """Write ``config.json`` for a configuration; None where the family cannot express it exactly."""
         compared = config
         if config.is_encoder_decoder:  # other programs do not default to the start of texts
             compared = dataclasses.replace(config, decoder_start_id=config.start_id)
         try:
-            settings = {setting.theirs: setting.write(compared) for setting in self.settings}
+            settings = {setting.theirs: setting.write(compared) for setting in self._settings(architecture)}
             read = self.read(settings, architecture)
         except ValueError:
             return None
@@ -420,6 +430,8 @@ class Family:
             n = int(number[1]) if number else 0
             group = n * (config.layer_groups or layers) // layers
             name = name.format(n=n, g=group) + ("" if pattern in places else f".{leaf}")
+            if name == self.spare:
+                name = self.ties.get(config.tie, {}).get(name, name)
             stored.setdefault(name, Stored(layout)).parameters.append(parameter)
         return stored
 
@@ -428,7 +440,8 @@ class Family:
 
 
 # Settings of training alone: dropout probabilities and initialization.
-TRAINING = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout", "layer_drop", "init_std")
+DROPOUTS = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout", "head_dropout")
+TRAINING = (*DROPOUTS, "layer_drop", "init_std")
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TransformerConfig)}
 
 

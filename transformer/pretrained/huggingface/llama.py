@@ -22,6 +22,7 @@ from transformer.pretrained.huggingface.family import (
     token,
     with_defaults,
 )
+from transformer.pretrained.huggingface.labels import LABELS
 from transformer.pretrained.huggingface.rotary import (
     GLOBAL,
     LOCAL,
@@ -140,6 +141,12 @@ def family(
         architectures={
             f"{name}ForCausalLM": Architecture("CausalLM"),
             f"{bare or name}Model": Architecture("Decoder", stem="decoder.", bare=True),
+            f"{bare or name}ForSequenceClassification": Architecture(
+                "SequenceClassifier",
+                constants={"head": "output", "output_bias": False, "pooling": "last"},
+                places={"output": "score"},
+                settings=LABELS,
+            ),
         },
         settings=settings,
         constants=CONSTANTS | changes,
@@ -152,7 +159,7 @@ def family(
             **layers("decoder", "model.layers", layer),
         },
         prefix="model.",
-        heads=("lm_head.",),
+        heads=("lm_head.", "score."),
         ties={"output": {"lm_head.weight": "model.embed_tokens.weight"}, "none": {}},
         buffers=r"rotary_emb\.inv_freq$",
     )

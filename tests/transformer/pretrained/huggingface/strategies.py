@@ -262,4 +262,3 @@ CAUSAL: dict[str, tuple[str, st.SearchStrategy[Settings]]] = {  # model_type →
     "gptj": ("GPTJForCausalLM", gptj()),
     "bloom": ("BloomForCausalLM", bloom()),
 }
-LAWS = {**CAUSAL}

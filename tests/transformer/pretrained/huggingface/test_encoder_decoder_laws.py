@@ -25,8 +25,8 @@ from tests.transformer.pretrained.huggingface.test_laws import (  # noqa: E402
     close,
     goes_back,
     model_of,
+    same_texts,
     stored,
-    until_end,
 )
 from transformer.pretrained.huggingface import FAMILIES  # noqa: E402
 
@@ -104,12 +104,7 @@ def texts_agree(theirs: Any, ours: Any, source: np.ndarray) -> None:
     padded = np.where(mask == 1, source, PAD)
     for choices in ({}, {"num_beams": 3, "early_stopping": True}):
         choices = {**choices, "suppress_tokens": (PAD,)}  # M2M-100 counts positions of tokens other than padding
-        with torch.no_grad():
-            rows = theirs.generate(
-                torch.tensor(padded), attention_mask=torch.tensor(mask), do_sample=False, max_new_tokens=7, **choices
-            )
-        written = ours.generate(padded, attention_mask=mask, max_new_tokens=7, **choices)
-        assert [text.ids for text in written] == [until_end(row[1:].tolist()) for row in rows]
+        same_texts(theirs, ours, padded, mask, 1, choices)
 
 
 @pytest.mark.parametrize("family", ENCODER_ALONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from minigrad import no_grad
-from transformer import Encoder, from_pretrained, load_tokenizer
+from tests.transformer.cli.conftest import run
+from transformer import Encoder, SentenceEncoder, from_pretrained, load_tokenizer
 
 pytestmark = [
     pytest.mark.peers,
@@ -77,3 +79,21 @@ def test_embeddings_are_those_of_transformers(
         theirs = peer(input_ids=torch.tensor(ids), attention_mask=torch.tensor(real)).last_hidden_state.numpy()
         ours = model(ids, real).numpy()
     np.testing.assert_allclose(ours[real], theirs[real], atol=1e-5)
+
+
+def test_the_directory_says_how_sentences_are_embedded(
+    directory: Path, model: Encoder, batch: tuple[np.ndarray, np.ndarray]
+) -> None:
+    with no_grad():
+        expected = embed(model(*batch).numpy(), batch[1])
+    np.testing.assert_allclose(SentenceEncoder.from_pretrained(directory).embed(SENTENCES), expected, atol=1e-6)
+    lines = run("embed", "--model", directory, *SENTENCES).out.splitlines()
+    np.testing.assert_allclose([json.loads(line) for line in lines], expected, atol=1e-6)
+
+
+def test_long_texts_are_truncated_as_by_sentence_transformers(directory: Path) -> None:
+    theirs = pytest.importorskip("sentence_transformers", reason="the peer").SentenceTransformer(str(directory))
+    texts = [*SENTENCES, "word " * 400]
+    np.testing.assert_allclose(
+        SentenceEncoder.from_pretrained(directory).embed(texts), theirs.encode(texts), rtol=0, atol=1e-5
+    )

@@ -14,7 +14,7 @@ peft = pytest.importorskip("peft", reason="the peer")
 
 import transformer  # noqa: E402
 from minigrad import no_grad  # noqa: E402
-from tests.transformer.pretrained.huggingface.strategies import LAWS, VOCABULARY  # noqa: E402
+from tests.transformer.pretrained.huggingface.strategies import CAUSAL as LAWS, VOCABULARY  # noqa: E402
 from tests.transformer.pretrained.huggingface.test_laws import close, model_of  # noqa: E402
 from transformer import LoraConfig  # noqa: E402
 

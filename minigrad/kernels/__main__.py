@@ -127,7 +127,7 @@ def half_precision(x: np.ndarray, heads: np.ndarray) -> dict[str, Callable[[], A
         "to_bfloat16": lambda: kernels.to_bfloat16(x),
         "from_bfloat16": lambda: kernels.from_bfloat16(rounded),
         "quantize": weights["int8"],
-        "pack_quantized": lambda: kernels.pack_quantized(np.ones((2, 2), np.uint16), None, "bfloat16"),
+        "quantized_matrix": lambda: kernels.quantized_matrix(np.ones((2, 2), np.uint16), None, "bfloat16"),
         "quantized_matmul": lambda: [kernels.quantized_matmul(x, weight()) for weight in weights.values()],
     }
 

@@ -1,0 +1,183 @@
+"""Products of few rows: every weight is read once, where it stands, and multiplied by all rows of activations.
+
+Decoding multiplies a few rows by matrices that fit no cache: C (M, N) = A (M, K) @ W (N, K)ᵀ takes as long as reading
+W. Rows of W are read from end to end, a few of them side by side, each for an inner product with every row of A. An
+inner product is one chain of vectors, whatever the number of rows: a row has the same bits alone and beside others.
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+
+from minigrad.kernels.compiling.compiler import intrinsic, kernel
+from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, array_at, loop, switch
+from minigrad.kernels.elementwise.bfloat16 import widened
+from minigrad.kernels.products.operand_format import OperandFormat, Vectors, operand_format
+
+# Numbers of rows of activations at a time: any number of rows is a greedy sum of these.
+FEW_ROWS = (8, 4, 2, 1) if MACHINE.registers == 32 else (4, 2, 1)
+PREFETCHED_BYTES = 1 << 11  # the machine looks ahead no further than a page
+
+
+class _RowFormat(NamedTuple):
+    """Reading of one vector of the sum: so many elements of a row of activations and of a row of weights."""
+
+    steps: int
+    activations: Callable[[Emitter, ir.Value], Vectors]
+    weights: Callable[[Emitter, ir.Value], Vectors]
+
+
+def _row_format(a: Any, w: Any, form: OperandFormat, emit: Emitter) -> _RowFormat:
+    """The format of Numba array types' elements."""
+
+    def load(emit: Emitter, at: ir.Value) -> Vectors:
+        return [emit.load(at)]
+
+    def load_bfloat16(emit: Emitter, at: ir.Value) -> Vectors:
+        words = emit.load_as(ir.VectorType(ir.IntType(16), emit.lanes), at)
+        bits = emit.builder.zext(words, ir.VectorType(ir.IntType(32), emit.lanes))
+        sixteen = ir.Constant(bits.type, [16] * emit.lanes)
+        return [emit.builder.bitcast(emit.builder.shl(bits, sixteen), emit.vector)]
+
+    def load_int8(emit: Emitter, at: ir.Value) -> Vectors:
+        return [emit.builder.sitofp(emit.load_as(ir.VectorType(ir.IntType(8), emit.lanes), at), emit.vector)]
+
+    if a.dtype == types.uint8:
+        return _RowFormat(4 * emit.lanes, lambda emit, at: form.widen_a(emit, emit.load(at)), partial(_widened, form))
+    weights = {types.uint16: load_bfloat16, types.int8: load_int8}.get(w.dtype, load)
+    return _RowFormat(emit.lanes, load, weights)
+
+
+def _widened(form: OperandFormat, emit: Emitter, at: ir.Value) -> Vectors:
+    return form.widen(emit, emit.load(at))
+
+
+@intrinsic
+def _multiply_rows(typingctx, rows, count, steps, a, a_row, w, w_row, c, c_row, a_like, w_like):
+    """C[:rows, :count] = A[:rows, :k] @ W[:count, :k]ᵀ, where ``steps`` vectors make up k, at addresses.
+
+    ``rows`` is one of FEW_ROWS. Of C the elements of a row are neighbours: float32 or float64, or int32 where operands
+    are bytes.
+    """
+    form = operand_format(types.Tuple((a_like, w_like)))
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        rows, *operands = arguments[:-2]
+        switch(
+            builder,
+            rows,
+            {
+                count: partial(builder.call, _rows_function(builder.module, a_like, w_like, form, count), operands)
+                for count in FEW_ROWS
+            },
+        )
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 9, a_like, w_like), generate
+
+
+def _rows_function(module: ir.Module, a_like: Any, w_like: Any, form: OperandFormat, rows: int) -> ir.Function:
+    """The IR for so many rows; arguments as for ``_multiply_rows`` from ``count`` on."""
+    kind = ir.FunctionType(ir.VoidType(), [I64] * 8)
+    function = ir.Function(module, kind, module.get_unique_name(f"rows{rows}"))
+    function.linkage = "internal"
+    count, steps, a, a_row, w, w_row, c, c_row = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    emit = Emitter(builder, form.total)
+    form_of_rows = _row_format(a_like, w_like, form, emit)
+    a_bytes = form_of_rows.steps * a_like.dtype.bitwidth // 8
+    w_bytes = form_of_rows.steps * w_like.dtype.bitwidth // 8
+    a_rows = [emit.at(a, emit.times(a_row, row)) for row in range(rows)]
+    most = 2 if rows > 4 or MACHINE.registers < 32 else 4
+
+    def some(values: list[ir.Value], beside: int) -> list[ir.Value]:
+        """Inner products with so many rows of W at once."""
+        w_at, c_at = values
+        w_rows = [emit.at(w_at, emit.times(w_row, column)) for column in range(beside)]
+
+        def step(values: list[ir.Value]) -> list[ir.Value]:
+            a_place, w_place, *sums = values
+            columns = [form_of_rows.weights(emit, emit.at(start, w_place)) for start in w_rows]
+            for start in w_rows:
+                emit.prefetch(emit.at(emit.at(start, w_place), PREFETCHED_BYTES))
+            for row, start in enumerate(a_rows):
+                own = form_of_rows.activations(emit, emit.at(start, a_place))
+                for column, weights in enumerate(columns):
+                    for pair in zip(own, weights, strict=True):
+                        index = row * beside + column
+                        sums[index] = form.multiply_add(emit, *pair, sums[index])
+            return [emit.at(a_place, a_bytes), emit.at(w_place, w_bytes), *sums]
+
+        zeros = [emit.zero] * (rows * beside)
+        _, _, *sums = loop(builder, steps, [emit.integer(0), emit.integer(0), *zeros], step)
+        for index, total in enumerate(sums):
+            row, column = divmod(index, beside)
+            emit.store(emit.sum(total), emit.at(emit.at(c_at, emit.times(c_row, row)), column * emit.size))
+        return [emit.at(w_at, emit.times(w_row, beside)), emit.at(c_at, beside * emit.size)]
+
+    groups, rest = builder.udiv(count, emit.integer(most)), builder.urem(count, emit.integer(most))
+    ends = loop(builder, groups, [w, c], partial(some, beside=most))
+    loop(builder, rest, ends, partial(some, beside=1))
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def _vector_steps(typingctx, a_like, w_like):
+    """Elements of the sum that one vector takes."""
+    form = operand_format(types.Tuple((a_like, w_like)))
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        return ir.Constant(I64, _row_format(a_like, w_like, form, Emitter(builder, form.total)).steps)
+
+    return types.int64(a_like, w_like), generate
+
+
+@kernel()
+def multiply_few_rows(rows, count, k, a, a_row, w, w_row, c, c_row, likes):
+    """C[:rows, :count] = A[:rows, :k] @ W[:count, :k]ᵀ, everything at addresses, with strides of rows in bytes.
+
+    ``likes`` say the types of elements: of A and W as in ``operand_format.py``, of C float32, float64 or, for bytes,
+    int32.
+    """
+    a_like, w_like, c_like = likes
+    steps = _vector_steps(a_like, w_like)
+    whole = k // steps
+    columns = max(1, min(count, 64))
+    for left in range(0, count, columns):  # the rows of W stay in cache for all rows of A
+        width = min(columns, count - left)
+        row = 0
+        while row < rows:
+            height = 1
+            for few in FEW_ROWS:
+                if few <= rows - row:
+                    height = few
+                    break
+            at, to = a + row * a_row, c + row * c_row + left * c_like.itemsize
+            _multiply_rows(height, width, whole, at, a_row, w + left * w_row, w_row, to, c_row, a_like, w_like)
+            row += height
+    if whole * steps < k:
+        _add_rest(rows, count, whole * steps, k, a, a_row, w, w_row, c, c_row, a_like, w_like, c_like)
+
+
+@kernel()
+def _add_rest(rows, count, start, k, a, a_row, w, w_row, c, c_row, a_like, w_like, c_like):
+    """Add the end of the inner products, which fills no vector."""
+    number = c_like.dtype.type
+    for column in range(count):
+        weights = array_at(w + column * w_row, k, w_like)
+        for row in range(rows):
+            values, target = array_at(a + row * a_row, k, a_like), array_at(c + row * c_row, count, c_like)
+            total = target[column]
+            for i in range(start, k):
+                total += number(values[i]) * number(widened(weights[i]))
+            target[column] = total
+

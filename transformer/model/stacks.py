@@ -142,6 +142,17 @@ class Decoder(Stack):
             memory_mask: (B, S), the same for the memory.
             cache: keys and values of earlier calls, extended here.
         """
+        return self.run(*self.prepare(input_ids, memory, attention_mask, memory_mask, cache), cache)
+
+    def prepare(
+        self,
+        input_ids: Any,
+        memory: Tensor | None = None,
+        attention_mask: Any = None,
+        memory_mask: Any = None,
+        cache: DecoderCache | None = None,
+    ) -> tuple[Tensor, Visibility, Tensor, Tensor | None, Visibility]:
+        """Arguments of :meth:`run`, but the cache, for those of :meth:`forward`."""
         if memory is not None and self.layers[0].cross_attention is None:
             raise ValueError("memory: this decoder has no attention to one, expected None")
         ids = check_ids("input_ids", input_ids)
@@ -151,13 +162,12 @@ class Decoder(Stack):
         real = real_tokens(ids, attention_mask, None, length)
         positions = positions_of(real, start, length)
         memory_real = None if memory_mask is None else mg.asarray(memory_mask) != 0
-        return self.run(
+        return (
             self.embed(ids, positions),
             self._visible(ids.shape[1], length, real),
             positions,
             memory,
             Visibility(None if memory_real is None else padding_mask(memory_real)),
-            cache,
         )
 
     def _visible(self, queries: int, keys: int, real: Tensor | None) -> Visibility:

@@ -21,7 +21,7 @@ from minigrad.kernels.attention.scaled_dot_product import as_heads, as_mask
 from minigrad.kernels.compiling.arguments import FLOATS, check_arrays, check_floats, check_indices, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.compiling.vector import address_of_id, array_at
+from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
 from minigrad.kernels.elementwise.bfloat16 import widened
 from minigrad.kernels.elementwise.exponential import exp_nonpositive
 from minigrad.kernels.rowwise.maximum import row_max
@@ -115,26 +115,42 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, weights
     first, last = share(batch * heads, part, parts)
     for unit in range(first, last):
         example, head = unit // heads, unit % heads
-        slots, group = table[example], head // (heads // groups)
+        slots = table[example]
+        store = address_of_array(keys), address_of_array(values), groups, head // (heads // groups)
         for row in range(queries):
             wanted = array_at(_row(query, example, head, row), features, out)
-            for k in range(len(slots)):
-                key, score = keys[slots[k], group], out.dtype.type(0)
-                for i in range(features):
-                    score += wanted[i] * widened(key[i])
-                own[k] = score * factor
-            if kind != NO_MASK:
-                apply_mask(kind, _row(mask, example, head, row), own)
-            total = _exponentiate(own)
-            target = out[example, row, head]
-            target[:] = 0
-            for k in range(len(slots)):
-                value, weight = values[slots[k], group], own[k]
-                for i in range(len(target)):
-                    target[i] += weight * widened(value[i])
-            mean = 1 / total if total != 0 else total
-            for i in range(len(target)):
-                target[i] *= mean
+            hiding = kind, _row(mask, example, head, row) if kind != NO_MASK else 0
+            attend_query(wanted, slots, store, own, hiding, factor, out[example, row, head], keys)
+
+
+@kernel(fastmath=SUMS)
+def attend_query(query, slots, store, scores, hiding, factor, target, like):
+    """Attention of one query (D,) to the keys in these slots: target (E,).
+
+    ``store`` is the addresses of keys (slots, G, D) and values (slots, G, E), whose elements are ``like``'s, G, and
+    which of them serves the query; ``hiding`` the kind of a mask and the address of its row for the query. There are as
+    many ``scores`` as slots: room for them.
+    """
+    (keys, values, groups, group), (kind, mask) = store, hiding
+    features, width = len(query), len(target)
+    for k in range(len(slots)):
+        key = array_at(keys + (slots[k] * groups + group) * features * like.itemsize, features, like)
+        score = target.dtype.type(0)
+        for i in range(features):
+            score += query[i] * widened(key[i])
+        scores[k] = score * factor
+    if kind != NO_MASK:
+        apply_mask(kind, mask, scores)
+    total = _exponentiate(scores)
+    target[:] = 0
+    for k in range(len(slots)):
+        value = array_at(values + (slots[k] * groups + group) * width * like.itemsize, width, like)
+        weight = scores[k]
+        for i in range(width):
+            target[i] += weight * widened(value[i])
+    mean = 1 / total if total != 0 else total
+    for i in range(width):
+        target[i] *= mean
 
 
 @kernel(fastmath=SUMS)

@@ -1,0 +1,289 @@
+"""Interpreter of programs: all instructions in one call, each group of them on all threads.
+
+The calling thread goes from group to group as ``thread_pool.py`` has it: workers that spin for their next part are at
+hand at once, and one that has not begun, because other processes have the cores, holds up nothing.
+"""
+
+# Compiled functions carry no annotations: Numba infers their types from the arguments.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.kernels.attention.attention_scores import NO_MASK
+from minigrad.kernels.attention.paged_attention import attend_query
+from minigrad.kernels.compiling.compiler import kernel
+from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
+from minigrad.kernels.compiling.vector import array_at
+from minigrad.kernels.elementwise.activations import (
+    CONTRACT,
+    gelu_of,
+    gelu_tanh_of,
+    sigmoid_of,
+    silu_of,
+    tanh_of,
+)
+from minigrad.kernels.products.few_rows import multiply_few_rows
+from minigrad.kernels.products.quantized import finish_row, quantize_row
+from minigrad.kernels.program.instructions import Code, Function, Split
+from minigrad.kernels.rowwise.normalization import normalise_row
+
+_LIKES = (np.empty(0, np.float32), np.empty(0, np.uint16), np.empty(0, np.int8), np.empty(0, np.uint8))
+_SUMS = np.empty(0, np.int32)
+_LARGE = 1 << 30  # a program is worth all threads
+
+LINEAR, LINEAR_BFLOAT16, LINEAR_INT8_WEIGHTS, LINEAR_INT8, QUANTIZE, NORM, ELEMENTWISE, STORE, ATTEND = map(int, Code)
+COPY, RELU, GELU, GELU_TANH, SILU, SIGMOID, TANH, NEGATIVE, ADD, SUBTRACT, MULTIPLY, DIVIDE = map(int, Function)
+COLUMNS = int(Split.COLUMNS)
+
+
+def run_program(
+    instructions: np.ndarray,
+    groups: np.ndarray,
+    batch: int,
+    caches: np.ndarray,
+    tables: np.ndarray,
+    masks: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    """Run a program; see ``instructions.py``. Addresses are taken on trust.
+
+    Args:
+        instructions: (n, WORDS), int64.
+        groups: (g, 3), int64: the first instruction of a group, the first behind it, and its ``Split``.
+        batch: the number of examples.
+        caches: (c, CACHE_WORDS), int64.
+        tables: (t, TABLE_WORDS), int64.
+        masks: (m, MASK_WORDS), int64.
+        scores: (threads, keys), float32: room for the scores of a query.
+    """
+    _run(instructions, groups, batch, (caches, tables, masks), scores, _LIKES, _SUMS, threads_for(_LARGE))
+
+
+@kernel()
+def _run(instructions, groups, batch, places, scores, likes, sums, threads):
+    for number in range(len(groups)):
+        first, last, split = groups[number, 0], groups[number, 1], groups[number, 2]
+        parts = threads if split == COLUMNS else min(threads, batch)
+        in_parallel(parts, _run_part, (instructions, first, last, batch, places, scores, likes, sums))
+
+
+@kernel()
+def _run_part(part, parts, instructions, first, last, batch, places, scores, likes, sums):
+    floats, words, integers, naturals = likes
+    for number in range(first, last):
+        code, given = instructions[number, 0], instructions[number, 1:]
+        if code == LINEAR:
+            _linear(part, parts, batch, given, (floats, floats, floats))
+        elif code == LINEAR_BFLOAT16:
+            _linear(part, parts, batch, given, (floats, words, floats))
+        elif code == LINEAR_INT8_WEIGHTS:
+            _linear(part, parts, batch, given, (floats, integers, floats))
+        elif code == LINEAR_INT8:
+            _linear(part, parts, batch, given, (naturals, integers, sums))
+        elif code == ATTEND:
+            _attend(part, parts, batch, given, places, scores[part], likes)
+        else:
+            start, end = share(batch, part, parts)
+            if code == ELEMENTWISE:
+                _elementwise(start, end, given, floats)
+            elif code == NORM:
+                _norm(start, end, given, floats)
+            elif code == QUANTIZE:
+                _quantize(start, end, given, likes)
+            elif code == STORE:
+                _store(start, end, given, places, likes)
+
+
+@kernel()
+def _linear(part, parts, batch, given, likes):
+    n, k, a, w, c, bias, scales, offsets, row_scales, a_row = (
+        given[0],
+        given[1],
+        given[2],
+        given[3],
+        given[4],
+        given[5],
+        given[6],
+        given[7],
+        given[8],
+        given[9],
+    )
+    floats = np.float32
+    left, right = share(n, part, parts)
+    count, w_row = right - left, k * likes[1].itemsize
+    multiply_few_rows(batch, count, k, a, a_row, w + left * w_row, w_row, c + left * 4, n * 4, likes)
+    if bias == 0 and scales == 0:
+        return
+    for row in range(batch):
+        finish_row(
+            array_at(c + row * n * 4 + left * 4, count, floats),
+            array_at(offsets + left * 4, count if offsets else 0, np.int32),
+            array_at(row_scales + row * 4, 1 if offsets else 0, floats),
+            array_at(scales + left * 4, count if scales else 0, floats),
+            array_at(bias + left * 4, count if bias else 0, floats),
+        )
+
+
+@kernel()
+def _quantize(start, end, given, likes):
+    floats, _, _, naturals = likes
+    k, source, target, step, scales = given[0], given[1], given[2], given[3], given[4]
+    for row in range(start, end):
+        scale = quantize_row(array_at(source + row * k * 4, k, floats), array_at(target + row * step, k, naturals))
+        array_at(scales + row * 4, 1, floats)[0] = scale
+
+
+@kernel()
+def _norm(start, end, given, floats):
+    rows, n, source, weight, bias, target, centered = (
+        given[0],
+        given[1],
+        given[2],
+        given[3],
+        given[4],
+        given[5],
+        given[7],
+    )
+    eps = given[6:7].view(np.float64)[0]
+    scale, shift = array_at(weight, n, floats), array_at(bias, n, floats)
+    for row in range(start * rows, end * rows):
+        x, y = array_at(source + row * n * 4, n, floats), array_at(target + row * n * 4, n, floats)
+        normalise_row(x, scale, shift, eps, centered != 0, y)
+
+
+@kernel()
+def _elementwise(start, end, given, floats):
+    function, sizes, place = given[0], given[4:7], given[1:4].copy()
+    steps = given[7:19]
+    for example in range(start, end):
+        for i in range(sizes[0]):
+            for j in range(sizes[1]):
+                to = place[0] + example * steps[0] + i * steps[1] + j * steps[2]
+                a = place[1] + example * steps[4] + i * steps[5] + j * steps[6]
+                b = place[2] + example * steps[8] + i * steps[9] + j * steps[10]
+                _apply(function, sizes[2], to, steps[3], a, steps[7], b, steps[11], floats)
+
+
+@kernel(fastmath=CONTRACT)
+def _apply(function, n, to, to_step, a, a_step, b, b_step, floats):
+    """One row of an elementwise function; strides of neighbours are mostly those of contiguous arrays or 0."""
+    if to_step != 4 or a_step != 4 or (b_step != 4 and b_step != 0):
+        for i in range(n):
+            _apply_to_row(function, 1, to + i * to_step, a + i * a_step, b + i * b_step, 1, floats)
+    elif b_step == 4:
+        _apply_to_row(function, n, to, a, b, 1, floats)
+    else:
+        _apply_to_row(function, n, to, a, b, 0, floats)
+
+
+@kernel(fastmath=CONTRACT)
+def _apply_to_row(function, n, to, a, b, step, floats):
+    target, x = array_at(to, n, floats), array_at(a, n, floats)
+    if function >= ADD:
+        _combine(function, target, x, b, step, floats)
+    elif function == COPY:
+        for i in range(n):
+            target[i] = x[i]
+    elif function == SILU:
+        for i in range(n):
+            target[i] = silu_of(x[i])
+    elif function == GELU:
+        for i in range(n):
+            target[i] = gelu_of(x[i])
+    elif function == GELU_TANH:
+        for i in range(n):
+            target[i] = gelu_tanh_of(x[i])
+    elif function == RELU:
+        for i in range(n):
+            value = x[i]
+            target[i] = np.float32(0) if value <= 0 else value
+    elif function == SIGMOID:
+        for i in range(n):
+            target[i] = sigmoid_of(x[i])
+    elif function == TANH:
+        for i in range(n):
+            target[i] = tanh_of(x[i])
+    elif function == NEGATIVE:
+        for i in range(n):
+            target[i] = -x[i]
+
+
+@kernel(fastmath=CONTRACT)
+def _combine(function, target, x, b, step, floats):
+    n = len(target)
+    y = array_at(b, n if step else 1, floats)
+    if function == ADD:
+        for i in range(n):
+            target[i] = x[i] + y[i * step]
+    elif function == SUBTRACT:
+        for i in range(n):
+            target[i] = x[i] - y[i * step]
+    elif function == MULTIPLY:
+        for i in range(n):
+            target[i] = x[i] * y[i * step]
+    elif function == DIVIDE:
+        for i in range(n):
+            target[i] = x[i] / y[i * step]
+
+
+@kernel()
+def _table_row(places, table, example):
+    """The slots of an example's positions."""
+    tables = places[1]
+    return array_at(tables[table, 0] + example * tables[table, 1] * 8, tables[table, 2], np.int64)
+
+
+@kernel()
+def _store(start, end, given, places, likes):
+    cache, table = places[0][given[0]], given[1]
+    floats, words, _, _ = likes
+    for example in range(start, end):
+        slots = _table_row(places, table, example)
+        slot = slots[len(slots) - 1]
+        for which in range(2):
+            n = given[4 + which]
+            source = given[2 + which] + example * n * 4
+            if cache[2]:
+                bits = array_at(source, n, np.uint32)
+                target = array_at(cache[which] + slot * n * 2, n, words)
+                for i in range(n):
+                    target[i] = _bfloat16(bits[i])
+            else:
+                values, kept = array_at(source, n, floats), array_at(cache[which] + slot * n * 4, n, floats)
+                for i in range(n):
+                    kept[i] = values[i]
+
+
+@kernel()
+def _bfloat16(bits):
+    """As ``to_bfloat16``."""
+    carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    is_nan = bits & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000)
+    return np.uint16((bits | np.uint32(1 << 22) if is_nan else carried) >> np.uint32(16))
+
+
+@kernel()
+def _attend(part, parts, batch, given, places, scores, likes):
+    cache = places[0][given[0]]
+    heads, groups, features, width = given[5], given[6], given[7], given[8]
+    factor = np.float32(given[9:10].view(np.float64)[0])
+    floats, words, _, _ = likes
+    kind, mask = np.int64(NO_MASK), places[2][max(given[2], 0)]
+    if given[2] >= 0:
+        kind = mask[0]
+    first, last = share(batch * heads, part, parts)
+    for unit in range(first, last):
+        example, head = unit // heads, unit % heads
+        slots = _table_row(places, given[1], example)
+        query = array_at(given[3] + unit * features * 4, features, floats)
+        target = array_at(given[4] + unit * width * 4, width, floats)
+        hiding = kind, mask[1] + example * mask[2] + head * mask[3]
+        store = cache[0], cache[1], groups, head // (heads // groups)
+        own = scores[: len(slots)]
+        if cache[2]:
+            attend_query(query, slots, store, own, hiding, factor, target, words)
+        else:
+            attend_query(query, slots, store, own, hiding, factor, target, floats)
+

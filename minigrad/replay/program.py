@@ -1,0 +1,113 @@
+"""Program: what was recorded of a function, run again with other rows."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.engine.tensor import Array, Tensor
+from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN
+from minigrad.kernels.attention.scaled_dot_product import as_mask
+from minigrad.kernels.compiling.parallel import get_num_threads
+from minigrad.kernels.program.instructions import MASK_WORDS, WORDS
+from minigrad.kernels.program.interpreter import run_program
+from minigrad.replay.lowering import FLOAT, Later, Lowering, Unsupported
+from minigrad.replay.recording import Recorder
+from minigrad.replay.schedule import arena, grouped, owner
+
+
+class Program:
+    """Program of a recorded function of rows (B, …) and of inputs that all examples share, or that have their axis.
+
+    Parameters are read where they stand: a program sees what is written into them, but none that takes their place.
+
+    Args:
+        recorder: of one run.
+        rows: (B, …), float32, which the result depended on.
+        inputs: other inputs whose values change.
+        result: (B, …).
+        constants: arrays that the function holds; others are refused.
+
+    Raises:
+        Unsupported: a primitive has no instruction.
+    """
+
+    def __init__(
+        self, recorder: Recorder, rows: Tensor, inputs: Sequence[Tensor], result: Tensor, constants: set[int]
+    ) -> None:
+        lowering = Lowering(rows, inputs, constants)
+        out = lowering.run(recorder, result)
+        self.batch = lowering.batch
+        self._lowering = lowering
+        self._shape = out.shape[1:]
+        if not out.flags.c_contiguous or out.size != owner(out).size or not lowering.instructions:
+            raise Unsupported("a result that is not computed whole")
+        groups = grouped(lowering.instructions)
+        self._memory, moved = arena(lowering.buffers, groups, owner(out))
+        ordered = [instruction for group in groups for instruction in group.instructions]
+        self._instructions = np.zeros((len(ordered), WORDS), np.int64)
+        self._of_result: list[tuple[int, int]] = []
+        for row, instruction in enumerate(ordered):
+            self._instructions[row, 0] = instruction.code
+            for place, operand in enumerate(instruction.operands, 1):
+                self._instructions[row, place] = _word(operand, moved)
+                if isinstance(operand, np.ndarray) and owner(operand) is owner(out):
+                    self._instructions[row, place] -= owner(out).ctypes.data
+                    self._of_result.append((row, place))
+        ends = np.cumsum([len(group.instructions) for group in groups])
+        starts = ends - [len(group.instructions) for group in groups]
+        self._groups = np.stack([starts, ends, [group.split for group in groups]], axis=1).astype(np.int64)
+        self._offsets = np.array([self._instructions[place] for place in self._of_result], np.int64)
+        self._scores = np.empty((0, 0), FLOAT)
+
+    def __call__(self, rows: Array, inputs: Sequence[Tensor], caches: Array, tables: Array) -> Array:
+        """The function's result (B, …) for other rows and inputs, of at most as many examples as were recorded."""
+        batch, lowering = len(rows), self._lowering
+        lowering.rows[:batch] = rows
+        values = self._later(inputs)
+        for source, array in lowering.copies:
+            value = values(source)
+            array[: len(value)] = value
+        masks, length = np.zeros((max(1, len(lowering.masks)), MASK_WORDS), np.int64), int(tables[:, 2].max(initial=0))
+        shown = []
+        for number, (source, heads) in enumerate(lowering.masks):
+            mask = values(source)
+            shown.append(as_mask(mask, (batch, heads, 1, mask.shape[-1]), FLOAT))
+            kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
+            masks[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
+        if self._scores.shape[1] < length or len(self._scores) < get_num_threads():
+            self._scores = np.empty((get_num_threads(), 2 * length), FLOAT)
+        out = np.empty((batch, *self._shape), FLOAT)
+        for place, offset in zip(self._of_result, self._offsets, strict=True):
+            self._instructions[place] = offset + out.ctypes.data
+        run_program(self._instructions, self._groups, batch, caches, tables, masks, self._scores)
+        return out
+
+    def _later(self, inputs: Sequence[Tensor]) -> Callable[[Later], Array]:
+        """Call the primitives that depend on inputs alone; a function that finds their values."""
+        results: list[Any] = []
+
+        def value(source: Later) -> Any:
+            return inputs[source.index] if source.call is None else results[source.call][source.index]
+
+        for call in self._lowering.later:
+            args = [value(arg) if isinstance(arg, Later) else arg for arg in call.args]
+            out = call.op(*args, **call.params)
+            results.append(out if isinstance(out, (tuple, list)) else [out])
+        return lambda source: value(source).data
+
+
+def _word(operand: int | float | Array | None, moved: dict[int, int]) -> int:
+    """An operand as the instruction holds it: addresses of what has moved are those in the arena."""
+    if isinstance(operand, np.ndarray):
+        base = owner(operand)
+        address: int = operand.ctypes.data
+        return address + moved[id(base)] - base.ctypes.data if id(base) in moved else address
+    if isinstance(operand, float):
+        bits: int = struct.unpack("q", struct.pack("d", operand))[0]
+        return bits
+    return 0 if operand is None else int(operand)
+

@@ -12,7 +12,7 @@ Views of rows are taken of the arrays that hold them, so that whatever shows the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -66,9 +66,13 @@ class Lowering:
         rows: (B, …), what the program is run with.
         inputs: other inputs, whose values may change from run to run.
         constants: identities of the arrays that do not change.
+        lowerings: the table of primitives.
     """
 
-    def __init__(self, rows: Tensor, inputs: Sequence[Tensor], constants: Container[int]) -> None:
+    def __init__(
+        self, rows: Tensor, inputs: Sequence[Tensor], constants: Container[int], lowerings: Mapping[str, Lower]
+    ) -> None:
+        self._lowerings = lowerings
         self.batch = len(rows)
         self.instructions: list[Instruction] = []
         self.buffers: list[Array] = []
@@ -118,7 +122,7 @@ class Lowering:
         raise Unsupported(f"an array of shape {array.shape} is neither an input nor held by the model")
 
     def _lower(self, call: Call) -> None:
-        lower = LOWERINGS.get(call.op.name, _view if call.op.view else None)
+        lower = self._lowerings.get(call.op.name, _view if call.op.view else None)
         if lower is None:
             raise Unsupported(f"{call.op.name}: no instruction")
         for arg, value in zip(call.args, call.values, strict=True):
@@ -251,7 +255,7 @@ def _view(lowering: Lowering, call: Call) -> list[Array]:
     raise Unsupported(f"{call.op.name}: no view")
 
 
-def _function(function: Function) -> Callable[[Lowering, Call], list[Array]]:
+def _function(function: Function) -> Lower:
     def lower(lowering: Lowering, call: Call) -> list[Array]:
         out = lowering.empty(call.results[0].shape)
         lowering.elementwise(function, out, *(lowering.array(arg) for arg in call.args))
@@ -375,7 +379,8 @@ def store(lowering: Lowering, keys: Any, values: Any, cache: int, table: int) ->
     return arrays
 
 
-LOWERINGS: dict[str, Callable[[Lowering, Call], list[Array]]] = {
+Lower = Callable[[Lowering, Call], list[Array]]
+LOWERINGS: dict[str, Lower] = {
     "add": _function(Function.ADD),
     "subtract": _function(Function.SUBTRACT),
     "multiply": _function(Function.MULTIPLY),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from minigrad.kernels.attention.scaled_dot_product import as_mask
 from minigrad.kernels.compiling.parallel import get_num_threads
 from minigrad.kernels.program.instructions import MASK_WORDS, WORDS
 from minigrad.kernels.program.interpreter import run_program
-from minigrad.replay.lowering import FLOAT, Later, Lowering, Unsupported
+from minigrad.replay.lowering import FLOAT, LOWERINGS, Later, Lower, Lowering, Unsupported
 from minigrad.replay.recording import Recorder
 from minigrad.replay.schedule import arena, grouped, owner
 
@@ -29,16 +29,23 @@ class Program:
         rows: (B, …), float32, which the result depended on.
         inputs: other inputs whose values change.
         result: (B, …).
-        constants: arrays that the function holds; others are refused.
+        constants: identities of the arrays that the function holds; others are refused.
+        lowerings: from primitives' names to functions that emit instructions.
 
     Raises:
         Unsupported: a primitive has no instruction.
     """
 
     def __init__(
-        self, recorder: Recorder, rows: Tensor, inputs: Sequence[Tensor], result: Tensor, constants: set[int]
+        self,
+        recorder: Recorder,
+        rows: Tensor,
+        inputs: Sequence[Tensor],
+        result: Tensor,
+        constants: Container[int],
+        lowerings: Mapping[str, Lower] = LOWERINGS,
     ) -> None:
-        lowering = Lowering(rows, inputs, constants)
+        lowering = Lowering(rows, inputs, constants, lowerings)
         out = lowering.run(recorder, result)
         self.batch = lowering.batch
         self._lowering = lowering

@@ -1,0 +1,129 @@
+"""Decoding step as a program: one step of the model is recorded, and run again with the next tokens.
+
+The model's own code says what a step is; :mod:`minigrad.replay` turns the primitives that it calls into instructions.
+Where one has none, or the model is watched by hooks, steps are taken by the model itself: right, only slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, nn
+from minigrad.engine.tensor import observers
+from minigrad.kernels.program.instructions import CACHE_WORDS, TABLE_WORDS
+from minigrad.ops.autocast import product_precision
+from minigrad.replay import LOWERINGS, Call, Lowering, Program, Unsupported, attention, recorded, store
+from transformer.model.cache import DecoderCache
+from transformer.model.models import CausalLM, Transformer
+
+Logits = np.ndarray[Any, Any]
+MOST_ROWS = 64  # beyond, products are no longer bound by the memory's speed
+
+
+class StepProgram:
+    """Programs of a model's step with a cache, one for each form that its arguments take.
+
+    Args:
+        model: a decoder and what turns its vectors into logits, in evaluation mode.
+        cache: of one batch of texts.
+    """
+
+    def __init__(self, model: Transformer | CausalLM, cache: DecoderCache) -> None:
+        self._model, self._cache = model, cache
+        self._programs: dict[Any, Program | None] = {}
+        self._caches = [cached for layer in cache.layers for cached in layer]  # by turns of the two tables
+        self._numbers = {id(cached): number for number, cached in enumerate(self._caches)}
+        self._modules = list(model.modules())
+        self._lowerings = {**LOWERINGS, "cached": self._store, "cached_attention": self._attention}
+
+    def step(self, arguments: tuple[Any, ...]) -> Logits:
+        """Logits (B, V) of the next token after ``arguments`` of the decoder's ``run`` for one token of each text."""
+        x = arguments[0]
+        inputs = list(_tensors(arguments[1:]))
+        form = _form(arguments[1:])
+        program = self._programs.get(form)
+        if observers.get() or product_precision.get() or len(x) > MOST_ROWS or self._is_watched():
+            return self._by_model(arguments)
+        if form in self._programs and program is None:
+            return self._by_model(arguments)
+        if program is None or program.batch < len(x):
+            return self._record(form, arguments, inputs)
+        return self._run(program, x.data, inputs)
+
+    def _by_model(self, arguments: tuple[Any, ...]) -> Logits:
+        logits: Logits = self._logits(arguments).data
+        return logits
+
+    def _logits(self, arguments: tuple[Any, ...]) -> Tensor:
+        x = self._model.decoder.run(*arguments, self._cache)
+        logits: Tensor = self._model.output(x[:, -1:])[:, 0]
+        return logits
+
+    def _is_watched(self) -> bool:
+        return any(module._forward_hooks for module in self._modules)
+
+    def _record(self, form: Any, arguments: tuple[Any, ...], inputs: list[Tensor]) -> Logits:
+        """Take a step by the model, and make a program of it."""
+        logits, recorder = recorded(lambda: self._logits(arguments))
+        try:
+            held = _held_arrays(self._model)
+            self._programs[form] = Program(recorder, arguments[0], inputs, logits, held, self._lowerings)
+        except Unsupported as e:
+            print("UNSUPPORTED", e)
+            self._programs[form] = None
+        return logits.data
+
+    def _store(self, lowering: Lowering, call: Call) -> list[Logits]:
+        number = self._numbers[id(call.params["cache"])]
+        return store(lowering, *call.args, number, number % 2)
+
+    def _attention(self, lowering: Lowering, call: Call) -> list[Logits]:
+        keys, values = call.params["keys"], call.params["values"]
+        number = self._numbers[id(keys.cache)]
+        _, groups, width = values.store.shape
+        return [attention(lowering, *call.args, number, number % 2, groups, width, call.params["scale"])]
+
+    def _run(self, program: Program, x: Logits, inputs: list[Tensor]) -> Logits:
+        for layer in self._cache.layers:
+            layer.self_attention.reserve(len(x), 1)
+        caches = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
+        for row, cache in enumerate(self._caches):
+            if cache.stores:
+                keys, values = cache.stores
+                caches[row] = keys.ctypes.data, values.ctypes.data, keys.dtype == np.uint16
+        tables = np.zeros((2, TABLE_WORDS), np.int64)
+        for row, slots in enumerate((self._cache.own, self._cache.cross)):
+            table = slots.table
+            tables[row] = table.ctypes.data, table.strides[0] // table.itemsize, table.shape[1]
+        return program(x, inputs, caches, tables)
+
+
+def _tensors(arguments: Any) -> Iterator[Tensor]:
+    """All tensors of nested tuples."""
+    if isinstance(arguments, Tensor):
+        yield arguments
+    elif isinstance(arguments, tuple):
+        for argument in arguments:
+            yield from _tensors(argument)
+
+
+def _form(arguments: Any) -> Any:
+    """The same for arguments that one program serves: the tensors' axes and dtypes, and all else."""
+    if isinstance(arguments, Tensor):
+        return arguments.ndim, arguments.dtype
+    return tuple(map(_form, arguments)) if isinstance(arguments, tuple) else arguments
+
+
+def _held_arrays(model: nn.Module) -> set[int]:
+    """Identities of the arrays that a model's modules hold."""
+    held = set()
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor):
+                held.add(id(value.data))
+            elif isinstance(value, np.ndarray):
+                held.add(id(value))
+    return held

@@ -52,10 +52,10 @@ class Later:
 
 
 class LaterCall(NamedTuple):
-    """Primitive to be called at each run."""
+    """Forward of a primitive, to be called at each run."""
 
-    op: Any
-    args: tuple[Any, ...]  # of which Later ones are computed before
+    forward: Callable[..., Any]
+    values: tuple[Any, ...]  # of which Later ones are computed before
     params: dict[str, Any]
 
 
@@ -135,16 +135,17 @@ class Lowering:
             self._known[id(out.data)] = array
 
     def _postpone(self, call: Call) -> None:
-        """Call the primitive at each run; equal calls, as each layer makes them, once."""
-        args = []
-        for arg in call.args:
-            kind = self._kind(arg) if isinstance(arg, (Tensor, np.ndarray)) else arg
-            args.append(kind if isinstance(kind, Later) else arg)
-        key = call.op, *(arg if isinstance(arg, Later) else id(getattr(arg, "data", arg)) for arg in args)
-        key = *key, repr(call.params)
+        """Compute a primitive at each run; equal calls, as each layer makes them, once."""
+        values = []
+        for arg, value in zip(call.args, call.values, strict=True):
+            kind = self._kind(arg) if isinstance(arg, (Tensor, np.ndarray)) else None
+            if isinstance(kind, Later) and value is not getattr(arg, "data", arg):
+                raise Unsupported(f"{call.op.name}: operands of several dtypes")
+            values.append(kind if isinstance(kind, Later) else value)
+        key = call.op, *(value if isinstance(value, Later) else id(value) for value in values), repr(call.params)
         if key not in self._calls:
             self._calls[key] = len(self.later)
-            self.later.append(LaterCall(call.op, tuple(args), call.params))
+            self.later.append(LaterCall(call.op.forward, tuple(values), call.params))
         for index, out in enumerate(call.results):
             self._known[id(out.data)] = Later(self._calls[key], index)
 

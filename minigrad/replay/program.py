@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.engine.primitive import WithResiduals
 from minigrad.engine.tensor import Array, Tensor
 from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN
 from minigrad.kernels.attention.scaled_dot_product import as_mask
@@ -16,7 +17,7 @@ from minigrad.kernels.program.instructions import MASK_WORDS, WORDS
 from minigrad.kernels.program.interpreter import run_program
 from minigrad.replay.lowering import FLOAT, LOWERINGS, Later, Lower, Lowering, Unsupported
 from minigrad.replay.recording import Recorder
-from minigrad.replay.schedule import arena, grouped, owner
+from minigrad.replay.schedule import arena, grouped, owner, work
 
 
 class Program:
@@ -65,12 +66,13 @@ class Program:
                     self._instructions[row, place] -= owner(out).ctypes.data
                     self._of_result.append((row, place))
         ends = np.cumsum([len(group.instructions) for group in groups])
-        starts = ends - [len(group.instructions) for group in groups]
-        self._groups = np.stack([starts, ends, [group.split for group in groups]], axis=1).astype(np.int64)
+        starts = np.append(0, ends[:-1])
+        described = [(group.split, *map(sum, zip(*map(work, group.instructions), strict=True))) for group in groups]
+        self._groups = np.column_stack([starts, ends, described]).astype(np.int64)
         self._offsets = np.array([self._instructions[place] for place in self._of_result], np.int64)
         self._scores = np.empty((0, 0), FLOAT)
 
-    def __call__(self, rows: Array, inputs: Sequence[Tensor], caches: Array, tables: Array) -> Array:
+    def __call__(self, rows: Array, inputs: Sequence[Array], caches: Array, tables: Array) -> Array:
         """The function's result (B, …) for other rows and inputs, of at most as many examples as were recorded."""
         batch, lowering = len(rows), self._lowering
         lowering.rows[:batch] = rows
@@ -93,18 +95,20 @@ class Program:
         run_program(self._instructions, self._groups, batch, caches, tables, masks, self._scores)
         return out
 
-    def _later(self, inputs: Sequence[Tensor]) -> Callable[[Later], Array]:
-        """Call the primitives that depend on inputs alone; a function that finds their values."""
+    def _later(self, inputs: Sequence[Array]) -> Callable[[Later], Array]:
+        """Compute what depends on inputs alone; returns a function that finds the values."""
         results: list[Any] = []
 
-        def value(source: Later) -> Any:
+        def value(source: Any) -> Any:
+            if not isinstance(source, Later):
+                return source
             return inputs[source.index] if source.call is None else results[source.call][source.index]
 
         for call in self._lowering.later:
-            args = [value(arg) if isinstance(arg, Later) else arg for arg in call.args]
-            out = call.op(*args, **call.params)
-            results.append(out if isinstance(out, (tuple, list)) else [out])
-        return lambda source: value(source).data
+            out = call.forward(*map(value, call.values), **call.params)
+            out = out.out if isinstance(out, WithResiduals) else out
+            results.append(out if isinstance(out, (tuple, list)) else (out,))
+        return value
 
 
 def _word(operand: int | float | Array | None, moved: dict[int, int]) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine.tensor import Array
-from minigrad.kernels.program.instructions import Split
+from minigrad.kernels.program.instructions import Code, Split
 from minigrad.replay.lowering import Instruction
 
 ALIGNMENT = 64  # bytes of a cache line
@@ -41,6 +41,15 @@ def grouped(instructions: Sequence[Instruction]) -> list[Group]:
         for x in instruction.writes:
             written[key(x)] = place
     return groups
+
+
+def work(instruction: Instruction) -> tuple[int, int]:
+    """Bytes that an instruction reads, and those that it reads of each key of each example."""
+    arrays = [x for x in instruction.operands if isinstance(x, np.ndarray)]
+    if instruction.code == Code.ATTEND:
+        *_, heads, _, features, width, _ = instruction.operands
+        return 0, 4 * int(heads) * (int(features) + int(width))  # type: ignore[arg-type]
+    return sum(x.nbytes for x in arrays), 0
 
 
 def key(x: Array | str) -> int | str:

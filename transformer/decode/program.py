@@ -36,6 +36,8 @@ class StepProgram:
         self._programs: dict[Any, Program | None] = {}
         self._caches = [cached for layer in cache.layers for cached in layer]  # by turns of the two tables
         self._numbers = {id(cached): number for number, cached in enumerate(self._caches)}
+        self._addresses = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
+        self._addressed: list[Logits] = []  # the stores that these are of
         self._modules = list(model.modules())
         self._lowerings = {**LOWERINGS, "cached": self._store, "cached_attention": self._attention}
 
@@ -63,7 +65,7 @@ class StepProgram:
         return logits
 
     def _is_watched(self) -> bool:
-        return any(module._forward_hooks for module in self._modules)
+        return any([module._forward_hooks for module in self._modules])
 
     def _record(self, form: Any, arguments: tuple[Any, ...], inputs: list[Tensor]) -> Logits:
         """Take a step by the model, and make a program of it."""
@@ -89,16 +91,17 @@ class StepProgram:
     def _run(self, program: Program, x: Logits, inputs: list[Tensor]) -> Logits:
         for layer in self._cache.layers:
             layer.self_attention.reserve(len(x), 1)
-        caches = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
-        for row, cache in enumerate(self._caches):
-            if cache.stores:
-                keys, values = cache.stores
-                caches[row] = keys.ctypes.data, values.ctypes.data, keys.dtype == np.uint16
+        if self._addressed is not self._caches[0].stores:  # all grow together
+            self._addressed = self._caches[0].stores
+            for row, cache in enumerate(self._caches):
+                if cache.stores:
+                    keys, values = cache.stores
+                    self._addresses[row] = keys.ctypes.data, values.ctypes.data, keys.dtype == np.uint16
         tables = np.zeros((2, TABLE_WORDS), np.int64)
         for row, slots in enumerate((self._cache.own, self._cache.cross)):
             table = slots.table
             tables[row] = table.ctypes.data, table.strides[0] // table.itemsize, table.shape[1]
-        return program(x, inputs, caches, tables)
+        return program(x, [tensor.data for tensor in inputs], self._addresses, tables)
 
 
 def _tensors(arguments: Any) -> Iterator[Tensor]:

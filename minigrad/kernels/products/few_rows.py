@@ -1,8 +1,8 @@
 """Products of few rows: every weight is read once, where it stands, and multiplied by all rows of activations.
 
 Decoding multiplies a few rows by matrices that fit no cache: C (M, N) = A (M, K) @ W (N, K)ᵀ takes as long as reading
-W. Rows of W are read from end to end, a few of them side by side, each for an inner product with every row of A. An
-inner product is one chain of vectors, whatever the number of rows: a row has the same bits alone and beside others.
+W. A few rows of W are read side by side, each for an inner product with every row of A. An inner product is the same
+chain of vectors whatever the number of rows: a row of A has the same bits in its result alone and beside others.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -24,6 +24,9 @@ from minigrad.kernels.products.operand_format import OperandFormat, Vectors, ope
 
 # Numbers of rows of activations at a time: any number of rows is a greedy sum of these.
 FEW_ROWS = (8, 4, 2, 1) if MACHINE.registers == 32 else (4, 2, 1)
+ROWS_AHEAD = 4  # rows of W that are read side by side, or half of them
+COLUMNS = 64  # so many rows of W stay in cache for all rows of A
+BLOCK = 64  # vectors of all rows of A that stay in the first-level cache for all these rows of W
 PREFETCHED_BYTES = 1 << 11  # the machine looks ahead no further than a page
 
 
@@ -61,11 +64,11 @@ def _widened(form: OperandFormat, emit: Emitter, at: ir.Value) -> Vectors:
 
 
 @intrinsic
-def _multiply_rows(typingctx, rows, count, steps, a, a_row, w, w_row, c, c_row, a_like, w_like):
-    """C[:rows, :count] = A[:rows, :k] @ W[:count, :k]ᵀ, where ``steps`` vectors make up k, at addresses.
+def _multiply_rows(typingctx, rows, count, steps, ahead, more, a, a_row, w, w_row, c, c_row, a_like, w_like):
+    """C[:rows, :count] = A[:rows, :k] @ W[:count, :k]ᵀ, or C += if ``more``; ``steps`` vectors make up k.
 
-    ``rows`` is one of FEW_ROWS. Of C the elements of a row are neighbours: float32 or float64, or int32 where operands
-    are bytes.
+    ``rows`` is one of FEW_ROWS. Weights are asked for so many bytes ``ahead``. Of C the elements of a row are
+    neighbours: float32 or float64, or int32 where operands are bytes.
     """
     form = operand_format(types.Tuple((a_like, w_like)))
 
@@ -81,22 +84,23 @@ def _multiply_rows(typingctx, rows, count, steps, a, a_row, w, w_row, c, c_row, 
         )
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9, a_like, w_like), generate
+    return types.void(*[types.int64] * 11, a_like, w_like), generate
 
 
 def _rows_function(module: ir.Module, a_like: Any, w_like: Any, form: OperandFormat, rows: int) -> ir.Function:
     """The IR for so many rows; arguments as for ``_multiply_rows`` from ``count`` on."""
-    kind = ir.FunctionType(ir.VoidType(), [I64] * 8)
+    kind = ir.FunctionType(ir.VoidType(), [I64] * 10)
     function = ir.Function(module, kind, module.get_unique_name(f"rows{rows}"))
     function.linkage = "internal"
-    count, steps, a, a_row, w, w_row, c, c_row = function.args
+    count, steps, ahead, more, a, a_row, w, w_row, c, c_row = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit = Emitter(builder, form.total)
     form_of_rows = _row_format(a_like, w_like, form, emit)
     a_bytes = form_of_rows.steps * a_like.dtype.bitwidth // 8
     w_bytes = form_of_rows.steps * w_like.dtype.bitwidth // 8
     a_rows = [emit.at(a, emit.times(a_row, row)) for row in range(rows)]
-    most = 2 if rows > 4 or MACHINE.registers < 32 else 4
+    again = builder.icmp_signed("!=", more, emit.integer(0))
+    most = ROWS_AHEAD // 2 if rows > 4 or MACHINE.registers < 32 else ROWS_AHEAD
 
     def some(values: list[ir.Value], beside: int) -> list[ir.Value]:
         """Inner products with so many rows of W at once."""
@@ -107,7 +111,7 @@ def _rows_function(module: ir.Module, a_like: Any, w_like: Any, form: OperandFor
             a_place, w_place, *sums = values
             columns = [form_of_rows.weights(emit, emit.at(start, w_place)) for start in w_rows]
             for start in w_rows:
-                emit.prefetch(emit.at(emit.at(start, w_place), PREFETCHED_BYTES))
+                emit.prefetch(emit.at(emit.at(start, w_place), ahead))
             for row, start in enumerate(a_rows):
                 own = form_of_rows.activations(emit, emit.at(start, a_place))
                 for column, weights in enumerate(columns):
@@ -120,7 +124,9 @@ def _rows_function(module: ir.Module, a_like: Any, w_like: Any, form: OperandFor
         _, _, *sums = loop(builder, steps, [emit.integer(0), emit.integer(0), *zeros], step)
         for index, total in enumerate(sums):
             row, column = divmod(index, beside)
-            emit.store(emit.sum(total), emit.at(emit.at(c_at, emit.times(c_row, row)), column * emit.size))
+            place = emit.at(emit.at(c_at, emit.times(c_row, row)), column * emit.size)
+            before = builder.select(again, emit.load_element(place), ir.Constant(form.total, 0))
+            emit.store(emit.add(emit.sum(total), before), place)
         return [emit.at(w_at, emit.times(w_row, beside)), emit.at(c_at, beside * emit.size)]
 
     groups, rest = builder.udiv(count, emit.integer(most)), builder.urem(count, emit.integer(most))
@@ -142,6 +148,15 @@ def _vector_steps(typingctx, a_like, w_like):
 
 
 @kernel()
+def few_rows(rows):
+    """The most of FEW_ROWS for so many rows."""
+    for few in FEW_ROWS:
+        if few <= rows:
+            return few
+    return 1
+
+
+@kernel()
 def multiply_few_rows(rows, count, k, a, a_row, w, w_row, c, c_row, likes):
     """C[:rows, :count] = A[:rows, :k] @ W[:count, :k]ᵀ, everything at addresses, with strides of rows in bytes.
 
@@ -151,19 +166,19 @@ def multiply_few_rows(rows, count, k, a, a_row, w, w_row, c, c_row, likes):
     a_like, w_like, c_like = likes
     steps = _vector_steps(a_like, w_like)
     whole = k // steps
-    columns = max(1, min(count, 64))
-    for left in range(0, count, columns):  # the rows of W stay in cache for all rows of A
-        width = min(columns, count - left)
-        row = 0
-        while row < rows:
-            height = 1
-            for few in FEW_ROWS:
-                if few <= rows - row:
-                    height = few
-                    break
-            at, to = a + row * a_row, c + row * c_row + left * c_like.itemsize
-            _multiply_rows(height, width, whole, at, a_row, w + left * w_row, w_row, to, c_row, a_like, w_like)
-            row += height
+    for left in range(0, count, COLUMNS):
+        width, at, to = min(COLUMNS, count - left), w + left * w_row, c + left * c_like.itemsize
+        for start in range(0, max(whole, 1), BLOCK):
+            depth, first = min(BLOCK, whole - start), start * steps
+            ahead = PREFETCHED_BYTES if depth == whole else ROWS_AHEAD * w_row
+            row = 0
+            while row < rows:
+                height = few_rows(rows - row)
+                source, block = a + row * a_row + first * a_like.itemsize, at + first * w_like.itemsize
+                _multiply_rows(
+                    height, width, depth, ahead, start, source, a_row, block, w_row, to + row * c_row, c_row, a_like, w_like
+                )
+                row += height
     if whole * steps < k:
         _add_rest(rows, count, whole * steps, k, a, a_row, w, w_row, c, c_row, a_like, w_like, c_like)
 

@@ -69,3 +69,6 @@ CACHE_WORDS = 3
 TABLE_WORDS = 3
 # Of masks: their kind, as in ``attention_scores.py``, address, and strides of examples and heads.
 MASK_WORDS = 4
+# Of groups: the first instruction, the first behind, their split, the bytes that they read, and those that they read of
+# each key of each example.
+GROUP_WORDS = 5

@@ -15,7 +15,7 @@ from minigrad.kernels.attention.attention_scores import NO_MASK
 from minigrad.kernels.attention.paged_attention import attend_query
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.compiling.vector import array_at
+from minigrad.kernels.compiling.vector import address_of_array, array_at
 from minigrad.kernels.elementwise.activations import (
     CONTRACT,
     gelu_of,
@@ -26,12 +26,13 @@ from minigrad.kernels.elementwise.activations import (
 )
 from minigrad.kernels.products.few_rows import multiply_few_rows
 from minigrad.kernels.products.quantized import finish_row, quantize_row
-from minigrad.kernels.program.instructions import Code, Function, Split
+from minigrad.kernels.program.instructions import CACHE_WORDS, MASK_WORDS, TABLE_WORDS, WORDS, Code, Function, Split
 from minigrad.kernels.rowwise.normalization import normalise_row
 
 _LIKES = (np.empty(0, np.float32), np.empty(0, np.uint16), np.empty(0, np.int8), np.empty(0, np.uint8))
 _SUMS = np.empty(0, np.int32)
 _LARGE = 1 << 30  # a program is worth all threads
+SMALL = 1 << 16  # bytes that one thread reads before another has begun
 
 LINEAR, LINEAR_BFLOAT16, LINEAR_INT8_WEIGHTS, LINEAR_INT8, QUANTIZE, NORM, ELEMENTWISE, STORE, ATTEND = map(int, Code)
 COPY, RELU, GELU, GELU_TANH, SILU, SIGMOID, TANH, NEGATIVE, ADD, SUBTRACT, MULTIPLY, DIVIDE = map(int, Function)
@@ -51,7 +52,7 @@ def run_program(
 
     Args:
         instructions: (n, WORDS), int64.
-        groups: (g, 3), int64: the first instruction of a group, the first behind it, and its ``Split``.
+        groups: (g, GROUP_WORDS), int64.
         batch: the number of examples.
         caches: (c, CACHE_WORDS), int64.
         tables: (t, TABLE_WORDS), int64.
@@ -63,17 +64,27 @@ def run_program(
 
 @kernel()
 def _run(instructions, groups, batch, places, scores, likes, sums, threads):
+    caches, tables, masks = places
+    keys = 0
+    for table in range(len(tables)):
+        keys = max(keys, tables[table, 2])
+    # Addresses, for arrays would count their users
+    state = address_of_array(caches), address_of_array(tables), address_of_array(masks), address_of_array(scores), keys
+    start, room = address_of_array(instructions), scores.shape[1]
     for number in range(len(groups)):
-        first, last, split = groups[number, 0], groups[number, 1], groups[number, 2]
+        first, last, split, work, work_of_key = groups[number]
         parts = threads if split == COLUMNS else min(threads, batch)
-        in_parallel(parts, _run_part, (instructions, first, last, batch, places, scores, likes, sums))
+        if work + work_of_key * keys * batch < SMALL:
+            parts = 1
+        in_parallel(parts, _run_part, (start, first, last, batch, state, room, likes, sums))
 
 
 @kernel()
-def _run_part(part, parts, instructions, first, last, batch, places, scores, likes, sums):
+def _run_part(part, parts, instructions, first, last, batch, state, room, likes, sums):
     floats, words, integers, naturals = likes
     for number in range(first, last):
-        code, given = instructions[number, 0], instructions[number, 1:]
+        line = array_at(instructions + number * WORDS * 8, WORDS, np.int64)
+        code, given = line[0], line[1:]
         if code == LINEAR:
             _linear(part, parts, batch, given, (floats, floats, floats))
         elif code == LINEAR_BFLOAT16:
@@ -83,7 +94,7 @@ def _run_part(part, parts, instructions, first, last, batch, places, scores, lik
         elif code == LINEAR_INT8:
             _linear(part, parts, batch, given, (naturals, integers, sums))
         elif code == ATTEND:
-            _attend(part, parts, batch, given, places, scores[part], likes)
+            _attend(part, parts, batch, given, state, room, likes)
         else:
             start, end = share(batch, part, parts)
             if code == ELEMENTWISE:
@@ -93,7 +104,7 @@ def _run_part(part, parts, instructions, first, last, batch, places, scores, lik
             elif code == QUANTIZE:
                 _quantize(start, end, given, likes)
             elif code == STORE:
-                _store(start, end, given, places, likes)
+                _store(start, end, given, state, likes)
 
 
 @kernel()
@@ -155,15 +166,14 @@ def _norm(start, end, given, floats):
 
 @kernel()
 def _elementwise(start, end, given, floats):
-    function, sizes, place = given[0], given[4:7], given[1:4].copy()
-    steps = given[7:19]
+    function, to, a, b, sizes, steps = given[0], given[1], given[2], given[3], given[4:7], given[7:19]
     for example in range(start, end):
         for i in range(sizes[0]):
             for j in range(sizes[1]):
-                to = place[0] + example * steps[0] + i * steps[1] + j * steps[2]
-                a = place[1] + example * steps[4] + i * steps[5] + j * steps[6]
-                b = place[2] + example * steps[8] + i * steps[9] + j * steps[10]
-                _apply(function, sizes[2], to, steps[3], a, steps[7], b, steps[11], floats)
+                to_row = to + example * steps[0] + i * steps[1] + j * steps[2]
+                a_row = a + example * steps[4] + i * steps[5] + j * steps[6]
+                b_row = b + example * steps[8] + i * steps[9] + j * steps[10]
+                _apply(function, sizes[2], to_row, steps[3], a_row, steps[7], b_row, steps[11], floats)
 
 
 @kernel(fastmath=CONTRACT)
@@ -229,18 +239,19 @@ def _combine(function, target, x, b, step, floats):
 
 
 @kernel()
-def _table_row(places, table, example):
+def _table_row(tables, table, example):
     """The slots of an example's positions."""
-    tables = places[1]
-    return array_at(tables[table, 0] + example * tables[table, 1] * 8, tables[table, 2], np.int64)
+    words = array_at(tables + table * TABLE_WORDS * 8, TABLE_WORDS, np.int64)
+    return array_at(words[0] + example * words[1] * 8, words[2], np.int64)
 
 
 @kernel()
-def _store(start, end, given, places, likes):
-    cache, table = places[0][given[0]], given[1]
+def _store(start, end, given, state, likes):
+    caches, tables, _, _, _ = state
+    cache, table = array_at(caches + given[0] * CACHE_WORDS * 8, CACHE_WORDS, np.int64), given[1]
     floats, words, _, _ = likes
     for example in range(start, end):
-        slots = _table_row(places, table, example)
+        slots = _table_row(tables, table, example)
         slot = slots[len(slots) - 1]
         for which in range(2):
             n = given[4 + which]
@@ -265,25 +276,25 @@ def _bfloat16(bits):
 
 
 @kernel()
-def _attend(part, parts, batch, given, places, scores, likes):
-    cache = places[0][given[0]]
+def _attend(part, parts, batch, given, state, room, likes):
+    caches, tables, masks, scores, keys = state
+    cache = array_at(caches + given[0] * CACHE_WORDS * 8, CACHE_WORDS, np.int64)
+    mask = array_at(masks + max(given[2], 0) * MASK_WORDS * 8, MASK_WORDS, np.int64)
+    kind = mask[0] if given[2] >= 0 else np.int64(NO_MASK)
     heads, groups, features, width = given[5], given[6], given[7], given[8]
     factor = np.float32(given[9:10].view(np.float64)[0])
     floats, words, _, _ = likes
-    kind, mask = np.int64(NO_MASK), places[2][max(given[2], 0)]
-    if given[2] >= 0:
-        kind = mask[0]
+    own = array_at(scores + part * room * 4, keys, floats)
     first, last = share(batch * heads, part, parts)
     for unit in range(first, last):
         example, head = unit // heads, unit % heads
-        slots = _table_row(places, given[1], example)
+        slots = _table_row(tables, given[1], example)
         query = array_at(given[3] + unit * features * 4, features, floats)
         target = array_at(given[4] + unit * width * 4, width, floats)
         hiding = kind, mask[1] + example * mask[2] + head * mask[3]
         store = cache[0], cache[1], groups, head // (heads // groups)
-        own = scores[: len(slots)]
         if cache[2]:
-            attend_query(query, slots, store, own, hiding, factor, target, words)
+            attend_query(query, slots, store, own[: len(slots)], hiding, factor, target, words)
         else:
-            attend_query(query, slots, store, own, hiding, factor, target, floats)
+            attend_query(query, slots, store, own[: len(slots)], hiding, factor, target, floats)
 

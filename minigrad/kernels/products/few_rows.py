@@ -24,10 +24,11 @@ from minigrad.kernels.products.operand_format import OperandFormat, Vectors, ope
 
 # Numbers of rows of activations at a time: any number of rows is a greedy sum of these.
 FEW_ROWS = (8, 4, 2, 1) if MACHINE.registers == 32 else (4, 2, 1)
-ROWS_AHEAD = 4  # rows of W that are read side by side, or half of them
+BESIDE = 4  # rows of W that are read side by side, or half of them
 COLUMNS = 64  # so many rows of W stay in cache for all rows of A
 BLOCK = 64  # vectors of all rows of A that stay in the first-level cache for all these rows of W
-PREFETCHED_BYTES = 1 << 11  # the machine looks ahead no further than a page
+CACHE_LINE = 64
+PREFETCHED_BYTES = 1 << 12  # weights are asked for at least so far ahead, in the rows that are read then
 
 
 class _RowFormat(NamedTuple):
@@ -64,11 +65,11 @@ def _widened(form: OperandFormat, emit: Emitter, at: ir.Value) -> Vectors:
 
 
 @intrinsic
-def _multiply_rows(typingctx, rows, count, steps, ahead, more, a, a_row, w, w_row, c, c_row, a_like, w_like):
+def _multiply_rows(typingctx, rows, count, steps, more, a, a_row, w, w_row, c, c_row, a_like, w_like):
     """C[:rows, :count] = A[:rows, :k] @ W[:count, :k]ᵀ, or C += if ``more``; ``steps`` vectors make up k.
 
-    ``rows`` is one of FEW_ROWS. Weights are asked for so many bytes ``ahead``. Of C the elements of a row are
-    neighbours: float32 or float64, or int32 where operands are bytes.
+    ``rows`` is one of FEW_ROWS. Of C the elements of a row are neighbours: float32 or float64, or int32 where operands
+    are bytes.
     """
     form = operand_format(types.Tuple((a_like, w_like)))
 
@@ -84,44 +85,53 @@ def _multiply_rows(typingctx, rows, count, steps, ahead, more, a, a_row, w, w_ro
         )
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 11, a_like, w_like), generate
+    return types.void(*[types.int64] * 10, a_like, w_like), generate
 
 
 def _rows_function(module: ir.Module, a_like: Any, w_like: Any, form: OperandFormat, rows: int) -> ir.Function:
     """The IR for so many rows; arguments as for ``_multiply_rows`` from ``count`` on."""
-    kind = ir.FunctionType(ir.VoidType(), [I64] * 10)
+    kind = ir.FunctionType(ir.VoidType(), [I64] * 9)
     function = ir.Function(module, kind, module.get_unique_name(f"rows{rows}"))
     function.linkage = "internal"
-    count, steps, ahead, more, a, a_row, w, w_row, c, c_row = function.args
+    count, steps, more, a, a_row, w, w_row, c, c_row = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emit = Emitter(builder, form.total)
     form_of_rows = _row_format(a_like, w_like, form, emit)
     a_bytes = form_of_rows.steps * a_like.dtype.bitwidth // 8
     w_bytes = form_of_rows.steps * w_like.dtype.bitwidth // 8
+    line = max(1, CACHE_LINE // w_bytes)  # vectors of a line of W
     a_rows = [emit.at(a, emit.times(a_row, row)) for row in range(rows)]
     again = builder.icmp_signed("!=", more, emit.integer(0))
-    most = ROWS_AHEAD // 2 if rows > 4 or MACHINE.registers < 32 else ROWS_AHEAD
+    most = BESIDE // 2 if rows > 4 or MACHINE.registers < 32 else BESIDE
+    together = builder.or_(emit.times(w_row, most), emit.integer(1))  # not 0
+    further = builder.udiv(emit.integer(PREFETCHED_BYTES - 1), together)
+    ahead = builder.mul(emit.at(further, 1), emit.times(w_row, most))
 
     def some(values: list[ir.Value], beside: int) -> list[ir.Value]:
         """Inner products with so many rows of W at once."""
         w_at, c_at = values
         w_rows = [emit.at(w_at, emit.times(w_row, column)) for column in range(beside)]
 
-        def step(values: list[ir.Value]) -> list[ir.Value]:
+        def step(values: list[ir.Value], vectors: int) -> list[ir.Value]:
             a_place, w_place, *sums = values
-            columns = [form_of_rows.weights(emit, emit.at(start, w_place)) for start in w_rows]
-            for start in w_rows:
+            for start in w_rows if vectors == line else ():
                 emit.prefetch(emit.at(emit.at(start, w_place), ahead))
-            for row, start in enumerate(a_rows):
-                own = form_of_rows.activations(emit, emit.at(start, a_place))
-                for column, weights in enumerate(columns):
-                    for pair in zip(own, weights, strict=True):
-                        index = row * beside + column
-                        sums[index] = form.multiply_add(emit, *pair, sums[index])
-            return [emit.at(a_place, a_bytes), emit.at(w_place, w_bytes), *sums]
+            for _ in range(vectors):
+                columns = [form_of_rows.weights(emit, emit.at(start, w_place)) for start in w_rows]
+                for row, start in enumerate(a_rows):
+                    own = form_of_rows.activations(emit, emit.at(start, a_place))
+                    for column, weights in enumerate(columns):
+                        for pair in zip(own, weights, strict=True):
+                            index = row * beside + column
+                            sums[index] = form.multiply_add(emit, *pair, sums[index])
+                a_place, w_place = emit.at(a_place, a_bytes), emit.at(w_place, w_bytes)
+            return [a_place, w_place, *sums]
 
-        zeros = [emit.zero] * (rows * beside)
-        _, _, *sums = loop(builder, steps, [emit.integer(0), emit.integer(0), *zeros], step)
+        start = [emit.integer(0), emit.integer(0), *[emit.zero] * (rows * beside)]
+        ends = loop(builder, builder.udiv(steps, emit.integer(line)), start, partial(step, vectors=line))
+        if line > 1:
+            ends = loop(builder, builder.urem(steps, emit.integer(line)), ends, partial(step, vectors=1))
+        _, _, *sums = ends
         for index, total in enumerate(sums):
             row, column = divmod(index, beside)
             place = emit.at(emit.at(c_at, emit.times(c_row, row)), column * emit.size)
@@ -170,13 +180,12 @@ def multiply_few_rows(rows, count, k, a, a_row, w, w_row, c, c_row, likes):
         width, at, to = min(COLUMNS, count - left), w + left * w_row, c + left * c_like.itemsize
         for start in range(0, max(whole, 1), BLOCK):
             depth, first = min(BLOCK, whole - start), start * steps
-            ahead = PREFETCHED_BYTES if depth == whole else ROWS_AHEAD * w_row
             row = 0
             while row < rows:
                 height = few_rows(rows - row)
                 source, block = a + row * a_row + first * a_like.itemsize, at + first * w_like.itemsize
                 _multiply_rows(
-                    height, width, depth, ahead, start, source, a_row, block, w_row, to + row * c_row, c_row, a_like, w_like
+                    height, width, depth, start, source, a_row, block, w_row, to + row * c_row, c_row, a_like, w_like
                 )
                 row += height
     if whole * steps < k:

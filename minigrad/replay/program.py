@@ -76,7 +76,7 @@ class Program:
         """The function's result (B, …) for other rows and inputs, of at most as many examples as were recorded."""
         batch, lowering = len(rows), self._lowering
         lowering.rows[:batch] = rows
-        values = self._later(inputs)
+        values = self._later([_of_batch(x, batch, lowering.batch) for x in inputs] if batch < lowering.batch else inputs)
         for source, array in lowering.copies:
             value = values(source)
             array[: len(value)] = value
@@ -84,7 +84,7 @@ class Program:
         shown = []
         for number, (source, heads) in enumerate(lowering.masks):
             mask = values(source)
-            shown.append(as_mask(mask, (batch, heads, 1, mask.shape[-1]), FLOAT))
+            shown.append(as_mask(mask, (lowering.batch, heads, 1, mask.shape[-1]), FLOAT))
             kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
             masks[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
         if self._scores.shape[1] < length or len(self._scores) < get_num_threads():
@@ -109,6 +109,15 @@ class Program:
             out = out.out if isinstance(out, WithResiduals) else out
             results.append(out if isinstance(out, (tuple, list)) else (out,))
         return value
+
+
+def _of_batch(x: Array, examples: int, batch: int) -> Array:
+    """An input with as many examples as were recorded, if it has an axis of them: primitives may know their number."""
+    if x.shape[:1] != (examples,):
+        return x
+    full = np.zeros((batch, *x.shape[1:]), x.dtype)
+    full[:examples] = x
+    return full
 
 
 def _word(operand: int | float | Array | None, moved: dict[int, int]) -> int:

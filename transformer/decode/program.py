@@ -33,7 +33,7 @@ class StepProgram:
 
     def __init__(self, model: Transformer | CausalLM, cache: DecoderCache) -> None:
         self._model, self._cache = model, cache
-        self._programs: dict[Any, Program | None] = {}
+        self.programs: dict[Any, Program | None] = {}  # by the form of the arguments; None if there can be none
         self._caches = [cached for layer in cache.layers for cached in layer]  # by turns of the two tables
         self._numbers = {id(cached): number for number, cached in enumerate(self._caches)}
         self._addresses = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
@@ -46,10 +46,10 @@ class StepProgram:
         x = arguments[0]
         inputs = list(_tensors(arguments[1:]))
         form = _form(arguments[1:])
-        program = self._programs.get(form)
+        program = self.programs.get(form)
         if observers.get() or product_precision.get() or len(x) > MOST_ROWS or self._is_watched():
             return self._by_model(arguments)
-        if form in self._programs and program is None:
+        if form in self.programs and program is None:
             return self._by_model(arguments)
         if program is None or program.batch < len(x):
             return self._record(form, arguments, inputs)
@@ -72,10 +72,9 @@ class StepProgram:
         logits, recorder = recorded(lambda: self._logits(arguments))
         try:
             held = _held_arrays(self._model)
-            self._programs[form] = Program(recorder, arguments[0], inputs, logits, held, self._lowerings)
-        except Unsupported as e:
-            print("UNSUPPORTED", e)
-            self._programs[form] = None
+            self.programs[form] = Program(recorder, arguments[0], inputs, logits, held, self._lowerings)
+        except Unsupported:
+            self.programs[form] = None
         return logits.data
 
     def _store(self, lowering: Lowering, call: Call) -> list[Logits]:

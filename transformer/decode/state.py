@@ -16,6 +16,7 @@ from transformer.model.models import CausalLM, Transformer
 
 Ids = np.ndarray[Any, Any]
 PART = 256  # positions of a prompt that are read together
+MOST_ROOM = 1 << 12  # new positions for which the cache has room from the start; for more it grows
 
 
 class DecodingState:
@@ -49,7 +50,15 @@ class DecodingState:
         self._memory = memory
         self._memory_real = memory_real
         self._cache = DecoderCache(model.config.decoder_layers, cache_format) if use_cache else None
-        self._program = None if self._cache is None else StepProgram(model, self._cache)
+        self.program = None if self._cache is None else StepProgram(model, self._cache)
+
+    def reserve(self, new_tokens: int, copies: int) -> None:
+        """Make room in the cache, before the prompt is read, for so many new tokens of so many copies of each text."""
+        if self._cache is not None:
+            rows, length = self.prompt.shape
+            new = min(new_tokens, MOST_ROOM)
+            self._cache.own.positions = length + new
+            self._cache.own.slots = rows * (length + copies * new)
 
     def step(self, tokens: Ids) -> Ids:
         """Next-token logits (B, V) after the newest tokens (B, n): at first the prompt, then the chosen tokens."""
@@ -62,10 +71,10 @@ class DecodingState:
                 return self._logits(self._ids, self._memory, self._real)
             if not started:
                 return self._read_prompt(tokens)
-            if tokens.shape[1] > 1 or self._program is None:
+            if tokens.shape[1] > 1 or self.program is None:
                 return self._logits(tokens, None, self._real)
             arguments = self._model.decoder.prepare(tokens, None, self._real, self._memory_real, self._cache)
-            return self._program.step(arguments)
+            return self.program.step(arguments)
 
     def _read_prompt(self, tokens: Ids) -> Ids:
         """Logits after a prompt, which is read a part at a time: its attention needs memory for a part alone."""

@@ -17,12 +17,13 @@ ROOM = 32  # positions for which a store that grows has room at least
 class Slots:
     """Slot table: where in the stores of keys and values each text's positions stand. Layers share it.
 
-    Args:
-        room: positions of a text for which there is room at once.
+    Attributes:
+        positions: of a text, for which there is room at once.
+        slots: of all texts, for which the stores have room at once.
     """
 
-    def __init__(self, room: int = 0) -> None:
-        self.room = room
+    def __init__(self) -> None:
+        self.positions = self.slots = 0
         self.used = 0
         self._table = np.empty((0, 0), np.int64)  # (B, room), of which the first ``length`` positions are used
         self.length = 0
@@ -36,7 +37,7 @@ class Slots:
         """Slots of so many new positions of each text."""
         wanted = self.length + length
         if not self.length:
-            self._table = np.empty((batch, max(self.room, wanted)), np.int64)
+            self._table = np.empty((batch, max(self.positions, wanted)), np.int64)
         elif wanted > self._table.shape[1]:
             table = np.empty((batch, max(2 * self.length, wanted, ROOM)), np.int64)
             table[:, : self.length] = self.table
@@ -119,7 +120,7 @@ class KeyValueCache:
         if self.slots.length < self.length:  # the first layer of a decoder
             self.slots.extend(batch, length)
         if self.slots.used > len(self.stores[0]):
-            wanted = max(self.slots.used, batch * self.slots.room)
+            wanted = max(self.slots.used, self.slots.slots)
             if len(self.stores[0]):
                 wanted = max(2 * self.slots.used, self.slots.used + ROOM * batch)
             self.stores = [_enlarged(store, wanted) for store in self.stores]
@@ -163,11 +164,10 @@ class DecoderCache:
     Args:
         layers: the number of layers.
         format: of the stores.
-        room: positions of a text for which there is room at once.
     """
 
-    def __init__(self, layers: int, format: str | None = None, room: int = 0) -> None:
-        self.own, self.cross = Slots(room), Slots()
+    def __init__(self, layers: int, format: str | None = None) -> None:
+        self.own, self.cross = Slots(), Slots()
         self.layers = [
             LayerCache(KeyValueCache(format, self.own), KeyValueCache(format, self.cross)) for _ in range(layers)
         ]

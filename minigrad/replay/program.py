@@ -49,6 +49,7 @@ class Program:
         lowering = Lowering(rows, inputs, constants, lowerings)
         out = lowering.run(recorder, result)
         self.batch = lowering.batch
+        self._has_examples = [x.shape[:1] == (self.batch,) for x in inputs]
         self._lowering = lowering
         self._shape = out.shape[1:]
         if not out.flags.c_contiguous or out.size != owner(out).size or not lowering.instructions:
@@ -76,7 +77,12 @@ class Program:
         """The function's result (B, …) for other rows and inputs, of at most as many examples as were recorded."""
         batch, lowering = len(rows), self._lowering
         lowering.rows[:batch] = rows
-        values = self._later([_of_batch(x, batch, lowering.batch) for x in inputs] if batch < lowering.batch else inputs)
+        if batch < lowering.batch:
+            inputs = [
+                _filled(x, lowering.batch) if has_axis and len(x) == batch else x
+                for x, has_axis in zip(inputs, self._has_examples, strict=True)
+            ]
+        values = self._later(inputs)
         for source, array in lowering.copies:
             value = values(source)
             array[: len(value)] = value
@@ -111,12 +117,10 @@ class Program:
         return value
 
 
-def _of_batch(x: Array, examples: int, batch: int) -> Array:
-    """An input with as many examples as were recorded, if it has an axis of them: primitives may know their number."""
-    if x.shape[:1] != (examples,):
-        return x
+def _filled(x: Array, batch: int) -> Array:
+    """An input of as many examples as were recorded: primitives may know their number."""
     full = np.zeros((batch, *x.shape[1:]), x.dtype)
-    full[:examples] = x
+    full[: len(x)] = x
     return full
 
 

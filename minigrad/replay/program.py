@@ -13,7 +13,7 @@ from minigrad.engine.tensor import Array, Tensor
 from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN
 from minigrad.kernels.attention.scaled_dot_product import as_mask
 from minigrad.kernels.compiling.parallel import get_num_threads
-from minigrad.kernels.program.instructions import MASK_WORDS, WORDS
+from minigrad.kernels.program.instructions import MASK_WORDS, WORDS, Code
 from minigrad.kernels.program.interpreter import run_program
 from minigrad.replay.lowering import FLOAT, LOWERINGS, Later, Lower, Lowering, Unsupported
 from minigrad.replay.recording import Recorder
@@ -72,6 +72,8 @@ class Program:
         self._groups = np.column_stack([starts, ends, described]).astype(np.int64)
         self._offsets = np.array([self._instructions[place] for place in self._of_result], np.int64)
         self._scores = np.empty((0, 0), FLOAT)
+        attentions = self._instructions[self._instructions[:, 0] == Code.ATTEND]
+        self._sharing = int((attentions[:, 6] // attentions[:, 7]).max(initial=1))  # queries that share keys
 
     def __call__(self, rows: Array, inputs: Sequence[Array], caches: Array, tables: Array) -> Array:
         """The function's result (B, …) for other rows and inputs, of at most as many examples as were recorded."""
@@ -93,6 +95,7 @@ class Program:
             shown.append(as_mask(mask, (lowering.batch, heads, 1, mask.shape[-1]), FLOAT))
             kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
             masks[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
+        length *= self._sharing
         if self._scores.shape[1] < length or len(self._scores) < get_num_threads():
             self._scores = np.empty((get_num_threads(), 2 * length), FLOAT)
         out = np.empty((batch, *self._shape), FLOAT)

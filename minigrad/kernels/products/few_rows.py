@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
-from minigrad.kernels.compiling.vector import I64, MACHINE, Emitter, array_at, loop, switch
+from minigrad.kernels.compiling.vector import I32, I64, MACHINE, Emitter, array_at, loop, switch
 from minigrad.kernels.elementwise.bfloat16 import widened
 from minigrad.kernels.products.operand_format import OperandFormat, Vectors, operand_format
 
@@ -39,25 +39,23 @@ class _RowFormat(NamedTuple):
     weights: Callable[[Emitter, ir.Value], Vectors]
 
 
+def load_floats(like: Any, emit: Emitter, at: ir.Value) -> ir.Value:
+    """A vector of floats from memory that holds them, bfloat16 or int8: elements of a Numba array type."""
+    builder = emit.builder
+    if like.dtype == types.uint16:
+        bits = builder.zext(emit.load_as(ir.VectorType(ir.IntType(16), emit.lanes), at), ir.VectorType(I32, emit.lanes))
+        return builder.bitcast(builder.shl(bits, ir.Constant(bits.type, [16] * emit.lanes)), emit.vector)
+    if like.dtype == types.int8:
+        return builder.sitofp(emit.load_as(ir.VectorType(ir.IntType(8), emit.lanes), at), emit.vector)
+    return emit.load(at)
+
+
 def _row_format(a: Any, w: Any, form: OperandFormat, emit: Emitter) -> _RowFormat:
     """The format of Numba array types' elements."""
 
-    def load(emit: Emitter, at: ir.Value) -> Vectors:
-        return [emit.load(at)]
-
-    def load_bfloat16(emit: Emitter, at: ir.Value) -> Vectors:
-        words = emit.load_as(ir.VectorType(ir.IntType(16), emit.lanes), at)
-        bits = emit.builder.zext(words, ir.VectorType(ir.IntType(32), emit.lanes))
-        sixteen = ir.Constant(bits.type, [16] * emit.lanes)
-        return [emit.builder.bitcast(emit.builder.shl(bits, sixteen), emit.vector)]
-
-    def load_int8(emit: Emitter, at: ir.Value) -> Vectors:
-        return [emit.builder.sitofp(emit.load_as(ir.VectorType(ir.IntType(8), emit.lanes), at), emit.vector)]
-
     if a.dtype == types.uint8:
         return _RowFormat(4 * emit.lanes, lambda emit, at: form.widen_a(emit, emit.load(at)), partial(_widened, form))
-    weights = {types.uint16: load_bfloat16, types.int8: load_int8}.get(w.dtype, load)
-    return _RowFormat(emit.lanes, load, weights)
+    return _RowFormat(emit.lanes, *(lambda emit, at, like=like: [load_floats(like, emit, at)] for like in (a, w)))
 
 
 def _widened(form: OperandFormat, emit: Emitter, at: ir.Value) -> Vectors:
@@ -158,11 +156,11 @@ def _vector_steps(typingctx, a_like, w_like):
 
 
 @kernel()
-def few_rows(rows):
-    """The most of FEW_ROWS for so many rows."""
-    for few in FEW_ROWS:
-        if few <= rows:
-            return few
+def greedy(sizes, limit):
+    """The first of some falling sizes that is not above a limit."""
+    for size in sizes:
+        if size <= limit:
+            return size
     return 1
 
 
@@ -182,7 +180,7 @@ def multiply_few_rows(rows, count, k, a, a_row, w, w_row, c, c_row, likes):
             depth, first = min(BLOCK, whole - start), start * steps
             row = 0
             while row < rows:
-                height = few_rows(rows - row)
+                height = greedy(FEW_ROWS, rows - row)
                 source, block = a + row * a_row + first * a_like.itemsize, at + first * w_like.itemsize
                 _multiply_rows(
                     height, width, depth, start, source, a_row, block, w_row, to + row * c_row, c_row, a_like, w_like

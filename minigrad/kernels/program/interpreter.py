@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels.attention.attention_scores import NO_MASK
-from minigrad.kernels.attention.paged_attention import attend_query
+from minigrad.kernels.attention.paged_attention import attend_queries, heads_together
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array, array_at
@@ -57,7 +57,7 @@ def run_program(
         caches: (c, CACHE_WORDS), int64.
         tables: (t, TABLE_WORDS), int64.
         masks: (m, MASK_WORDS), int64.
-        scores: (threads, keys), float32: room for the scores of a query.
+        scores: (threads, …), float32: room for the scores of the queries that share keys.
     """
     _run(instructions, groups, batch, (caches, tables, masks), scores, _LIKES, _SUMS, threads_for(_LARGE))
 
@@ -277,24 +277,25 @@ def _bfloat16(bits):
 
 @kernel()
 def _attend(part, parts, batch, given, state, room, likes):
-    caches, tables, masks, scores, keys = state
+    caches, tables, masks, scores, _ = state
     cache = array_at(caches + given[0] * CACHE_WORDS * 8, CACHE_WORDS, np.int64)
     mask = array_at(masks + max(given[2], 0) * MASK_WORDS * 8, MASK_WORDS, np.int64)
     kind = mask[0] if given[2] >= 0 else np.int64(NO_MASK)
     heads, groups, features, width = given[5], given[6], given[7], given[8]
     factor = np.float32(given[9:10].view(np.float64)[0])
     floats, words, _, _ = likes
-    own = array_at(scores + part * room * 4, keys, floats)
-    first, last = share(batch * heads, part, parts)
+    store, sizes, shared = (cache[0], cache[1], groups), (features, width), heads // groups
+    together = heads_together(batch, heads, groups, parts)
+    units = heads // together
+    first, last = share(batch * units, part, parts)
     for unit in range(first, last):
-        example, head = unit // heads, unit % heads
+        example, head = unit // units, unit % units * together
         slots = _table_row(tables, given[1], example)
-        query = array_at(given[3] + unit * features * 4, features, floats)
-        target = array_at(given[4] + unit * width * 4, width, floats)
-        hiding = kind, mask[1] + example * mask[2] + head * mask[3]
-        store = cache[0], cache[1], groups, head // (heads // groups)
+        place = (example * heads + head) * 4
+        wanted = given[3] + place * features, features * 4, given[4] + place * width, width * 4, together
+        hiding = kind, mask[1] + example * mask[2] + head * mask[3], mask[3]
+        own = array_at(scores + part * room * 4, together * len(slots), floats)
         if cache[2]:
-            attend_query(query, slots, store, own[: len(slots)], hiding, factor, target, words)
+            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, words, floats)
         else:
-            attend_query(query, slots, store, own[: len(slots)], hiding, factor, target, floats)
-
+            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, floats, floats)

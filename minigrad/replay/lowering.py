@@ -84,7 +84,8 @@ class Lowering:
         self._copied: dict[Later, Array] = {}
         self._calls: dict[Any, int] = {}
         self._quantized: dict[int, tuple[Array, Array]] = {}
-        self.kept: list[Any] = []  # what addresses point into
+        self.weights: list[Array] = []  # constants that instructions read
+        self.derived = False  # True if instructions read copies of constants, or what was computed of them
         self.rows = np.zeros(rows.shape, FLOAT)
         self._known[id(rows.data)] = self.rows
 
@@ -106,7 +107,7 @@ class Lowering:
                 raise Unsupported(f"{call.op.name}: no array to depend on")
             else:
                 for out in call.results:
-                    self._known[id(out.data)] = _Constant(out.data)
+                    self._known[id(out.data)] = _Constant(out.data, derived=True)
         found = self._kind(result)
         if not isinstance(found, np.ndarray):
             raise Unsupported("the result does not depend on the rows")
@@ -157,7 +158,8 @@ class Lowering:
             return np.full((1,), arg, FLOAT)
         kind = self._kind(arg)
         if isinstance(kind, _Constant):
-            kind = kind.array
+            self.derived |= kind.derived
+            kind = self.weight(kind.array)
         elif isinstance(kind, Later):
             if kind not in self._copied:
                 array = arg.data if isinstance(arg, Tensor) else arg
@@ -167,6 +169,17 @@ class Lowering:
         if kind.dtype != FLOAT:
             raise Unsupported(f"an operand of dtype {kind.dtype}")
         return kind
+
+    def weight(self, array: Array) -> Array:
+        """Constant that instructions read."""
+        self.weights.append(array)
+        return array
+
+    def fixed(self, array: Array, shape: Sequence[int]) -> Array:
+        """Constant of a shape, contiguous."""
+        found = np.ascontiguousarray(np.broadcast_to(array, shape))
+        self.derived |= not np.may_share_memory(found, array)
+        return found
 
     def later_value(self, arg: Tensor) -> Later:
         """Operand that depends on inputs alone."""
@@ -191,7 +204,6 @@ class Lowering:
         return buffer
 
     def emit(self, code: Code, operands: Sequence[Any], reads: Sequence[Any], writes: Sequence[Any]) -> None:
-        self.kept.append((operands, reads))
         self.instructions.append(Instruction(code, tuple(operands), tuple(reads), tuple(writes)))
 
     def contiguous(self, array: Array) -> Array:
@@ -224,6 +236,7 @@ class Lowering:
 
 class _Constant(NamedTuple):
     array: Array
+    derived: bool = False
 
 
 def _merged(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
@@ -292,8 +305,8 @@ def _norm(lowering: Lowering, call: Call) -> list[Array]:
     centered, n = call.op.name == "layer_norm", x.shape[-1]
     x, out = lowering.contiguous(x), lowering.empty(x.shape)
     weight, bias = [*weights, None][:2]
-    weight = np.ones(n, FLOAT) if weight is None else np.ascontiguousarray(weight)
-    bias = np.zeros(n, FLOAT) if bias is None else np.ascontiguousarray(bias)
+    weight = np.ones(n, FLOAT) if weight is None else lowering.fixed(weight, (n,))
+    bias = np.zeros(n, FLOAT) if bias is None else lowering.fixed(bias, (n,))
     rows = math.prod(x.shape[1:-1])
     operands = rows, n, x, weight, bias, out, float(call.params["eps"]), int(centered)
     lowering.emit(Code.NORM, operands, [x], [out])
@@ -321,9 +334,9 @@ def _quantized_linear(lowering: Lowering, call: Call) -> list[Array]:
     x, bias = (None if arg is None else lowering.array(arg) for arg in call.args)
     matrix = call.params["weight"]
     assert x is not None
-    scales = matrix.scales if len(matrix.scales) else None
-    offsets = matrix.offsets if len(matrix.offsets) else None
-    return [_emit_linear(lowering, _CODES[matrix.format], x, matrix.values, bias, scales, offsets)]
+    scales = lowering.weight(matrix.scales) if len(matrix.scales) else None
+    offsets = lowering.weight(matrix.offsets) if len(matrix.offsets) else None
+    return [_emit_linear(lowering, _CODES[matrix.format], x, lowering.weight(matrix.values), bias, scales, offsets)]
 
 
 def _emit_linear(
@@ -339,7 +352,7 @@ def _emit_linear(
     if x.size != lowering.batch * k:
         raise Unsupported(f"linear: several rows of an example, in shape {x.shape}")
     if bias is not None:
-        bias = np.ascontiguousarray(np.broadcast_to(bias, (n,)))
+        bias = lowering.fixed(bias, (n,))
     out, row_scales, step = lowering.empty((*x.shape[:-1], n)), None, x.strides[0]
     rows = x
     if code == Code.LINEAR_INT8:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import threading
+import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +25,8 @@ from minigrad.replay.schedule import arena, grouped, owner, work
 class Program:
     """Program of a recorded function of rows (B, …) and of inputs that all examples share, or that have their axis.
 
-    Parameters are read where they stand: a program sees what is written into them, but none that takes their place.
+    Weights are read where they stand: a program sees what is written into them, unless it is ``derived``, but none that
+    takes their place. It does not keep them alive: who runs it must hold what ``weights`` refers to.
 
     Args:
         recorder: of one run.
@@ -48,9 +51,16 @@ class Program:
     ) -> None:
         lowering = Lowering(rows, inputs, constants, lowerings)
         out = lowering.run(recorder, result)
-        self.batch = lowering.batch
+        self.batch, self.derived = lowering.batch, lowering.derived
+        self.weights = [weakref.ref(array) for array in lowering.weights]
+        self._lock = threading.Lock()
         self._has_examples = [x.shape[:1] == (self.batch,) for x in inputs]
-        self._lowering = lowering
+        self._rows, self._copies, self._masks, self._calls = (
+            lowering.rows,
+            lowering.copies,
+            lowering.masks,
+            lowering.later,
+        )
         self._shape = out.shape[1:]
         if not out.flags.c_contiguous or out.size != owner(out).size or not lowering.instructions:
             raise Unsupported("a result that is not computed whole")
@@ -59,13 +69,17 @@ class Program:
         ordered = [instruction for group in groups for instruction in group.instructions]
         self._instructions = np.zeros((len(ordered), WORDS), np.int64)
         self._of_result: list[tuple[int, int]] = []
+        held = {id(owner(array)) for array in lowering.weights}
+        self._kept: list[Array] = []
         for row, instruction in enumerate(ordered):
             self._instructions[row, 0] = instruction.code
             for place, operand in enumerate(instruction.operands, 1):
                 self._instructions[row, place] = _word(operand, moved)
-                if isinstance(operand, np.ndarray) and owner(operand) is owner(out):
-                    self._instructions[row, place] -= owner(out).ctypes.data
-                    self._of_result.append((row, place))
+                if isinstance(operand, np.ndarray) and id(owner(operand)) not in held:
+                    self._kept.append(operand)
+                    if owner(operand) is owner(out):
+                        self._instructions[row, place] -= owner(out).ctypes.data
+                        self._of_result.append((row, place))
         ends = np.cumsum([len(group.instructions) for group in groups])
         starts = np.append(0, ends[:-1])
         described = [(group.split, *map(sum, zip(*map(work, group.instructions), strict=True))) for group in groups]
@@ -77,22 +91,26 @@ class Program:
 
     def __call__(self, rows: Array, inputs: Sequence[Array], caches: Array, tables: Array) -> Array:
         """The function's result (B, …) for other rows and inputs, of at most as many examples as were recorded."""
-        batch, lowering = len(rows), self._lowering
-        lowering.rows[:batch] = rows
-        if batch < lowering.batch:
+        with self._lock:
+            return self._run(rows, inputs, caches, tables)
+
+    def _run(self, rows: Array, inputs: Sequence[Array], caches: Array, tables: Array) -> Array:
+        batch = len(rows)
+        self._rows[:batch] = rows
+        if batch < self.batch:
             inputs = [
-                _filled(x, lowering.batch) if has_axis and len(x) == batch else x
+                _filled(x, self.batch) if has_axis and len(x) == batch else x
                 for x, has_axis in zip(inputs, self._has_examples, strict=True)
             ]
         values = self._later(inputs)
-        for source, array in lowering.copies:
+        for source, array in self._copies:
             value = values(source)
             array[: len(value)] = value
-        masks, length = np.zeros((max(1, len(lowering.masks)), MASK_WORDS), np.int64), int(tables[:, 2].max(initial=0))
+        masks, length = np.zeros((max(1, len(self._masks)), MASK_WORDS), np.int64), int(tables[:, 2].max(initial=0))
         shown = []
-        for number, (source, heads) in enumerate(lowering.masks):
+        for number, (source, heads) in enumerate(self._masks):
             mask = values(source)
-            shown.append(as_mask(mask, (lowering.batch, heads, 1, mask.shape[-1]), FLOAT))
+            shown.append(as_mask(mask, (self.batch, heads, 1, mask.shape[-1]), FLOAT))
             kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
             masks[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
         length *= self._sharing
@@ -113,7 +131,7 @@ class Program:
                 return source
             return inputs[source.index] if source.call is None else results[source.call][source.index]
 
-        for call in self._lowering.later:
+        for call in self._calls:
             out = call.forward(*map(value, call.values), **call.params)
             out = out.out if isinstance(out, WithResiduals) else out
             results.append(out if isinstance(out, (tuple, list)) else (out,))

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from minigrad import Tensor, nn
 from minigrad.engine.tensor import observers
 from minigrad.kernels.program.instructions import CACHE_WORDS, TABLE_WORDS
+from minigrad.nn.quantized import QuantizedWeight
 from minigrad.ops.autocast import product_precision
 from minigrad.replay import LOWERINGS, Call, Lowering, Program, Unsupported, attention, recorded, store
 from transformer.model.cache import DecoderCache
 from transformer.model.models import CausalLM, Transformer
 
 Logits = np.ndarray[Any, Any]
-MOST_ROWS = 64  # beyond, products are no longer bound by the memory's speed
+MOST_ROWS = 32  # beyond, products are no longer bound by the memory's speed
+
+# Programs of models whose arrays are those with these identities, by the form of a step's arguments. They hold buffers
+# and addresses of weights, but not the weights.
+_PROGRAMS: WeakKeyDictionary[nn.Module, tuple[frozenset[int], dict[Any, Program]]] = WeakKeyDictionary()
 
 
 class StepProgram:
@@ -33,7 +39,16 @@ class StepProgram:
 
     def __init__(self, model: Transformer | CausalLM, cache: DecoderCache) -> None:
         self._model, self._cache = model, cache
+        self._held = _held_arrays(model)
+        shared = _PROGRAMS.get(model)
         self.programs: dict[Any, Program | None] = {}  # by the form of the arguments; None if there can be none
+        self._weights: list[Any] = []
+        if shared is not None and shared[0] == self._held:
+            for form, program in shared[1].items():
+                weights = [reference() for reference in program.weights]
+                if not any(array is None for array in weights):
+                    self.programs[form] = program
+                    self._weights.append(weights)
         self._caches = [cached for layer in cache.layers for cached in layer]  # by turns of the two tables
         self._numbers = {id(cached): number for number, cached in enumerate(self._caches)}
         self._addresses = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
@@ -71,8 +86,15 @@ class StepProgram:
         """Take a step by the model, and make a program of it."""
         logits, recorder = recorded(lambda: self._logits(arguments))
         try:
-            held = _held_arrays(self._model)
-            self.programs[form] = Program(recorder, arguments[0], inputs, logits, held, self._lowerings)
+            program = Program(recorder, arguments[0], inputs, logits, self._held, self._lowerings)
+            self.programs[form] = program
+            self._weights.append([reference() for reference in program.weights])
+            if not program.derived:
+                held, programs = _PROGRAMS.setdefault(self._model, (self._held, {}))
+                if held != self._held:
+                    programs = {}
+                    _PROGRAMS[self._model] = self._held, programs
+                programs[form] = program
         except Unsupported:
             self.programs[form] = None
         return logits.data
@@ -119,13 +141,15 @@ def _form(arguments: Any) -> Any:
     return tuple(map(_form, arguments)) if isinstance(arguments, tuple) else arguments
 
 
-def _held_arrays(model: nn.Module) -> set[int]:
+def _held_arrays(model: nn.Module) -> frozenset[int]:
     """Identities of the arrays that a model's modules hold."""
-    held = set()
+    held: set[int] = set()
     for module in model.modules():
+        if isinstance(module, QuantizedWeight):
+            held.update(id(array) for array in module.matrix[1:])
         for value in vars(module).values():
             if isinstance(value, Tensor):
                 held.add(id(value.data))
             elif isinstance(value, np.ndarray):
                 held.add(id(value))
-    return held
+    return frozenset(held)

@@ -6,7 +6,8 @@ Where one has none, or the model is watched by hooks, steps are taken by the mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import NoneType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,9 +25,9 @@ from transformer.model.models import CausalLM, Transformer
 Logits = np.ndarray[Any, Any]
 MOST_ROWS = 32  # beyond, products are no longer bound by the memory's speed
 
-# Programs of models whose arrays are those with these identities, by the form of a step's arguments. They hold buffers
-# and addresses of weights, but not the weights.
-_PROGRAMS: WeakKeyDictionary[nn.Module, tuple[frozenset[int], dict[Any, Program]]] = WeakKeyDictionary()
+# Programs of models in the state in which they were recorded, by the form of a step's arguments. They hold buffers and
+# addresses of weights, but not the weights.
+_PROGRAMS: WeakKeyDictionary[nn.Module, tuple[Any, dict[Any, Program]]] = WeakKeyDictionary()
 
 
 class StepProgram:
@@ -39,12 +40,14 @@ class StepProgram:
 
     def __init__(self, model: Transformer | CausalLM, cache: DecoderCache) -> None:
         self._model, self._cache = model, cache
-        self._held = _held_arrays(model)
-        shared = _PROGRAMS.get(model)
+        self._modules = list(model.modules())
+        self._arrays = _held_arrays(self._modules)
+        self._state = _attributes(self._modules)
+        recorded_in, programs = _PROGRAMS.get(model, (None, {}))
         self.programs: dict[Any, Program | None] = {}  # by the form of the arguments; None if there can be none
         self._weights: list[Any] = []
-        if shared is not None and shared[0] == self._held:
-            for form, program in shared[1].items():
+        if recorded_in == self._state:
+            for form, program in programs.items():
                 weights = [reference() for reference in program.weights]
                 if not any(array is None for array in weights):
                     self.programs[form] = program
@@ -53,8 +56,6 @@ class StepProgram:
         self._numbers = {id(cached): number for number, cached in enumerate(self._caches)}
         self._addresses = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
         self._addressed: list[Logits] = []  # the stores that these are of
-        self._modules = list(model.modules())
-        self._lowerings = {**LOWERINGS, "cached": self._store, "cached_attention": self._attention}
 
     def step(self, arguments: tuple[Any, ...]) -> Logits:
         """Logits (B, V) of the next token after ``arguments`` of the decoder's ``run`` for one token of each text."""
@@ -86,14 +87,15 @@ class StepProgram:
         """Take a step by the model, and make a program of it."""
         logits, recorder = recorded(lambda: self._logits(arguments))
         try:
-            program = Program(recorder, arguments[0], inputs, logits, self._held, self._lowerings)
+            lowerings = {**LOWERINGS, "cached": self._store, "cached_attention": self._attention}
+            program = Program(recorder, arguments[0], inputs, logits, self._arrays, lowerings)
             self.programs[form] = program
             self._weights.append([reference() for reference in program.weights])
             if not program.derived:
-                held, programs = _PROGRAMS.setdefault(self._model, (self._held, {}))
-                if held != self._held:
+                recorded_in, programs = _PROGRAMS.get(self._model, (None, {}))
+                if recorded_in != self._state:
                     programs = {}
-                    _PROGRAMS[self._model] = self._held, programs
+                    _PROGRAMS[self._model] = self._state, programs
                 programs[form] = program
         except Unsupported:
             self.programs[form] = None
@@ -126,30 +128,45 @@ class StepProgram:
 
 
 def _tensors(arguments: Any) -> Iterator[Tensor]:
-    """All tensors of nested tuples."""
+    """All tensors of nested tuples, lists and dicts."""
     if isinstance(arguments, Tensor):
         yield arguments
-    elif isinstance(arguments, tuple):
+    elif isinstance(arguments, (tuple, list)):
         for argument in arguments:
             yield from _tensors(argument)
+    elif isinstance(arguments, dict):
+        yield from _tensors(tuple(arguments.values()))
 
 
 def _form(arguments: Any) -> Any:
     """The same for arguments that one program serves: the tensors' axes and dtypes, and all else."""
     if isinstance(arguments, Tensor):
         return arguments.ndim, arguments.dtype
-    return tuple(map(_form, arguments)) if isinstance(arguments, tuple) else arguments
+    if isinstance(arguments, dict):
+        return tuple(arguments), _form(tuple(arguments.values()))
+    return tuple(map(_form, arguments)) if isinstance(arguments, (tuple, list)) else arguments
 
 
-def _held_arrays(model: nn.Module) -> frozenset[int]:
-    """Identities of the arrays that a model's modules hold."""
+def _held_arrays(modules: Sequence[nn.Module]) -> set[int]:
+    """Identities of the arrays that modules hold."""
     held: set[int] = set()
-    for module in model.modules():
-        if isinstance(module, QuantizedWeight):
-            held.update(id(array) for array in module.matrix[1:])
+    for module in modules:
         for value in vars(module).values():
             if isinstance(value, Tensor):
                 held.add(id(value.data))
             elif isinstance(value, np.ndarray):
                 held.add(id(value))
-    return frozenset(held)
+    return held
+
+
+def _attributes(modules: Sequence[nn.Module]) -> list[Any]:
+    """What modules are made of, as far as it could change what they compute: numbers, and identities of all else."""
+    found: list[Any] = []
+    for module in modules:
+        found.append(type(module))
+        if isinstance(module, QuantizedWeight):
+            found.extend(map(id, module.matrix))  # renewed where others were loaded
+        for value in vars(module).values():
+            known = isinstance(value, (int, float, str, NoneType))
+            found.append(value if known else id(value.data if isinstance(value, Tensor) else value))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -190,3 +191,51 @@ def test_the_cache_is_allocated_once(beams):
     model.begin = watched
     model.generate(np.array([[5, 6, 7], [8, 9, 10]]), max_new_tokens=50, num_beams=beams, eos_token_id=())
     assert len(stores) == 2
+
+
+def logits_of(model: Any, prompt: Array, use_program: bool = True) -> Array:
+    going = begun(model, prompt, None, use_program)
+    for tokens in (prompt, [[3], [4]], [[5], [6]]):
+        logits = going.step(np.array(tokens))
+    return logits
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_program_serves_later_texts_and_sees_weights_that_have_changed(format):
+    model = model_of(0, CausalLM, format, d_model=32, d_ff=48)
+    prompt = np.array([[5, 6, 7], [8, 9, 10]])
+    logits_of(model, prompt)
+    going = model.begin(prompt)
+    assert going.program.programs
+    before = logits_of(model, prompt)
+    state = {name: np.array(value) for name, value in model.state_dict().items()}
+    for name in state:
+        state[name] = np.roll(state[name], 1, axis=0)
+    model.load_state_dict(state)
+    found = logits_of(model, prompt)
+    assert not np.allclose(found, before, atol=1e-3)
+    assert_same(found, logits_of(model, prompt, use_program=False), format)
+    for module in model.modules():  # others take their place
+        for name, value in vars(module).items():
+            if isinstance(value, mg.Tensor) and value.dtype == np.float32:
+                value.data = value.data * np.float32(1.5)
+    assert_same(logits_of(model, prompt), logits_of(model, prompt, use_program=False), format)
+
+
+def test_programs_do_not_keep_weights_alive():
+    model = model_of(0, CausalLM, None, d_model=32, d_ff=48)
+    logits_of(model, np.array([[5, 6, 7], [8, 9, 10]]))
+    weight = weakref.ref(model.decoder.layers[0].feed_forward.expand.weight.data)
+    model.quantize("int8")
+    assert weight() is None
+
+
+def test_a_part_that_takes_anothers_place_is_seen():
+    model = model_of(0, CausalLM, "int8", d_model=32, d_ff=48, activation="relu")
+    prompt = np.array([[5, 6, 7], [8, 9, 10]])
+    before = logits_of(model, prompt)
+    for layer in model.decoder.layers:
+        layer.feed_forward.activation.function = mg.tanh
+    found = logits_of(model, prompt)
+    assert not np.allclose(found, before, atol=1e-3)
+    np.testing.assert_array_equal(found, logits_of(model, prompt, use_program=False))

@@ -50,6 +50,7 @@ _NAMES = {
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),
+    "program.interpreter": ("run_program",),
     "convolutions.im2col": ("convolution", "convolution_transpose", "convolution_weight"),
     "convolutions.depthwise": (
         "depthwise_convolution",

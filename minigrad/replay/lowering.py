@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine.tensor import Array, Tensor
-from minigrad.kernels.products.quantized import row_bytes
 from minigrad.kernels.program.instructions import Code, Function, Split
 from minigrad.replay.recording import Call, Recorder
 
 FLOAT = np.dtype(np.float32)
+CACHE_LINE = 64  # bytes
 
 
 class Unsupported(Exception):
@@ -80,7 +80,7 @@ class Lowering:
         self.copies: list[tuple[Later, Array]] = []  # values of inputs that instructions read
         self.masks: list[tuple[Later, int]] = []  # and masks, with the number of heads
         self._constants = constants
-        self._known: dict[int, Array | Later] = {id(x.data): Later(None, i) for i, x in enumerate(inputs)}
+        self._known: dict[int, Array | Later | _Constant] = {id(x.data): Later(None, i) for i, x in enumerate(inputs)}
         self._copied: dict[Later, Array] = {}
         self._calls: dict[Any, int] = {}
         self._quantized: dict[int, tuple[Array, Array]] = {}
@@ -118,7 +118,7 @@ class Lowering:
         found = self._known.get(id(array))
         if found is not None:
             return found
-        if id(array) in self._constants or array.size == 1 and isinstance(arg, np.generic):
+        if id(array) in self._constants or (array.size == 1 and isinstance(arg, np.generic)):
             return _Constant(array)
         raise Unsupported(f"an array of shape {array.shape} is neither an input nor held by the model")
 
@@ -228,7 +228,7 @@ class Lowering:
         """Rows as bytes and their scales, computed once for all that multiply them."""
         if id(x) not in self._quantized:
             k = x.size // self.batch
-            values, scales = self.empty((self.batch, row_bytes(k)), np.uint8), self.empty((self.batch,))
+            values, scales = self.empty((self.batch, k + CACHE_LINE), np.uint8), self.empty((self.batch,))
             self.emit(Code.QUANTIZE, (k, x, values, values.strides[0], scales), [x], [values, scales])
             self._quantized[id(x)] = values, scales
         return self._quantized[id(x)]

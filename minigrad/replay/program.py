@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.engine.primitive import WithResiduals
 from minigrad.engine.tensor import Array, Tensor
-from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN
-from minigrad.kernels.attention.scaled_dot_product import as_mask
-from minigrad.kernels.compiling.parallel import get_num_threads
-from minigrad.kernels.program.instructions import MASK_WORDS, WORDS, Code
-from minigrad.kernels.program.interpreter import run_program
+from minigrad.kernels.program.instructions import WORDS, Code
 from minigrad.replay.lowering import FLOAT, LOWERINGS, Later, Lower, Lowering, Unsupported
 from minigrad.replay.recording import Recorder
 from minigrad.replay.schedule import arena, grouped, owner, work
@@ -85,7 +82,6 @@ class Program:
         described = [(group.split, *map(sum, zip(*map(work, group.instructions), strict=True))) for group in groups]
         self._groups = np.column_stack([starts, ends, described]).astype(np.int64)
         self._offsets = np.array([self._instructions[place] for place in self._of_result], np.int64)
-        self._scores = np.empty((0, 0), FLOAT)
         attentions = self._instructions[self._instructions[:, 0] == Code.ATTEND]
         self._sharing = int((attentions[:, 6] // attentions[:, 7]).max(initial=1))  # queries that share keys
 
@@ -106,20 +102,11 @@ class Program:
         for source, array in self._copies:
             value = values(source)
             array[: len(value)] = value
-        masks, length = np.zeros((max(1, len(self._masks)), MASK_WORDS), np.int64), int(tables[:, 2].max(initial=0))
-        shown = []
-        for number, (source, heads) in enumerate(self._masks):
-            mask = values(source)
-            shown.append(as_mask(mask, (self.batch, heads, 1, mask.shape[-1]), FLOAT))
-            kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
-            masks[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
-        length *= self._sharing
-        if self._scores.shape[1] < length or len(self._scores) < get_num_threads():
-            self._scores = np.empty((get_num_threads(), 2 * length), FLOAT)
+        masks = [(values(source), heads) for source, heads in self._masks]
         out = np.empty((batch, *self._shape), FLOAT)
         for place, offset in zip(self._of_result, self._offsets, strict=True):
             self._instructions[place] = offset + out.ctypes.data
-        run_program(self._instructions, self._groups, batch, caches, tables, masks, self._scores)
+        kernels.run_program(self._instructions, self._groups, batch, caches, tables, masks, self._sharing)
         return out
 
     def _later(self, inputs: Sequence[Array]) -> Callable[[Later], Array]:
@@ -155,4 +142,3 @@ def _word(operand: int | float | Array | None, moved: dict[int, int]) -> int:
         bits: int = struct.unpack("q", struct.pack("d", operand))[0]
         return bits
     return 0 if operand is None else int(operand)
-

@@ -76,12 +76,13 @@ class StepProgram:
         return logits
 
     def _logits(self, arguments: tuple[Any, ...]) -> Tensor:
-        x = self._model.decoder.run(*arguments, self._cache)
+        x, visible, positions, memory, memory_visible = arguments
+        x = self._model.decoder.run(x, visible, positions, memory, memory_visible, self._cache)
         logits: Tensor = self._model.output(x[:, -1:])[:, 0]
         return logits
 
     def _is_watched(self) -> bool:
-        return any([module._forward_hooks for module in self._modules])
+        return any(module._forward_hooks for module in self._modules)
 
     def _record(self, form: Any, arguments: tuple[Any, ...], inputs: list[Tensor]) -> Logits:
         """Take a step by the model, and make a program of it."""
@@ -103,13 +104,15 @@ class StepProgram:
 
     def _store(self, lowering: Lowering, call: Call) -> list[Logits]:
         number = self._numbers[id(call.params["cache"])]
-        return store(lowering, *call.args, number, number % 2)
+        keys, values = call.args
+        return store(lowering, keys, values, number, number % 2)
 
     def _attention(self, lowering: Lowering, call: Call) -> list[Logits]:
         keys, values = call.params["keys"], call.params["values"]
         number = self._numbers[id(keys.cache)]
         _, groups, width = values.store.shape
-        return [attention(lowering, *call.args, number, number % 2, groups, width, call.params["scale"])]
+        query, mask = call.args
+        return [attention(lowering, query, mask, number, number % 2, groups, width, call.params["scale"])]
 
     def _run(self, program: Program, x: Logits, inputs: list[Tensor]) -> Logits:
         for layer in self._cache.layers:

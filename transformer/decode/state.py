@@ -86,9 +86,7 @@ class DecodingState:
         return logits
 
     def _logits(self, tokens: Ids, memory: Tensor | None, real: Ids | None) -> Ids:
-        x = self._model.decoder(
-            tokens, memory, attention_mask=real, memory_mask=self._memory_real, cache=self._cache
-        )
+        x = self._model.decoder(tokens, memory, attention_mask=real, memory_mask=self._memory_real, cache=self._cache)
         logits: Ids = self._model.output(x[:, -1:])[:, 0].data
         return logits
 

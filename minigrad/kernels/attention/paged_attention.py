@@ -113,7 +113,11 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores,
     query, mask = places
     batch, queries, heads, width = out.shape
     _, groups, features = keys.shape
-    store, sizes, factor = (address_of_array(keys), address_of_array(values), groups), (features, width), out.dtype.type(scale)
+    store, sizes, factor = (
+        (address_of_array(keys), address_of_array(values), groups),
+        (features, width),
+        out.dtype.type(scale),
+    )
     together = heads_together(batch * queries, heads, groups, parts)
     units = heads // together
     first, last = share(batch * units, part, parts)

@@ -53,7 +53,9 @@ def _sum_function(module: ir.Module, element: ir.Type, like: Any, rows: int, vec
     register = emit.lanes * emit.size
     width = emit.lanes * like.dtype.bitwidth // 8  # bytes of a vector of V
     places = [
-        emit.at(emit.at(c, emit.times(c_row, row)), vector * register) for row in range(rows) for vector in range(vectors)
+        emit.at(emit.at(c, emit.times(c_row, row)), vector * register)
+        for row in range(rows)
+        for vector in range(vectors)
     ]
 
     def step(values: list[ir.Value]) -> list[ir.Value]:

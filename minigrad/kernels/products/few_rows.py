@@ -202,4 +202,3 @@ def _add_rest(rows, count, start, k, a, a_row, w, w_row, c, c_row, a_like, w_lik
             for i in range(start, k):
                 total += number(values[i]) * number(widened(weights[i]))
             target[column] = total
-

@@ -146,7 +146,8 @@ def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | 
     rows, like = np.ascontiguousarray(x.reshape(m, k)), _likes(weight.format)[0]
     group = LANE_BYTES // weight.values.itemsize
     if like.itemsize == 1:
-        a, row_scales = np.zeros((m, row_bytes(k)), np.uint8), np.empty(m, np.float32)
+        # No power of two, at which rows would share a set of the first-level cache.
+        a, row_scales = np.zeros((m, (-(-k // CACHE_LINE) | 1) * CACHE_LINE), np.uint8), np.empty(m, np.float32)
     else:
         a, row_scales = rows, _NOTHING
         if k % group and m > FEW:
@@ -158,11 +159,6 @@ def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | 
     additions = weight.offsets, row_scales, weight.scales, _NOTHING if bias is None else bias
     multiply(given, additions, packed, _likes(weight.format), parts)
     return c
-
-
-def row_bytes(k: int) -> int:
-    """Distance of rows of ``k`` bytes; no power of two, at which rows would share a set of the first-level cache."""
-    return (-(-k // CACHE_LINE) | 1) * CACHE_LINE + CACHE_LINE
 
 
 _NOTHING, _NO_OFFSETS = np.empty(0, np.float32), np.empty(0, np.int32)

@@ -9,10 +9,13 @@ hand at once, and one that has not begun, because other processes have the cores
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from minigrad.kernels.attention.attention_scores import NO_MASK
+from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN, NO_MASK
 from minigrad.kernels.attention.paged_attention import attend_queries, heads_together
+from minigrad.kernels.attention.scaled_dot_product import as_mask
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array, array_at
@@ -45,8 +48,8 @@ def run_program(
     batch: int,
     caches: np.ndarray,
     tables: np.ndarray,
-    masks: np.ndarray,
-    scores: np.ndarray,
+    masks: Sequence[tuple[np.ndarray, int]] = (),
+    sharing: int = 1,
 ) -> None:
     """Run a program; see ``instructions.py``. Addresses are taken on trust.
 
@@ -56,10 +59,30 @@ def run_program(
         batch: the number of examples.
         caches: (c, CACHE_WORDS), int64.
         tables: (t, TABLE_WORDS), int64.
-        masks: (m, MASK_WORDS), int64.
-        scores: (threads, …), float32: room for the scores of the queries that share keys.
+        masks: of attention, each with the number of heads: boolean, True where a query may attend, or floating, added
+            to the scores; broadcastable to (B, H, 1, K), where B is at least the batch.
+        sharing: the most query heads that share a head of keys.
+
+    >>> x, y = np.ones((2, 3), np.float32), np.empty((2, 3), np.float32)
+    >>> addresses = [array.ctypes.data for array in (y, x, x)]
+    >>> doubled = [Code.ELEMENTWISE, Function.ADD, *addresses, 1, 1, 3, *[12, 0, 0, 4] * 3]
+    >>> instructions = np.zeros((1, WORDS), np.int64)
+    >>> instructions[0, : len(doubled)] = doubled
+    >>> groups = np.array([[0, 1, Split.EXAMPLES, 0, 0]])
+    >>> run_program(instructions, groups, 2, np.zeros((0, CACHE_WORDS), np.int64), np.zeros((0, TABLE_WORDS), np.int64))
+    >>> y
+    array([[2., 2., 2.],
+           [2., 2., 2.]], dtype=float32)
     """
-    _run(instructions, groups, batch, (caches, tables, masks), scores, _LIKES, _SUMS, threads_for(_LARGE))
+    rows, shown = np.zeros((max(1, len(masks)), MASK_WORDS), np.int64), []
+    for number, (mask, heads) in enumerate(masks):
+        examples = mask.shape[0] if mask.ndim == 4 and mask.shape[0] > 1 else batch
+        shown.append(as_mask(mask, (examples, heads, 1, mask.shape[-1]), _LIKES[0].dtype))
+        kind = BOOLEAN if mask.dtype == np.bool_ else ADDED
+        rows[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
+    threads = threads_for(_LARGE)
+    scores = np.empty((threads, sharing * int(tables[:, 2].max(initial=0))), np.float32)
+    _run(instructions, groups, batch, (caches, tables, rows), scores, _LIKES, _SUMS, threads)
 
 
 @kernel()

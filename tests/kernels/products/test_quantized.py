@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad.kernels import quantized_matrix, quantize, quantized_matmul
+from minigrad.kernels import quantize, quantized_matmul, quantized_matrix
 from minigrad.kernels.products.blocking import MC
 from minigrad.kernels.products.quantized import FEW, FORMATS, LONGEST_SUM, QuantizedMatrix
 from minigrad.kernels.products.register_tile import ROW_STEPS, TILE_ROWS

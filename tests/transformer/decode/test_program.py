@@ -239,3 +239,14 @@ def test_a_part_that_takes_anothers_place_is_seen():
     found = logits_of(model, prompt)
     assert not np.allclose(found, before, atol=1e-3)
     np.testing.assert_array_equal(found, logits_of(model, prompt, use_program=False))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_models_that_are_worth_several_threads(format):
+    sizes = {"d_model": 192, "num_heads": 6, "num_kv_heads": 3, "d_ff": 512, "decoder_layers": 2}
+    model = model_of(0, CausalLM, format, positions="rotary", norm="rms", activation="swiglu", **sizes)
+    rng = np.random.default_rng(0)
+    prompt = rng.integers(3, 40, (5, 40))
+    program, own = (begun(model, prompt, None, use_program) for use_program in (True, False))
+    for tokens in (prompt, *rng.integers(3, 40, (10, 5, 1))):
+        assert_same(program.step(tokens), own.step(tokens), format)

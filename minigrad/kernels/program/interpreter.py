@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN, NO_MASK
 from minigrad.kernels.attention.paged_attention import attend_queries, heads_together
 from minigrad.kernels.attention.scaled_dot_product import as_mask
+from minigrad.kernels.compiling.arguments import check_arrays
 from minigrad.kernels.compiling.compiler import kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array, array_at
@@ -74,6 +75,7 @@ def run_program(
     array([[2., 2., 2.],
            [2., 2., 2.]], dtype=float32)
     """
+    check_arrays(instructions=instructions, groups=groups, caches=caches, tables=tables)
     rows, shown = np.zeros((max(1, len(masks)), MASK_WORDS), np.int64), []
     for number, (mask, heads) in enumerate(masks):
         examples = mask.shape[0] if mask.ndim == 4 and mask.shape[0] > 1 else batch

@@ -24,7 +24,7 @@ from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
 from minigrad.kernels.elementwise.exponential import exp_nonpositive
-from minigrad.kernels.products.few_rows import multiply_few_rows
+from minigrad.kernels.products.few_rows import call_rows, rows_entry
 from minigrad.kernels.rowwise.maximum import row_max
 
 # Multiply-adds that one of these costs about as much as: keys come from memory, and serve one query at a time.
@@ -91,24 +91,25 @@ def paged_attention(
     parts = threads_for(WORK * batch * heads * queries * length * (features + width))
     scores = np.empty((parts, heads // groups * length), query.dtype)
     scale = features**-0.5 if scale is None else float(scale)
-    if not _attend(places, kind, scale, keys, values, np.ascontiguousarray(table), scores, out, parts):
+    entry = rows_entry(query.dtype, keys.dtype, query.dtype)
+    if not _attend(places, kind, scale, keys, values, np.ascontiguousarray(table), scores, out, entry, parts):
         check_indices("table", table, slots)
     return out.transpose(0, 2, 1, 3)
 
 
 @kernel()
-def _attend(places, kind, scale, keys, values, table, scores, out, parts):
+def _attend(places, kind, scale, keys, values, table, scores, out, entry, parts):
     """False, and nothing computed, if the table names a slot that there is not."""
     for slots in table:
         for slot in slots:
             if not 0 <= slot < len(keys):
                 return False
-    in_parallel(parts, _attend_heads, (places, kind, scale, keys, values, table, scores, out))
+    in_parallel(parts, _attend_heads, (places, kind, scale, keys, values, table, scores, out, entry))
     return True
 
 
 @kernel()
-def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores, out):
+def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores, out, entry):
     """One thread's part of the heads of all texts."""
     query, mask = places
     batch, queries, heads, width = out.shape
@@ -120,6 +121,7 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores,
     )
     together = heads_together(batch * queries, heads, groups, parts)
     units = heads // together
+    like, total = array_at(store[0], 0, keys), array_at(store[0], 0, out)
     first, last = share(batch * units, part, parts)
     for unit in range(first, last):
         example, head = unit // units, unit % units * together
@@ -128,7 +130,9 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores,
             hiding = kind, _row(mask, example, head, row) if kind != NO_MASK else 0, mask[2]
             wanted = at, query[2], to, width * out.itemsize, together
             group = head // (heads // groups)
-            attend_queries(wanted, sizes, table[example], store, group, scores[part], hiding, factor, keys, out)
+            attend_queries(
+                wanted, sizes, table[example], store, group, scores[part], hiding, factor, like, total, entry
+            )
 
 
 @kernel()
@@ -138,13 +142,13 @@ def heads_together(queries, heads, groups, parts):
 
 
 @kernel()
-def attend_queries(wanted, sizes, slots, store, group, scores, hiding, factor, like, total):
+def attend_queries(wanted, sizes, slots, store, group, scores, hiding, factor, like, total, entry):
     """Attention of a few queries (R, D) that share a group's keys and values, in these slots: targets (R, E).
 
     ``wanted`` is the address of the first query, the stride of queries in bytes, the same of targets, and R; ``sizes``
     D and E; ``store`` the addresses of keys (slots, G, D) and values (slots, G, E), whose elements are ``like``'s, and
     G. ``hiding`` is the kind of a mask, the address of its row for the first query and the stride of rows. There is
-    room for R · K scores. All else has ``total``'s elements.
+    room for R · K scores. All else has ``total``'s elements. ``entry`` is ``rows_entry`` of these types.
     """
     (query, query_row, target, target_row, count), (features, width) = wanted, sizes
     (keys, values, groups), (kind, mask, mask_row) = store, hiding
@@ -157,7 +161,7 @@ def attend_queries(wanted, sizes, slots, store, group, scores, hiding, factor, l
         place = keys + (slots[start] * groups + group) * key_bytes
         step *= groups * key_bytes
         likes = total, like, total
-        multiply_few_rows(count, run, features, query, query_row, place, step, at + start * item, row, likes)
+        call_rows(entry, count, run, features, query, query_row, place, step, at + start * item, row, likes)
         start += run
     for i in range(count):
         _weigh(scores[i * length : (i + 1) * length], kind, mask + i * mask_row, factor)

@@ -11,13 +11,15 @@ chain of vectors whatever the number of rows: a row of A has the same bits in it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import from_dtype, types
 
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
+from minigrad.kernels.compiling.linking import call_at
 from minigrad.kernels.compiling.vector import I32, I64, MACHINE, Emitter, array_at, loop, switch
 from minigrad.kernels.elementwise.bfloat16 import widened
 from minigrad.kernels.products.operand_format import OperandFormat, Vectors, operand_format
@@ -153,6 +155,21 @@ def _vector_steps(typingctx, a_like, w_like):
         return ir.Constant(I64, _row_format(a_like, w_like, form, Emitter(builder, form.total)).steps)
 
     return types.int64(a_like, w_like), generate
+
+
+@cache
+def rows_entry(a: Any, w: Any, c: Any) -> int:
+    """Address of the machine code of ``multiply_few_rows`` for elements of these dtypes, for ``call_rows``."""
+    likes = tuple(types.Array(from_dtype(np.dtype(dtype)), 1, "C") for dtype in (a, w, c))
+    arrays = types.UniTuple(likes[0], 3) if len({*likes}) == 1 else types.Tuple(likes)
+    address: int = multiply_few_rows.address((*[types.int64] * 9, arrays))
+    return address
+
+
+@kernel()
+def call_rows(entry, rows, count, k, a, a_row, w, w_row, c, c_row, likes):
+    """``multiply_few_rows`` by its address: it takes long to compile, and serves several kernels."""
+    call_at(entry, multiply_few_rows, (rows, count, k, a, a_row, w, w_row, c, c_row, likes))
 
 
 @kernel()

@@ -23,7 +23,7 @@ from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import MACHINE, address_of_array, array_at
 from minigrad.kernels.elementwise.bfloat16 import from_bfloat16, to_bfloat16
 from minigrad.kernels.products.blocking import MC, bounds, pieces_of_rows
-from minigrad.kernels.products.few_rows import multiply_few_rows
+from minigrad.kernels.products.few_rows import call_rows, rows_entry
 from minigrad.kernels.products.packing import LANE_BYTES, pack_b, tile_height
 from minigrad.kernels.products.register_tile import TILE_ROWS, TILE_VECTORS, multiply_tile
 
@@ -157,7 +157,9 @@ def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | 
     packed = np.empty((parts, STRIP * -(-k // group) * LANE_BYTES if m > FEW else 0), np.uint8)
     given = rows, a, weight.values, c.reshape(m, n)
     additions = weight.offsets, row_scales, weight.scales, _NOTHING if bias is None else bias
-    multiply(given, additions, packed, _likes(weight.format), parts)
+    likes = _likes(weight.format)
+    entry = rows_entry(*(like.dtype for like in likes)) if m <= FEW else 0
+    multiply(given, additions, packed, likes, entry, parts)
     return c
 
 
@@ -178,11 +180,11 @@ def _checked(format: str) -> str:
 
 
 @kernel()
-def multiply(given, additions, packed, likes, parts):
+def multiply(given, additions, packed, likes, entry, parts):
     rows, a, _, _ = given
     if likes[0].itemsize == 1:
         in_parallel(min(parts, len(rows)), _quantize_part, (rows, a, additions[1]))
-    in_parallel(parts, _multiply_part, (given, additions, packed, likes))
+    in_parallel(parts, _multiply_part, (given, additions, packed, likes, entry))
 
 
 @kernel()
@@ -209,7 +211,7 @@ def quantize_row(row, target):
 
 
 @kernel()
-def _multiply_part(part, parts, given, additions, packed, likes):
+def _multiply_part(part, parts, given, additions, packed, likes, entry):
     """One thread's piece of C."""
     _, a, values, c = given
     offsets, row_scales, scales, bias = additions
@@ -219,7 +221,7 @@ def _multiply_part(part, parts, given, additions, packed, likes):
         left, right = share(n, part, parts)
         at, to = address_of_array(values) + left * k * values.itemsize, address_of_array(c) + left * c.itemsize
         steps = a.shape[1] * a.itemsize, k * values.itemsize, n * c.itemsize
-        multiply_few_rows(m, right - left, k, address_of_array(a), steps[0], at, steps[1], to, steps[2], likes)
+        call_rows(entry, m, right - left, k, address_of_array(a), steps[0], at, steps[1], to, steps[2], likes)
     else:
         high = pieces_of_rows(parts, m, n, STRIP)
         wide = parts // high

@@ -28,7 +28,7 @@ from minigrad.kernels.elementwise.activations import (
     silu_of,
     tanh_of,
 )
-from minigrad.kernels.products.few_rows import multiply_few_rows
+from minigrad.kernels.products.few_rows import call_rows, rows_entry
 from minigrad.kernels.products.quantized import finish_row, quantize_row
 from minigrad.kernels.program.instructions import CACHE_WORDS, MASK_WORDS, TABLE_WORDS, WORDS, Code, Function, Split
 from minigrad.kernels.rowwise.normalization import normalise_row
@@ -84,42 +84,72 @@ def run_program(
         rows[number] = kind, shown[-1].ctypes.data, *shown[-1].strides[:2]
     threads = threads_for(_LARGE)
     scores = np.empty((threads, sharing * int(tables[:, 2].max(initial=0))), np.float32)
-    _run(instructions, groups, batch, (caches, tables, rows), scores, _LIKES, _SUMS, threads)
+    _run(
+        instructions,
+        groups,
+        batch,
+        (caches, tables, rows),
+        scores,
+        _LIKES,
+        _SUMS,
+        _entries(instructions, caches),
+        threads,
+    )
+
+
+def _entries(instructions: np.ndarray, caches: np.ndarray) -> np.ndarray:
+    """Addresses of the products that a program needs, by the code of their instruction."""
+    used = np.bincount(instructions[:, 0], minlength=len(Code))
+    if used[ATTEND]:
+        rounded = caches[:, 2] != 0
+        used[LINEAR] += not rounded.all()
+        used[LINEAR_BFLOAT16] += rounded.any()
+    return np.array([rows_entry(*_PRODUCTS[code]) if used[code] else 0 for code in range(len(_PRODUCTS))])
+
+
+# Activations, weights and sums of the instructions from LINEAR on
+_PRODUCTS = (
+    (np.float32, np.float32, np.float32),
+    (np.float32, np.uint16, np.float32),
+    (np.float32, np.int8, np.float32),
+    (np.uint8, np.int8, np.int32),
+)
 
 
 @kernel()
-def _run(instructions, groups, batch, places, scores, likes, sums, threads):
+def _run(instructions, groups, batch, places, scores, likes, sums, entries, threads):
     caches, tables, masks = places
     keys = 0
     for table in range(len(tables)):
         keys = max(keys, tables[table, 2])
     # Addresses, for arrays would count their users
     state = address_of_array(caches), address_of_array(tables), address_of_array(masks), address_of_array(scores), keys
-    start, room = address_of_array(instructions), scores.shape[1]
+    start, room, entry = address_of_array(instructions), scores.shape[1], address_of_array(entries)
     for number in range(len(groups)):
         first, last, split, work, work_of_key = groups[number]
         parts = threads if split == COLUMNS else min(threads, batch)
         if work + work_of_key * keys * batch < SMALL:
             parts = 1
-        in_parallel(parts, _run_part, (start, first, last, batch, state, room, likes, sums))
+        in_parallel(parts, _run_part, (start, first, last, batch, state, room, likes, sums, entry))
 
 
 @kernel()
-def _run_part(part, parts, instructions, first, last, batch, state, room, likes, sums):
+def _run_part(part, parts, instructions, first, last, batch, state, room, likes, sums, entry):
     floats, words, integers, naturals = likes
+    entries = array_at(entry, LINEAR_INT8 + 1, np.int64)
     for number in range(first, last):
         line = array_at(instructions + number * WORDS * 8, WORDS, np.int64)
         code, given = line[0], line[1:]
         if code == LINEAR:
-            _linear(part, parts, batch, given, (floats, floats, floats))
+            _linear(part, parts, batch, given, entries[code], (floats, floats, floats))
         elif code == LINEAR_BFLOAT16:
-            _linear(part, parts, batch, given, (floats, words, floats))
+            _linear(part, parts, batch, given, entries[code], (floats, words, floats))
         elif code == LINEAR_INT8_WEIGHTS:
-            _linear(part, parts, batch, given, (floats, integers, floats))
+            _linear(part, parts, batch, given, entries[code], (floats, integers, floats))
         elif code == LINEAR_INT8:
-            _linear(part, parts, batch, given, (naturals, integers, sums))
+            _linear(part, parts, batch, given, entries[code], (naturals, integers, sums))
         elif code == ATTEND:
-            _attend(part, parts, batch, given, state, room, likes)
+            _attend(part, parts, batch, given, state, room, entries, likes)
         else:
             start, end = share(batch, part, parts)
             if code == ELEMENTWISE:
@@ -133,7 +163,7 @@ def _run_part(part, parts, instructions, first, last, batch, state, room, likes,
 
 
 @kernel()
-def _linear(part, parts, batch, given, likes):
+def _linear(part, parts, batch, given, entry, likes):
     n, k, a, w, c, bias, scales, offsets, row_scales, a_row = (
         given[0],
         given[1],
@@ -149,7 +179,7 @@ def _linear(part, parts, batch, given, likes):
     floats = np.float32
     left, right = share(n, part, parts)
     count, w_row = right - left, k * likes[1].itemsize
-    multiply_few_rows(batch, count, k, a, a_row, w + left * w_row, w_row, c + left * 4, n * 4, likes)
+    call_rows(entry, batch, count, k, a, a_row, w + left * w_row, w_row, c + left * 4, n * 4, likes)
     if bias == 0 and scales == 0:
         return
     for row in range(batch):
@@ -301,7 +331,7 @@ def _bfloat16(bits):
 
 
 @kernel()
-def _attend(part, parts, batch, given, state, room, likes):
+def _attend(part, parts, batch, given, state, room, entries, likes):
     caches, tables, masks, scores, _ = state
     cache = array_at(caches + given[0] * CACHE_WORDS * 8, CACHE_WORDS, np.int64)
     mask = array_at(masks + max(given[2], 0) * MASK_WORDS * 8, MASK_WORDS, np.int64)
@@ -321,6 +351,8 @@ def _attend(part, parts, batch, given, state, room, likes):
         hiding = kind, mask[1] + example * mask[2] + head * mask[3], mask[3]
         own = array_at(scores + part * room * 4, together * len(slots), floats)
         if cache[2]:
-            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, words, floats)
+            entry = entries[LINEAR_BFLOAT16]
+            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, words, floats, entry)
         else:
-            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, floats, floats)
+            entry = entries[LINEAR]
+            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, floats, floats, entry)

@@ -18,12 +18,14 @@ Array = np.ndarray[Any, Any]
 FORMATS = (None, "bfloat16", "int8-weights", "int8")
 
 
-def model_of(seed: int, kind: type[CausalLM] | type[Transformer], format: str | None, **settings: Any) -> Any:
+def model_of(
+    seed: int, kind: type[CausalLM] | type[Transformer], format: str | None, std: float = 0.3, **settings: Any
+) -> Any:
     """A small model in float32 whose every parameter has a random value."""
     model = kind(TransformerConfig(vocab_size=40, max_length=64, bos_id=1, **settings))
     rng = np.random.default_rng(seed)
     for parameter in model.parameters():
-        parameter.data[...] = rng.standard_normal(parameter.shape) * 0.3
+        parameter.data[...] = rng.standard_normal(parameter.shape) * std
     model.eval()
     return model if format is None else model.quantize(format)
 
@@ -244,7 +246,7 @@ def test_a_part_that_takes_anothers_place_is_seen():
 @pytest.mark.parametrize("format", FORMATS)
 def test_models_that_are_worth_several_threads(format):
     sizes = {"d_model": 192, "num_heads": 6, "num_kv_heads": 3, "d_ff": 512, "decoder_layers": 2}
-    model = model_of(0, CausalLM, format, positions="rotary", norm="rms", activation="swiglu", **sizes)
+    model = model_of(0, CausalLM, format, 0.1, positions="rotary", norm="rms", activation="swiglu", **sizes)
     rng = np.random.default_rng(0)
     prompt = rng.integers(3, 40, (5, 40))
     program, own = (begun(model, prompt, None, use_program) for use_program in (True, False))

@@ -48,15 +48,15 @@ class Decoded(NamedTuple):
             "tokens/s": self.rows / best,
             "tokens/s, median": self.rows / usual,
             "GB/s": size / best / 1e9,
-            "of memory": size / best / memory,
-            "of a read as large": size / best / cached,
+            "of memory": size / best / memory if memory else None,
+            "of a read as large": size / best / cached if cached else None,
         }
 
 
 def measured(shape: str, format: str, rows: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Figures of all sides for one shape, format and number of rows."""
     size = SHAPES[shape].weights * FORMATS[format]
-    memory, cached = [], []
+    memory, cached = [0.0], [0.0]
     with ExitStack() as stack:
         sides = {name: stack.enter_context(Worker(name, options.threads)) for name in options.side if installed(name)}
         found = {name: Decoded(shape, format, rows, name, [], []) for name in sides}
@@ -90,7 +90,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 def _text(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0%}" if name.startswith("of ") else f"{value:.1f}"
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def parser() -> argparse.ArgumentParser:

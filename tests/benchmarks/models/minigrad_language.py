@@ -13,7 +13,7 @@ from transformer import CausalLM, TransformerConfig
 
 
 @lru_cache(1)
-def _model(shape: str, format: str) -> Any:
+def model_of(shape: str, format: str) -> Any:
     size = SHAPES[shape]
     config = TransformerConfig(
         vocab_size=size.vocabulary,
@@ -43,7 +43,7 @@ def _model(shape: str, format: str) -> Any:
 
 def decode_language(shape: str, format: str, rows: int, length: int, tokens: int) -> tuple[float, list[float]]:
     """Seconds of a prompt (rows, length), and of each of the tokens that follow, chosen greedily."""
-    decoding = _model(shape, format).begin(SHAPES[shape].prompt(rows, length))
+    decoding = model_of(shape, format).begin(SHAPES[shape].prompt(rows, length))
     decoding.reserve(tokens, 1)
     seconds: list[float] = []
     ids = decoding.prompt

@@ -157,9 +157,10 @@ def test_models_in_float64_and_under_autocast_take_their_own_steps():
     assert not np.array_equal(found, exact.step(np.array([[3], [4]])))
 
 
+@pytest.mark.parametrize("positions", ["rotary", "alibi", "relative"])
 @pytest.mark.parametrize("window", [None, 5])
-def test_long_prompts_are_read_in_parts(window):
-    model = model_of(0, CausalLM, None, d_model=16, num_heads=2, d_ff=16, positions="rotary", window=window)
+def test_long_prompts_are_read_in_parts(positions, window):
+    model = model_of(0, CausalLM, None, d_model=16, num_heads=2, d_ff=16, positions=positions, window=window)
     ids = np.random.default_rng(0).integers(3, 40, (2, 2 * PART + 5))
     ids[0, :9] = 0  # padding
     lengths: list[int] = []

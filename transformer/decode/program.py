@@ -56,6 +56,7 @@ class StepProgram:
         self._numbers = {id(cached): number for number, cached in enumerate(self._caches)}
         self._addresses = np.zeros((len(self._caches), CACHE_WORDS), np.int64)
         self._addressed: list[Logits] = []  # the stores that these are of
+        self._hook_changes, self._watched = -1, False
 
     def step(self, arguments: tuple[Any, ...]) -> Logits:
         """Logits (B, V) of the next token after ``arguments`` of the decoder's ``run`` for one token of each text."""
@@ -82,7 +83,11 @@ class StepProgram:
         return logits
 
     def _is_watched(self) -> bool:
-        return any(module._forward_hooks for module in self._modules)
+        """True if hooks look at the outputs of modules."""
+        if self._hook_changes != nn.Module.hook_changes:
+            self._hook_changes = nn.Module.hook_changes
+            self._watched = any(module._forward_hooks for module in self._modules)
+        return self._watched
 
     def _record(self, form: Any, arguments: tuple[Any, ...], inputs: list[Tensor]) -> Logits:
         """Take a step by the model, and make a program of it."""

@@ -40,6 +40,7 @@ FLOORS = (
     ("minigrad.optim",),
     ("minigrad.distributed",),
     ("minigrad.testing",),
+    ("minigrad.replay",),
     ("minigrad.viz",),
     ("minigrad.onnx",),
     ("minigrad",),  # the door: public names, each from its own floor

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import __main__ as command, load
+from tests.benchmarks import __main__ as command, decoding, load
 from tests.benchmarks.agreement import disagreement
 from tests.benchmarks.frameworks import minigrad_side
 from tests.benchmarks.inputs import Heads, Integers, Normal, Padding, draw
 from tests.benchmarks.job import OURS, Goal, Job, Limits
 from tests.benchmarks.jobs import GOALS, JOBS, attention, select
 from tests.benchmarks.measure import Effort, Measurement, Side, Spread, measure
-from tests.benchmarks.models import gpt, seq2seq
+from tests.benchmarks.models import gpt, language, minigrad_language, seq2seq
 from tests.benchmarks.models.gpt import GPTSize
 from tests.benchmarks.models.minigrad_seq2seq import model_of
 from tests.benchmarks.models.seq2seq import Seq2SeqSize
@@ -475,3 +475,25 @@ def test_an_interrupt_keeps_what_was_measured(
     assert "interrupted, 1 of 2 are not measured" in printed.err
     assert "tiny/softmax" in printed.out
     assert json.loads((tmp_path / "figures.json").read_text())["jobs"]
+
+
+# Decoding of language models
+
+
+@pytest.mark.parametrize("side", ["minigrad", "transformers"])
+def test_decoding_is_measured(side: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    side_of(side)
+    saved = tmp_path / "figures.json"
+    short = [*("--rounds", "1"), *("--tokens", "3"), *("--prompt", "5"), *("--threads", "1"), *("--rows", "2")]
+    decoding.main(["--shape", "tiny", "--format", "float32", "--side", side, *short, "--json", str(saved)])
+    (figures,) = json.loads(saved.read_text())
+    assert (figures["side"], figures["rows"]) == (side, 2)
+    assert figures["tokens/s"] >= figures["tokens/s, median"] > 0
+    assert "of memory" in capsys.readouterr().out
+
+
+def test_weights_of_a_language_model_are_those_of_its_products() -> None:
+    size = language.SHAPES["tiny"]
+    model = minigrad_language.model_of("tiny", "float32")
+    layers = sum(parameter.size for parameter in model.decoder.layers.parameters() if parameter.ndim == 2)
+    assert size.weights == layers + model.output.weight.size

@@ -19,7 +19,7 @@ from minigrad.kernels.compiling.interrupts import uninterrupted
 # The public names of each module. No theme has one of them as its name: importing it would replace the function.
 _NAMES = {
     "products.matmul": ("matmul",),
-    "products.quantized": ("quantize", "pack_quantized", "quantized_matmul"),
+    "products.quantized": ("quantize", "quantized_matrix", "quantized_matmul"),
     "rowwise.softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp"),
     "rowwise.top_k": ("top_k",),
     "rowwise.normalization": (
@@ -50,6 +50,7 @@ _NAMES = {
     "elementwise.dropout": ("dropout",),
     "attention.scaled_dot_product": ("scaled_dot_product_attention", "scaled_dot_product_attention_backward"),
     "attention.paged_attention": ("paged_attention",),
+    "program.interpreter": ("run_program",),
     "convolutions.im2col": ("convolution", "convolution_transpose", "convolution_weight"),
     "convolutions.depthwise": (
         "depthwise_convolution",

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from minigrad import kernels
 from minigrad.kernels.convolutions.polyphase import Geometry
+from minigrad.kernels.program.instructions import CACHE_WORDS, GROUP_WORDS, TABLE_WORDS, WORDS
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
@@ -124,12 +125,20 @@ def half_precision(x: np.ndarray, heads: np.ndarray) -> dict[str, Callable[[], A
         "attention in bfloat16": lambda: attention(precision="bfloat16"),
         "its backward": lambda: backward(precision="bfloat16"),
         "paged_attention in bfloat16": lambda: kernels.paged_attention(heads, rounded, rounded, slots),
+        "run_program": _run_empty_program,
         "to_bfloat16": lambda: kernels.to_bfloat16(x),
         "from_bfloat16": lambda: kernels.from_bfloat16(rounded),
         "quantize": weights["int8"],
-        "pack_quantized": lambda: kernels.pack_quantized(np.ones((2, 2), np.uint16), None, "bfloat16"),
+        "quantized_matrix": lambda: kernels.quantized_matrix(np.ones((2, 2), np.uint16), None, "bfloat16"),
         "quantized_matmul": lambda: [kernels.quantized_matmul(x, weight()) for weight in weights.values()],
     }
+
+
+def _run_empty_program() -> None:
+    """Compile the interpreter of programs."""
+    nothing = (np.zeros((0, words), np.int64) for words in (WORDS, GROUP_WORDS, CACHE_WORDS, TABLE_WORDS))
+    instructions, groups, caches, tables = nothing
+    kernels.run_program(instructions, groups, 1, caches, tables)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

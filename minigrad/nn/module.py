@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class Module:
     training: bool = True
     label: str = ""  # the name under which the parent knows this module
     _forward_hooks: tuple[ForwardHook, ...] = ()
+    hook_changes: ClassVar[int] = 0  # of all modules: who relies on there being no hooks need not look at each call
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"{type(self).__name__} defines no forward()")
@@ -87,9 +88,11 @@ class Module:
             A handle; ``handle.remove()`` takes the hook off again.
         """
         object.__setattr__(self, "_forward_hooks", (*self._forward_hooks, hook))
+        Module.hook_changes += 1
 
         def remove() -> None:
             object.__setattr__(self, "_forward_hooks", tuple(h for h in self._forward_hooks if h is not hook))
+            Module.hook_changes += 1
 
         return HookHandle(remove)
 

@@ -38,16 +38,19 @@ class QuantizedWeight(Module):
         if format not in FORMATS:
             raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
         self.format, self.shape = format, weight.shape
-        packed = kernels.quantize(weight.data, format)
-        self.values = Tensor(packed.unpacked())
-        self.scales = None if format == "bfloat16" else Tensor(packed.scales)
-        self._packed, self._versions = packed, self._stamp()
+        self._matrix = kernels.quantize(weight.data, format)
+        self.values = Tensor(self._matrix.values)
+        self.scales = None if format == "bfloat16" else Tensor(self._matrix.scales)
+        self._versions = self._stamp()
 
-    def _update(self) -> None:
-        """Pack the values again where others were loaded."""
+    @property
+    def matrix(self) -> kernels.QuantizedMatrix:
+        """Values and scales as products read them; what is derived from them is renewed where others were loaded."""
         if self._versions != self._stamp():
             scales = None if self.scales is None else self.scales.data
-            self._packed, self._versions = kernels.pack_quantized(self.values.data, scales, self.format), self._stamp()
+            self._matrix = kernels.quantized_matrix(self.values.data, scales, self.format)
+            self._versions = self._stamp()
+        return self._matrix
 
     def _stamp(self) -> tuple[int, int]:
         return self.values.storage.version, 0 if self.scales is None else self.scales.storage.version
@@ -60,13 +63,11 @@ class QuantizedWeight(Module):
         """
         if is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)):
             raise RuntimeError("quantised weights have no gradients: use the model under no_grad, or train it before")
-        self._update()
-        return quantized_linear(x, bias, self._packed)
+        return quantized_linear(x, bias, self.matrix)
 
     def dequantized(self) -> Array:
         """(out, in), float32: the weights that products are with."""
-        self._update()
-        return self._packed.dequantized()
+        return self.matrix.dequantized()
 
     def extra_repr(self) -> str:
         return f"shape={self.shape}, format={self.format!r}"
@@ -74,7 +75,7 @@ class QuantizedWeight(Module):
 
 @primitive
 def quantized_linear(x: Array, bias: Array | None = None, /, weight: Any = None) -> Array:
-    """``x @ weightᵀ + bias`` with packed weights; see ``kernels.quantized_matmul``."""
+    """``x @ weightᵀ + bias`` with quantised weights; see ``kernels.quantized_matmul``."""
     return kernels.quantized_matmul(x, weight, bias)
 
 

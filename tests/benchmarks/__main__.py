@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer", action="append", metavar="NAME", help=f"compare with this only: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=_positive, metavar="N", help=f"turns of each framework ({Effort().rounds})")
     parser.add_argument(
-        "--threads", type=_positive, default=_cores(), metavar="N", help="threads of each framework (%(default)s)"
+        "--threads", type=_positive, default=cores(), metavar="N", help="threads of each framework (%(default)s)"
     )
     parser.add_argument(
         "--busy", type=_count, default=0, metavar="N", help="other processes that compute meanwhile (%(default)s)"
@@ -55,7 +55,7 @@ def _positive(text: str) -> int:
     return _count(text, 1)
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

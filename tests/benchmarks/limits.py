@@ -1,4 +1,4 @@
-"""Machine limits: multiply-adds in registers, and copies beyond the caches."""
+"""Machine limits: multiply-adds in registers, copies beyond the caches, and streaming reads."""
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -16,7 +16,7 @@ from numba.core import cgutils
 
 from minigrad.kernels.compiling.compiler import intrinsic, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.compiling.vector import MACHINE, Emitter, element_of, lanes_of, loop
+from minigrad.kernels.compiling.vector import MACHINE, Emitter, address_of_array, element_of, lanes_of, loop
 from tests.benchmarks.job import Limits
 
 # Independent sums, so many that none waits for its last step's result, and few enough to stay in registers.
@@ -103,3 +103,63 @@ def _copy(source, target, parts):
 def _copy_part(part, parts, source, target):
     first, last = share(source.size, part, parts)
     _copy_elements(source[first:last], target[first:last])
+
+
+# Streaming reads
+
+READ_STEP = 8  # vectors that are read together
+AHEAD = 1 << 11  # bytes that are asked for before they are read
+
+
+def read_bandwidth(size: int, threads: int, repeats: int = REPEATS) -> float:
+    """Bytes a second of reading a buffer of so many bytes from end to end: the best of a few attempts."""
+    threads = min(threads, threads_for(COPY_BYTES))
+    buffer, sums = np.ones(size // PAGE * PAGE, np.uint8), np.zeros((threads, 8), np.int64)
+    _read(buffer, sums, threads)
+    return buffer.size / min(_seconds(lambda: _read(buffer, sums, threads)) for _ in range(repeats))
+
+
+PAGE = 4096
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+@intrinsic
+def _sum_bytes(typingctx, address, size):
+    """Sum of a buffer's 32-bit words; the size is a multiple of what a step reads."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        address, size = arguments
+        emit = Emitter(builder, ir.IntType(32))
+        register = emit.lanes * emit.size
+
+        def step(values: list[ir.Value]) -> list[ir.Value]:
+            at, *sums = values
+            places = [emit.at(at, register * vector) for vector in range(READ_STEP)]
+            for place in places:
+                emit.prefetch(emit.at(place, AHEAD))
+            totals = [emit.add(total, emit.load(place)) for total, place in zip(sums, places, strict=True)]
+            return [emit.at(at, register * READ_STEP), *totals]
+
+        steps = builder.udiv(size, emit.integer(register * READ_STEP))
+        _, total, *others = loop(builder, steps, [address, *[emit.zero] * READ_STEP], step)
+        for other in others:
+            total = emit.add(total, other)
+        return builder.sext(emit.sum(total), ir.IntType(64))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@kernel()
+def _read(buffer, sums, parts):
+    in_parallel(parts, _read_part, (buffer, sums))
+
+
+@kernel()
+def _read_part(part, parts, buffer, sums):
+    first, last = share(len(buffer) // PAGE, part, parts)
+    sums[part, 0] = _sum_bytes(address_of_array(buffer) + first * PAGE, (last - first) * PAGE)

@@ -20,6 +20,7 @@ FRAMEWORKS = {
     OURS: "minigrad",
     **{"numpy": "numpy", "torch": "torch", "compile": "torch", "jax": "jax"},
     **{"onnxruntime": "onnxruntime", "ctranslate2": "ctranslate2"},
+    **dict.fromkeys(("transformers", "transformers_compile"), "transformers"),
 }
 ROOT = Path(__file__).resolve().parents[2]
 

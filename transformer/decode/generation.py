@@ -10,8 +10,8 @@ import numpy as np
 from transformer.decode.beams import beam_search
 from transformer.decode.config import GenerationConfig
 from transformer.decode.hypothesis import Hypothesis, Reader, Text, TextDecoder
-from transformer.decode.plan import end_ids, make_plan
-from transformer.decode.protocol import Generative, Ids, Mask, ModelConfig
+from transformer.decode.plan import Plan, end_ids, make_plan
+from transformer.decode.protocol import Decoding, Generative, Ids, Mask, ModelConfig, Reserving
 from transformer.decode.sampling import Choose, greedy, sampler, write
 
 
@@ -66,8 +66,7 @@ def generate(
     """
     config, reader = _choices(model, config, tokenizer, overrides)
     ids, mask = _checked(input_ids, attention_mask, config, model.config)
-    decoding = model.begin(ids, mask, use_cache=config.use_cache)
-    plan = make_plan(config, model.config, decoding, reader)
+    decoding, plan = _begun(model, ids, mask, config, reader)
     if config.num_beams > 1:
         return [hypothesis for found in beam_search(decoding, plan) for hypothesis in found]
     texts = [Text(plan.prompt(row)) for row in range(len(ids)) for _ in range(config.num_return_sequences)]
@@ -106,8 +105,7 @@ def stream(
     ):
         if count > 1:
             raise ValueError(f"{name}: a stream is one text as it is written, expected 1, got {count}")
-    decoding = model.begin(ids, mask, use_cache=config.use_cache)
-    plan = make_plan(config, model.config, decoding, reader)
+    decoding, plan = _begun(model, ids, mask, config, reader)
     text = Text(plan.prompt(0))
     reader = reader and reader.after(text.prompt)
     steps = write(decoding, [text], plan, _chooser(config, ids, mask))
@@ -158,6 +156,16 @@ def _checked(input_ids: Any, attention_mask: Any, config: GenerationConfig, mode
     if mask.shape != ids.shape:
         raise ValueError(f"attention_mask: expected the shape {ids.shape} of input_ids, got {mask.shape}")
     return ids.astype(np.int64), mask != 0
+
+
+def _begun(
+    model: Generative, ids: Ids, mask: Mask, config: GenerationConfig, reader: Reader | None
+) -> tuple[Decoding, Plan]:
+    decoding = model.begin(ids, mask, use_cache=config.use_cache)
+    plan = make_plan(config, model.config, decoding, reader)
+    if isinstance(decoding, Reserving):
+        decoding.reserve(plan.new_tokens, max(config.num_beams, config.num_return_sequences))
+    return decoding, plan
 
 
 def _chooser(config: GenerationConfig, ids: Ids, mask: Mask) -> Choose:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,14 @@ class Decoding(Protocol):
 
     def reorder(self, rows: Ids) -> None:
         """Reorder the batch: keep these rows, in this order, with repetitions."""
+
+
+@runtime_checkable
+class Reserving(Protocol):
+    """Decoding state that has room for what is to come; optional."""
+
+    def reserve(self, new_tokens: int, copies: int) -> None:
+        """Make room, before the prompt is read, for so many new tokens of so many copies of each text."""
 
 
 class ModelConfig(Protocol):

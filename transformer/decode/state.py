@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, nn, no_grad
+from transformer.decode.program import StepProgram
 from transformer.model.cache import DecoderCache
 from transformer.model.inputs import check_ids, check_not_empty, real_tokens
 from transformer.model.models import CausalLM, Transformer
 
 Ids = np.ndarray[Any, Any]
+PART = 256  # positions of a prompt that are read together
+MOST_ROOM = 1 << 12  # new positions for which the cache has room from the start; for more it grows
 
 
 class DecodingState:
@@ -47,6 +50,15 @@ class DecodingState:
         self._memory = memory
         self._memory_real = memory_real
         self._cache = DecoderCache(model.config.decoder_layers, cache_format) if use_cache else None
+        self.program = None if self._cache is None else StepProgram(model, self._cache)
+
+    def reserve(self, new_tokens: int, copies: int) -> None:
+        """Make room in the cache, before the prompt is read, for so many new tokens of so many copies of each text."""
+        if self._cache is not None:
+            rows, length = self.prompt.shape
+            new = min(new_tokens, MOST_ROOM)
+            self._cache.own.positions = length + new
+            self._cache.own.slots = rows * (length + copies * new)
 
     def step(self, tokens: Ids) -> Ids:
         """Next-token logits (B, V) after the newest tokens (B, n): at first the prompt, then the chosen tokens."""
@@ -54,16 +66,28 @@ class DecodingState:
         self._ids = np.concatenate([self._ids, tokens], axis=1)
         if started and self._real is not None:
             self._real = np.concatenate([self._real, np.ones(tokens.shape, np.bool_)], axis=1)
-        cached = self._cache is not None
         with inference(self._model):
-            x = self._model.decoder(
-                tokens if cached else self._ids,
-                None if cached and started else self._memory,
-                attention_mask=self._real,
-                memory_mask=self._memory_real,
-                cache=self._cache,
-            )
-            logits: Ids = self._model.output(x[:, -1:])[:, 0].data
+            if self._cache is None:
+                return self._logits(self._ids, self._memory, self._real)
+            if not started:
+                return self._read_prompt(tokens)
+            if tokens.shape[1] > 1 or self.program is None:
+                return self._logits(tokens, None, self._real)
+            arguments = self._model.decoder.prepare(tokens, None, self._real, self._memory_real, self._cache)
+            return self.program.step(arguments)
+
+    def _read_prompt(self, tokens: Ids) -> Ids:
+        """Logits after a prompt, which is read a part at a time: its attention needs memory for a part alone."""
+        logits = tokens
+        for start in range(0, tokens.shape[1], PART):
+            stop = min(start + PART, tokens.shape[1])
+            real = None if self._real is None else self._real[:, :stop]
+            logits = self._logits(tokens[:, start:stop], None if start else self._memory, real)
+        return logits
+
+    def _logits(self, tokens: Ids, memory: Tensor | None, real: Ids | None) -> Ids:
+        x = self._model.decoder(tokens, memory, attention_mask=real, memory_mask=self._memory_real, cache=self._cache)
+        logits: Ids = self._model.output(x[:, -1:])[:, 0].data
         return logits
 
     def reorder(self, rows: Ids) -> None:

@@ -90,7 +90,7 @@ def states(model: RecurrentLM | CausalLM, x: Tensor) -> Tensor:
     """Hidden states (B, T, D) of vectors (B, T, D)."""
     if isinstance(model, RecurrentLM):
         return model.states(x)
-    return model.decoder.run(x, lambda window: Visibility(causal=True), mg.arange(x.shape[1]))
+    return model.decoder.run(x, model.decoder.views(mg.arange(x.shape[1]), lambda window: Visibility(causal=True)))
 
 
 def recall_after(name: str, build: Callable[[], Any], blanks: int, steps: int, seed: int) -> float:

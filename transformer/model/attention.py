@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor, kernels, nn
+from minigrad import Tensor, nn
 from minigrad.nn import functional as F
-from transformer.model.cache import KeyValueCache, Paged, dense
+from transformer.model.cache import KeyValueCache, Paged, cached_attention, dense
 from transformer.model.positions import rotate
 
 FEW_QUERIES = 16  # reading paged keys where they stand, for one query at a time, costs less than copying them
@@ -82,8 +82,8 @@ class ScaledDotProductAttention(nn.Module):
             mask = bias if mask is None else mg.where(mask, bias, -mg.inf)
         few = query.shape[2] <= FEW_QUERIES and self.softcap is None
         if few and isinstance(key, Paged) and isinstance(value, Paged):
-            arrays = query.data, key.store, value.store, key.table, None if mask is None else mask.data
-            return Tensor(kernels.paged_attention(*arrays, scale=self.scale))
+            attended: Tensor = cached_attention(query, mask, keys=key, values=value, scale=self.scale)
+            return attended
         key, value = dense(key), dense(value)
         grouped = query.shape[1] != key.shape[1]
         options = dropout, causal, self.scale, grouped

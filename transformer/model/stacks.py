@@ -16,6 +16,9 @@ from transformer.model.inputs import check_ids, positions_of, real_tokens
 from transformer.model.layers import TokenEmbedding, TransformerLayer, initialize, normalization
 from transformer.model.positions import POSITIONS
 
+# For layers without a window (False) and with one: what self-attention sees, and the rotation of queries and keys.
+Views = dict[bool, tuple[Visibility, Tensor | None]]
+
 
 class Stack(nn.Module):
     """Stack of layers on embeddings of tokens and positions: the base class of encoder and decoder.
@@ -76,26 +79,33 @@ class Stack(nn.Module):
     def run(
         self,
         x: Tensor,
-        visible: Callable[[int | None], Visibility],
-        positions: Tensor,
+        views: Views,
         memory: Tensor | None = None,
         memory_visible: Visibility | None = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
         """Run embeddings (B, T, D) through all layers: (B, T, D). In training, each is skipped with ``layer_drop``.
 
-        ``visible`` is what self-attention sees, by its window. Source of the layer drop: Fan, Grave and Joulin, 2020:
-        "Reducing Transformer depth on demand".
+        Source of the layer drop: Fan, Grave and Joulin, 2020: "Reducing Transformer depth on demand".
         """
-        views = {}
-        for local in set(self.local):  # layers that see alike share masks and rotations
-            scheme = self.positions if self.local_positions is None or not local else self.local_positions
-            views[local] = visible(self.config.window if local else None), scheme.rotation(positions)
         for number, (layer, local) in enumerate(zip(self.layers, self.local, strict=False)):
             if self.training and self.config.layer_drop and mg.random.uniform(()).item() < self.config.layer_drop:
                 continue
             x = layer(x, *views[local], memory, memory_visible, cache.layers[number] if cache else None)
         return x if self.norm is None else self.norm(x)
+
+    def views(self, positions: Tensor, visible: Callable[[int | None], Visibility]) -> Views:
+        """Views of the layers' self-attention, of which there are two at most: those without a window, and with one.
+
+        Args:
+            positions: (T,) or (B, T).
+            visible: mask and bias, given the window.
+        """
+        found = {}
+        for local in sorted(set(self.local)):
+            scheme = self.positions if self.local_positions is None or not local else self.local_positions
+            found[local] = visible(self.config.window if local else None), scheme.rotation(positions)
+        return found
 
     def check_length(self, length: int) -> None:
         """Check the length: an error if it exceeds the model's positions."""
@@ -132,7 +142,7 @@ class Encoder(Stack):
             return Visibility(mask, bias=bias)
 
         positions = positions_of(real, 0, length)
-        return self.run(self.embed(ids, positions, token_type_ids), visible, positions)
+        return self.run(self.embed(ids, positions, token_type_ids), self.views(positions, visible))
 
 
 class Decoder(Stack):
@@ -164,6 +174,17 @@ class Decoder(Stack):
             memory_mask: (B, S), the same for the memory.
             cache: keys and values of earlier calls, extended here.
         """
+        return self.run(*self.prepare(input_ids, memory, attention_mask, memory_mask, cache), cache)
+
+    def prepare(
+        self,
+        input_ids: Any,
+        memory: Tensor | None = None,
+        attention_mask: Any = None,
+        memory_mask: Any = None,
+        cache: DecoderCache | None = None,
+    ) -> tuple[Tensor, Views, Tensor | None, Visibility]:
+        """Arguments of :meth:`run`, but the cache, for those of :meth:`forward`."""
         if memory is not None and self.layers[0].cross_attention is None:
             raise ValueError("memory: this decoder has no attention to one, expected None")
         ids = check_ids("input_ids", input_ids)
@@ -173,13 +194,12 @@ class Decoder(Stack):
         real = real_tokens(ids, attention_mask, None, length)
         positions = positions_of(real, start, length)
         memory_real = None if memory_mask is None else mg.asarray(memory_mask) != 0
-        return self.run(
+        visible = partial(self._visible, ids.shape[1], length, real, self.positions.bias(ids.shape[1], length))
+        return (
             self.embed(ids, positions),
-            partial(self._visible, ids.shape[1], length, real, self.positions.bias(ids.shape[1], length)),
-            positions,
+            self.views(positions, visible),
             memory,
             Visibility(None if memory_real is None else padding_mask(memory_real)),
-            cache,
         )
 
     def _visible(

@@ -18,12 +18,13 @@ import numpy as np
 
 from minigrad.kernels.attention.attention_scores import ADDED, BOOLEAN, NO_MASK, apply_mask
 from minigrad.kernels.attention.scaled_dot_product import as_heads, as_mask
+from minigrad.kernels.attention.weighted_sum import add_weighted_rows
 from minigrad.kernels.compiling.arguments import FLOATS, check_arrays, check_floats, check_indices, check_shape
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
-from minigrad.kernels.compiling.vector import address_of_id, array_at
-from minigrad.kernels.elementwise.bfloat16 import widened
+from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
 from minigrad.kernels.elementwise.exponential import exp_nonpositive
+from minigrad.kernels.products.few_rows import call_rows, rows_entry
 from minigrad.kernels.rowwise.maximum import row_max
 
 # Multiply-adds that one of these costs about as much as: keys come from memory, and serve one query at a time.
@@ -88,53 +89,114 @@ def paged_attention(
     query = as_heads(query)
     places = (id(query), *query.strides[:3]), mask_place
     parts = threads_for(WORK * batch * heads * queries * length * (features + width))
-    weights = np.empty((parts, length), query.dtype)
+    scores = np.empty((parts, heads // groups * length), query.dtype)
     scale = features**-0.5 if scale is None else float(scale)
-    if not _attend(places, kind, scale, keys, values, np.ascontiguousarray(table), weights, out, parts):
+    entry = rows_entry(query.dtype, keys.dtype, query.dtype)
+    if not _attend(places, kind, scale, keys, values, np.ascontiguousarray(table), scores, out, entry, parts):
         check_indices("table", table, slots)
     return out.transpose(0, 2, 1, 3)
 
 
 @kernel()
-def _attend(places, kind, scale, keys, values, table, weights, out, parts):
+def _attend(places, kind, scale, keys, values, table, scores, out, entry, parts):
     """False, and nothing computed, if the table names a slot that there is not."""
     for slots in table:
         for slot in slots:
             if not 0 <= slot < len(keys):
                 return False
-    in_parallel(parts, _attend_heads, (places, kind, scale, keys, values, table, weights, out))
+    in_parallel(parts, _attend_heads, (places, kind, scale, keys, values, table, scores, out, entry))
     return True
 
 
-@kernel(fastmath=SUMS)
-def _attend_heads(part, parts, places, kind, scale, keys, values, table, weights, out):
+@kernel()
+def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores, out, entry):
     """One thread's part of the heads of all texts."""
     query, mask = places
-    batch, queries, heads, _ = out.shape
-    (_, groups, features), own, factor = keys.shape, weights[part], out.dtype.type(scale)
-    first, last = share(batch * heads, part, parts)
+    batch, queries, heads, width = out.shape
+    _, groups, features = keys.shape
+    store, sizes, factor = (
+        (address_of_array(keys), address_of_array(values), groups),
+        (features, width),
+        out.dtype.type(scale),
+    )
+    together = heads_together(batch * queries, heads, groups, parts)
+    units = heads // together
+    like, total = array_at(store[0], 0, keys), array_at(store[0], 0, out)
+    first, last = share(batch * units, part, parts)
     for unit in range(first, last):
-        example, head = unit // heads, unit % heads
-        slots, group = table[example], head // (heads // groups)
+        example, head = unit // units, unit % units * together
         for row in range(queries):
-            wanted = array_at(_row(query, example, head, row), features, out)
-            for k in range(len(slots)):
-                key, score = keys[slots[k], group], out.dtype.type(0)
-                for i in range(features):
-                    score += wanted[i] * widened(key[i])
-                own[k] = score * factor
-            if kind != NO_MASK:
-                apply_mask(kind, _row(mask, example, head, row), own)
-            total = _exponentiate(own)
-            target = out[example, row, head]
-            target[:] = 0
-            for k in range(len(slots)):
-                value, weight = values[slots[k], group], own[k]
-                for i in range(len(target)):
-                    target[i] += weight * widened(value[i])
-            mean = 1 / total if total != 0 else total
-            for i in range(len(target)):
-                target[i] *= mean
+            at, to = _row(query, example, head, row), address_of_array(out[example, row, head])
+            hiding = kind, _row(mask, example, head, row) if kind != NO_MASK else 0, mask[2]
+            wanted = at, query[2], to, width * out.itemsize, together
+            group = head // (heads // groups)
+            attend_queries(
+                wanted, sizes, table[example], store, group, scores[part], hiding, factor, like, total, entry
+            )
+
+
+@kernel()
+def heads_together(queries, heads, groups, parts):
+    """Number of heads that read keys together: those that share them, unless threads would be left without."""
+    return heads // groups if queries * groups % parts == 0 or queries * groups >= 4 * parts else 1
+
+
+@kernel()
+def attend_queries(wanted, sizes, slots, store, group, scores, hiding, factor, like, total, entry):
+    """Attention of a few queries (R, D) that share a group's keys and values, in these slots: targets (R, E).
+
+    ``wanted`` is the address of the first query, the stride of queries in bytes, the same of targets, and R; ``sizes``
+    D and E; ``store`` the addresses of keys (slots, G, D) and values (slots, G, E), whose elements are ``like``'s, and
+    G. ``hiding`` is the kind of a mask, the address of its row for the first query and the stride of rows. There is
+    room for R · K scores. All else has ``total``'s elements. ``entry`` is ``rows_entry`` of these types.
+    """
+    (query, query_row, target, target_row, count), (features, width) = wanted, sizes
+    (keys, values, groups), (kind, mask, mask_row) = store, hiding
+    length, item = len(slots), total.itemsize
+    at = address_of_array(scores)
+    row, key_bytes, value_bytes = length * item, features * like.itemsize, width * like.itemsize
+    start = 0
+    while start < length:
+        run, step = _run_of_slots(slots, start)
+        place = keys + (slots[start] * groups + group) * key_bytes
+        step *= groups * key_bytes
+        likes = total, like, total
+        call_rows(entry, count, run, features, query, query_row, place, step, at + start * item, row, likes)
+        start += run
+    for i in range(count):
+        _weigh(scores[i * length : (i + 1) * length], kind, mask + i * mask_row, factor)
+        array_at(target + i * target_row, width, total)[:] = 0
+    start = 0
+    while start < length:
+        run, step = _run_of_slots(slots, start)
+        place = values + (slots[start] * groups + group) * value_bytes
+        step *= groups * value_bytes
+        add_weighted_rows(count, run, width, at + start * item, row, place, step, target, target_row, like, total)
+        start += run
+
+
+@kernel()
+def _run_of_slots(slots, start):
+    """Number of slots from ``start`` on with one distance, and that: a prompt's are neighbours, later ones a batch."""
+    if start + 1 >= len(slots):
+        return 1, 1
+    step, stop = slots[start + 1] - slots[start], start + 2
+    while stop < len(slots) and slots[stop] - slots[stop - 1] == step:
+        stop += 1
+    return stop - start, step
+
+
+@kernel(fastmath=SUMS)
+def _weigh(scores, kind, mask, factor):
+    """Weights of attention from products, in place: the softmax of what is scaled and masked."""
+    for k in range(len(scores)):
+        scores[k] *= factor
+    if kind != NO_MASK:
+        apply_mask(kind, mask, scores)
+    total = _exponentiate(scores)
+    mean = 1 / total if total != 0 else total
+    for k in range(len(scores)):
+        scores[k] *= mean
 
 
 @kernel(fastmath=SUMS)

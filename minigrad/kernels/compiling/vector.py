@@ -133,7 +133,7 @@ class Emitter:
             width //= 2
             low = self.shuffle(vector, vector, range(width))
             high = self.shuffle(vector, vector, range(width, 2 * width))
-            vector = self.builder.fadd(low, high)
+            vector = self.add(low, high)
         return self.builder.extract_element(vector, ir.Constant(I32, 0))
 
     def transpose(self, rows: Sequence[ir.Value]) -> list[ir.Value]:

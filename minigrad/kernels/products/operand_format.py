@@ -54,6 +54,7 @@ class OperandFormat(NamedTuple):
     # Vectors whose products are added up: of A's group at an address, of a vector of B's lanes.
     broadcast: Callable[[Emitter, ir.Value], Vectors] = lambda emit, at: [emit.broadcast(emit.load_element(at))]
     widen: Callable[[Emitter, ir.Value], Vectors] = lambda emit, lanes: [lanes]
+    widen_a: Callable[[Emitter, ir.Value], Vectors] = lambda emit, lanes: [lanes]  # of a vector of A's neighbours
     multiply_add: Callable[[Emitter, ir.Value, ir.Value, ir.Value], ir.Value] = Emitter.multiply_add
     # Packing from floats: a vector for each step of a group, or that many neighbouring vectors along the sum.
     pack_across: Callable[[Emitter, Vectors], ir.Value] = lambda emit, vectors: vectors[0]
@@ -201,6 +202,7 @@ _INT8 = (
     else _QUADRUPLES._replace(
         broadcast=lambda emit, at: _even_and_odd(emit, _broadcast_group(emit, at), signed=False),
         widen=lambda emit, lanes: _even_and_odd(emit, lanes, signed=True),
+        widen_a=lambda emit, lanes: _even_and_odd(emit, lanes, signed=False),
         multiply_add=_multiply_add_words,
     )
 )

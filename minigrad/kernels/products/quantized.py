@@ -1,9 +1,10 @@
 """Products with quantised weights: one or two bytes are read of each, where few rows leave the arithmetic idle.
 
 Weights are symmetric, with a scale for each row, w = scale · q (Jacob et al., "Quantization and Training of Neural
-Networks for Efficient Integer-Arithmetic-Only Inference", 2018, section 2.1), and packed once, in the panels that the
-register tile reads. Activations of the format "int8" are quantised row by row at run time, as unsigned bytes that are
-128 too large, for so the CPU's instruction wants them; the sums begin with what that adds, -128 Σ q of each column.
+Networks for Efficient Integer-Arithmetic-Only Inference", 2018, section 2.1). Few rows of activations read them where
+they stand (``few_rows.py``); for more, each panel that the register tile reads is packed when it is due.
+Activations of the format "int8" are quantised row by row at run time, as unsigned bytes that are 128 too large, for so
+the CPU's instruction wants them; what that adds, 128 Σ q of each column, is subtracted.
 """
 
 # Compiled functions carry no annotations: Numba infers their types from the arguments.
@@ -22,7 +23,8 @@ from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import MACHINE, address_of_array, array_at
 from minigrad.kernels.elementwise.bfloat16 import from_bfloat16, to_bfloat16
 from minigrad.kernels.products.blocking import MC, bounds, pieces_of_rows
-from minigrad.kernels.products.packing import LANE_BYTES, tile_height
+from minigrad.kernels.products.few_rows import call_rows, rows_entry
+from minigrad.kernels.products.packing import LANE_BYTES, pack_b, tile_height
 from minigrad.kernels.products.register_tile import TILE_ROWS, TILE_VECTORS, multiply_tile
 
 # The dtypes of packed activations and weights.
@@ -36,30 +38,23 @@ STRIP = TILE_VECTORS * LANES  # the width of a panel
 LONGEST_SUM = 1 << 16  # of products of uint8 and int8 that int32 holds
 # A row of weights that is read costs as much as multiplying so many rows by it.
 READING = 4
+FEW = 16  # rows of activations for which packing weights costs more than it gains
 CACHE_LINE = 64
 
 
 class QuantizedMatrix(NamedTuple):
-    """Quantised weights (N, K), packed for this machine; made by ``quantize`` or ``pack_quantized``."""
+    """Quantised weights (N, K), made by ``quantize`` or ``quantized_matrix``."""
 
     format: str
-    shape: tuple[int, int]
-    panels: np.ndarray  # (panels, steps, STRIP, group): int8, or bfloat16 as the uint16 of its bits
+    values: np.ndarray  # (N, K): int8, or bfloat16 as the uint16 of its bits
     scales: np.ndarray  # (N,), empty for bfloat16
     offsets: np.ndarray  # (N,) int32, -128 times the sum of each row's integers; empty but for int8
 
-    def unpacked(self) -> np.ndarray:
-        """(N, K): int8, or bfloat16 as the uint16 of its bits."""
-        n, k = self.shape
-        panels, steps, strip, group = self.panels.shape
-        return self.panels.transpose(0, 2, 1, 3).reshape(panels * strip, steps * group)[:n, :k].copy()
-
     def dequantized(self) -> np.ndarray:
         """(N, K) float32, the weights that products are with."""
-        values = self.unpacked()
         if self.format == "bfloat16":
-            return from_bfloat16(values)
-        return values * self.scales[:, None]
+            return from_bfloat16(self.values)
+        return self.values * self.scales[:, None]
 
 
 def quantize(weight: np.ndarray, format: str) -> QuantizedMatrix:
@@ -84,14 +79,14 @@ def quantize(weight: np.ndarray, format: str) -> QuantizedMatrix:
     if weight.ndim != 2 or not np.isfinite(weight).all():
         raise ValueError(f"weight must be a finite matrix; got shape {weight.shape}")
     if _checked(format) == "bfloat16":
-        return pack_quantized(to_bfloat16(weight), None, format)
+        return quantized_matrix(to_bfloat16(weight), None, format)
     largest = abs(weight).max(axis=1, initial=0)
     scales = np.where(largest > np.finfo(np.float32).tiny * 127, largest / np.float32(127), np.float32(1))
-    return pack_quantized(np.rint(weight / scales[:, None]).astype(np.int8), scales, format)
+    return quantized_matrix(np.rint(weight / scales[:, None]).astype(np.int8), scales, format)
 
 
-def pack_quantized(values: np.ndarray, scales: np.ndarray | None, format: str) -> QuantizedMatrix:
-    """Pack quantised weights (N, K), int8 with scales (N,) or bfloat16 as the uint16 of its bits.
+def quantized_matrix(values: np.ndarray, scales: np.ndarray | None, format: str) -> QuantizedMatrix:
+    """Quantised weights (N, K), int8 with scales (N,) or bfloat16 as the uint16 of its bits, which are not copied.
 
     Raises:
         TypeError: the values' dtype is not the format's.
@@ -106,16 +101,13 @@ def pack_quantized(values: np.ndarray, scales: np.ndarray | None, format: str) -
     n, k = values.shape
     if format == "int8" and k > LONGEST_SUM:
         raise ValueError(f"values must have at most {LONGEST_SUM} columns for 'int8'; got {k}")
-    group = LANE_BYTES // values.itemsize
-    padded = np.zeros((-(-n // STRIP) * STRIP, -(-k // group) * group), dtype)
-    padded[:n, :k] = values
-    panels = padded.reshape(len(padded) // STRIP, STRIP, padded.shape[1] // group, group).transpose(0, 2, 1, 3)
     offsets = values.sum(axis=1, dtype=np.int32) * np.int32(-128) if format == "int8" else _NO_OFFSETS
     if scales is None:
         scales = _NOTHING
     else:
         check_shape("scales", scales, (n,))
-    return QuantizedMatrix(format, (n, k), np.ascontiguousarray(panels), scales.astype(np.float32), offsets)
+    scales = np.ascontiguousarray(scales, np.float32)
+    return QuantizedMatrix(format, np.ascontiguousarray(values), scales, offsets)
 
 
 def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | None = None) -> np.ndarray:
@@ -141,7 +133,7 @@ def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | 
     for name, array in (("x", x), ("bias", x if bias is None else bias)):
         if type(array) is not np.ndarray or array.dtype != np.float32:
             raise TypeError(f"{name} must be a float32 array; got {getattr(array, 'dtype', type(array).__name__)}")
-    (n, k), steps, group = weight.shape, weight.panels.shape[1], weight.panels.shape[3]
+    n, k = weight.values.shape
     if x.ndim == 0 or x.shape[-1] != k:
         raise ValueError(f"x must have {k} columns; got shape {x.shape}")
     if bias is not None:
@@ -151,20 +143,23 @@ def quantized_matmul(x: np.ndarray, weight: QuantizedMatrix, bias: np.ndarray | 
     m = c.size // n if n else 0
     if m == 0:
         return c
-    rows = np.ascontiguousarray(x.reshape(m, k))
-    formats = _formats(weight.format)
-    if formats[0].itemsize == 1:
+    rows, like = np.ascontiguousarray(x.reshape(m, k)), _likes(weight.format)[0]
+    group = LANE_BYTES // weight.values.itemsize
+    if like.itemsize == 1:
         # No power of two, at which rows would share a set of the first-level cache.
-        a = np.empty((m, (steps * LANE_BYTES // CACHE_LINE | 1) * CACHE_LINE + CACHE_LINE), np.uint8)
-        row_scales = np.empty(m, np.float32)
+        a, row_scales = np.zeros((m, (-(-k // CACHE_LINE) | 1) * CACHE_LINE), np.uint8), np.empty(m, np.float32)
     else:
         a, row_scales = rows, _NOTHING
-        if k % group:
-            a = np.zeros((m, steps * group), np.float32)
+        if k % group and m > FEW:
+            a = np.zeros((m, -(-k // group) * group), np.float32)
             a[:, :k] = rows
     parts = threads_for(max(m, READING) * n * k)
-    given = rows, a, weight.panels, c.reshape(m, n)
-    multiply(given, (weight.offsets, row_scales, weight.scales, _NOTHING if bias is None else bias), formats, parts)
+    packed = np.empty((parts, STRIP * -(-k // group) * LANE_BYTES if m > FEW else 0), np.uint8)
+    given = rows, a, weight.values, c.reshape(m, n)
+    additions = weight.offsets, row_scales, weight.scales, _NOTHING if bias is None else bias
+    likes = _likes(weight.format)
+    entry = rows_entry(*(like.dtype for like in likes)) if m <= FEW else 0
+    multiply(given, additions, packed, likes, entry, parts)
     return c
 
 
@@ -172,10 +167,10 @@ _NOTHING, _NO_OFFSETS = np.empty(0, np.float32), np.empty(0, np.int32)
 
 
 @cache
-def _formats(format: str) -> tuple[np.ndarray, np.ndarray]:
-    """Arrays that say what packed activations and weights are."""
+def _likes(format: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays that say what activations, weights and their sums are."""
     a, b = FORMATS[format]
-    return np.empty(0, a), np.empty(0, b)
+    return np.empty(0, a), np.empty(0, b), np.empty(0, np.int32 if format == "int8" else np.float32)
 
 
 def _checked(format: str) -> str:
@@ -185,89 +180,106 @@ def _checked(format: str) -> str:
 
 
 @kernel()
-def multiply(given, additions, formats, parts):
+def multiply(given, additions, packed, likes, entry, parts):
     rows, a, _, _ = given
-    if formats[0].itemsize == 1:
+    if likes[0].itemsize == 1:
         in_parallel(min(parts, len(rows)), _quantize_part, (rows, a, additions[1]))
-    in_parallel(parts, _multiply_part, (given, additions, formats))
+    in_parallel(parts, _multiply_part, (given, additions, packed, likes, entry))
 
 
 @kernel()
 def _quantize_part(part, parts, rows, quantized, scales):
-    """One thread's rows as bytes, 128 for zero, and their scales."""
-    k = rows.shape[1]
     first, last = share(len(rows), part, parts)
     for i in range(first, last):
-        row, target = rows[i], quantized[i]
-        # Floats without their signs are ordered as integers are, NaN above infinity.
-        bits = array_at(address_of_array(row), k, np.int32)
-        largest = np.int32(0)
-        for j in range(k):
-            largest = max(largest, bits[j] & np.int32(0x7FFFFFFF))
-        scales[i] = np.int32(largest).view(np.float32) / np.float32(127)
-        inverse = np.float32(1) / scales[i] if largest > 0x02000000 else np.float32(0)  # at least 2**-123
-        for j in range(k):
-            target[j] = np.uint8(np.int32(row[j] * inverse + np.float32(128.5)))
+        scales[i] = quantize_row(rows[i], quantized[i])
 
 
 @kernel()
-def _multiply_part(part, parts, given, additions, formats):
+def quantize_row(row, target):
+    """A row as bytes, 128 for zero; returns their scale."""
+    k = len(row)
+    # Floats without their signs are ordered as integers are, NaN above infinity.
+    bits = array_at(address_of_array(row), k, np.int32)
+    largest = np.int32(0)
+    for j in range(k):
+        largest = max(largest, bits[j] & np.int32(0x7FFFFFFF))
+    scale = np.int32(largest).view(np.float32) / np.float32(127)
+    inverse = np.float32(1) / scale if largest > 0x02000000 else np.float32(0)  # at least 2**-123
+    for j in range(k):
+        target[j] = np.uint8(np.int32(row[j] * inverse + np.float32(128.5)))
+    return scale
+
+
+@kernel()
+def _multiply_part(part, parts, given, additions, packed, likes, entry):
     """One thread's piece of C."""
-    _, a, panels, c = given
+    _, a, values, c = given
     offsets, row_scales, scales, bias = additions
-    m, n = c.shape
-    steps, item = panels.shape[1], LANE_BYTES
-    high = pieces_of_rows(parts, m, n, STRIP)
-    wide = parts // high
-    top, bottom = bounds(m, TILE_ROWS, part // wide, high)
-    left, right = bounds(n, STRIP, part % wide, wide)
-    a_row, c_row = a.shape[1] * a.itemsize, n * item
-    a_step = formats[0].itemsize * (LANE_BYTES // formats[1].itemsize)
-    plus = 0
-    if len(offsets):
-        plus = address_of_array(offsets)
-    elif len(bias) and not len(scales):
-        plus = address_of_array(bias)
+    (m, n), k = c.shape, values.shape[1]
+    top, bottom, left, right = 0, m, 0, n
+    if m <= FEW:
+        left, right = share(n, part, parts)
+        at, to = address_of_array(values) + left * k * values.itemsize, address_of_array(c) + left * c.itemsize
+        steps = a.shape[1] * a.itemsize, k * values.itemsize, n * c.itemsize
+        call_rows(entry, m, right - left, k, address_of_array(a), steps[0], at, steps[1], to, steps[2], likes)
+    else:
+        high = pieces_of_rows(parts, m, n, STRIP)
+        wide = parts // high
+        top, bottom = bounds(m, TILE_ROWS, part // wide, high)
+        left, right = bounds(n, STRIP, part % wide, wide)
+        _multiply_panels(a, values, c, (top, bottom, left, right), address_of_array(packed[part]), likes)
+    for row in range(top, bottom):
+        finish_row(c[row, left:right], offsets[left:right], row_scales[row:], scales[left:right], bias[left:right])
+
+
+@kernel()
+def _multiply_panels(a, values, c, piece, packed, likes):
+    """A piece of C by register tiles; at ``packed`` there is room for a panel."""
+    top, bottom, left, right = piece
+    n, k, item = c.shape[1], values.shape[1], LANE_BYTES
+    group = item // values.itemsize
+    steps = (k + group - 1) // group
+    a_row, c_row, w_row = a.shape[1] * a.itemsize, n * item, k * values.itemsize
+    a_step = a.itemsize * group
     for start in range(top, bottom, MC):
         end = min(bottom, start + MC)
         for column in range(left, right, STRIP):
             width = min(STRIP, n - column)
-            panel = address_of_array(panels) + column * steps * item
+            # The groups of a row are moved as they are, as if they were floats.
+            pack_b(width, k // group, address_of_array(values) + column * w_row, w_row, item, packed, c)
+            if k % group:
+                _pack_rest(width, values[column:], packed + (steps - 1) * STRIP * item)
             row = start
             while row < end:
                 height = tile_height(end - row)
                 a_at, c_at = address_of_array(a) + row * a_row, address_of_array(c) + row * c_row + column * item
-                multiply_tile(
-                    height,
-                    width,
-                    steps,
-                    a_at,
-                    a_row,
-                    a_step,
-                    panel,
-                    STRIP * item,
-                    c_at,
-                    c_row,
-                    plus + column * item if plus else 0,
-                    0,
-                    formats,
-                )
+                tile = a_at, a_row, a_step, packed, STRIP * item, c_at, c_row
+                multiply_tile(height, width, steps, *tile, 0, 0, likes[:2])
                 row += height
-    if len(scales):
-        for row in range(top, bottom):
-            _rescale(c[row, left:right], scales[left:right], row, row_scales, bias[left:right])
 
 
 @kernel()
-def _rescale(c, scales, row, row_scales, bias):
-    """Sums, of integers if the rows have scales, as floats with the scales and the bias."""
-    if len(row_scales):
-        sums, scale = array_at(address_of_array(c), len(c), np.int32), row_scales[row]
-        for j in range(len(c)):
-            c[j] = np.float32(sums[j]) * (scale * scales[j])
-    else:
-        for j in range(len(c)):
+def _pack_rest(width, values, packed):
+    """The last group of each row, filled up with zeros."""
+    k, group = values.shape[1], LANE_BYTES // values.itemsize
+    target = array_at(packed, width * group, values)
+    for lane in range(width):
+        for i in range(group):
+            at = k // group * group + i
+            target[lane * group + i] = values[lane, at] if at < k else 0
+
+
+@kernel()
+def finish_row(c, offsets, row_scale, scales, bias):
+    """Sums as floats with the scales and the bias, in place: sums of integers where there are offsets."""
+    n = len(c)
+    if len(offsets):
+        sums, scale = array_at(address_of_array(c), n, np.int32), row_scale[0]
+        for j in range(n):
+            c[j] = np.float32(sums[j] + offsets[j]) * (scale * scales[j])
+    elif len(scales):
+        for j in range(n):
             c[j] *= scales[j]
     if len(bias):
-        for j in range(len(c)):
+        for j in range(n):
             c[j] += bias[j]

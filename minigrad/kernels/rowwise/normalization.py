@@ -139,11 +139,11 @@ def _norm_rows(part, parts, x, weight, bias, eps, centered, y, mean, rstd):
     # x, y: (rows, n); weight, bias: (n,); mean, rstd: (rows,)
     first, last = share(len(x), part, parts)
     for row in range(first, last):
-        mean[row], rstd[row] = _normalise(x[row], weight, bias, eps, centered, y[row])
+        mean[row], rstd[row] = normalise_row(x[row], weight, bias, eps, centered, y[row])
 
 
 @kernel(fastmath=SUMS)
-def _normalise(source, weight, bias, eps, centered, target):
+def normalise_row(source, weight, bias, eps, centered, target):
     # source, weight, bias, target: (n,)
     n = len(source)
     center, squares = source.dtype.type(0), source.dtype.type(0)

@@ -13,18 +13,21 @@ from minigrad import Tensor, autograd, kernels, no_grad
 from minigrad.nn import functional as F
 from tests.benchmarks import inputs, startup
 from tests.benchmarks.job import Program
-from tests.benchmarks.limits import measure_limits
+from tests.benchmarks.limits import measure_limits, read_bandwidth
 from tests.benchmarks.models.minigrad_gpt import decode_gpt, train_gpt
+from tests.benchmarks.models.minigrad_language import decode_language
 from tests.benchmarks.models.minigrad_seq2seq import forward_seq2seq, train_seq2seq, translate
 from tests.benchmarks.models.minigrad_training import clipped_adamw
 
 __all__ = [
     "clipped_adamw",
     "decode_gpt",
+    "decode_language",
     "first_step",
     "forward_seq2seq",
     "import_package",
     "measure_limits",
+    "read_bandwidth",
     "train_gpt",
     "train_seq2seq",
     "translate",

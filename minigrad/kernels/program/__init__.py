@@ -1,0 +1,1 @@
+"""Programs: many small operations on a few rows, run by one call."""

@@ -88,13 +88,16 @@ def encoder_classes(
     """
     texts = {"head_activation": "tanh"} if texts is None else texts
     tokens = {"head": "output"} if tokens is None else tokens
-    bare = tokens["head"] == "output"
-    of_tokens = {"output": "classifier"} if bare else classifier
+    of_tokens = {"output": "classifier"} if tokens["head"] == "output" else classifier
     settings = (*LABELS, *settings)
     return {
         f"{name}ForMaskedLM": Architecture("MaskedLM", constants=masked or {}, places=head),
-        f"{name}ForSequenceClassification": Architecture("SequenceClassifier", "", False, texts, classifier, settings),
-        f"{name}ForTokenClassification": Architecture("TokenClassifier", "", False, tokens, of_tokens, settings),
+        f"{name}ForSequenceClassification": Architecture(
+            "SequenceClassifier", constants=texts, places=classifier, settings=settings
+        ),
+        f"{name}ForTokenClassification": Architecture(
+            "TokenClassifier", constants=tokens, places=of_tokens, settings=settings
+        ),
         f"{name}Model": Architecture("Encoder", stem="encoder.", bare=True),
     }
 

@@ -13,6 +13,7 @@ import minigrad as mg
 from transformer import CausalLM, Transformer, TransformerConfig
 from transformer.decode.program import MOST_ROWS
 from transformer.decode.state import PART, DecodingState
+from transformer.model.layers import ACTIVATIONS
 
 Array = np.ndarray[Any, Any]
 FORMATS = (None, "bfloat16", "int8-weights", "int8")
@@ -43,8 +44,8 @@ def settings_of_models(draw: st.DrawFn) -> dict[str, Any]:
         "decoder_layers": draw(st.integers(1, 2)),
         "encoder_layers": 1,
         "positions": draw(st.sampled_from(positions)),
-        "norm": draw(st.sampled_from(["layer", "rms"])),
-        "activation": draw(st.sampled_from(["relu", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"])),
+        "norm": draw(st.sampled_from(["layer", "rms", "rms_offset"])),
+        "activation": draw(st.sampled_from(sorted(ACTIVATIONS))),
         "tie": draw(st.sampled_from(["all", "none"])),
         "window": draw(st.sampled_from([None, 1, 4])),
         **{
@@ -52,7 +53,26 @@ def settings_of_models(draw: st.DrawFn) -> dict[str, Any]:
             for name in ("norm_first", "bias", "output_bias", "scale_scores", "scale_embedding", "scale_output")
         },
         "embedding_norm": draw(st.booleans()),
+        **draw(other_parts()),
     }
+
+
+@st.composite
+def other_parts(draw: st.DrawFn) -> dict[str, Any]:
+    """Parts that few families have."""
+    chosen = {
+        "norm_queries": draw(st.sampled_from(["no", "by_head", "all_heads"])),
+        "qkv_bias": draw(st.sampled_from([None, True, False])),
+        "scale_by_layer": draw(st.booleans()),
+        "softcap_scores": draw(st.sampled_from([None, 2.0])),
+        "softcap_output": draw(st.sampled_from([None, 3.0])),
+        "global_layers": draw(st.sampled_from([(), (0,)])),
+        "rotary_local_base": draw(st.sampled_from([None, 50.0])),
+        "rotary_width": 2,
+    }
+    first = {"norm_first": True, "parallel": draw(st.sampled_from(["no", "one_norm", "two_norms"]))}
+    first["norm_outputs"] = draw(st.booleans())
+    return draw(st.sampled_from([{}, chosen, chosen | first]))
 
 
 def begun(model: Any, ids: Array, mask: Array, use_program: bool) -> DecodingState:
@@ -92,7 +112,7 @@ def test_a_program_takes_the_steps_of_the_model(chosen, kind, format, seed, data
     for step in range(6):
         tokens = rng.integers(3, 40, (rows, 1))
         found, expected = (state.step(tokens) for state in states)
-        assert_same(found, expected, format)
+        assert_same(found, expected, None if chosen.get("softcap_output") else format)  # whose tanh rounds otherwise
         if step in (2, 4):  # as a beam search does, and texts that end
             kept = rng.integers(0, rows, data.draw(st.integers(1, rows)))
             rows = len(kept)
@@ -100,7 +120,8 @@ def test_a_program_takes_the_steps_of_the_model(chosen, kind, format, seed, data
                 state.reorder(kept)
     assert states[0].program is not None
     assert states[0].program.programs
-    assert None not in states[0].program.programs.values()
+    by_model = chosen.get("softcap_scores") is not None  # has no instruction
+    assert (None in states[0].program.programs.values()) == by_model
 
 
 def going_state(format: str | None = "int8", **changes: Any) -> tuple[Any, DecodingState]:

@@ -37,10 +37,20 @@ class QuantizedWeight(Module):
     def __init__(self, weight: Tensor, format: str) -> None:
         if format not in FORMATS:
             raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
-        self.format, self.shape = format, weight.shape
-        self._matrix = kernels.quantize(weight.data, format)
-        self.values = Tensor(self._matrix.values)
-        self.scales = None if format == "bfloat16" else Tensor(self._matrix.scales)
+        self._hold(kernels.quantize(weight.data, format))
+
+    @classmethod
+    def of(cls, matrix: kernels.QuantizedMatrix) -> QuantizedWeight:
+        """Weights that are quantised already; their arrays are used as they are."""
+        weight = cls.__new__(cls)
+        weight._hold(matrix)
+        return weight
+
+    def _hold(self, matrix: kernels.QuantizedMatrix) -> None:
+        self.format, self.shape = matrix.format, matrix.values.shape
+        self._matrix = matrix
+        self.values = Tensor(matrix.values)
+        self.scales = None if matrix.format == "bfloat16" else Tensor(matrix.scales)
         self._versions = self._stamp()
 
     @property
@@ -64,6 +74,14 @@ class QuantizedWeight(Module):
         if is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)):
             raise RuntimeError("quantised weights have no gradients: use the model under no_grad, or train it before")
         return quantized_linear(x, bias, self.matrix)
+
+    def rows(self, places: Array) -> Tensor:
+        """Rows of the weights at integer places (…), as an embedding has them: (…, in), float32."""
+        _, values, scales, _ = self.matrix
+        rows = values[places]
+        if self.format == "bfloat16":
+            return Tensor(kernels.from_bfloat16(rows))
+        return Tensor(rows * scales[places][..., None])
 
     def dequantized(self) -> Array:
         """(out, in), float32: the weights that products are with."""

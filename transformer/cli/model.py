@@ -32,9 +32,7 @@ def load_for(directory: Path, task: Task[Any], quantize: str | None = None) -> t
 
 
 def load(directory: Path, task: Task[Any], quantize: str | None = None) -> tuple[Any, Tokenizer]:
-    model, tokenizer = load_for_task(directory, task)
+    model, tokenizer = load_for_task(directory, task, quantize)
     if model.adapter is not None:
         model.merge_and_unload()  # one product a layer instead of three
-    if quantize is not None and quantize != model.quantization:
-        model.quantize(quantize)
     return model, tokenizer

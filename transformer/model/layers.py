@@ -8,6 +8,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.nn import functional as F
+from minigrad.nn.quantized import QuantizedWeight
 from transformer.model.attention import MultiHeadAttention, ScaledDotProductAttention, Visibility
 from transformer.model.cache import LayerCache
 from transformer.model.config import TransformerConfig
@@ -198,12 +199,13 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         self.scale = config.d_model**0.5 if config.scale_embedding else 1.0
-        self.weight = nn.Parameter(mg.empty((config.vocab_size, config.embedding_width)))
+        self.weight: Any = nn.Parameter(mg.empty((config.vocab_size, config.embedding_width)))
         nn.init.normal_(self.weight, std=config.init_std or config.d_model**-0.5)
 
     def forward(self, ids: Any) -> Tensor:
         """Token ids (B, T) to vectors (B, T, D)."""
-        x = F.embedding(ids, self.weight)
+        quantized = isinstance(self.weight, QuantizedWeight)
+        x = self.weight.rows(mg.asarray(ids).data) if quantized else F.embedding(ids, self.weight)
         return x if self.scale == 1.0 else x * self.scale
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,15 +44,23 @@ from transformer.pretrained.directory import (
     check_vocabulary,
 )
 from transformer.pretrained.huggingface import FAMILIES, INDEX, WEIGHTS, Architecture, Family, read_weights
+from transformer.pretrained.quantizing import quantize_loaded
 from transformer.pretrained.snapshot import Snapshot, read_snapshot
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def load_model(directory: str | os.PathLike[str]) -> Any:
+def load_model(directory: str | os.PathLike[str], quantization: str | None = None) -> Any:
     """Load the model of a directory: see ``PretrainedModel.from_pretrained``."""
     adapter = _adapter(directory, (ADAPTER_WEIGHTS,))
-    return _model(_read(directory, OF_MODEL, CONFIG)) if adapter is None else _adapted(adapter)
+    if adapter is None:
+        return _model(_read(directory, OF_MODEL, CONFIG), quantization)
+    return _quantized(_adapted(adapter), quantization)
+
+
+def _quantized(model: Any, quantization: str | None) -> Any:
+    """Model with an adapter, which is merged into weights that are to be quantised."""
+    return model if quantization is None else model.merge_and_unload().quantize(quantization)
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
@@ -68,8 +76,12 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     return _tokenizer_beside(adapter)
 
 
-def load_both(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
+def load_both(directory: str | os.PathLike[str], quantization: str | None = None) -> tuple[Any, Tokenizer]:
     """Load model and tokenizer of a directory from one snapshot, also while others write to it.
+
+    Args:
+        directory: of the model.
+        quantization: format of the weights, for inference alone.
 
     Raises:
         FileNotFoundError: the directory or one of its files is missing.
@@ -77,9 +89,9 @@ def load_both(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
     """
     adapter = _adapter(directory, (ADAPTER_WEIGHTS, *OF_TOKENIZER))
     if adapter is not None:
-        return _adapted(adapter), _tokenizer_beside(adapter)
+        return _quantized(_adapted(adapter), quantization), _tokenizer_beside(adapter)
     saved = _read(directory, {*OF_MODEL, *OF_TOKENIZER}, CONFIG, TOKENIZER)
-    return _model(saved), _tokenizer(saved)
+    return _model(saved, quantization), _tokenizer(saved)
 
 
 def _adapter(directory: str | os.PathLike[str], names: Iterable[str]) -> Snapshot | None:
@@ -159,8 +171,10 @@ def _check_undamaged(saved: Snapshot, name: str, config: str) -> None:
         raise ValueError(f"{saved.path(name)}: {fault}")
 
 
-def _model(saved: Snapshot, alone: bool = False) -> Any:
+def _model(saved: Snapshot, quantization: str | None = None, alone: bool = False) -> Any:
     described = _described(saved)
+    if quantization is not None:
+        described = described.with_quantization(quantization)
     if alone and described.family is not None:
         described = described._replace(architecture=described.family.headless or described.architecture)
     if described.differences:
@@ -221,6 +235,18 @@ class _Described(NamedTuple):
     ends: tuple[int, ...] | None = None  # tokens that end a text, where there are several
     quantization: str | None = None  # the format of quantised weights
 
+    def with_quantization(self, format: str) -> _Described:
+        """The same model in a format.
+
+        Raises:
+            ValueError: there is no such format, or it has another one already.
+        """
+        if format not in nn.quantized.FORMATS:
+            raise ValueError(f"quantization: expected one of {', '.join(nn.quantized.FORMATS)}, got {format!r:.80}")
+        if self.quantization not in (None, format):
+            raise ValueError(f"quantization: the weights are quantised already, as {self.quantization}")
+        return self._replace(quantization=format)
+
     def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> Any:
         """Build the model with these weights."""
         config, architecture, family = self.config, self.architecture, self.family
@@ -228,10 +254,8 @@ class _Described(NamedTuple):
             arrays = family.canonical(arrays)
             config = family.settle_copies(config, arrays)
         _check_size(config, arrays)
-        with nn.init.skip_init() if self.quantization is None else nullcontext():
+        with nn.init.skip_init():
             model = KINDS[architecture.kind](config)
-        if self.quantization is not None:
-            model.quantize(self.quantization)  # whatever weights it begins with
         own = {name: value.data for name, value in model.state_dict().items()}
         if family is None:
             for name in own.keys() & arrays.keys():
@@ -244,8 +268,11 @@ class _Described(NamedTuple):
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)
             arrays |= {name: np.zeros_like(own[name]) for name in own.keys() - arrays.keys()}  # that are optional
-        assign = self.quantization is None
-        model.load_state_dict({name: _usable(array) for name, array in arrays.items()}, assign=assign)
+        if self.quantization is not None:
+            quantize_loaded(model, arrays, self.quantization)
+            model.quantization = self.quantization
+            arrays |= {name: value.data for name, value in model.named_buffers()}
+        model.load_state_dict({name: _usable(array) for name, array in arrays.items()}, assign=True)
         return model.eval()
 
 

@@ -53,7 +53,7 @@ class PretrainedModel(nn.Module):
         return super().__call__(*args, **kwargs)
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
+    def from_pretrained(cls, directory: str | os.PathLike[str], quantization: str | None = None) -> Self:
         """Load the model of a directory in evaluation mode.
 
         It may come from :meth:`save_pretrained`, or from Hugging Face's ``transformers``: GPT-2, LLaMA and other
@@ -63,12 +63,17 @@ class PretrainedModel(nn.Module):
         says of decoding or of training that is not supported here. ``transformer.from_pretrained`` loads any of them.
         From the directory of an adapter, the model that it belongs to is loaded, with the adapter.
 
+        Args:
+            directory: of the model.
+            quantization: a format of :meth:`quantize`. Less memory is needed than to quantise a loaded model: weights
+                of bfloat16 stay where the file has them, those of embeddings too.
+
         Raises:
             FileNotFoundError: the directory or one of its files is missing.
             ValueError: a file is damaged, describes an unsupported model, or does not fit the others; or the model is
                 of another class.
         """
-        model = load_model(directory)
+        model = load_model(directory, quantization)
         if not isinstance(model, cls):
             raise ValueError(f"{directory}: expected a {cls.__name__}, got a {type(model).__name__}")
         return model

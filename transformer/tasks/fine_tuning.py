@@ -31,13 +31,15 @@ class Pretrained(NamedTuple):
     digest: str  # of the weights
 
 
-def load_for_task(directory: str | os.PathLike[str], task: Task[Any]) -> tuple[Any, Tokenizer]:
+def load_for_task(
+    directory: str | os.PathLike[str], task: Task[Any], quantization: str | None = None
+) -> tuple[Any, Tokenizer]:
     """Load model and tokenizer of a directory, if the task's models are of this class.
 
     Raises:
         ValueError: they are not.
     """
-    model, tokenizer = load_both(directory)
+    model, tokenizer = load_both(directory, quantization)
     if not isinstance(model, task.model):
         raise ValueError(
             f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"

@@ -7,8 +7,9 @@ import dataclasses
 from pathlib import Path
 
 from transformer.cli.options import ARCHITECTURE, LORA, TRAINING, add_options, given
-from transformer.model.config import PRESETS, TransformerConfig
+from transformer.model.config import TransformerConfig
 from transformer.model.lora import ALL_LINEAR, LoraConfig
+from transformer.model.presets import PRESETS
 from transformer.tasks import Defaults, Settings
 from transformer.train import TrainingConfig
 

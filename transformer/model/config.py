@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-from collections.abc import Collection
 from dataclasses import dataclass
-from operator import is_
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
 from transformer.json_object import json_object
+from transformer.model.kinds import check_kinds
+from transformer.model.presets import PRESETS
 from transformer.model.rotary_scaling import RotaryScaling
 
 Positions = Literal[
@@ -247,56 +246,6 @@ class TransformerConfig:
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
-    def _meanings(self) -> dict[str, Any]:
-        """Values that None stands for."""
-        attention_bias = self.bias if self.attention_bias is None else self.attention_bias
-        return {
-            "num_kv_heads": self.num_heads,
-            "d_k": self.d_model / self.num_heads,
-            "decoder_heads": self.num_heads,
-            "decoder_ff": self.d_ff,
-            "layer_groups": max(self.encoder_layers, self.decoder_layers),
-            "d_embedding": self.d_model,
-            "attention_bias": self.bias,
-            "qkv_bias": attention_bias,
-            "norm_bias": self.bias,
-            "scale_width": self.head_size,
-            "rotary_width": self.head_size,
-            "head_activation": self.activation,
-            "head_bias": self.bias,
-            "problem_type": self.problem,
-            "embedding_dropout": self.dropout,
-            "head_dropout": self.dropout,
-        }
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """Fields, with its meaning for each None that stands for a value."""
-        meanings = {name: value for name, value in self._meanings.items() if getattr(self, name) is None}
-        return vars(self) | meanings | {"d_k": self.head_size}
-
-    @property
-    def simplified(self) -> Self:
-        """Configuration of the same model, with None for each value that None stands for, or that has no effect."""
-        layers = max(self.encoder_layers, self.decoder_layers)
-        turns, local = self.positions == "rotary", self.window is not None and len(set(self.global_layers)) < layers
-        without_effect = {
-            "decoder_heads": not self.is_encoder_decoder,
-            "decoder_ff": not self.is_encoder_decoder,
-            "norm_bias": self.norm != "layer",
-            "window": not local,
-            "scale_width": not self.scale_scores,
-            "rotary_width": not turns,
-            "rotary_local_base": not (turns and local),
-            "rotary_scaling": not turns,
-        }
-        redundant = [name for name, none in without_effect.items() if none]
-        redundant += [name for name, value in self._meanings.items() if getattr(self, name) == value]
-        changes: dict[str, Any] = dict.fromkeys(set(redundant) - {"d_embedding"})  # which has a projection even so
-        numbers = tuple(sorted(set(self.global_layers))) if local else ()
-        return dataclasses.replace(self, **changes, global_layers=numbers)
-
-    @property
     def problem(self) -> ProblemType:
         """Problem that a classifier of texts solves."""
         return self.problem_type or ("regression" if len(self.labels) == 1 else "single_label_classification")
@@ -397,164 +346,3 @@ class TransformerConfig:
         if "vocab_size" not in fields:
             raise ValueError("vocab_size: missing")
         return cls(**fields)
-
-
-def check_kinds(settings: Any, names: Collection[str] | None = None) -> None:
-    """Check the types of a dataclass's fields against their annotations; integers become floats where needed.
-
-    Args:
-        settings: the dataclass.
-        names: of its fields; None: all.
-
-    Raises:
-        ValueError: with the field's name, the expected type and the value.
-    """
-    for name, kind in get_type_hints(type(settings)).items():
-        if names is not None and name not in names:
-            continue
-        value = getattr(settings, name)
-        if (checked := _of_kind(name, value, kind)) is not value:
-            object.__setattr__(settings, name, checked)  # they are frozen
-
-
-def _of_kind(name: str, value: Any, kind: Any) -> Any:
-    if get_origin(kind) in (types.UnionType, Union):  # "… | None"
-        if value is None:
-            return None
-        (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}")
-        return value
-    if dataclasses.is_dataclass(kind):
-        return _of_class(name, value, kind)
-    if get_origin(kind) is tuple:
-        parts = get_args(kind)
-        if not isinstance(value, (tuple, list)):
-            raise ValueError(f"{name}: expected several values, got {value!r:.80}")
-        if parts[-1] is Ellipsis:
-            parts = parts[:1] * len(value)
-        if len(value) != len(parts):
-            raise ValueError(f"{name}: expected {len(parts)} values, got {value!r}")
-        checked = tuple(_of_kind(name, part, of) for part, of in zip(value, parts, strict=True))
-        return value if isinstance(value, tuple) and all(map(is_, checked, value)) else checked
-    allowed, words = _KIND_WORDS[kind]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{name}: expected {words}, got {value!r:.80}")
-    try:
-        return float(value) if kind is float and isinstance(value, int) else value
-    except OverflowError:
-        raise ValueError(f"{name}: expected a number, got an integer that no float can hold") from None
-
-
-def _of_class(name: str, value: Any, kind: Any) -> Any:
-    """Value of a dataclass, made from a dict's fields."""
-    if isinstance(value, kind):
-        return value
-    names = [field.name for field in dataclasses.fields(kind)]
-    if not isinstance(value, dict) or not value.keys() <= set(names):
-        raise ValueError(f"{name}: expected {', '.join(names)}, got {value!r:.200}")
-    try:
-        made = kind(**value)
-        check_kinds(made)
-        return made
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
-
-
-_KIND_WORDS: dict[type, tuple[tuple[type, ...], str]] = {
-    int: ((int,), "an integer"),
-    float: ((int, float), "a number"),
-    bool: ((bool,), "true or false"),
-    str: ((str,), "a name"),
-}
-
-_GPT = {
-    "encoder_layers": 0,
-    "positions": "learned",
-    "norm_first": True,
-    "activation": "gelu_tanh",
-    "tie": "output",
-    "scale_embedding": False,
-    "init_std": 0.02,
-    "pad_id": None,
-    "bos_id": None,
-    "eos_id": None,
-}
-_BERT = {
-    "decoder_layers": 0,
-    "positions": "learned",
-    "norm_eps": 1e-12,
-    "activation": "gelu",
-    "output_bias": True,
-    "scale_embedding": False,
-    "embedding_norm": True,
-    "token_types": 2,
-    "init_std": 0.02,
-    "attention_dropout": 0.1,
-    "bos_id": None,
-    "eos_id": None,
-}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # GPTs of laptop size: nanoGPT's recipe for a CPU, and two steps up
-    "nano": {
-        **_GPT,
-        "d_model": 128,
-        "num_heads": 4,
-        "d_ff": 512,
-        "decoder_layers": 4,
-        "max_length": 64,
-        "dropout": 0.0,
-    },
-    "small": {**_GPT, "d_model": 384, "num_heads": 6, "d_ff": 1536, "decoder_layers": 6, "max_length": 128},
-    "medium": {**_GPT, "d_model": 512, "num_heads": 8, "d_ff": 2048, "decoder_layers": 6, "max_length": 256},
-    # Vaswani et al., 2017, Table 3
-    "base": {"d_model": 512, "num_heads": 8, "d_ff": 2048, "encoder_layers": 6, "decoder_layers": 6},
-    "big": {
-        "d_model": 1024,
-        "num_heads": 16,
-        "d_ff": 4096,
-        "encoder_layers": 6,
-        "decoder_layers": 6,
-        "dropout": 0.3,
-    },
-    # Radford et al., 2019, the smallest of four
-    "gpt2": {
-        **_GPT,
-        "vocab_size": 50257,
-        "d_model": 768,
-        "num_heads": 12,
-        "d_ff": 3072,
-        "decoder_layers": 12,
-        "max_length": 1024,
-        "attention_dropout": 0.1,
-        "bos_id": 50256,
-        "eos_id": 50256,
-    },
-    # Devlin et al., 2019, BASE uncased
-    "bert-base": {
-        **_BERT,
-        "vocab_size": 30522,
-        "d_model": 768,
-        "num_heads": 12,
-        "d_ff": 3072,
-        "encoder_layers": 12,
-        "mask_id": 103,
-    },
-    # The Transformer as decoders of 2023 have it (Touvron et al., 2023), of laptop size
-    "llama-nano": {
-        **_GPT,
-        "d_model": 128,
-        "num_heads": 4,
-        "num_kv_heads": 2,
-        "d_ff": 344,
-        "decoder_layers": 4,
-        "max_length": 64,
-        "dropout": 0.0,
-        "positions": "rotary",
-        "norm": "rms",
-        "activation": "swiglu",
-        "bias": False,
-    },
-}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.nn import functional as F
-from transformer.model.config import check_kinds
+from transformer.model.kinds import check_kinds
 
 ALL_LINEAR = "all-linear"
 

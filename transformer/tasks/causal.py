@@ -20,7 +20,8 @@ from transformer.data.spool import spooled
 from transformer.data.text_files import Blocks, pieces
 from transformer.data.tokenizer import Tokenizer
 from transformer.decode import GenerationConfig, generate, stream
-from transformer.model.config import PRESETS, TransformerConfig
+from transformer.model.config import TransformerConfig
+from transformer.model.presets import PRESETS
 from transformer.pretrained import CausalLM
 from transformer.tasks.corpora import language_text
 from transformer.tasks.reporting import Progress, Sample, silent

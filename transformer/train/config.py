@@ -9,7 +9,7 @@ from typing import Any
 
 from minigrad import Tensor, nn
 from minigrad.optim import SGD, Adafactor, Adam, AdamW, Optimizer, lr_scheduler
-from transformer.model.config import check_kinds
+from transformer.model.kinds import check_kinds
 
 # Of the warm-up, all steps, and the share of the peak to end at; with the peak at 1.
 SCHEDULES: dict[str, Callable[[int, int, float], lr_scheduler.Schedule]] = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.transformer.conftest import ARCHITECTURES, small
 from transformer import CausalLM, Decoder, Encoder, MaskedLM, Transformer, TransformerConfig
-from transformer.model.config import PRESETS
+from transformer.model.presets import PRESETS
 from transformer.pretrained import PretrainedModel
 
 

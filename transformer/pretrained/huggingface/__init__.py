@@ -1,9 +1,10 @@
 """Model directories in the formats of Hugging Face's ``transformers``.
 
-family is the description of a family and converts in both directions, rotary and labels what several have in common,
-shards reads weights. The others are families: gpt2, llama (with Mistral, Qwen and Phi-3), gemma, phi (with StableLM,
-StarCoder 2 and OLMo 2), opt, gpt_neox, gptj, bloom; bert, roberta (with XLM-R, CamemBERT and MPNet), electra, albert,
-distilbert, modernbert; bart (with mBART, M2M-100, Marian and Pegasus) and t5 (with mT5 and UMT5).
+family is the description of a family and converts in both directions, equivalence says which configurations mean the
+same, rotary and labels are what several families have in common, shards reads weights. The others are families: gpt2,
+llama (with Mistral, Qwen and Phi-3), gemma, phi (with StableLM, StarCoder 2 and OLMo 2), opt, gpt_neox, gptj, bloom;
+bert, roberta (with XLM-R, CamemBERT and MPNet), electra, albert, distilbert, modernbert; bart (with mBART, M2M-100,
+Marian and Pegasus) and t5 (with mT5 and UMT5).
 """
 
 from transformer.pretrained.huggingface.albert import ALBERT

@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.io import BFLOAT16
 from transformer.model.config import Tie, TransformerConfig
+from transformer.pretrained.huggingface.equivalence import resolved, simplified
 
 Array = np.ndarray[Any, Any]
 Settings = dict[str, Any]
@@ -61,7 +62,7 @@ class Setting:
         """Convert the field to the setting's value."""
         if self.revert is not None:
             return self.revert(config)
-        value = config.resolved[self.ours]
+        value = resolved(config)[self.ours]
         if self.values is None:
             return value
         for theirs, ours in self.values:
@@ -266,7 +267,7 @@ class Family:
         if fields.get("decoder_start_id") == fields.get("bos_id"):
             fields.pop("decoder_start_id", None)
         try:
-            return TransformerConfig(**fields).simplified, list(
+            return simplified(TransformerConfig(**fields)), list(
                 dict.fromkeys(differences)
             )  # some settings have several fields
         except ValueError as error:
@@ -287,7 +288,7 @@ class Family:
         except ValueError:
             return None
         start = None if compared.decoder_start_id == compared.bos_id else compared.decoder_start_id
-        same = read.simplified == dataclasses.replace(compared, decoder_start_id=start).simplified
+        same = simplified(read) == simplified(dataclasses.replace(compared, decoder_start_id=start))
         return settings if same else None
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -25,7 +25,7 @@ def _meanings(config: TransformerConfig) -> dict[str, Any]:
         "rotary_width": config.head_size,
         "head_activation": config.activation,
         "head_bias": config.bias,
-        "problem_type": config.problem,
+        "problem_type": dataclasses.replace(config, problem_type=None).problem,
         "embedding_dropout": config.dropout,
         "head_dropout": config.dropout,
     }

@@ -17,6 +17,7 @@ from transformer.pretrained.huggingface.equivalence import resolved, simplified
 Array = np.ndarray[Any, Any]
 Settings = dict[str, Any]
 Shape = tuple[int, ...]
+OF_OTHER_KINDS = (TypeError, AttributeError, ArithmeticError, LookupError)  # errors of values that are no numbers, or 0
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Setting:
         """Convert the setting to the field's value."""
         value = settings.get(self.theirs)
         if value is None and not (self.nullable and self.theirs in settings):
-            value = self.default(settings) if callable(self.default) else self.default
+            value = self._usual(settings)
         if self.convert is not None:
             try:
                 return self.convert(value, settings)
-            except (TypeError, AttributeError):  # it is of another kind
+            except OF_OTHER_KINDS:
                 return value
         if self.values is None:
             return value
@@ -57,6 +58,15 @@ class Setting:
             if value == theirs and isinstance(value, bool) == isinstance(theirs, bool):
                 return ours
         raise ValueError(f"{self.theirs}: expected one of {', '.join(repr(v) for v, _ in self.values)}, got {value!r}")
+
+    def _usual(self, settings: Settings) -> Any:
+        """Value where the setting is absent; None if one that it depends on is of another kind, which is an error."""
+        if not callable(self.default):
+            return self.default
+        try:
+            return self.default(settings)
+        except OF_OTHER_KINDS:
+            return None
 
     def write(self, config: TransformerConfig) -> Any:
         """Convert the field to the setting's value."""
@@ -267,12 +277,12 @@ class Family:
         if fields.get("decoder_start_id") == fields.get("bos_id"):
             fields.pop("decoder_start_id", None)
         try:
-            return simplified(TransformerConfig(**fields)), list(
-                dict.fromkeys(differences)
-            )  # some settings have several fields
+            # Some settings have several fields.
+            return simplified(TransformerConfig(**fields)), list(dict.fromkeys(differences))
         except ValueError as error:
-            name, _, rest = str(error).partition(":")
-            raise ValueError(f"{named.get(name, name)}:{rest}") from None
+            names, _, rest = str(error).partition(":")
+            theirs = dict.fromkeys(named.get(name, name) for name in names.split(", ") if name in named) or [names]
+            raise ValueError(f"{', '.join(theirs)}:{rest}") from None
 
     def _settings(self, architecture: Architecture | None) -> tuple[Setting, ...]:
         return self.settings if architecture is None else (*self.settings, *architecture.settings)

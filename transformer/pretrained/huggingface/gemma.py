@@ -12,7 +12,7 @@ from typing import Any
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.huggingface.family import GATED, Setting, Settings, with_defaults
 from transformer.pretrained.huggingface.llama import BASIC, LAYER, NORMS, family
-from transformer.pretrained.huggingface.rotary import GLOBAL, LOCAL, global_layers, layer_types
+from transformer.pretrained.huggingface.rotary import global_layers, kinds_of_layers, layer_types
 
 SIZES: dict[str, Any] = {
     "vocab_size": 256000,
@@ -44,7 +44,7 @@ def _every(number: str, usual: int) -> Any:
 
     def kinds(settings: Settings) -> list[str]:
         every = settings.get(number, usual)
-        return [LOCAL if (layer + 1) % every else GLOBAL for layer in range(settings["num_hidden_layers"])]
+        return kinds_of_layers(settings, lambda layer: (layer + 1) % every == 0)
 
     return kinds
 

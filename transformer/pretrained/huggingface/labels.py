@@ -7,10 +7,14 @@ from typing import Any
 from transformer.model.config import TransformerConfig
 from transformer.pretrained.huggingface.family import Setting, Settings
 
+MOST_LABELS = 2**20
+
 
 def _unnamed(settings: Settings) -> dict[str, str]:
     """Labels of a model that only says how many it has: two, if it does not even say that."""
     count = settings.get("num_labels")
+    if isinstance(count, int) and count > MOST_LABELS:
+        raise ValueError(f"num_labels: expected at most {MOST_LABELS:,}, got {count:,}")
     return {str(number): f"LABEL_{number}" for number in range(2 if count is None else count)}
 
 
@@ -20,9 +24,9 @@ def _labels(names: Any, settings: Settings) -> tuple[str, ...]:
     Raises:
         ValueError: numbers are missing.
     """
-    by_number = {int(number): label for number, label in names.items()}
-    if sorted(by_number) != list(range(len(by_number))):
-        raise ValueError(f"id2label: expected labels of 0 to {len(by_number) - 1}, got {', '.join(names):.200}")
+    by_number = {int(number) if str(number).isdecimal() else -1: label for number, label in names.items()}
+    if sorted(by_number) != list(range(len(names))):
+        raise ValueError(f"id2label: expected labels of 0 to {len(names) - 1}, got {', '.join(names):.200}")
     return tuple(by_number[number] for number in range(len(by_number)))
 
 

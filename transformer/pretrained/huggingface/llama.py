@@ -24,10 +24,9 @@ from transformer.pretrained.huggingface.family import (
 )
 from transformer.pretrained.huggingface.labels import LABELS
 from transformer.pretrained.huggingface.rotary import (
-    GLOBAL,
-    LOCAL,
     ROTATION,
     global_layers,
+    kinds_of_layers,
     layer_types,
     share_that_turns,
     with_old_rotation,
@@ -73,7 +72,7 @@ def _if_used(window: Any, settings: Settings) -> Any:
 
 def _last_layers_local(settings: Settings) -> list[str]:
     first = settings.get("max_window_layers", 28)
-    return [GLOBAL if number < first else LOCAL for number in range(settings["num_hidden_layers"])]
+    return kinds_of_layers(settings, lambda number: number < first)
 
 
 QWEN_WINDOW = (

@@ -7,13 +7,15 @@ from typing import Any
 from transformer.pretrained.huggingface.bert import encoder_classes, encoder_places, output_matrix, unused
 from transformer.pretrained.huggingface.family import ACTIVATIONS, GATED, ROWS, Family, Place, Setting, Settings, token
 from transformer.pretrained.huggingface.labels import head_dropout
-from transformer.pretrained.huggingface.rotary import GLOBAL, LOCAL, global_layers, layer_types, with_old_rotation
+from transformer.pretrained.huggingface.rotary import global_layers, kinds_of_layers, layer_types, with_old_rotation
 
 
 def _with_old_rotation(settings: Settings) -> Settings:
     """Settings with ``global_rope_theta`` and ``local_rope_theta``, which all versions read: see rotary."""
     settings = with_old_rotation(settings)
     scaling = settings.pop("rope_scaling", None) or {}
+    if not isinstance(scaling, dict):
+        raise ValueError(f"rope_scaling: expected a table, got {scaling!r:.80}")
     if (kind := scaling.get("rope_type", scaling.get("type", "default"))) != "default":
         raise ValueError(f"rope_scaling: models here know only 'default', got {kind!r:.80}")
     for name, old in (("rope_theta", "global_rope_theta"), ("rope_local_base_freq", "local_rope_theta")):
@@ -24,7 +26,7 @@ def _with_old_rotation(settings: Settings) -> Settings:
 
 def _every_third_global(settings: Settings) -> list[str]:
     every = settings.get("global_attn_every_n_layers") or 3
-    return [LOCAL if number % every else GLOBAL for number in range(settings["num_hidden_layers"])]
+    return kinds_of_layers(settings, lambda number: number % every == 0)
 
 
 HEADS = ("head.", "decoder.", "classifier.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from transformer.model.config import TransformerConfig
@@ -30,6 +31,7 @@ OF_KIND = {  # what a scaling needs besides its factor, as here and as there
 }
 OLD_NAMES = {"su": "longrope"}
 NOT_USED = ("rope_type", "type", "factor", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings")
+MOST_LAYERS = 10_000
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 
 
@@ -98,6 +100,12 @@ def global_layers(kinds: Any, settings: Settings) -> tuple[int, ...]:
     return tuple(number for number, kind in enumerate(kinds) if kind == GLOBAL)
 
 
+def kinds_of_layers(settings: Settings, is_global: Callable[[int], bool]) -> list[str]:
+    """Default of ``layer_types``; of no layers where their number is absurd, which is an error of its own."""
+    layers = settings["num_hidden_layers"]
+    return [GLOBAL if is_global(number) else LOCAL for number in range(layers if layers < MOST_LAYERS else 0)]
+
+
 def layer_types(config: TransformerConfig) -> list[str]:
     """Content of ``layer_types``."""
     layers = max(config.encoder_layers, config.decoder_layers)
@@ -108,8 +116,10 @@ def share_that_turns(name: str, default: float = 1.0) -> Setting:
     """Setting of the share of a head's features that turn."""
 
     def width(share: float, settings: Settings) -> int | None:
+        if isinstance(share, str) or not 0 < share <= 1:
+            raise ValueError(f"{name}: expected a share from 0 to 1, got {share!r:.80}")
         size = settings.get("head_dim") or settings["hidden_size"] // settings["num_attention_heads"]
-        return int(size * share)
+        return int(size * share) if isinstance(size, int) else None
 
     def share(config: TransformerConfig) -> float:
         return (config.rotary_width or config.head_size) / config.head_size

@@ -144,6 +144,20 @@ def test_settings_that_cannot_be_expressed_are_named_as_in_the_file(
         FAMILIES[family].read(settings)
 
 
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("value", ["x", -1, 0, float("nan"), 10**30, [0], {"a": 1}], ids=repr)
+def test_a_value_of_the_wrong_kind_is_one_error_that_names_a_setting(family: Any, value: Any) -> None:
+    names = {setting.theirs for setting in family.settings} | {*family.synonyms, *family.fixed}
+    names |= {"rope_scaling", "rope_parameters", "layer_types", "sliding_window_pattern", "max_window_layers"}
+    for name in sorted(names):
+        message = ""
+        try:
+            family.read({name: value})
+        except ValueError as error:
+            message = str(error)
+        assert set(filter(None, message.partition(":")[0].split(", "))) <= names, (name, message)
+
+
 @pytest.mark.parametrize(
     ("family", "settings", "differences"),
     [

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from minigrad import no_grad
 from tests.transformer.conftest import small
-from transformer import Decoder, Encoder, MaskedLM, SentenceEncoder, Tokenizer
+from transformer import CausalLM, Decoder, Encoder, MaskedLM, SentenceEncoder, Tokenizer, Transformer
 from transformer.embeddings import POOLINGS, SWITCHES
 
 TEXTS = ["to be or not to be", "that", "the question that is not to be", ""]
@@ -100,6 +100,22 @@ def test_a_directory_that_names_a_head_needs_no_weights_of_it(tmp_path: Path) ->
     path.write_text(path.read_text().replace('"BertModel"', '"BertForMaskedLM"'))
     with no_grad():
         expected = encoder(np.array(TOKENIZER.encode(["that"]))).numpy().mean(1)
+    np.testing.assert_allclose(SentenceEncoder.from_pretrained(tmp_path).embed(["that"]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["llama", "t5"])
+def test_the_rest_of_a_larger_model_is_left_alone(name: str, tmp_path: Path) -> None:
+    """A language model's output matrix, and a decoder beside the encoder."""
+    common = {"vocab_size": 280, "norm": "rms", "norm_first": True, "bias": False, "scale_embedding": False}
+    common |= {"dropout": 0.0, "bos_id": None, "norm_eps": 1e-6}
+    llama = {"positions": "rotary", "activation": "swiglu", "tie": "none", "encoder_layers": 0, "init_std": 0.02}
+    t5 = {"positions": "relative", "scale_scores": False, "tie": "input", "decoder_start_id": 0}
+    model: Any = CausalLM(small(**common, **llama)) if name == "llama" else Transformer(small(**common, **t5))
+    model.save_pretrained(tmp_path, TOKENIZER)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == name
+    stack = model.eval().decoder if name == "llama" else model.eval().encoder
+    with no_grad():
+        expected = stack(np.array(TOKENIZER.encode(["that"]))).numpy().mean(1)
     np.testing.assert_allclose(SentenceEncoder.from_pretrained(tmp_path).embed(["that"]), expected, atol=1e-6)
 
 

@@ -184,7 +184,7 @@ def _model(saved: Snapshot, quantization: str | None = None, alone: bool = False
     arrays = read_weights(saved.directory, saved.contents)
     saved.contents.pop(WEIGHTS, None)  # the arrays are copies of it
     with _blaming(path):
-        model = described.build(arrays, saved.directory)
+        model = described.build(arrays, saved.directory, alone)
     name = GENERATION if GENERATION in saved.contents else CONFIG  # generation settings of old directories
     if model.generation is not None and (name == GENERATION or described.family is not None):
         with _blaming(saved.path(name)):
@@ -247,8 +247,8 @@ class _Described(NamedTuple):
             raise ValueError(f"quantization: the weights are quantised already, as {self.quantization}")
         return self._replace(quantization=format)
 
-    def build(self, arrays: Arrays, directory: str | os.PathLike[str]) -> Any:
-        """Build the model with these weights."""
+    def build(self, arrays: Arrays, directory: str | os.PathLike[str], alone: bool = False) -> Any:
+        """Build the model with these weights; one alone is a part of theirs."""
         config, architecture, family = self.config, self.architecture, self.family
         if family is not None:
             arrays = family.canonical(arrays)
@@ -264,7 +264,7 @@ class _Described(NamedTuple):
         else:
             model.purpose, model.family = family.purpose, family.model_type
             model.architecture = architecture
-            arrays, unused = family.unpack(architecture, config, own, arrays)
+            arrays, unused = family.unpack(architecture, config, own, arrays, alone)
             if unused:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)
             arrays |= {name: np.zeros_like(own[name]) for name in own.keys() - arrays.keys()}  # that are optional

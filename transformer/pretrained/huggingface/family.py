@@ -369,6 +369,7 @@ class Family:
         config: TransformerConfig,
         own: Mapping[str, Array],
         arrays: Mapping[str, Array],
+        alone: bool = False,
     ) -> tuple[dict[str, Array], list[str]]:
         """Unpack the arrays of a file into our parameters; also returns the names of unused arrays.
 
@@ -377,12 +378,13 @@ class Family:
             config: of the model.
             own: the model's parameters as they are, for their shapes.
             arrays: by canonical name.
+            alone: the model is a part of the one in the file, which has no use for the rest.
 
         Raises:
             ValueError: names or shapes do not fit.
         """
         stored = self._stored(architecture, config, own)
-        unused = [name for name in arrays if name not in stored and re.search(self.unused, name)]
+        unused = [name for name in arrays if name not in stored and (alone or re.search(self.unused, name))]
         problems: list[str] = []
         state: dict[str, Array] = {}
         for name, place in stored.items():

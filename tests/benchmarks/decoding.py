@@ -39,7 +39,7 @@ class Decoded(NamedTuple):
     tokens: list[float]
 
     def figures(self, length: int, memory: float, cached: float) -> dict[str, Any]:
-        """What is shown; ``memory`` and ``cached`` in bytes a second."""
+        """Figures that are shown; ``memory`` and ``cached`` in bytes a second."""
         best, usual = min(self.tokens), median(self.tokens)
         size = SHAPES[self.shape].weights * FORMATS[self.format]
         return {

@@ -168,7 +168,7 @@ def _held_arrays(modules: Sequence[nn.Module]) -> set[int]:
 
 
 def _attributes(modules: Sequence[nn.Module]) -> list[Any]:
-    """What modules are made of, as far as it could change what they compute: numbers, and identities of all else."""
+    """Attributes of modules, as far as they could change what is computed: numbers, and identities of all else."""
     found: list[Any] = []
     for module in modules:
         found.append(type(module))

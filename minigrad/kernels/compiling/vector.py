@@ -136,6 +136,22 @@ class Emitter:
             vector = self.add(low, high)
         return self.builder.extract_element(vector, ir.Constant(I32, 0))
 
+    def sums(self, vectors: Sequence[ir.Value]) -> ir.Value:
+        """The ``sum`` of each of 2, 4, 8, … vectors, as one vector of any length: halves of two are added at a time."""
+        lanes, width = self.lanes, self.lanes
+        if len(vectors) > lanes:
+            low, high = self.sums(vectors[: len(vectors) // 2]), self.sums(vectors[len(vectors) // 2 :])
+            return self.shuffle(low, high, range(len(vectors)))
+        while width > 1:  # of the lanes that belong to one vector
+            width //= 2
+            step = min(2, len(vectors))
+            pairs = [(vectors[i], vectors[i + step - 1]) for i in range(0, len(vectors), step)]
+            order = [start + lane for start in range(0, step * lanes, 2 * width) for lane in range(width)]
+            behind = [lane + width for lane in order]
+            vectors = [self.add(self.shuffle(*pair, order), self.shuffle(*pair, behind)) for pair in pairs]
+            lanes = len(order)
+        return vectors[0]
+
     def transpose(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
         """The columns of at most ``lanes`` rows: log2(lanes) rounds of interleaving the two halves of the rows."""
         width = self.lanes

@@ -132,11 +132,12 @@ def _rows_function(module: ir.Module, a_like: Any, w_like: Any, form: OperandFor
         if line > 1:
             ends = loop(builder, builder.urem(steps, emit.integer(line)), ends, partial(step, vectors=1))
         _, _, *sums = ends
-        for index, total in enumerate(sums):
-            row, column = divmod(index, beside)
-            place = emit.at(emit.at(c_at, emit.times(c_row, row)), column * emit.size)
-            before = builder.select(again, emit.load_element(place), ir.Constant(form.total, 0))
-            emit.store(emit.add(emit.sum(total), before), place)
+        totals, columns = emit.sums(sums), ir.VectorType(form.total, beside)
+        for row in range(rows):
+            place = emit.at(c_at, emit.times(c_row, row))
+            before = builder.select(again, emit.load_as(columns, place), ir.Constant(columns, None))
+            own = emit.shuffle(totals, totals, range(row * beside, (row + 1) * beside))
+            emit.store(emit.add(own, before), place)
         return [emit.at(w_at, emit.times(w_row, beside)), emit.at(c_at, beside * emit.size)]
 
     groups, rest = builder.udiv(count, emit.integer(most)), builder.urem(count, emit.integer(most))

@@ -1,4 +1,4 @@
-"""Decoding of language models beside ``transformers``: ``python -m tests.benchmarks.decoding``.
+"""Decoding of language models beside other libraries: ``python -m tests.benchmarks.decoding``.
 
 Prompts are processed, and tokens decoded one at a time, by all sides in turn, in processes of their own of which one
 runs at a time. A step reads each weight once: bytes of weights over seconds is compared with what the machine reads
@@ -24,7 +24,14 @@ from tests.benchmarks.job import OURS
 from tests.benchmarks.models.language import FORMATS, SHAPES
 from tests.benchmarks.peers import Worker, WorkerError, installed
 
-SIDES = (OURS, "transformers", "transformers_compile")
+# Formats that are measured, by side
+SIDES = {
+    OURS: tuple(FORMATS),
+    "transformers": ("float32", "bfloat16", "int8"),
+    "transformers_compile": ("float32", "bfloat16"),
+    "onnxruntime_genai": ("float32", "int8"),
+    "llama_cpp": ("float32", "bfloat16", "int8"),
+}
 BEYOND_CACHES = 1 << 30
 
 
@@ -58,7 +65,8 @@ def measured(shape: str, format: str, rows: int, options: argparse.Namespace) ->
     size = SHAPES[shape].weights * FORMATS[format]
     memory, cached = [0.0], [0.0]
     with ExitStack() as stack:
-        sides = {name: stack.enter_context(Worker(name, options.threads)) for name in options.side if installed(name)}
+        names = [name for name in options.side if format in SIDES[name] and installed(name)]
+        sides = {name: stack.enter_context(Worker(name, options.threads)) for name in names}
         found = {name: Decoded(shape, format, rows, name, [], []) for name in sides}
         for turn in range(options.rounds + 1):
             for name, worker in list(sides.items()):

@@ -21,6 +21,7 @@ FRAMEWORKS = {
     **{"numpy": "numpy", "torch": "torch", "compile": "torch", "jax": "jax"},
     **{"onnxruntime": "onnxruntime", "ctranslate2": "ctranslate2"},
     **dict.fromkeys(("transformers", "transformers_compile"), "transformers"),
+    **{"onnxruntime_genai": "onnxruntime_genai", "llama_cpp": "llama_cpp"},
 }
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -38,5 +38,5 @@ class LanguageModel:
 SHAPES = {
     "smollm2-135m": LanguageModel(49152, 576, 30, 9, 3, 1536, 1e5),
     "qwen2.5-0.5b": LanguageModel(151936, 896, 24, 14, 2, 4864, 1e6),
-    "tiny": LanguageModel(100, 32, 2, 4, 2, 48, 1e4),  # for tests
+    "tiny": LanguageModel(100, 64, 2, 4, 2, 96, 1e4),  # for tests
 }

@@ -13,7 +13,7 @@ from tests.benchmarks.models.language import SHAPES
 
 
 @lru_cache(1)
-def _model(shape: str, format: str) -> Any:
+def model_of(shape: str, format: str) -> Any:
     size = SHAPES[shape]
     config = LlamaConfig(
         vocab_size=size.vocabulary,
@@ -36,20 +36,14 @@ def _model(shape: str, format: str) -> Any:
 
 @lru_cache(1)
 def _compiled(shape: str, format: str) -> Any:
-    return torch.compile(_model(shape, format).forward, dynamic=False)
+    return torch.compile(model_of(shape, format).forward, dynamic=False)
 
 
 def decode_language(
     shape: str, format: str, rows: int, length: int, tokens: int, compiled: bool = False
 ) -> tuple[float, list[float]]:
-    """Seconds of a prompt (rows, length), and of each of the tokens that follow, chosen greedily.
-
-    Raises:
-        ValueError: there is no such format here.
-    """
-    if format == "int8-weights" or (compiled and format == "int8"):
-        raise ValueError(f"format {format!r} is not measured in torch")
-    model = _model(shape, format)
+    """Seconds of a prompt (rows, length), and of each of the tokens that follow, chosen greedily."""
+    model = model_of(shape, format)
     step = _compiled(shape, format) if compiled else model.forward
     cache: Any = DynamicCache(config=model.config)
     if compiled:

@@ -372,6 +372,7 @@ def attention(
     groups: int,
     width: int,
     scale: float | None,
+    softcap: float | None = None,
 ) -> Array:
     """Attention of queries (B, H, 1, D) to a cache: (B, H, 1, E)."""
     q = lowering.contiguous(lowering.array(query))
@@ -379,8 +380,8 @@ def attention(
     if length != 1:
         raise Unsupported("attention: several queries of an example")
     out = lowering.empty((batch, heads, 1, width))
-    factor = features**-0.5 if scale is None else float(scale)
-    operands = cache, table, lowering.mask(mask, heads), q, out, heads, groups, features, width, factor
+    scaling = features**-0.5 if scale is None else float(scale), softcap or 0.0
+    operands = cache, table, lowering.mask(mask, heads), q, out, heads, groups, features, width, *scaling
     lowering.emit(Code.ATTEND, operands, [q, f"cache {cache}"], [out])
     return out
 

@@ -47,7 +47,7 @@ def work(instruction: Instruction) -> tuple[int, int]:
     """Bytes that an instruction reads, and those that it reads of each key of each example."""
     arrays = [x for x in instruction.operands if isinstance(x, np.ndarray)]
     if instruction.code == Code.ATTEND:
-        *_, heads, _, features, width, _ = instruction.operands
+        *_, heads, _, features, width, _, _ = instruction.operands
         return 0, 4 * int(heads) * (int(features) + int(width))  # type: ignore[arg-type]
     return sum(x.nbytes for x in arrays), 0
 

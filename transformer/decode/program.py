@@ -113,11 +113,11 @@ class StepProgram:
         return store(lowering, keys, values, number, number % 2)
 
     def _attention(self, lowering: Lowering, call: Call) -> list[Logits]:
-        keys, values = call.params["keys"], call.params["values"]
+        keys, values, scale, softcap = (call.params[name] for name in ("keys", "values", "scale", "softcap"))
         number = self._numbers[id(keys.cache)]
         _, groups, width = values.store.shape
         query, mask = call.args
-        return [attention(lowering, query, mask, number, number % 2, groups, width, call.params["scale"])]
+        return [attention(lowering, query, mask, number, number % 2, groups, width, scale, softcap)]
 
     def _run(self, program: Program, x: Logits, inputs: list[Tensor]) -> Logits:
         for layer in self._cache.layers:

@@ -80,14 +80,13 @@ class ScaledDotProductAttention(nn.Module):
         if bias is not None:
             bias = bias.astype(query.dtype)
             mask = bias if mask is None else mg.where(mask, bias, -mg.inf)
-        few = query.shape[2] <= FEW_QUERIES and self.softcap is None
-        if few and isinstance(key, Paged) and isinstance(value, Paged):
-            attended: Tensor = cached_attention(query, mask, keys=key, values=value, scale=self.scale)
+        options = {"scale": self.scale, "softcap": self.softcap}
+        if query.shape[2] <= FEW_QUERIES and isinstance(key, Paged) and isinstance(value, Paged):
+            attended: Tensor = cached_attention(query, mask, keys=key, values=value, **options)
             return attended
         key, value = dense(key), dense(value)
         grouped = query.shape[1] != key.shape[1]
-        options = dropout, causal, self.scale, grouped
-        return F.scaled_dot_product_attention(query, key, value, mask, *options, softcap=self.softcap)
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout, causal, enable_gqa=grouped, **options)
 
 
 class MultiHeadAttention(nn.Module):

@@ -139,10 +139,17 @@ def cached(keys: np.ndarray, values: np.ndarray, /, cache: Any) -> tuple[np.ndar
 
 @primitive
 def cached_attention(
-    query: np.ndarray, mask: np.ndarray | None, /, keys: Any, values: Any, scale: float | None
+    query: np.ndarray,
+    mask: np.ndarray | None,
+    /,
+    keys: Any,
+    values: Any,
+    scale: float | None,
+    softcap: float | None,
 ) -> np.ndarray:
     """Attention of queries (B, H, Q, D) to paged keys and values: (B, H, Q, E); see ``kernels.paged_attention``."""
-    return kernels.paged_attention(query, keys.store, values.store, np.ascontiguousarray(keys.table), mask, scale=scale)
+    table = np.ascontiguousarray(keys.table)
+    return kernels.paged_attention(query, keys.store, values.store, table, mask, scale=scale, softcap=softcap)
 
 
 def _enlarged(store: np.ndarray, slots: int) -> np.ndarray:

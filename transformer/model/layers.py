@@ -37,7 +37,8 @@ def gelu_sigmoid(x: Tensor) -> Tensor:
 
 def relu_squared(x: Tensor) -> Tensor:
     """Squared ReLU. So et al., 2021: "Primer"."""
-    return F.relu(x) ** 2
+    positive = F.relu(x)
+    return positive * positive
 
 
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {  # and if it is gated

@@ -23,6 +23,7 @@ from minigrad.kernels.compiling.arguments import FLOATS, check_arrays, check_flo
 from minigrad.kernels.compiling.compiler import SUMS, kernel
 from minigrad.kernels.compiling.parallel import in_parallel, share, threads_for
 from minigrad.kernels.compiling.vector import address_of_array, address_of_id, array_at
+from minigrad.kernels.elementwise.activations import tanh_of
 from minigrad.kernels.elementwise.exponential import exp_nonpositive
 from minigrad.kernels.products.few_rows import call_rows, rows_entry
 from minigrad.kernels.rowwise.maximum import row_max
@@ -39,6 +40,7 @@ def paged_attention(
     mask: np.ndarray | None = None,
     *,
     scale: float | None = None,
+    softcap: float | None = None,
 ) -> np.ndarray:
     """softmax(query key^T scale + mask) value, where ``table`` says which keys and values are a text's.
 
@@ -50,6 +52,7 @@ def paged_attention(
         table: (B, K), int64: the slots of a text's positions, each of [0, slots).
         mask: boolean, True where a query may attend, or floating, added to the scores; broadcasts to (B, H, Q, K).
         scale: 1 / sqrt(D) when None.
+        softcap: bound c of the scores, which become c · tanh(scores / c) before masks (Gemma 2, section 2).
 
     Returns:
         (B, H, Q, E), in memory as (B, Q, H, E). A query that may attend to nothing gets zeros.
@@ -90,34 +93,34 @@ def paged_attention(
     places = (id(query), *query.strides[:3]), mask_place
     parts = threads_for(WORK * batch * heads * queries * length * (features + width))
     scores = np.empty((parts, heads // groups * length), query.dtype)
-    scale = features**-0.5 if scale is None else float(scale)
+    bounded = features**-0.5 if scale is None else float(scale), float(softcap or 0)
     entry = rows_entry(query.dtype, keys.dtype, query.dtype)
-    if not _attend(places, kind, scale, keys, values, np.ascontiguousarray(table), scores, out, entry, parts):
+    if not _attend(places, kind, bounded, keys, values, np.ascontiguousarray(table), scores, out, entry, parts):
         check_indices("table", table, slots)
     return out.transpose(0, 2, 1, 3)
 
 
 @kernel()
-def _attend(places, kind, scale, keys, values, table, scores, out, entry, parts):
+def _attend(places, kind, bounded, keys, values, table, scores, out, entry, parts):
     """False, and nothing computed, if the table names a slot that there is not."""
     for slots in table:
         for slot in slots:
             if not 0 <= slot < len(keys):
                 return False
-    in_parallel(parts, _attend_heads, (places, kind, scale, keys, values, table, scores, out, entry))
+    in_parallel(parts, _attend_heads, (places, kind, bounded, keys, values, table, scores, out, entry))
     return True
 
 
 @kernel()
-def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores, out, entry):
+def _attend_heads(part, parts, places, kind, bounded, keys, values, table, scores, out, entry):
     """One thread's part of the heads of all texts."""
     query, mask = places
     batch, queries, heads, width = out.shape
     _, groups, features = keys.shape
-    store, sizes, factor = (
+    store, sizes, scaling = (
         (address_of_array(keys), address_of_array(values), groups),
         (features, width),
-        out.dtype.type(scale),
+        (out.dtype.type(bounded[0]), out.dtype.type(bounded[1])),
     )
     together = heads_together(batch * queries, heads, groups, parts)
     units = heads // together
@@ -131,7 +134,7 @@ def _attend_heads(part, parts, places, kind, scale, keys, values, table, scores,
             wanted = at, query[2], to, width * out.itemsize, together
             group = head // (heads // groups)
             attend_queries(
-                wanted, sizes, table[example], store, group, scores[part], hiding, factor, like, total, entry
+                wanted, sizes, table[example], store, group, scores[part], hiding, scaling, like, total, entry
             )
 
 
@@ -142,13 +145,14 @@ def heads_together(queries, heads, groups, parts):
 
 
 @kernel()
-def attend_queries(wanted, sizes, slots, store, group, scores, hiding, factor, like, total, entry):
+def attend_queries(wanted, sizes, slots, store, group, scores, hiding, scaling, like, total, entry):
     """Attention of a few queries (R, D) that share a group's keys and values, in these slots: targets (R, E).
 
     ``wanted`` is the address of the first query, the stride of queries in bytes, the same of targets, and R; ``sizes``
     D and E; ``store`` the addresses of keys (slots, G, D) and values (slots, G, E), whose elements are ``like``'s, and
-    G. ``hiding`` is the kind of a mask, the address of its row for the first query and the stride of rows. There is
-    room for R · K scores. All else has ``total``'s elements. ``entry`` is ``rows_entry`` of these types.
+    G. ``hiding`` is the kind of a mask, the address of its row for the first query and the stride of rows; ``scaling``
+    the factor of the scores and their bound, or 0. There is room for R · K scores. All else has ``total``'s elements.
+    ``entry`` is ``rows_entry`` of these types.
     """
     (query, query_row, target, target_row, count), (features, width) = wanted, sizes
     (keys, values, groups), (kind, mask, mask_row) = store, hiding
@@ -164,7 +168,7 @@ def attend_queries(wanted, sizes, slots, store, group, scores, hiding, factor, l
         call_rows(entry, count, run, features, query, query_row, place, step, at + start * item, row, likes)
         start += run
     for i in range(count):
-        _weigh(scores[i * length : (i + 1) * length], kind, mask + i * mask_row, factor)
+        _weigh(scores[i * length : (i + 1) * length], kind, mask + i * mask_row, scaling)
         array_at(target + i * target_row, width, total)[:] = 0
     start = 0
     while start < length:
@@ -187,10 +191,15 @@ def _run_of_slots(slots, start):
 
 
 @kernel(fastmath=SUMS)
-def _weigh(scores, kind, mask, factor):
-    """Weights of attention from products, in place: the softmax of what is scaled and masked."""
-    for k in range(len(scores)):
-        scores[k] *= factor
+def _weigh(scores, kind, mask, scaling):
+    """Weights of attention from products, in place: the softmax of what is scaled, bounded and masked."""
+    factor, bound = scaling
+    if bound:
+        for k in range(len(scores)):
+            scores[k] = bound * tanh_of(scores[k] * factor / bound)
+    else:
+        for k in range(len(scores)):
+            scores[k] *= factor
     if kind != NO_MASK:
         apply_mask(kind, mask, scores)
     total = _exponentiate(scores)

@@ -12,7 +12,8 @@ arrays is the batch's, whose size is given when the program runs: no instruction
     NORM          rows of an example, size N, source, weight or 0, bias or 0, result, eps, if the mean is subtracted
     ELEMENTWISE   function, result, operands a and b, three sizes after the batch's, four strides of each array
     STORE         cache, table, keys (B, G, D), values (B, G, E), G · D, G · E
-    ATTEND        cache, table, mask or -1, queries (B, H, D), result (B, H, E), H, G, D, E, scale
+    ATTEND        cache, table, mask or -1, queries (B, H, D), result (B, H, E), H, G, D, E, scale,
+                  bound of the scores or 0
 
 Instructions are run in groups. Those of a group are independent of each other, or each depends on rows of the same
 example alone: so no thread has to wait within a group.

@@ -337,7 +337,8 @@ def _attend(part, parts, batch, given, state, room, entries, likes):
     mask = array_at(masks + max(given[2], 0) * MASK_WORDS * 8, MASK_WORDS, np.int64)
     kind = mask[0] if given[2] >= 0 else np.int64(NO_MASK)
     heads, groups, features, width = given[5], given[6], given[7], given[8]
-    factor = np.float32(given[9:10].view(np.float64)[0])
+    numbers = given[9:11].view(np.float64)
+    scaling = np.float32(numbers[0]), np.float32(numbers[1])
     floats, words, _, _ = likes
     store, sizes, shared = (cache[0], cache[1], groups), (features, width), heads // groups
     together = heads_together(batch, heads, groups, parts)
@@ -352,7 +353,7 @@ def _attend(part, parts, batch, given, state, room, entries, likes):
         own = array_at(scores + part * room * 4, together * len(slots), floats)
         if cache[2]:
             entry = entries[LINEAR_BFLOAT16]
-            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, words, floats, entry)
+            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, scaling, words, floats, entry)
         else:
             entry = entries[LINEAR]
-            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, factor, floats, floats, entry)
+            attend_queries(wanted, sizes, slots, store, head // shared, own, hiding, scaling, floats, floats, entry)

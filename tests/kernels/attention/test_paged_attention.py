@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minigrad.kernels import from_bfloat16, paged_attention, scaled_dot_product_attention, to_bfloat16
+from minigrad.nn import functional
 
 inf, nan = np.inf, np.nan
 
@@ -46,18 +47,22 @@ def masks(rng, kind, sizes, dtype):
     widths=st.sampled_from([(1, 1), (8, 8), (17, 5), (64, 64)]),
     mask=st.sampled_from(["none", "padding", "boolean", "window", "floating", "infinite"]),
     scale=st.sampled_from([None, 0.3]),
+    softcap=st.sampled_from([None, 0.7]),
     precision=st.sampled_from([np.float32, np.float64]),
     seed=st.integers(0, 99),
 )
-def test_it_is_the_attention_of_gathered_keys(batch, heads, queries, length, widths, mask, scale, precision, seed):
+def test_it_is_the_attention_of_gathered_keys(
+    batch, heads, queries, length, widths, mask, scale, softcap, precision, seed
+):
     rng = np.random.default_rng(seed)
     sizes = (batch, *heads, queries, length, *widths, max(1, length))
     query, keys, values, table = drawn(rng, precision, sizes)
     seen = masks(rng, mask, sizes, precision)
-    found = paged_attention(query, keys, values, table, seen, scale=scale)
+    found = paged_attention(query, keys, values, table, seen, scale=scale, softcap=softcap)
     exact = [array.astype(np.float64) for array in (query, gathered(keys, table), gathered(values, table))]
     wide = seen.astype(np.float64) if seen is not None and seen.dtype.kind == "f" else seen
-    expected, _ = scaled_dot_product_attention(*exact, wide, scale=scale)
+    options = {"scale": scale, "enable_gqa": True, "softcap": softcap}
+    expected = functional.scaled_dot_product_attention(*exact, wide, **options).numpy()
     assert found.dtype == precision
     assert found.shape == expected.shape
     # A score is off by units of the sum of its terms' sizes, a weighted mean by those of scores and values.

@@ -83,8 +83,10 @@ def measured(shape: str, format: str, rows: int, options: argparse.Namespace) ->
                 if turn:  # the first compiles and records
                     found[name].prompts.append(prompt)
                     found[name].tokens.extend(tokens)
-    for side in found.values():
-        yield side.figures(options.prompt, max(memory), max(cached))
+    rows_of_sides = [side.figures(options.prompt, max(memory), max(cached)) for side in found.values()]
+    best = max((row["tokens/s"] for row in rows_of_sides if row["side"] != OURS), default=None)
+    for row in rows_of_sides:
+        yield {**row, "of the best peer": row["tokens/s"] / best if best and row["side"] == OURS else None}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:

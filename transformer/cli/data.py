@@ -8,11 +8,19 @@ from typing import Any
 
 from transformer.tasks import DataChoice, Task
 from transformer.tasks.corpora import NAMES
+from transformer.tasks.task import DATA_SETTINGS
 
 OPTIONS = {  # fields of a DataChoice beside its data
     "reverse": "swap the two sides of pairs",
     "split_seed": "random seed of the held-out split (default: 0)",
     "skip_bad": "skip bad lines, and report their number",
+    "source_language": "language of the sources, with --from a model that knows several: its token, such as fra_Latn",
+    "target_language": "language of the targets",
+}
+KINDS: dict[type, dict[str, Any]] = {
+    bool: {"action": argparse.BooleanOptionalAction},
+    int: {"type": int, "metavar": "N"},
+    str: {"metavar": "NAME"},
 }
 
 
@@ -43,9 +51,7 @@ def add_data(parser: argparse.ArgumentParser, task: Task[Any] | None) -> Any:
     )
     for name in options:
         option = f"--{name.replace('_', '-')}"
-        switch: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-        kind = {"type": int, "metavar": "N"} if name == "split_seed" else switch
-        group.add_argument(option, default=None, help=OPTIONS[name], **kind)
+        group.add_argument(option, default=None, help=OPTIONS[name], **KINDS[DATA_SETTINGS[name]])
     return group
 
 

@@ -93,6 +93,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     if useless:
         raise ValueError(f"{useless[0]}: changes nothing where the task is to {task.name}; expected none")
     model, tokenizer = load(args.model, task, args.quantize)
+    tokenizer = task.prepare(model, tokenizer, choice)
     with console.doing(f"reading {' '.join(choice.data)}"):
         examples = task.readable(task.read(choice), tokenizer, model.config, skip_bad=choice.skip_bad)
     for note in examples.notes:

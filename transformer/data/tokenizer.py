@@ -15,6 +15,7 @@ from minigrad.name_hints import HintedSetting, check_keywords, hint_keywords, hi
 from minigrad.optional_imports import require
 from transformer.data.byte_level import byte_text
 from transformer.data.chat_template import SETTING, Message, read_templates, render_template, select_template
+from transformer.data.languages import CODE, PREFIX, check_language, mark_language, prefix_of
 from transformer.data.normalization import BOM, UNFINISHED, characters, check_texts
 from transformer.huggingface_names import HINTS, OF_TOKENIZER
 from transformer.json_object import json_object
@@ -23,9 +24,6 @@ SPECIAL = ("<pad>", "<s>", "</s>")  # their positions are the ids of a fresh Tra
 MASK = "<mask>"
 PLACEHOLDER = "[MASK]"  # the mask in texts, whatever the tokenizer's own mask token
 CONTEXT = 4  # tokens before another that its text may depend on
-LANGUAGE = re.compile(r">>[^\s<>]+<<")  # Marian's prefix for the target language
-CODE = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})|__[a-z]{2,3}__")  # mBART's, NLLB's and M2M-100's, of any text
-SHOWN = 10  # of their languages, in an error
 MAX_VOCABULARY = 2**20  # the library allocates for all at once, and aborts the process if it cannot
 
 # For each role: the names that Hugging Face's files give it, and the tokens that usually play it.
@@ -223,17 +221,17 @@ class Tokenizer:
             ValueError: a text has a character that the vocabulary cannot write, or names a language that it has not.
         """
         check_texts("texts", texts)
-        languages = [self._language(text) for text in texts]
-        texts = [text[len(name) :].lstrip() if name else text for name, text in zip(languages, texts, strict=True)]
+        prefixes = [prefix_of(text, self._prefixes) for text in texts]
+        texts = [text[len(name) :].lstrip() if name else text for name, text in zip(prefixes, texts, strict=True)]
         self._tokenizer.encode_special_tokens = split_special_tokens
         try:
             encodings = self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"texts: {self._unwritable(texts) or error}") from None
         found = [list(encoding.ids) for encoding in encodings]
-        for ids, encoding, name in zip(found, encodings, languages, strict=True):
+        for ids, encoding, name in zip(found, encodings, prefixes, strict=True):
             if name:  # after what surrounds each text
-                ids.insert([*encoding.special_tokens_mask, 0].index(0), self._languages[name])
+                ids.insert([*encoding.special_tokens_mask, 0].index(0), self._prefixes[name])
         return found
 
     @cached_property
@@ -247,10 +245,24 @@ class Tokenizer:
         Raises:
             ValueError: the vocabulary has no such language.
         """
-        if language not in self.languages:
-            known = ", ".join(sorted(self.languages)[:SHOWN]) + " …" if self.languages else "none"
-            raise ValueError(f"language: expected one of this model's, {known}; got {language!r}")
-        return self.languages[language]
+        return check_language(language, self.languages)
+
+    target_language: str | None = None  # of texts that are generated from this tokenizer's
+
+    @property
+    def of_targets(self) -> Tokenizer:
+        """Tokenizer of the texts that are generated: this one, unless their language is another."""
+        return self if self.target_language is None else self.with_language(self.target_language)
+
+    def with_languages(self, source: str | None, target: str | None) -> Tokenizer:
+        """Tokenizer that marks encoded texts with a language, and its :attr:`of_targets` with another; None: as here.
+
+        Raises:
+            ValueError: the vocabulary has no such language, or texts are not marked.
+        """
+        other = copy(self) if source is None else self.with_language(source)
+        other.target_language = target or self.target_language
+        return other
 
     def with_language(self, language: str) -> Tokenizer:
         """Tokenizer that marks encoded texts with another language.
@@ -258,16 +270,8 @@ class Tokenizer:
         Raises:
             ValueError: the vocabulary has no such language, or texts are not marked.
         """
-        token = {"id": language, "ids": [self.language_id(language)], "tokens": [language]}
         document = json_object(self.to_json())
-        changed = False
-        for template in _templates(document["post_processor"]):
-            template["special_tokens"][language] = token
-            for part in (*template["single"], *template["pair"]):
-                if (special := part.get("SpecialToken")) is not None and special["id"] in self.languages:
-                    special["id"], changed = language, True
-        if not changed:
-            raise ValueError(f"language: texts of this tokenizer have no mark of a language, got {language!r}")
+        mark_language(document, language, self.languages)
         other = copy(self)
         other._tokenizer = self._library.Tokenizer.from_str(json.dumps(document))
         return other
@@ -371,19 +375,9 @@ class Tokenizer:
         return [byte_text(p) if UNFINISHED in text else text for text, p in zip(texts, pieces, strict=True)]
 
     @cached_property
-    def _languages(self) -> dict[str, int]:
-        """Language tokens: target languages, by Marian's convention."""
-        return {token: i for token, i in self._tokenizer.get_vocab().items() if LANGUAGE.fullmatch(token)}
-
-    def _language(self, text: str) -> str:
-        """Language token that a text begins with, if the vocabulary has any."""
-        found = LANGUAGE.match(text) if isinstance(text, str) and text.startswith(">>") and self._languages else None
-        if found is None:
-            return ""
-        if found[0] not in self._languages:
-            known = ", ".join(sorted(self._languages)[:SHOWN])
-            raise ValueError(f"texts: {found[0]} is no language of this model; those are {known} …")
-        return found[0]
+    def _prefixes(self) -> dict[str, int]:
+        """Target languages that texts may begin with, by Marian's convention."""
+        return {token: i for token, i in self._tokenizer.get_vocab().items() if PREFIX.fullmatch(token)}
 
     def _context(self, ids: list[int]) -> list[int]:
         """Context of the next token's text: the last tokens, never a part of a byte sequence."""
@@ -446,16 +440,6 @@ class Tokenizer:
                         f"{self.vocab_size:,} tokens of this tokenizer"
                     )
         return None
-
-
-def _templates(processor: Any) -> Iterator[dict[str, Any]]:
-    """Templates of a post-processor, which may be a sequence of them and others."""
-    if not isinstance(processor, dict):
-        return
-    if processor.get("type") == "TemplateProcessing":
-        yield processor
-    for below in processor.get("processors", ()):
-        yield from _templates(below)
 
 
 def with_masks(text: str, tokenizer: Tokenizer) -> str:

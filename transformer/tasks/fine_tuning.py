@@ -19,7 +19,7 @@ from transformer.pretrained import load_both
 from transformer.pretrained.adapters import ADAPTER_CONFIG
 from transformer.pretrained.directory import CONFIG
 from transformer.pretrained.snapshot import read_snapshot, write_snapshot
-from transformer.tasks.task import TASK, Task
+from transformer.tasks.task import TASK, DataChoice, Task
 
 
 class Pretrained(NamedTuple):
@@ -56,6 +56,7 @@ def load_to_train(
     batch_tokens: int,
     adapter: LoraConfig | None,
     seed: int,
+    choice: DataChoice,
 ) -> Pretrained:
     """Load a model to be trained further; its directory is only read.
 
@@ -67,6 +68,7 @@ def load_to_train(
         batch_tokens: of a batch.
         adapter: to be added, and to be trained alone.
         seed: of its weights.
+        choice: the data to train on.
 
     Raises:
         ValueError: it cannot be trained, the task cannot use it, or it is to be written over.
@@ -80,7 +82,7 @@ def load_to_train(
     if max_length is not None and limit is not None and max_length > limit:
         raise ValueError(f"max_length: expected at most the {limit:,} positions of the model, got {max_length:,}")
     try:
-        task.prepare(model, tokenizer)
+        tokenizer = task.prepare(model, tokenizer, choice)
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
     length = min(model.config.max_length, batch_tokens) if max_length is None else max_length

@@ -103,11 +103,12 @@ class Filling(Task[str]):
     def learn_tokens(self, examples: Examples[str], vocab_size: int) -> Tokenizer:
         return Tokenizer.train(examples.train, vocab_size, special=(*SPECIAL, MASK))
 
-    def prepare(self, model: Any, tokenizer: Tokenizer) -> None:
+    def prepare(self, model: Any, tokenizer: Tokenizer, choice: DataChoice) -> Tokenizer:
         if tokenizer.mask_id is None:
             raise ValueError("mask_token: the tokenizer has none; expected one to hide words with")
         if model.config.mask_id is None:
             model.config = replace(model.config, mask_id=tokenizer.mask_id)
+        return tokenizer
 
     def batches(
         self, examples: Sequence[str], tokenizer: Tokenizer, config: TransformerConfig, tokens: int, seed: int

@@ -7,7 +7,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -44,10 +44,20 @@ class DataChoice:
     split_seed: int = 0
     skip_bad: bool = False  # skip bad lines, instead of raising an error
     held_out_digests: tuple[str, ...] | None = None  # of a training's held-out examples; None: not recorded
+    source_language: str | None = None  # of pairs: a token of a pretrained model that knows several
+    target_language: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.data, str):
             raise TypeError(f"data: expected a tuple of names, got the name {self.data!r}; (name,) is a tuple of one")
+
+
+# Kinds of the settings of a DataChoice that are not names of data or of examples
+DATA_SETTINGS: dict[str, type] = {
+    **{"held_out": int, "split_seed": int, "reverse": bool, "skip_bad": bool},
+    **{"source_language": str, "target_language": str},
+}
+EXPECTED = {bool: "true or false", int: "a number", str: "a name"}
 
 
 @dataclass(frozen=True)
@@ -192,13 +202,13 @@ class Task(ABC, Generic[Example]):
             group: of processes that share the work out; all of them get the report.
         """
 
-    def prepare(self, model: Any, tokenizer: Tokenizer) -> None:
-        """Prepare a pretrained model of the class ``model`` for a training.
+    def prepare(self, model: Any, tokenizer: Tokenizer, choice: DataChoice) -> Tokenizer:
+        """Prepare a pretrained model of the class ``model`` for a training or an evaluation; returns its tokenizer.
 
         Raises:
-            ValueError: it lacks a special token that the task needs.
+            ValueError: it lacks a special token that the task or the data need.
         """
-        return None
+        return tokenizer
 
     def special_ids(self, tokenizer: Tokenizer) -> dict[str, int | None]:
         """Special tokens of a configuration."""
@@ -228,14 +238,12 @@ def read_task(directory: Path) -> tuple[str, DataChoice]:
             raise ValueError("task, data: expected a name and a list of names")
         if digests is not None and not _is_names(digests):
             raise ValueError("held_out_digests: expected a list of names")
-        if unknown := set(values) - {field.name for field in fields(DataChoice)}:
+        if unknown := set(values) - set(DATA_SETTINGS):
             raise ValueError(f"unknown setting {min(unknown)!r}")
         for setting, value in values.items():
-            kind = bool if setting in ("reverse", "skip_bad") else int
+            kind = DATA_SETTINGS[setting]
             if type(value) is not kind:
-                raise ValueError(
-                    f"{setting}: expected {'true or false' if kind is bool else 'a number'}, got {value!r}"
-                )
+                raise ValueError(f"{setting}: expected {EXPECTED[kind]}, got {value!r}")
         return name, DataChoice(
             data=tuple(data), held_out_digests=None if digests is None else tuple(digests), **values
         )

@@ -73,9 +73,10 @@ class TextToText(Task[Pair]):
             )
         return PairBatches(pairs, tokens, config.pad_id or 0, config.start_id or 0, seed)
 
-    def prepare(self, model: Any, tokenizer: Tokenizer) -> None:
+    def prepare(self, model: Any, tokenizer: Tokenizer, choice: DataChoice) -> Tokenizer:
         if model.config.start_id is None:
             raise ValueError("decoder_start_token_id: expected the token that targets begin with, got none")
+        return tokenizer
 
     def _encoded(
         self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig
@@ -85,7 +86,7 @@ class TextToText(Task[Pair]):
             return select(self._encoded(examples.items, tokenizer, config), examples.places)
         if not isinstance(examples, Stored):
             return list(self._ids(examples, tokenizer, config))
-        identity = (tokenizer.to_json(), config.max_length if self.cut else None)
+        identity = (tokenizer.to_json(), tokenizer.target_language, config.max_length if self.cut else None)
         dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
 
         def sides() -> Iterator[Any]:
@@ -96,8 +97,10 @@ class TextToText(Task[Pair]):
     def _ids(self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig) -> Iterator[EncodedPair]:
         max_length, end = config.max_length, [] if config.eos_id is None else [config.eos_id]
         for chunk in chunks(examples):
-            sources, targets = (tokenizer.encode([pair[side] for pair in chunk]) for side in (0, 1))
-            targets = [ids if ids[-1:] == end else [*ids, *end] for ids in targets]
+            sources = tokenizer.encode([source for source, _ in chunk])
+            targets = tokenizer.of_targets.encode([target for _, target in chunk])
+            # mBART's have the token of their language behind their end
+            targets = [ids if ids[-1:] == end or ids[-2:-1] == end else [*ids, *end] for ids in targets]
             if self.cut:
                 sources = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in sources]
             yield from zip(sources, targets, strict=True)
@@ -141,24 +144,28 @@ def between_languages(model: Any, tokenizer: Tokenizer, source: str | None, targ
     """Prepare a model for the translation between two languages that its vocabulary has tokens for.
 
     Targets begin with their language's token: in the place of the start token where the model has none of its own
-    (mBART), or after it (mBART-50, M2M-100, NLLB).
+    (mBART), or after it (mBART-50, M2M-100, NLLB). Their language is the model's where it has been given one before.
 
     Returns:
-        The tokenizer that marks sources with their language.
+        The tokenizer that marks sources with their language, and of whose targets the language is known.
 
     Raises:
         ValueError: there is no such language, or no target for a model of many languages.
     """
+    languages = tokenizer.languages
     if target is not None:
         token = tokenizer.language_id(target)
-        if model.config.decoder_start_id is None:
+        if model.config.decoder_start_id in (None, *languages.values()):
             model.config = dataclasses.replace(model.config, decoder_start_id=token)
         else:
             model.generation = dataclasses.replace(model.generation, forced_bos_token_id=token)
-    elif tokenizer.languages and model.generation.forced_bos_token_id is None:
-        some = ", ".join(sorted(tokenizer.languages)[:5])
-        raise ValueError(f"target-language: this model writes {len(tokenizer.languages)} languages, name one: {some} …")
-    return tokenizer if source is None else tokenizer.with_language(source)
+    elif languages:
+        given = model.generation.forced_bos_token_id, model.config.decoder_start_id
+        target = next((language for language, token in languages.items() if token in given), None)
+        if target is None:
+            some = ", ".join(sorted(languages)[:5])
+            raise ValueError(f"target-language: this model writes {len(languages)} languages, name one: {some} …")
+    return tokenizer.with_languages(source, target)
 
 
 class Translation(TextToText):
@@ -166,7 +173,7 @@ class Translation(TextToText):
 
     name = "translate"
     aim = "Translate sentences"
-    options = ("reverse", "split_seed", "skip_bad")
+    options = ("reverse", "split_seed", "skip_bad", "source_language", "target_language")
     cut = False
     writing = "translating"
     # Found by experiment on two cores: a training on a hundred thousand sentences ends within twenty minutes.
@@ -187,6 +194,10 @@ class Translation(TextToText):
 
     def pairs(self, choice: DataChoice, spool: Path | None) -> Corpus[Pair] | Pairs[str]:
         return translation_pairs(choice.data, reverse=choice.reverse, skip_bad=choice.skip_bad, spool=spool)
+
+    def prepare(self, model: Any, tokenizer: Tokenizer, choice: DataChoice) -> Tokenizer:
+        tokenizer = between_languages(model, tokenizer, choice.source_language, choice.target_language)
+        return super().prepare(model, tokenizer, choice)
 
     def report(self, sources: Sequence[str], references: Sequence[str], texts: list[str]) -> Report:
         found = score(texts, references)

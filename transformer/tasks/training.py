@@ -128,7 +128,10 @@ def train(
                 batch_tokens=settings.batch_tokens,
                 adapter=settings.adapter,
                 seed=settings.training.seed,
+                choice=choice,
             )
+    elif (language := choice.source_language or choice.target_language) is not None:
+        raise ValueError(f"language: of a pretrained model's vocabulary; expected none without one, got {language!r}")
 
     def take(stack: ExitStack) -> None:
         if trace is not None:

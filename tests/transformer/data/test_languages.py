@@ -13,7 +13,7 @@ from tests.transformer.conftest import small
 from transformer import Tokenizer, Transformer
 from transformer.cli import main
 from transformer.data.tokenizer import SPECIAL
-from transformer.tasks import between_languages
+from transformer.tasks import TASKS, DataChoice, between_languages
 
 TOKENS = [*SPECIAL, "<unk>", "fra_Latn", "deu_Latn"]
 
@@ -70,6 +70,47 @@ def test_the_command_translates_between_the_languages_that_it_is_given(
     assert main([*command, "--source-language", "fra_Latn", "--target-language", "deu_Latn"]) == 0
     assert main(command) == 2
     assert "target-language: this model writes 2 languages" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", [2, None])
+def test_pairs_to_train_on_are_marked_with_their_languages(start: int | None, tokenizer: Tokenizer) -> None:
+    task, choice = (
+        TASKS["translate"],
+        DataChoice(data=(), held_out=0, source_language="deu_Latn", target_language="fra_Latn"),
+    )
+    if start is None:  # as mBART: the language stands behind the text
+        document = json.loads(tokenizer.to_json())
+        single = document["post_processor"]["single"]
+        document["post_processor"]["single"] = [*single[1:], single[0]]
+        tokenizer = Tokenizer(json.dumps(document))
+    model = Transformer(small(vocab_size=280, decoder_start_id=start, max_length=20))
+    prepared = task.prepare(model, tokenizer, choice)
+    (batch,) = task.batches([("eins", "un")], prepared, model.config, 64, 0).epoch(0)
+    source, target = batch.inputs[:2]
+    (one,), (other,) = tokenizer.encode(["un"]), prepared.encode(["eins"])
+    assert source[0].tolist() == other and TOKENS.index("deu_Latn") in other
+    assert batch.labels[0].tolist() == one
+    assert target[0].tolist() == [TOKENS.index("fra_Latn") if start is None else start, *one[:-1]]
+
+
+def test_a_fine_tuned_model_remembers_its_languages(
+    tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, old, new = tmp_path / "pairs.tsv", tmp_path / "old", tmp_path / "new"
+    data.write_text("un\teins\ndeux\tzwei\ntrois\tdrei\n")
+    Transformer(small(vocab_size=280, decoder_start_id=2, max_length=20)).save_pretrained(old, tokenizer)
+    command = ["train", "translate", "--data", str(data), "--from", str(old), "--out", str(new)]
+    options = ["--steps", "2", "--held-out", "1", "--batch-tokens", "64"]
+    assert main([*command, *options]) == 2
+    assert "target-language: this model writes 2 languages" in capsys.readouterr().err
+    assert main([*command, *options, "--target-language", "deu_Latn"]) == 0
+    assert main([*command, *options, "--target-language", "deu_Latn", "--resume"]) == 0
+    assert main(["translate", "--model", str(new), "--max-new-tokens", "3", "un deux"]) == 0
+    assert main(["evaluate", "--model", str(new)]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "--task", "translate", "--data", str(data), "--all", "--model", str(old)]) == 2
+    assert main([*command[:4], "--out", str(tmp_path / "fresh"), *options, "--target-language", "deu_Latn"]) == 2
+    assert "expected none without one, got 'deu_Latn'" in capsys.readouterr().err
 
 
 @pytest.mark.peers

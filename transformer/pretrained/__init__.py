@@ -4,7 +4,7 @@ snapshot (files that change together) → huggingface (the families) → directo
 loading → models (the public classes).
 """
 
-from transformer.pretrained.loading import load_both, load_stack, load_tokenizer
+from transformer.pretrained.loading import load_both, load_classifier, load_stack, load_tokenizer
 from transformer.pretrained.models import (
     CausalLM,
     Decoder,
@@ -28,6 +28,7 @@ __all__ = [
     "Transformer",
     "from_pretrained",
     "load_both",
+    "load_classifier",
     "load_stack",
     "load_tokenizer",
 ]

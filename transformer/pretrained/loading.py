@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,7 @@ from transformer.pretrained.quantizing import quantize_loaded
 from transformer.pretrained.snapshot import Snapshot, read_snapshot
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+STACKS = ("encoder.", "decoder.")  # of parameters: what is no head's
 
 
 def load_model(directory: str | os.PathLike[str], quantization: str | None = None) -> Any:
@@ -149,6 +150,20 @@ def load_stack(directory: str | os.PathLike[str]) -> tuple[Any, Tokenizer]:
     return next((stack for stack in inner if stack is not None), model), _tokenizer(saved)
 
 
+def load_classifier(directory: str | os.PathLike[str], labels: Sequence[str]) -> Any:
+    """Load the stack of a directory's model as a ``SequenceClassifier`` of texts.
+
+    Args:
+        directory: of a model of any class.
+        labels: of the classifier. Its head is new, as far as the files have none of this shape.
+
+    Raises:
+        FileNotFoundError: the directory or one of its files is missing.
+        ValueError: a file is damaged, describes an unsupported model, or one without classifiers.
+    """
+    return _model(_read(directory, OF_MODEL, CONFIG), labels=labels)
+
+
 def _read(directory: str | os.PathLike[str], names: Iterable[str], *needed: str) -> Snapshot:
     """Read the files of a model directory from one snapshot."""
     directory = Path(directory)
@@ -171,8 +186,10 @@ def _check_undamaged(saved: Snapshot, name: str, config: str) -> None:
         raise ValueError(f"{saved.path(name)}: {fault}")
 
 
-def _model(saved: Snapshot, quantization: str | None = None, alone: bool = False) -> Any:
-    described = _described(saved)
+def _model(
+    saved: Snapshot, quantization: str | None = None, alone: bool = False, labels: Sequence[str] | None = None
+) -> Any:
+    described = _described(saved, labels)
     if quantization is not None:
         described = described.with_quantization(quantization)
     if alone and described.family is not None:
@@ -184,7 +201,7 @@ def _model(saved: Snapshot, quantization: str | None = None, alone: bool = False
     arrays = read_weights(saved.directory, saved.contents)
     saved.contents.pop(WEIGHTS, None)  # the arrays are copies of it
     with _blaming(path):
-        model = described.build(arrays, saved.directory, alone)
+        model = described.build(arrays, saved.directory, alone, labels is not None)
     name = GENERATION if GENERATION in saved.contents else CONFIG  # generation settings of old directories
     if model.generation is not None and (name == GENERATION or described.family is not None):
         with _blaming(saved.path(name)):
@@ -247,27 +264,34 @@ class _Described(NamedTuple):
             raise ValueError(f"quantization: the weights are quantised already, as {self.quantization}")
         return self._replace(quantization=format)
 
-    def build(self, arrays: Arrays, directory: str | os.PathLike[str], alone: bool = False) -> Any:
-        """Build the model with these weights; one alone is a part of theirs."""
+    def build(
+        self, arrays: Arrays, directory: str | os.PathLike[str], alone: bool = False, new_head: bool = False
+    ) -> Any:
+        """Build the model with these weights; one alone is a part of theirs, and another head takes no part in them."""
         config, architecture, family = self.config, self.architecture, self.family
         if family is not None:
             arrays = family.canonical(arrays)
             config = family.settle_copies(config, arrays)
         _check_size(config, arrays)
-        with nn.init.skip_init():
+        with nullcontext() if new_head else nn.init.skip_init():
             model = KINDS[architecture.kind](config)
         own = {name: value.data for name, value in model.state_dict().items()}
+        new = {name for name in own if new_head and not name.startswith(STACKS)}
         if family is None:
+            if new_head:
+                other = {name for name in arrays if name not in own or arrays[name].shape != own[name].shape}
+                arrays = {name: array for name, array in arrays.items() if name not in other - (own.keys() - new)}
             for name in own.keys() & arrays.keys():
                 if as_single(arrays[name][:0]).dtype.kind != own[name].dtype.kind:
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
         else:
             model.purpose, model.family = family.purpose, family.model_type
             model.architecture = architecture
-            arrays, unused = family.unpack(architecture, config, own, arrays, alone)
-            if unused:
+            arrays, unused = family.unpack(architecture, config, own, arrays, alone or new_head, new)
+            if unused and not new_head:
                 warnings.warn(f"{directory}: no use for the weights {', '.join(unused)}", stacklevel=3)
-            arrays |= {name: np.zeros_like(own[name]) for name in own.keys() - arrays.keys()}  # that are optional
+            arrays |= {name: np.zeros_like(own[name]) for name in own.keys() - arrays.keys() - new}  # that are optional
+        arrays |= {name: own[name] for name in new - arrays.keys()}
         if self.quantization is not None:
             quantize_loaded(model, arrays, self.quantization)
             model.quantization = self.quantization
@@ -281,10 +305,24 @@ def _usable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.require(as_single(array), requirements=("C", "A", "W"))
 
 
-def _described(saved: Snapshot) -> _Described:
+def _described(saved: Snapshot, labels: Sequence[str] | None = None) -> _Described:
     settings = _settings(saved, CONFIG)
     with _blaming(saved.path(CONFIG)):
-        return _describe(settings)
+        return _describe(settings if labels is None else _labelled(settings, labels))
+
+
+def _labelled(settings: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """``config.json`` of a classifier with the stack of another model."""
+    model_type, kind = settings.get("model_type"), "SequenceClassifier"
+    if model_type not in FAMILIES:
+        return {**settings, "architectures": [kind], "labels": tuple(labels)}
+    names = [name for name, one in FAMILIES[model_type].architectures.items() if one.kind == kind]
+    if not names:
+        raise ValueError(f"model_type: expected a family with classifiers of texts, got {model_type!r}")
+    numbered = dict(enumerate(labels))
+    named = {"id2label": {str(number): label for number, label in numbered.items()}}
+    named["label2id"] = {label: number for number, label in numbered.items()}
+    return {**settings, "architectures": names[:1], "problem_type": None, **named}
 
 
 def _describe(settings: dict[str, Any]) -> _Described:

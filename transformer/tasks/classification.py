@@ -18,7 +18,7 @@ from transformer.data.parallel import Pair
 from transformer.data.share import Share
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
-from transformer.pretrained import SequenceClassifier
+from transformer.pretrained import CausalLM, Decoder, Encoder, MaskedLM, SequenceClassifier, TokenClassifier
 from transformer.tasks.corpora import labelled_texts, split
 from transformer.tasks.reporting import Progress, Sample, silent
 from transformer.tasks.task import DataChoice, Defaults, Examples, Report, Task
@@ -81,6 +81,7 @@ class Classification(Task[Pair]):
     name = "classify"
     aim = "Classify texts"
     model = SequenceClassifier
+    stacks = (Encoder, MaskedLM, TokenClassifier, Decoder, CausalLM)  # which get a new head
     held_out_unit = "texts"
     defaults = Defaults(
         data=(),

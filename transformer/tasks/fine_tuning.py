@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,32 +16,44 @@ import minigrad as mg
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
 from transformer.model.lora import LoraConfig
-from transformer.pretrained import load_both
+from transformer.pretrained import load_both, load_classifier
 from transformer.pretrained.adapters import ADAPTER_CONFIG
 from transformer.pretrained.directory import CONFIG
 from transformer.pretrained.snapshot import read_snapshot, write_snapshot
-from transformer.tasks.task import TASK, DataChoice, Task
+from transformer.tasks.task import TASK, DataChoice, Examples, Task
 
 
 class Pretrained(NamedTuple):
     """Pretrained model to train further."""
 
-    model: Any  # of the task's class
+    model: Any
     tokenizer: Tokenizer
     config: TransformerConfig  # with the maximum length of the texts to train on
     digest: str  # of the weights
+    directory: Path
+
+    def completed(self, task: Task[Any], corpus: Examples[Any], seed: int) -> Pretrained:
+        """The same as a model of the task's class: where it is another, with a head for the labels of the corpus."""
+        if isinstance(self.model, task.model):
+            return self
+        mg.manual_seed(seed)
+        model = load_classifier(self.directory, task.fields(corpus)["labels"])
+        return self._replace(model=model, config=replace(model.config, max_length=self.config.max_length))
 
 
 def load_for_task(
-    directory: str | os.PathLike[str], task: Task[Any], quantization: str | None = None
+    directory: str | os.PathLike[str],
+    task: Task[Any],
+    quantization: str | None = None,
+    stacks: tuple[type, ...] = (),
 ) -> tuple[Any, Tokenizer]:
-    """Load model and tokenizer of a directory, if the task's models are of this class.
+    """Load model and tokenizer of a directory, if the task's models are of this class, or it is one of ``stacks``.
 
     Raises:
         ValueError: they are not.
     """
     model, tokenizer = load_both(directory, quantization)
-    if not isinstance(model, task.model):
+    if not isinstance(model, (task.model, *stacks)):
         raise ValueError(
             f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
         )
@@ -73,7 +86,10 @@ def load_to_train(
     Raises:
         ValueError: it cannot be trained, the task cannot use it, or it is to be written over.
     """
-    model, tokenizer = load_for_task(directory, task)
+    with warnings.catch_warnings():
+        if task.stacks:  # the head, which may have a use for these weights, is made later
+            warnings.filterwarnings("ignore", ".*no use for the weights")
+        model, tokenizer = load_for_task(directory, task, stacks=task.stacks)
     if str(out.resolve()) in (str(directory.resolve()), model.name_or_path):  # the latter of an adapter
         raise ValueError(f"out: {out} holds the model to begin with, which is only read; choose another place")
     if model.quantization is not None:
@@ -88,9 +104,11 @@ def load_to_train(
     length = min(model.config.max_length, batch_tokens) if max_length is None else max_length
     digest = _digest(model)
     if adapter is not None:
+        if not isinstance(model, task.model):
+            raise ValueError(f"lora: adapts a {task.model.__name__}, whose head is trained before; expected none")
         mg.manual_seed(seed)
         model.add_adapter(adapter)
-    return Pretrained(model, tokenizer, replace(model.config, max_length=length), digest)
+    return Pretrained(model, tokenizer, replace(model.config, max_length=length), digest, directory)
 
 
 def _digest(model: Any) -> str:

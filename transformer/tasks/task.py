@@ -106,6 +106,7 @@ class Task(ABC, Generic[Example]):
     name: ClassVar[str]  # of the command, too
     aim: ClassVar[str]  # for the help
     model: ClassVar[type[PretrainedModel]]
+    stacks: ClassVar[tuple[type[PretrainedModel], ...]] = ()  # other classes that a training may begin with
     generation: ClassVar[GenerationConfig | None] = None  # generation settings of a trained model, if not the defaults
     held_out_unit: ClassVar[str]  # unit of ``held_out``
     options: ClassVar[tuple[str, ...]] = ("split_seed", "skip_bad")  # of a DataChoice, beside its data

@@ -182,6 +182,7 @@ def _train(
         )
         identity: dict[str, Any] = {"vocab_size": settings.vocab_size}  # the tokens are those of the checkpoint
     else:
+        pretrained = pretrained.completed(task, corpus, training.seed)
         tokenizer, config = pretrained.tokenizer, pretrained.config
         identity = {"pretrained": pretrained.digest}
     _check_memory(config)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as Library, models, pre_tokenizers, processors
 
-from transformer import Tokenizer, TransformerConfig
-from transformer.tasks import TASKS, Settings
+from transformer import (
+    CausalLM,
+    LoraConfig,
+    MaskedLM,
+    SequenceClassifier,
+    Tokenizer,
+    Transformer,
+    TransformerConfig,
+    from_pretrained,
+)
+from transformer.tasks import TASKS, DataChoice, Settings, train
 from transformer.train import TrainingConfig
 
 WORDS = [f"w{i}" for i in range(20)]
@@ -56,3 +67,54 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     how: dict[str, Any] = {"batch_tokens": 8, "training": TrainingConfig(steps=1)}
     with pytest.raises(ValueError, match="vocab_size: expected a number, got None"):
         Settings(architecture={}, vocab_size=None, **how)
+
+
+SIZES: dict[str, Any] = {"vocab_size": 24, "d_model": 16, "num_heads": 2, "d_ff": 20, "max_length": 32}
+BEGINNINGS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "bert": (MaskedLM, TransformerConfig.preset("bert-base", **SIZES, encoder_layers=2, mask_id=3)),
+    "llama": (CausalLM, TransformerConfig.preset("llama-nano", **SIZES, decoder_layers=2, pad_id=0)),
+    "transformer": (MaskedLM, TransformerConfig(**SIZES, encoder_layers=2, positions="alibi", decoder_layers=0)),
+}
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> DataChoice:
+    path = tmp_path / "reviews.tsv"
+    path.write_text("".join(f"w{i} w{i + 1}\t{'good' if i % 2 else 'bad'}\n" for i in range(16)))
+    return DataChoice(data=(str(path),), held_out=4)
+
+
+@pytest.mark.parametrize("model_type", BEGINNINGS)
+def test_a_classifier_begins_with_the_stack_of_another_model(
+    model_type: str, reviews: DataChoice, tmp_path: Path
+) -> None:
+    kind, config = BEGINNINGS[model_type]
+    tokenizer, directory, out = words(SPECIAL, "[CLS] $A [SEP]"), tmp_path / "old", tmp_path / "new"
+    kind(config).save_pretrained(directory, tokenizer)
+    still = TrainingConfig(steps=1, lr=1e-12, warmup=1, schedule="constant", optimizer="sgd")
+    how: dict[str, Any] = {"architecture": {}, "vocab_size": None, "batch_tokens": 64, "training": still}
+    train(TASKS["classify"], reviews, Settings(pretrained=directory, **how), out)
+    before, after = from_pretrained(directory), from_pretrained(out)
+    assert isinstance(after, SequenceClassifier)
+    assert after.config.labels == ("bad", "good")
+    assert json.loads((out / "config.json").read_text())["model_type"] == model_type
+    stack, known = after.state_dict(), before.state_dict()
+    shared = [name for name in stack if name.startswith(("encoder.", "decoder."))]
+    assert len(shared) > 10
+    for name in shared:
+        np.testing.assert_allclose(stack[name].data, known[name].data, atol=1e-9)
+    new = [name for name in stack if name not in shared and name.endswith("weight")]
+    assert all(np.abs(stack[name].data).max() > 0 for name in new) and new
+    with pytest.raises(ValueError, match="lora: adapts a SequenceClassifier, whose head is trained before"):
+        train(
+            TASKS["classify"], reviews, Settings(pretrained=directory, adapter=LoraConfig(r=2), **how), tmp_path / "3"
+        )
+
+
+def test_a_model_of_another_task_is_no_classifiers_beginning(reviews: DataChoice, tmp_path: Path) -> None:
+    config = TransformerConfig(**SIZES, encoder_layers=1, decoder_layers=1)
+    Transformer(config).save_pretrained(tmp_path / "old", words(SPECIAL, None))
+    how: dict[str, Any] = {"architecture": {}, "vocab_size": None, "batch_tokens": 64}
+    settings = Settings(pretrained=tmp_path / "old", training=TrainingConfig(steps=1), **how)
+    with pytest.raises(ValueError, match="expected a SequenceClassifier to classify with, got a Transformer"):
+        train(TASKS["classify"], reviews, settings, tmp_path / "new")

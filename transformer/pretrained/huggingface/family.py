@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -370,6 +370,7 @@ class Family:
         own: Mapping[str, Array],
         arrays: Mapping[str, Array],
         alone: bool = False,
+        new: Set[str] = frozenset(),
     ) -> tuple[dict[str, Array], list[str]]:
         """Unpack the arrays of a file into our parameters; also returns the names of unused arrays.
 
@@ -379,6 +380,7 @@ class Family:
             own: the model's parameters as they are, for their shapes.
             arrays: by canonical name.
             alone: the model is a part of the one in the file, which has no use for the rest.
+            new: parameters that are left as they are where the file has none of them, or of another shape.
 
         Raises:
             ValueError: names or shapes do not fit.
@@ -389,6 +391,8 @@ class Family:
         state: dict[str, Array] = {}
         for name, place in stored.items():
             shape = place.layout.join([own[parameter] for parameter in place.parameters], config).shape
+            if new.issuperset(place.parameters) and (name not in arrays or arrays[name].shape != shape):
+                continue
             if name not in arrays:
                 if name not in self.optional:
                     problems.append(f"missing {self._named(architecture, name)} {shape}")

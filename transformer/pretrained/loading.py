@@ -320,9 +320,13 @@ def _labelled(settings: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]
     if not names:
         raise ValueError(f"model_type: expected a family with classifiers of texts, got {model_type!r}")
     numbered = dict(enumerate(labels))
-    named = {"id2label": {str(number): label for number, label in numbered.items()}}
-    named["label2id"] = {label: number for number, label in numbered.items()}
-    return {**settings, "architectures": names[:1], "problem_type": None, **named}
+    return {
+        **settings,
+        "architectures": names[:1],
+        "problem_type": None,
+        "id2label": {str(number): label for number, label in numbered.items()},
+        "label2id": {label: number for number, label in numbered.items()},
+    }
 
 
 def _describe(settings: dict[str, Any]) -> _Described:

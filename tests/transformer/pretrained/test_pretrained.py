@@ -299,9 +299,9 @@ def test_a_model_and_its_tokenizer_are_of_one_generation(
     other = Tokenizer.train(["one"], 260)
     described = loading._described
 
-    def overwritten(saved: Any) -> Any:  # when the files are read, and before they are looked at
+    def overwritten(saved: Any, *rest: Any) -> Any:  # when the files are read, and before they are looked at
         Transformer(small(vocab_size=260)).save_pretrained(directory, other)
-        return described(saved)
+        return described(saved, *rest)
 
     monkeypatch.setattr(loading, "_described", overwritten)
     model, found = loading.load_both(directory)

@@ -391,7 +391,7 @@ class Family:
         state: dict[str, Array] = {}
         for name, place in stored.items():
             shape = place.layout.join([own[parameter] for parameter in place.parameters], config).shape
-            if new.issuperset(place.parameters) and (name not in arrays or arrays[name].shape != shape):
+            if new >= {*place.parameters} and (name not in arrays or arrays[name].shape != shape):
                 continue
             if name not in arrays:
                 if name not in self.optional:

@@ -129,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for batch in options.rows or [1, 8]:
                 new = list(measured(shape, format, batch, options))
                 rows += new
-                console.print(table(new))
+                if new:
+                    console.print(table(new))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -4,7 +4,7 @@ snapshot (files that change together) → huggingface (the families) → directo
 loading → models (the public classes).
 """
 
-from transformer.pretrained.loading import load_both, load_classifier, load_stack, load_tokenizer
+from transformer.pretrained.loading import check_classifiers, load_both, load_classifier, load_stack, load_tokenizer
 from transformer.pretrained.models import (
     CausalLM,
     Decoder,
@@ -27,6 +27,7 @@ __all__ = [
     "TokenClassifier",
     "Transformer",
     "from_pretrained",
+    "check_classifiers",
     "load_both",
     "load_classifier",
     "load_stack",

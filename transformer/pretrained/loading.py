@@ -49,6 +49,7 @@ from transformer.pretrained.snapshot import Snapshot, read_snapshot
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 STACKS = ("encoder.", "decoder.")  # of parameters: what is no head's
+CLASSIFIER = "SequenceClassifier"
 
 
 def load_model(directory: str | os.PathLike[str], quantization: str | None = None) -> Any:
@@ -279,8 +280,9 @@ class _Described(NamedTuple):
         new = {name for name in own if new_head and not name.startswith(STACKS)}
         if family is None:
             if new_head:
-                other = {name for name in arrays if name not in own or arrays[name].shape != own[name].shape}
-                arrays = {name: array for name, array in arrays.items() if name not in other - (own.keys() - new)}
+                if not any(name.startswith(STACKS) for name in arrays):  # of a stack alone
+                    arrays = {STACKS[config.encoder_layers == 0] + name: array for name, array in arrays.items()}
+                arrays = {name: array for name, array in arrays.items() if name in own.keys() - new}
             for name in own.keys() & arrays.keys():
                 if as_single(arrays[name][:0]).dtype.kind != own[name].dtype.kind:
                     raise ValueError(f"{name}: expected {own[name].dtype}, got {arrays[name].dtype}")
@@ -311,14 +313,26 @@ def _described(saved: Snapshot, labels: Sequence[str] | None = None) -> _Describ
         return _describe(settings if labels is None else _labelled(settings, labels))
 
 
+def check_classifiers(model_type: str | None) -> list[str]:
+    """Names of a family's classifiers of texts; none where the format is our own.
+
+    Raises:
+        ValueError: the family has none.
+    """
+    family = FAMILIES.get(model_type or OWN)
+    names = [name for name, one in family.architectures.items() if one.kind == CLASSIFIER] if family else []
+    if family and not names:
+        raise ValueError(f"model_type: expected a family with classifiers of texts, got {model_type!r}")
+    return names
+
+
 def _labelled(settings: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """``config.json`` of a classifier with the stack of another model."""
-    model_type, kind = settings.get("model_type"), "SequenceClassifier"
+    model_type = settings.get("model_type")
     if model_type not in FAMILIES:
-        return {**settings, "architectures": [kind], "labels": tuple(labels)}
-    names = [name for name, one in FAMILIES[model_type].architectures.items() if one.kind == kind]
-    if not names:
-        raise ValueError(f"model_type: expected a family with classifiers of texts, got {model_type!r}")
+        causal = {} if settings.get("encoder_layers") else {"pooling": "last"}  # the first token sees no other
+        return {**settings, "architectures": [CLASSIFIER], "labels": tuple(labels), **causal}
+    names = check_classifiers(model_type)
     numbered = dict(enumerate(labels))
     return {
         **settings,

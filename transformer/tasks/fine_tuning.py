@@ -16,7 +16,7 @@ import minigrad as mg
 from transformer.data.tokenizer import Tokenizer
 from transformer.model.config import TransformerConfig
 from transformer.model.lora import LoraConfig
-from transformer.pretrained import load_both, load_classifier
+from transformer.pretrained import check_classifiers, load_both, load_classifier
 from transformer.pretrained.adapters import ADAPTER_CONFIG
 from transformer.pretrained.directory import CONFIG
 from transformer.pretrained.snapshot import read_snapshot, write_snapshot
@@ -54,9 +54,9 @@ def load_for_task(
     """
     model, tokenizer = load_both(directory, quantization)
     if not isinstance(model, (task.model, *stacks)):
-        raise ValueError(
-            f"{directory}: expected a {task.model.__name__} to {task.name} with, got a {type(model).__name__}"
-        )
+        names = ", ".join(kind.__name__ for kind in (task.model, *stacks))
+        expected = f"one of {names}" if stacks else f"a {names}"
+        raise ValueError(f"{directory}: expected {expected} to {task.name} with, got a {type(model).__name__}")
     return model, tokenizer
 
 
@@ -86,10 +86,13 @@ def load_to_train(
     Raises:
         ValueError: it cannot be trained, the task cannot use it, or it is to be written over.
     """
-    with warnings.catch_warnings():
-        if task.stacks:  # the head, which may have a use for these weights, is made later
-            warnings.filterwarnings("ignore", ".*no use for the weights")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         model, tokenizer = load_for_task(directory, task, stacks=task.stacks)
+    headless = not isinstance(model, task.model)
+    for warning in caught:
+        if not (headless and "no use for the weights" in str(warning.message)):  # the head may have one
+            warnings.warn(warning.message, stacklevel=2)
     if str(out.resolve()) in (str(directory.resolve()), model.name_or_path):  # the latter of an adapter
         raise ValueError(f"out: {out} holds the model to begin with, which is only read; choose another place")
     if model.quantization is not None:
@@ -97,14 +100,20 @@ def load_to_train(
     limit = model.config.position_limit
     if max_length is not None and limit is not None and max_length > limit:
         raise ValueError(f"max_length: expected at most the {limit:,} positions of the model, got {max_length:,}")
+    if headless and model.adapter is not None:
+        raise ValueError(
+            f"{directory}: an adapter gets no other head; expected a model, as transformer merge writes one"
+        )
     try:
+        if headless:
+            check_classifiers(model.family)
         tokenizer = task.prepare(model, tokenizer, choice)
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
     length = min(model.config.max_length, batch_tokens) if max_length is None else max_length
     digest = _digest(model)
     if adapter is not None:
-        if not isinstance(model, task.model):
+        if headless:
             raise ValueError(f"lora: adapts a {task.model.__name__}, whose head is trained before; expected none")
         mg.manual_seed(seed)
         model.add_adapter(adapter)

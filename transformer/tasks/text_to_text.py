@@ -96,9 +96,10 @@ class TextToText(Task[Pair]):
 
     def _ids(self, examples: Sequence[Pair], tokenizer: Tokenizer, config: TransformerConfig) -> Iterator[EncodedPair]:
         max_length, end = config.max_length, [] if config.eos_id is None else [config.eos_id]
+        of_targets = tokenizer.of_targets
         for chunk in chunks(examples):
             sources = tokenizer.encode([source for source, _ in chunk])
-            targets = tokenizer.of_targets.encode([target for _, target in chunk])
+            targets = of_targets.encode([target for _, target in chunk])
             # mBART's have the token of their language behind their end
             targets = [ids if ids[-1:] == end or ids[-2:-1] == end else [*ids, *end] for ids in targets]
             if self.cut:
@@ -155,10 +156,12 @@ def between_languages(model: Any, tokenizer: Tokenizer, source: str | None, targ
     languages = tokenizer.languages
     if target is not None:
         token = tokenizer.language_id(target)
+        changes = {"forced_bos_token_id": token}
         if model.config.decoder_start_id in (None, *languages.values()):
             model.config = dataclasses.replace(model.config, decoder_start_id=token)
-        else:
-            model.generation = dataclasses.replace(model.generation, forced_bos_token_id=token)
+            forced = changes if model.generation.forced_bos_token_id in languages.values() else {}
+            changes = {"decoder_start_token_id": token, **forced}
+        model.generation = dataclasses.replace(model.generation, **changes)
     elif languages:
         given = model.generation.forced_bos_token_id, model.config.decoder_start_id
         target = next((language for language, token in languages.items() if token in given), None)

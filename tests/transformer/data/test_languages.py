@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.transformer.conftest import small
-from transformer import Tokenizer, Transformer
+from transformer import Tokenizer, Transformer, from_pretrained
 from transformer.cli import main
 from transformer.data.tokenizer import SPECIAL
 from transformer.tasks import TASKS, DataChoice, between_languages
@@ -93,22 +94,31 @@ def test_pairs_to_train_on_are_marked_with_their_languages(start: int | None, to
     assert target[0].tolist() == [TOKENS.index("fra_Latn") if start is None else start, *one[:-1]]
 
 
+@pytest.mark.parametrize("start", [2, 4])  # the end of texts, or another language
 def test_a_fine_tuned_model_remembers_its_languages(
-    tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start: int, tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, old, new = tmp_path / "pairs.tsv", tmp_path / "old", tmp_path / "new"
     data.write_text("un\teins\ndeux\tzwei\ntrois\tdrei\n")
-    Transformer(small(vocab_size=280, decoder_start_id=2, max_length=20)).save_pretrained(old, tokenizer)
+    model = Transformer(small(vocab_size=280, decoder_start_id=start, max_length=20))
+    model.generation = dataclasses.replace(model.generation, decoder_start_token_id=start)
+    model.save_pretrained(old, tokenizer)
     command = ["train", "translate", "--data", str(data), "--from", str(old), "--out", str(new)]
     options = ["--steps", "2", "--held-out", "1", "--batch-tokens", "64"]
-    assert main([*command, *options]) == 2
-    assert "target-language: this model writes 2 languages" in capsys.readouterr().err
+    if start == 2:
+        assert main([*command, *options]) == 2
+        assert "target-language: this model writes 2 languages" in capsys.readouterr().err
     assert main([*command, *options, "--target-language", "deu_Latn"]) == 0
     assert main([*command, *options, "--target-language", "deu_Latn", "--resume"]) == 0
     assert main(["translate", "--model", str(new), "--max-new-tokens", "3", "un deux"]) == 0
+    assert TOKENS.index("deu_Latn") in (
+        from_pretrained(new).config.decoder_start_id,
+        from_pretrained(new).generation.forced_bos_token_id,
+    )
     assert main(["evaluate", "--model", str(new)]) == 0
     capsys.readouterr()
-    assert main(["evaluate", "--task", "translate", "--data", str(data), "--all", "--model", str(old)]) == 2
+    code = main(["evaluate", "--task", "translate", "--data", str(data), "--all", "--model", str(old)])
+    assert code == (2 if start == 2 else 0)
     assert main([*command[:4], "--out", str(tmp_path / "fresh"), *options, "--target-language", "deu_Latn"]) == 2
     assert "expected none without one, got 'deu_Latn'" in capsys.readouterr().err
 

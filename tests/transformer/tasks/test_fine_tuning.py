@@ -12,9 +12,11 @@ from tokenizers import Tokenizer as Library, models, pre_tokenizers, processors
 
 from transformer import (
     CausalLM,
+    Encoder,
     LoraConfig,
     MaskedLM,
     SequenceClassifier,
+    TokenClassifier,
     Tokenizer,
     Transformer,
     TransformerConfig,
@@ -74,6 +76,12 @@ BEGINNINGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "bert": (MaskedLM, TransformerConfig.preset("bert-base", **SIZES, encoder_layers=2, mask_id=3)),
     "llama": (CausalLM, TransformerConfig.preset("llama-nano", **SIZES, decoder_layers=2, pad_id=0)),
     "transformer": (MaskedLM, TransformerConfig(**SIZES, encoder_layers=2, positions="alibi", decoder_layers=0)),
+    "transformer, an encoder": (Encoder, TransformerConfig(**SIZES, encoder_layers=2, decoder_layers=0)),
+    "transformer, causal": (CausalLM, TransformerConfig(**SIZES, encoder_layers=0, decoder_layers=2)),
+    "bert, of tokens": (
+        TokenClassifier,
+        TransformerConfig.preset("bert-base", **SIZES, encoder_layers=2, mask_id=3, labels=("x", "y")),
+    ),
 }
 
 
@@ -84,11 +92,11 @@ def reviews(tmp_path: Path) -> DataChoice:
     return DataChoice(data=(str(path),), held_out=4)
 
 
-@pytest.mark.parametrize("model_type", BEGINNINGS)
+@pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_a_classifier_begins_with_the_stack_of_another_model(
-    model_type: str, reviews: DataChoice, tmp_path: Path
+    beginning: str, reviews: DataChoice, tmp_path: Path
 ) -> None:
-    kind, config = BEGINNINGS[model_type]
+    kind, config = BEGINNINGS[beginning]
     tokenizer, directory, out = words(SPECIAL, "[CLS] $A [SEP]"), tmp_path / "old", tmp_path / "new"
     kind(config).save_pretrained(directory, tokenizer)
     still = TrainingConfig(steps=1, lr=1e-12, warmup=1, schedule="constant", optimizer="sgd")
@@ -97,14 +105,20 @@ def test_a_classifier_begins_with_the_stack_of_another_model(
     before, after = from_pretrained(directory), from_pretrained(out)
     assert isinstance(after, SequenceClassifier)
     assert after.config.labels == ("bad", "good")
-    assert json.loads((out / "config.json").read_text())["model_type"] == model_type
+    families = [json.loads((path / "config.json").read_text())["model_type"] for path in (directory, out)]
+    assert families[0] in ("transformer", families[1])
     stack, known = after.state_dict(), before.state_dict()
+    if kind is Encoder:
+        known = {f"encoder.{name}": value for name, value in known.items()}
     shared = [name for name in stack if name.startswith(("encoder.", "decoder."))]
     assert len(shared) > 10
     for name in shared:
         np.testing.assert_allclose(stack[name].data, known[name].data, atol=1e-9)
     new = [name for name in stack if name not in shared and name.endswith("weight")]
     assert all(np.abs(stack[name].data).max() > 0 for name in new) and new
+    assert not np.allclose(stack["output.weight"].data, getattr(known.get("output.weight"), "data", 0))
+    scores = after(np.array([[1, 5, 6], [1, 7, 9]])).detach().numpy()
+    assert not np.array_equal(scores[0], scores[1])  # all tokens count
     with pytest.raises(ValueError, match="lora: adapts a SequenceClassifier, whose head is trained before"):
         train(
             TASKS["classify"], reviews, Settings(pretrained=directory, adapter=LoraConfig(r=2), **how), tmp_path / "3"
@@ -116,5 +130,5 @@ def test_a_model_of_another_task_is_no_classifiers_beginning(reviews: DataChoice
     Transformer(config).save_pretrained(tmp_path / "old", words(SPECIAL, None))
     how: dict[str, Any] = {"architecture": {}, "vocab_size": None, "batch_tokens": 64}
     settings = Settings(pretrained=tmp_path / "old", training=TrainingConfig(steps=1), **how)
-    with pytest.raises(ValueError, match="expected a SequenceClassifier to classify with, got a Transformer"):
+    with pytest.raises(ValueError, match=r"expected one of SequenceClassifier, .*CausalLM to classify with, got a T"):
         train(TASKS["classify"], reviews, settings, tmp_path / "new")

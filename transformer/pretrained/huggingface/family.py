@@ -380,7 +380,8 @@ class Family:
             own: the model's parameters as they are, for their shapes.
             arrays: by canonical name.
             alone: the model is a part of the one in the file, which has no use for the rest.
-            new: parameters that are left as they are where the file has none of them, or of another shape.
+            new: parameters that are left as they are where the file has none of them, or of another shape; the output
+                layer always.
 
         Raises:
             ValueError: names or shapes do not fit.
@@ -391,7 +392,8 @@ class Family:
         state: dict[str, Array] = {}
         for name, place in stored.items():
             shape = place.layout.join([own[parameter] for parameter in place.parameters], config).shape
-            if new >= {*place.parameters} and (name not in arrays or arrays[name].shape != shape):
+            ours = place.parameters[0].startswith("output.")
+            if new >= {*place.parameters} and (ours or name not in arrays or arrays[name].shape != shape):
                 continue
             if name not in arrays:
                 if name not in self.optional:

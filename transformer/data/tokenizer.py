@@ -57,6 +57,8 @@ class Tokenizer:
         ValueError: the document is damaged, or has no token of a name in ``names``.
     """
 
+    target_language: str | None = None  # of texts that are generated from this tokenizer's
+
     def __init__(self, json: str, names: Mapping[str, Any] | None = None) -> None:
         self._library = require("tokenizers", "text")
         _check_ids(json)
@@ -246,8 +248,6 @@ class Tokenizer:
             ValueError: the vocabulary has no such language.
         """
         return check_language(language, self.languages)
-
-    target_language: str | None = None  # of texts that are generated from this tokenizer's
 
     @property
     def of_targets(self) -> Tokenizer:

@@ -330,16 +330,15 @@ def _labelled(settings: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]
     """``config.json`` of a classifier with the stack of another model."""
     model_type = settings.get("model_type")
     if model_type not in FAMILIES:
-        causal = {} if settings.get("encoder_layers") else {"pooling": "last"}  # the first token sees no other
+        causal = {} if settings.get("encoder_layers", 1) else {"pooling": "last"}  # the first token sees no other
         return {**settings, "architectures": [CLASSIFIER], "labels": tuple(labels), **causal}
     names = check_classifiers(model_type)
-    numbered = dict(enumerate(labels))
     return {
         **settings,
         "architectures": names[:1],
         "problem_type": None,
-        "id2label": {str(number): label for number, label in numbered.items()},
-        "label2id": {label: number for number, label in numbered.items()},
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
     }
 
 

@@ -163,8 +163,8 @@ def between_languages(model: Any, tokenizer: Tokenizer, source: str | None, targ
             changes = {"decoder_start_token_id": token, **forced}
         model.generation = dataclasses.replace(model.generation, **changes)
     elif languages:
-        given = model.generation.forced_bos_token_id, model.config.decoder_start_id
-        target = next((language for language, token in languages.items() if token in given), None)
+        named = {token: language for language, token in languages.items()}
+        target = named.get(model.generation.forced_bos_token_id) or named.get(model.config.decoder_start_id)
         if target is None:
             some = ", ".join(sorted(languages)[:5])
             raise ValueError(f"target-language: this model writes {len(languages)} languages, name one: {some} …")

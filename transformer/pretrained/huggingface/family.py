@@ -392,8 +392,8 @@ class Family:
         state: dict[str, Array] = {}
         for name, place in stored.items():
             shape = place.layout.join([own[parameter] for parameter in place.parameters], config).shape
-            ours = place.parameters[0].startswith("output.")
-            if new >= {*place.parameters} and (ours or name not in arrays or arrays[name].shape != shape):
+            is_output = place.parameters[0].startswith("output.")
+            if new >= {*place.parameters} and (is_output or name not in arrays or arrays[name].shape != shape):
                 continue
             if name not in arrays:
                 if name not in self.optional:
